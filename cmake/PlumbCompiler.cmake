@@ -1,0 +1,37 @@
+# Compiler flags. Products and sums are never contracted behind the code's back (-ffp-contract=off): results must not
+# depend on how a loop was compiled. Code writes std::fma where it means one.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_CXX_VISIBILITY_PRESET default)
+
+add_library(plumb_flags INTERFACE)
+target_compile_options(plumb_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers -ffp-contract=off -fno-math-errno -fno-trapping-math
+  $<$<BOOL:${PLUMB_WERROR}>:-Werror>)
+if(PLUMB_ARCH AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  target_compile_options(plumb_flags INTERFACE -march=${PLUMB_ARCH})
+endif()
+if(PLUMB_SANITIZE)
+  add_compile_options(-fsanitize=${PLUMB_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${PLUMB_SANITIZE})
+endif()
+find_program(PLUMB_CCACHE ccache)
+if(PLUMB_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${PLUMB_CCACHE})
+endif()
+
+# Kernels written for one instruction set live in files named after it; each is chosen at run time.
+function(plumb_instruction_sets)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    file(GLOB_RECURSE avx512 CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/ops/cpu/*_avx512.cpp)
+    set_source_files_properties(${avx512} PROPERTIES COMPILE_OPTIONS "-march=x86-64-v4;-mprefer-vector-width=512")
+    file(GLOB_RECURSE avx512bf16 CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/ops/cpu/*_avx512bf16.cpp)
+    set_source_files_properties(${avx512bf16} PROPERTIES COMPILE_OPTIONS "-march=x86-64-v4;-mavx512bf16;-mprefer-vector-width=512")
+  endif()
+  # Loops over elements are worth the vectoriser's full effort; the rest of the library builds faster without it.
+  file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/ops/cpu/*.cpp)
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    set_property(SOURCE ${kernels} APPEND PROPERTY COMPILE_OPTIONS -O3)
+  endif()
+endfunction()
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")

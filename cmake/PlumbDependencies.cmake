@@ -1,0 +1,17 @@
+# Third-party libraries, all from Debian packages (tools/packages.sh names them). Nothing is downloaded by the build.
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(PNG REQUIRED)
+find_package(JPEG REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_library(OPENBLAS_LIBRARY NAMES openblas REQUIRED)
+find_path(OPENBLAS_INCLUDE cblas.h PATHS /usr/include PATH_SUFFIXES x86_64-linux-gnu openblas REQUIRED)
+add_library(openblas INTERFACE)
+target_link_libraries(openblas INTERFACE ${OPENBLAS_LIBRARY})
+target_include_directories(openblas SYSTEM INTERFACE ${OPENBLAS_INCLUDE})
+# JSON's headers reach .cpp files only; as SYSTEM so that their warnings are not ours.
+add_library(plumb_json INTERFACE)
+get_target_property(json_include nlohmann_json::nlohmann_json INTERFACE_INCLUDE_DIRECTORIES)
+target_include_directories(plumb_json SYSTEM INTERFACE ${json_include})
+set(PLUMB_PRIVATE_LIBRARIES openblas fmt::fmt ZLIB::ZLIB PNG::PNG JPEG::JPEG $<BUILD_INTERFACE:plumb_json>)
