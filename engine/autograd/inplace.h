@@ -1,0 +1,15 @@
+// Writing to a tensor that is part of a graph.
+#pragma once
+#include "engine/autograd/record.h"
+
+namespace plumb {
+
+/// Throws AutogradError if `target` may not be written by `op`: a leaf (or a view of one) that requires a gradient outside NoGrad,
+/// or a tensor whose elements overlap (an expanded one).
+void check_writable(const char* op, const Tensor& target);
+
+/// target ← value (same shape and type), recorded: afterwards `target`, its base and every view of that base carry value's gradient
+/// where they were written, and the old one elsewhere. Throws as check_writable.
+void assign(const char* op, Tensor& target, const Tensor& value);
+
+}  // namespace plumb

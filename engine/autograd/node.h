@@ -1,0 +1,68 @@
+// A node of the graph: one recorded operation, what it was computed from, and how a gradient passes through it.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/core/small_vector.h"
+#include "engine/core/tensor.h"
+
+namespace plumb {
+
+/// Gradients, one for each output (going in) or input (coming out) of an operation. An undefined tensor stands for none.
+class Grads : public SmallVector<Tensor, 3> {
+ public:
+  using SmallVector::SmallVector;
+  Grads(Tensor single) { push_back(std::move(single)); }
+};
+
+/// Which inputs of an operation need a gradient; those beyond the 64th always do.
+class Needs {
+ public:
+  explicit Needs(uint64_t bits) : bits_(bits) {}
+  bool operator[](size_t input) const { return input >= 64 || (bits_ >> input & 1); }
+
+ private:
+  uint64_t bits_;
+};
+
+/// Where the gradient of an input goes: an output of another node, or a leaf; nowhere if neither is set.
+struct Edge {
+  NodePtr node;
+  TensorImplPtr leaf;
+  uint32_t output_index = 0;
+  explicit operator bool() const { return node || leaf; }
+};
+
+/// The place of `x` in the graph (brought up to date if `x` is a view whose base was written to).
+Edge edge_of(const Tensor& x);
+
+class Node : public RefCounted {
+ public:
+  virtual ~Node() = default;
+  /// Gradients of the inputs from those of the outputs (all defined), for the inputs that `needs` names.
+  virtual Grads backward(const Grads& output_gradients, Needs needs) = 0;
+  /// Lets go of what was saved for backward.
+  virtual void release() = 0;
+
+  const char* name = "";
+  uint64_t sequence = 0;  ///< later operations have larger numbers: the order of the backward pass
+  SmallVector<Edge, 3> edges;
+  bool released = false;
+
+  struct OutputInfo {
+    Shape shape;
+    DType dtype;
+    Device device;
+  };
+  std::vector<OutputInfo> outputs;  ///< only kept for several outputs, to fill in gradients of zero
+  std::unique_ptr<std::vector<std::pair<uint32_t, GradientHook>>> hooks;
+  std::unique_ptr<std::vector<std::pair<uint32_t, TensorImplPtr>>> retained;  ///< outputs that keep their gradient
+  uint32_t output_count = 1;
+};
+
+/// The next number for a node.
+uint64_t next_sequence();
+
+}  // namespace plumb

@@ -1,0 +1,15 @@
+// The kernels that the engine itself needs: moving and filling elements.
+#pragma once
+#include "engine/core/kernel.h"
+#include "engine/core/tensor.h"
+
+namespace plumb::kernel {
+
+/// dst ← src, converted to dst's type; equal shapes, any strides.
+inline constinit Kernel<void(const Tensor& src, Tensor& dst)> copy{"copy"};
+/// Every element of dst ← value; any strides.
+inline constinit Kernel<void(Scalar value, Tensor& dst)> fill{"fill"};
+/// into ← into + x; equal shapes and types.
+inline constinit Kernel<void(const Tensor& x, Tensor& into)> accumulate{"accumulate"};
+
+}  // namespace plumb::kernel

@@ -1,0 +1,47 @@
+// Kernel slots: each kernel has a name, a signature, and one function a device. Operations call the slot; devices fill it.
+#pragma once
+#include <atomic>
+
+#include "engine/core/device.h"
+
+namespace plumb {
+
+/// Fill the slots of a device. Called once, when a kernel is first needed there.
+void register_cpu();
+void register_cuda();
+
+namespace detail {
+/// Registers the device's kernels if that has not happened yet.
+void ensure_registered(DeviceType device);
+/// Throws DeviceError: `kernel` has no version on `device`.
+[[noreturn]] void missing_kernel(const char* kernel, Device device);
+}  // namespace detail
+
+template <typename Signature> class Kernel;
+
+/// inline constinit Kernel<void(const Tensor& x, Tensor& y)> exp{"exp"};   …   exp.set(DeviceType::cpu, exp_cpu);   …   exp(device, x, y);
+template <typename... Args>
+class Kernel<void(Args...)> {
+ public:
+  using Function = void (*)(Args...);
+  constexpr explicit Kernel(const char* name) : name_(name) {}
+  void set(DeviceType device, Function f) { functions_[static_cast<int>(device)].store(f, std::memory_order_release); }
+  void operator()(Device device, Args... args) const {
+    Function f = functions_[static_cast<int>(device.type)].load(std::memory_order_acquire);
+    if (!f) [[unlikely]] f = find(device);
+    f(args...);
+  }
+  const char* name() const { return name_; }
+
+ private:
+  Function find(Device device) const {
+    detail::ensure_registered(device.type);
+    Function f = functions_[static_cast<int>(device.type)].load(std::memory_order_acquire);
+    if (!f) detail::missing_kernel(name_, device);
+    return f;
+  }
+  const char* name_;
+  std::atomic<Function> functions_[kDeviceTypes] = {};
+};
+
+}  // namespace plumb
