@@ -1,0 +1,144 @@
+// Parsing the command line, running the chosen command, and reporting errors in one line.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <new>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "engine/core/error.h"
+#include "tools/commands.h"
+
+namespace plumb::tools {
+namespace {
+
+/// The words that lead to the innermost command given: "data fetch"; empty for none.
+std::string command_path(const CLI::App& root) {
+  std::string path;
+  for (const CLI::App* app = &root; !app->get_subcommands().empty();) {
+    app = app->get_subcommands().front();
+    path += (path.empty() ? "" : " ") + app->get_name();
+  }
+  return path;
+}
+
+CLI::App& innermost(CLI::App& root) {
+  CLI::App* app = &root;
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+  return *app;
+}
+
+/// Insertions, deletions, changes and swaps of neighbours that turn a into b.
+size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) {
+    for (size_t j = 0; j <= b.size(); ++j) {
+      if (i == 0 || j == 0) {
+        d[i][j] = i + j;
+        continue;
+      }
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+    }
+  }
+  return d[a.size()][b.size()];
+}
+
+/// The option or command of `app` most like `word`, or empty if none is close.
+std::string closest(const CLI::App& app, const std::string& word) {
+  std::vector<std::string> known;
+  for (const CLI::Option* option : app.get_options())
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  for (const CLI::App* sub : app.get_subcommands({})) known.push_back(sub->get_name());
+  std::string best;
+  size_t least = std::max<size_t>(2, word.size() / 3) + 1;
+  for (const std::string& candidate : known) {
+    if (candidate.starts_with("-") != word.starts_with("-")) continue;
+    size_t distance = edit_distance(word, candidate);
+    if (distance < least) {
+      least = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+std::string one_line(std::string text) {
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+int fail(const std::string& path, std::string message, int code = 2) {
+  message = one_line(std::move(message));
+  if (!path.empty() && !message.starts_with(path + ": ")) message = path + ": " + message;
+  std::fflush(stdout);
+  std::fprintf(stderr, "plumb: %s\n", message.c_str());
+  return code;
+}
+
+/// What is wrong with the command line, and the way out.
+std::string usage_message(CLI::App& root, const CLI::ParseError& error) {
+  CLI::App& app = innermost(root);
+  std::string path = command_path(root), what = error.what();
+  std::vector<std::string> left = root.remaining(true);
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) && !left.empty()) {
+    std::string word = left.front().substr(0, left.front().find('='));
+    bool takes_commands = !app.get_subcommands({}).empty();
+    what = (word.starts_with("-") ? "unknown option " : takes_commands ? "unknown command " : "unexpected argument ") + word;
+    if (std::string near = closest(app, word); !near.empty()) what += ", did you mean " + near + "?";
+  }
+  return what + " (see plumb " + (path.empty() ? "" : path + " ") + "--help)";
+}
+
+int parse_failed(CLI::App& root, const CLI::ParseError& error) {
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return root.exit(error);  // --help and --version
+  return fail(command_path(root), usage_message(root, error));
+}
+
+int perform(const Action& action, const std::string& path) {
+  try {
+    int code = action();
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) return fail(path, "standard output cannot be written");
+    return code;
+  } catch (const Error& e) {
+    return fail(path, e.what());
+  } catch (const std::system_error& e) {  // std::filesystem's errors among them
+    return fail(path, e.what());
+  } catch (const std::bad_alloc&) {
+    return fail(path, "out of memory");
+  } catch (const std::exception& e) {
+    return fail(path, std::string("internal error: ") + e.what(), 1);
+  }
+}
+
+}  // namespace
+
+Action choose(CLI::App& app, std::span<const Command* const> commands) {
+  auto chosen = std::make_shared<Action>();
+  for (const Command* command : commands) {
+    CLI::App* sub = app.add_subcommand(command->name, command->help);
+    Action action = command->define(*sub);
+    sub->final_callback([chosen, action = std::move(action)] { *chosen = action; });
+  }
+  app.require_subcommand(1);
+  return [chosen] { return (*chosen)(); };
+}
+
+int run(int argc, const char* const* argv) {
+  CLI::App app("Plumb, a deep learning engine: trains, samples and measures models.", "plumb");
+  app.set_version_flag("--version", "plumb " PLUMB_VERSION);
+  Action action;
+  try {
+    action = choose(app, commands());
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return parse_failed(app, error);
+  }
+  return perform(action, command_path(app));
+}
+
+}  // namespace plumb::tools
