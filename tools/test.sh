@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds everything, runs every test. Ends with ctest's summary and one line about CUDA.
+# usage: test.sh [arguments for ctest]      PLUMB_WERROR=OFF lets warnings pass
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+bash tools/packages.sh build test bench
+cmake --preset release -DPLUMB_TESTS=ON -DPLUMB_BENCH=ON -DPLUMB_WERROR="${PLUMB_WERROR:-ON}"
+cmake --build build
+result=0
+ctest --test-dir build -j "$(nproc)" --output-on-failure "$@" || result=$?
+cat build/cuda.txt
+exit $result
