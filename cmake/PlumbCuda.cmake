@@ -1,0 +1,10 @@
+# GPU kernels: whether they are built, for what, and if not, why. The answer is one line in cuda.txt of the build directory.
+option(PLUMB_CUDA "Build the GPU kernels in cuda/ (needs nvcc)" OFF)
+file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.cu)
+if(NOT cuda_sources)
+  set(PLUMB_CUDA_STATUS "CUDA: not built: this version has CPU kernels only")
+elseif(NOT PLUMB_CUDA)
+  set(PLUMB_CUDA_STATUS "CUDA: not built: PLUMB_CUDA is OFF")
+endif()
+message(STATUS "${PLUMB_CUDA_STATUS}")
+file(WRITE ${PROJECT_BINARY_DIR}/cuda.txt "${PLUMB_CUDA_STATUS}\n")

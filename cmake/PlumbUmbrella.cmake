@@ -1,0 +1,15 @@
+# <plumb/plumb.h>, generated: every header of engine/, ops/ and models/ but those that only the library's own code needs.
+file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
+  ${PROJECT_SOURCE_DIR}/engine/*.h ${PROJECT_SOURCE_DIR}/ops/*.h ${PROJECT_SOURCE_DIR}/models/*.h)
+list(SORT headers)
+set(PLUMB_HEADERS ${headers})
+# Kernel slots, the code behind them, and what carries the graph from one .cpp file to another.
+list(FILTER headers EXCLUDE REGEX "^ops/cpu/|kernels?\\.h$|/internal/|^engine/autograd/(engine_operations|checkpoint_frame)\\.h$")
+set(includes "")
+foreach(header ${headers})
+  string(APPEND includes "#include \"${header}\"\n")
+endforeach()
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/include/plumb/plumb.h CONTENT
+"// Everything that a program needs. Generated from the headers of engine/, ops/ and models/.
+#pragma once
+@includes@" @ONLY)

@@ -1,0 +1,111 @@
+// The shape of the source tree: which folder may include which, what headers may cost, how long a file may be.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::array kHouse{"engine", "ops", "models", "methods", "tools"};  // each may include itself and what stands before it
+constexpr int kMostLines = 600;
+
+size_t place_in_house(std::string_view folder) { return std::find(kHouse.begin(), kHouse.end(), folder) - kHouse.begin(); }
+
+std::string first_folder(std::string_view path) { return std::string(path.substr(0, path.find('/'))); }
+
+/// What `line` of the file `path` (relative to the root) includes that it may not; empty if nothing.
+std::string forbidden_include(const std::string& path, const std::string& line) {
+  size_t hash = line.find_first_not_of(" \t");
+  if (hash == std::string::npos || !line.substr(hash).starts_with("#include")) return {};
+  size_t open = line.find_first_of("\"<"), close = line.find_last_of("\">");
+  if (open == std::string::npos || close <= open) return {};
+  std::string target = line.substr(open + 1, close - open - 1), from = first_folder(path), to = first_folder(target);
+  if (to == "cuda" && from != "cuda" && line[open] == '"') return target + ": only the build knows cuda/";
+  size_t here = place_in_house(from), there = place_in_house(to);
+  if (line[open] == '"' && here < kHouse.size() && there < kHouse.size() && there > here) return target + ": against the arrows";
+  if (from == "cuda" && there < kHouse.size() && there > place_in_house("ops")) return target + ": against the arrows";
+  if (!path.ends_with(".h") || here > place_in_house("models")) return {};
+  constexpr std::array heavy{"nlohmann/", "CLI/", "fmt/", "doctest/", "cblas.h", "iostream", "regex", "png.h", "zlib.h"};
+  for (const char* prefix : heavy)
+    if (target.starts_with(prefix)) return target + ": too heavy for a public header";
+  return {};
+}
+
+bool begins_with_comment(const std::string& first_line) {
+  return first_line.starts_with("//") || first_line.starts_with("#") || first_line.starts_with("/*");
+}
+
+/// Everything wrong with one file, as "path:line: problem".
+std::vector<std::string> problems(const std::string& path, std::istream& text) {
+  std::vector<std::string> found;
+  std::string line;
+  int number = 0;
+  bool guarded = false;
+  while (std::getline(text, line)) {
+    ++number;
+    if (number == 1 && !begins_with_comment(line)) found.push_back(path + ":1: the first line does not say what the file is for");
+    guarded = guarded || line == "#pragma once";
+    if (std::string what = forbidden_include(path, line); !what.empty()) found.push_back(path + ":" + std::to_string(number) + ": includes " + what);
+  }
+  if (number > kMostLines) found.push_back(path + ": " + std::to_string(number) + " lines, more than " + std::to_string(kMostLines));
+  if (path.ends_with(".h") && !guarded) found.push_back(path + ": no #pragma once");
+  return found;
+}
+
+std::vector<std::string> problems(const std::string& path, const std::string& text) {
+  std::istringstream stream(text);
+  return problems(path, stream);
+}
+
+bool is_source(const fs::path& path) {
+  constexpr std::array endings{".h", ".cpp", ".cu", ".cuh", ".sh", ".cmake"};
+  return std::find(endings.begin(), endings.end(), path.extension()) != endings.end() || path.filename() == "CMakeLists.txt";
+}
+
+}  // namespace
+
+TEST_CASE("layout: arrows point left, headers stay light, files stay short") {
+  const char* root = std::getenv("PLUMB_SOURCE");
+  REQUIRE_MESSAGE(root, "PLUMB_SOURCE names the source tree; ctest sets it");
+  int files = 0;
+  for (const char* folder : {"engine", "ops", "models", "methods", "tools", "cuda", "tests", "bench", "examples", "cmake", "python"}) {
+    if (!fs::exists(fs::path(root) / folder)) continue;
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(root) / folder)) {
+      if (!entry.is_regular_file() || !is_source(entry.path())) continue;
+      std::ifstream text(entry.path());
+      for (const std::string& problem : problems(fs::relative(entry.path(), root).string(), text)) FAIL_CHECK(problem);
+      ++files;
+    }
+  }
+  CHECK(files > 20);
+}
+
+TEST_CASE("layout: the check sees what it is there for") {
+  auto only = [](const std::string& path, const std::string& text) {
+    std::vector<std::string> found = problems(path, text);
+    return found.size() == 1 ? found[0] : std::to_string(found.size()) + " problems";
+  };
+  CHECK(only("engine/core/a.cpp", "// a\n#include \"ops/matmul.h\"\n") == "engine/core/a.cpp:2: includes ops/matmul.h: against the arrows");
+  CHECK(only("ops/a.cpp", "// a\n  #include \"models/nn/module.h\"\n") == "ops/a.cpp:2: includes models/nn/module.h: against the arrows");
+  CHECK(only("methods/a.cpp", "// a\n#include \"tools/commands.h\"\n") == "methods/a.cpp:2: includes tools/commands.h: against the arrows");
+  CHECK(only("tools/a.cpp", "// a\n#include \"cuda/gemm.h\"\n") == "tools/a.cpp:2: includes cuda/gemm.h: only the build knows cuda/");
+  CHECK(only("cuda/a.cu", "// a\n#include \"models/nn/module.h\"\n") == "cuda/a.cu:2: includes models/nn/module.h: against the arrows");
+  CHECK(only("ops/a.h", "// a\n#pragma once\n#include <nlohmann/json.hpp>\n") ==
+        "ops/a.h:3: includes nlohmann/json.hpp: too heavy for a public header");
+  CHECK(only("ops/a.h", "// a\n") == "ops/a.h: no #pragma once");
+  CHECK(only("ops/a.cpp", "int a;\n") == "ops/a.cpp:1: the first line does not say what the file is for");
+  std::string lines = "//";
+  for (int i = 0; i < 600; ++i) lines += "\n//";
+  CHECK(only("ops/a.cpp", lines) == "ops/a.cpp: 601 lines, more than 600");
+  CHECK(problems("tools/a.cpp", std::string("// a\n#include <CLI/CLI.hpp>\n#include \"ops/matmul.h\"\n#include \"engine/core/tensor.h\"\n")).empty());
+  CHECK(problems("ops/a.cpp", std::string("// a\n#include <fmt/format.h>\n#include \"ops/b.h\"\n")).empty());
+}
