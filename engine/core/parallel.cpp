@@ -1,3 +1,4 @@
+// The pool: workers that spin briefly, then sleep, and take ranges of the current loop from one counter.
 #include "engine/core/parallel.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The thread pool: every index once, nested loops, exceptions, concurrent callers.
 #include "engine/core/parallel.h"
 
 #include <doctest/doctest.h>

@@ -1,0 +1,96 @@
+// Tall products: B, the smaller operand, is packed once for all threads; a thread packs blocks of rows of A as it comes to them.
+//   for each slab of k:  pack B │ for each block of rows, block of k: pack A (stays in L2), for each panel of B (stays in L1): C += A · B
+#include "ops/cpu/gemm/blocking.h"
+#include "ops/cpu/gemm/product.h"
+#include "ops/cpu/gemm/scratch.h"
+
+namespace plumb::gemm {
+namespace {
+
+// With fewer panels of B than this, a panel of A is used too few times to be worth a copy.
+constexpr int64_t kPanelsToPack = 4;
+
+template <typename T>
+struct Slab {
+  const Product<T>& p;
+  const Kernels<Accumulator<T>>& kernels;
+  int64_t begin, end;  // of k
+  const Accumulator<T>* b;
+};
+
+template <typename T>
+void multiply_block(const Slab<T>& slab, int64_t i, int64_t rows, int64_t panel_begin, int64_t panel_end) {
+  using C = Accumulator<T>;
+  const Product<T>& p = slab.p;
+  const int64_t width = slab.kernels.columns, padded = ceil_div(p.n, width) * width, depth = block_depth(p.k);
+  PanelProduct<C> panel{.m = rows, .a_row = p.a.row, .a_k = p.a.column, .b_k = width, .c_row = p.c_row, .c_column = p.c_column};
+  panel.packed = !std::is_same_v<T, C> || panel_end - panel_begin >= kPanelsToPack;
+  C* const packed = panel.packed ? thread_scratch<C>((kBlockRows<C> + slab.kernels.rows) * depth) : nullptr;
+  for (int64_t k = slab.begin; k < slab.end; k += depth) {
+    panel.k = std::min(depth, slab.end - k);
+    panel.accumulate = p.accumulate || k > 0;
+    const T* a = p.a.data + i * p.a.row + k * p.a.column;
+    if (panel.packed) pack_panels<T>(slab.kernels.rows, rows, panel.k, {a, p.a.row, p.a.column}, packed);
+    if constexpr (std::is_same_v<T, C>)
+      panel.a = panel.packed ? packed : a;
+    else
+      panel.a = packed;
+    for (int64_t q = panel_begin; q < panel_end; q++) {
+      panel.n = std::min(width, p.n - q * width);
+      panel.b = slab.b + (k - slab.begin) * padded + q * width * panel.k;
+      panel.c = p.c + i * p.c_row + q * width * p.c_column;
+      slab.kernels.multiply_panel(panel);
+    }
+  }
+  if (slab.end == p.k) finish(p, i, i + rows, panel_begin * width, std::min(p.n, panel_end * width));
+}
+
+// Row panels [begin, end), in blocks that fit L2, even ones.
+template <typename T>
+void multiply_rows(const Slab<T>& slab, int64_t begin, int64_t end, int64_t panel_begin, int64_t panel_end) {
+  const int64_t height = slab.kernels.rows, most = std::max<int64_t>(1, kBlockRows<Accumulator<T>> / height);
+  const int64_t blocks = ceil_div(end - begin, most);
+  for (int64_t q = 0; q < blocks; q++) {
+    const int64_t i = (begin + (end - begin) * q / blocks) * height, i_end = (begin + (end - begin) * (q + 1) / blocks) * height;
+    multiply_block(slab, i, std::min(i_end, slab.p.m) - i, panel_begin, panel_end);
+  }
+}
+
+// Every block of k of the slab holds all panels of B, one after the other.
+template <typename T>
+void pack_slab(const Slab<T>& slab, Accumulator<T>* packed) {
+  const Product<T>& p = slab.p;
+  const int64_t width = slab.kernels.columns, panels = ceil_div(p.n, width), depth = block_depth(p.k);
+  const int64_t blocks = ceil_div(slab.end - slab.begin, depth), work = p.n * (slab.end - slab.begin) * 4;
+  for_parts(blocks, panels, 1, work, [&](int64_t block, int64_t q, int64_t q_end) {
+    const int64_t k = slab.begin + block * depth, steps = std::min(depth, slab.end - k);
+    const T* b = p.b.data + k * p.b.row + q * width * p.b.column;
+    pack_panels<T>(width, std::min(p.n, q_end * width) - q * width, steps, {b, p.b.column, p.b.row},
+                   packed + block * depth * panels * width + q * width * steps);
+  });
+}
+
+}  // namespace
+
+template <typename T>
+void multiply_by_rows(const Product<T>& p, const Kernels<Accumulator<T>>& kernels) {
+  const int64_t row_panels = ceil_div(p.m, kernels.rows), panels = ceil_div(p.n, kernels.columns), threads = num_threads();
+  const int64_t parts = std::min(panels, ceil_div(2 * threads, row_panels));
+  const int64_t grain = std::clamp<int64_t>(row_panels / (4 * threads), 1, 8);
+  const int64_t deep = std::min(p.k, slab_depth(p.k, panels * kernels.columns, sizeof(Accumulator<T>)));
+  Buffer<Accumulator<T>> packed(deep * panels * kernels.columns);
+  for (int64_t k = 0; k < p.k; k += deep) {
+    const Slab<T> slab{p, kernels, k, std::min(p.k, k + deep), packed.data()};
+    pack_slab(slab, packed.data());
+    for_parts(parts, row_panels, grain, p.m * p.n * (slab.end - k), [&](int64_t part, int64_t begin, int64_t end) {
+      multiply_rows(slab, begin, end, panels * part / parts, panels * (part + 1) / parts);
+    });
+  }
+}
+
+template void multiply_by_rows(const Product<float>&, const Kernels<float>&);
+template void multiply_by_rows(const Product<double>&, const Kernels<double>&);
+template void multiply_by_rows(const Product<bfloat16>&, const Kernels<float>&);
+template void multiply_by_rows(const Product<half>&, const Kernels<float>&);
+
+}  // namespace plumb::gemm

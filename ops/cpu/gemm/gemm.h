@@ -1,0 +1,43 @@
+// The matrix product on the CPU. One blocked algorithm for every shape and type, on kernels for each instruction set (kernels.h).
+#pragma once
+#include <cstdint>
+#include <memory>
+
+#include "ops/cpu/gemm/pack.h"
+
+namespace plumb::gemm {
+
+/// Element (i, j) of a matrix lies at data[i · row + j · column]. Any strides, zero and negative ones included: a transpose swaps them.
+template <typename T>
+struct MatrixView {
+  const T* data;
+  int64_t row, column;
+};
+
+/// What happens to a product on its way to memory: out = activation(product + bias).
+template <typename T>
+struct Epilogue {
+  using Value = Accumulator<T>;
+  const T* bias = nullptr;                                 ///< n values, one a column; null: none
+  void (*activation)(Value* values, int64_t n) = nullptr;  ///< maps n values in place, each by itself; null: none
+  T* before_activation = nullptr;                          ///< if set, receives product + bias, laid out as C
+};
+
+/// C [m, n] = A [m, k] · B [k, n], or C += A · B with `accumulate`, then the epilogue. Row i of C is contiguous at c + i · c_row.
+/// T is float, double, bfloat16 or half; 16-bit types are multiplied and summed in float and rounded once. With k = 0 the product is
+/// zero. C must overlap neither A nor B.
+///
+/// An element is a sum over blocks of at most 384 steps of k, each one chain of fused multiply-adds from the first step to the last:
+/// it depends on its row of A, its column of B and k alone. So its bits are the same for any number of threads, on AVX2 and on AVX-512,
+/// for any strides, and for any m and n (a batch of one gives what a batch of many gives).
+template <typename T>
+void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t c_row, bool accumulate = false,
+              const Epilogue<T>& epilogue = {});
+
+/// `batch` products: number q works on a.data + q · a_batch, b.data + q · b_batch and c + q · c_batch (and before_activation likewise).
+/// The products of C must not overlap; a batch stride of zero shares an operand. Bias and activation are the same for all.
+template <typename T>
+void multiply_batched(int64_t batch, int64_t m, int64_t n, int64_t k, MatrixView<T> a, int64_t a_batch, MatrixView<T> b, int64_t b_batch,
+                      T* c, int64_t c_row, int64_t c_batch, bool accumulate = false, const Epilogue<T>& epilogue = {});
+
+}  // namespace plumb::gemm

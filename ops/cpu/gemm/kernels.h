@@ -1,0 +1,49 @@
+// The inner kernels of the matrix product: one table an instruction set, chosen once, when the first product runs.
+#pragma once
+#include <cstdint>
+
+namespace plumb::gemm {
+
+enum class InstructionSet { plain, avx2, avx512 };
+
+/// C[0:m, 0:n] (= or +=) A · B for one panel of B, at most Kernels::columns wide.
+///   C(i, j) at c[i · c_row + j · c_column],  A(i, p) at a[i · a_row + p · a_k],  B(p, j) at b[p · b_k + j]
+/// B always has all Kernels::columns columns in memory; those from n on are computed and dropped. With `packed`, A lies in panels of
+/// Kernels::rows rows, k · rows apart, as pack_panels writes them, and a_row and a_k are not read.
+template <typename T>
+struct PanelProduct {
+  int64_t m, n, k;
+  const T* a;
+  int64_t a_row, a_k;
+  bool packed;
+  const T* b;
+  int64_t b_k;
+  T* c;
+  int64_t c_row, c_column;
+  bool accumulate;
+};
+
+template <typename T>
+struct Kernels {
+  int rows, columns;  // of the tile that is held in registers
+  void (*multiply_panel)(const PanelProduct<T>&);
+};
+
+/// Kernels of one instruction set; null if this build or this machine lacks it. T is float or double.
+template <typename T>
+const Kernels<T>* plain_kernels();
+template <typename T>
+const Kernels<T>* avx2_kernels();
+template <typename T>
+const Kernels<T>* avx512_kernels();
+
+/// The kernels in use.
+template <typename T>
+const Kernels<T>& kernels();
+
+/// The instruction set in use: the best that the machine has, unless use_instruction_set chose another.
+InstructionSet instruction_set();
+/// Chooses another one, for tests and benchmarks. Throws ConfigError if the machine or the build lacks it.
+void use_instruction_set(InstructionSet set);
+
+}  // namespace plumb::gemm

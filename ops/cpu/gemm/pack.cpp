@@ -1,0 +1,93 @@
+// Copies into panels: along contiguous lanes as they lie, along contiguous k by transposes in registers, else one by one.
+#include "ops/cpu/gemm/pack.h"
+
+#include <cstring>
+
+namespace plumb::gemm {
+namespace {
+
+template <typename C>
+using Four __attribute__((vector_size(4 * sizeof(C)))) = C;
+
+template <typename C, typename T>
+Four<C> load_four(const T* x) {
+  Four<C> v;
+  if constexpr (std::is_same_v<C, T>)
+    std::memcpy(&v, x, sizeof v);
+  else
+    for (int i = 0; i < 4; i++) v[i] = static_cast<C>(x[i]);
+  return v;
+}
+
+// Four lanes, contiguous along k: a 4 × 4 transpose in registers for every four steps.
+template <int kWidth, typename T, typename C>
+void pack_four_lanes(int64_t k, const T* x, int64_t lane, C* packed) {
+  int64_t p = 0;
+  for (; p + 4 <= k; p += 4) {
+    const Four<C> a = load_four<C>(x + p), b = load_four<C>(x + lane + p);
+    const Four<C> c = load_four<C>(x + 2 * lane + p), d = load_four<C>(x + 3 * lane + p);
+    const Four<C> ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const Four<C> cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    const Four<C> steps[4] = {__builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5), __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
+                              __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
+    for (int i = 0; i < 4; i++) std::memcpy(packed + (p + i) * kWidth, &steps[i], sizeof steps[i]);
+  }
+  for (; p < k; p++)
+    for (int l = 0; l < 4; l++) packed[p * kWidth + l] = static_cast<C>(x[l * lane + p]);
+}
+
+template <int kWidth, int kLanes, typename T, typename C>
+void pack_lanes(int64_t k, Strided<T> x, C* packed) {
+  for (int64_t p = 0; p < k; p++)
+    for (int l = 0; l < kLanes; l++) packed[p * kWidth + l] = static_cast<C>(x.data[p * x.k + l * x.lane]);
+}
+
+template <int kWidth, typename T, typename C>
+void pack_whole_panel(int64_t k, Strided<T> x, C* packed) {
+  if (x.lane == 1) return pack_lanes<kWidth, kWidth>(k, Strided<T>{x.data, 1, x.k}, packed);
+  if (x.k != 1) return pack_lanes<kWidth, kWidth>(k, x, packed);
+  constexpr int kFours = kWidth / 4 * 4;
+  for (int l = 0; l < kFours; l += 4) pack_four_lanes<kWidth>(k, x.data + l * x.lane, x.lane, packed + l);
+  if constexpr (kFours < kWidth) pack_lanes<kWidth, kWidth - kFours>(k, Strided<T>{x.data + kFours * x.lane, x.lane, 1}, packed + kFours);
+}
+
+template <int kWidth, typename T, typename C>
+void pack_part_panel(int64_t lanes, int64_t k, Strided<T> x, C* packed) {
+  for (int64_t p = 0; p < k; p++) {
+    for (int64_t l = 0; l < lanes; l++) packed[p * kWidth + l] = static_cast<C>(x.data[p * x.k + l * x.lane]);
+    for (int64_t l = lanes; l < kWidth; l++) packed[p * kWidth + l] = C(0);
+  }
+}
+
+template <int kWidth, typename T, typename C>
+void pack(int64_t lanes, int64_t k, Strided<T> x, C* packed) {
+  for (; lanes >= kWidth; lanes -= kWidth, x.data += kWidth * x.lane, packed += kWidth * k) pack_whole_panel<kWidth>(k, x, packed);
+  if (lanes > 0) pack_part_panel<kWidth>(lanes, k, x, packed);
+}
+
+}  // namespace
+
+template <typename T>
+void pack_panels(int width, int64_t lanes, int64_t k, Strided<T> x, Accumulator<T>* packed) {
+  switch (width) {
+    case 4:
+      return pack<4>(lanes, k, x, packed);
+    case 6:
+      return pack<6>(lanes, k, x, packed);
+    case 8:
+      return pack<8>(lanes, k, x, packed);
+    case 12:
+      return pack<12>(lanes, k, x, packed);
+    case 16:
+      return pack<16>(lanes, k, x, packed);
+    case 32:
+      return pack<32>(lanes, k, x, packed);
+  }
+}
+
+template void pack_panels(int, int64_t, int64_t, Strided<float>, float*);
+template void pack_panels(int, int64_t, int64_t, Strided<double>, double*);
+template void pack_panels(int, int64_t, int64_t, Strided<bfloat16>, float*);
+template void pack_panels(int, int64_t, int64_t, Strided<half>, float*);
+
+}  // namespace plumb::gemm

@@ -1,0 +1,37 @@
+// A product as the drivers see it, and the two ways to run it.
+#pragma once
+#include <cstdint>
+
+#include "ops/cpu/gemm/gemm.h"
+#include "ops/cpu/gemm/kernels.h"
+
+namespace plumb::gemm {
+
+template <typename T>
+struct Product {
+  using C = Accumulator<T>;
+  int64_t m, n, k;
+  MatrixView<T> a, b;
+  C* c;  // sums, in the type they are computed in; the result itself unless T is a 16-bit type
+  int64_t c_row, c_column;
+  bool accumulate;  // c += …
+  bool transposed;  // this product is Cᵀ = Bᵀ · Aᵀ of the caller's
+  T* out;           // the caller's C
+  int64_t out_row;
+  bool accumulate_out;
+  const Epilogue<T>* epilogue;
+};
+
+/// All threads share a packed B; each packs blocks of rows of A for itself. For m ≥ n.
+template <typename T>
+void multiply_by_rows(const Product<T>& p, const Kernels<Accumulator<T>>& kernels);
+
+/// All threads share a packed A (or read it where it lies); each packs panels of B for itself. For m < n.
+template <typename T>
+void multiply_by_columns(const Product<T>& p, const Kernels<Accumulator<T>>& kernels);
+
+/// Epilogue of the finished rows [i, i_end) and columns [j, j_end).
+template <typename T>
+void finish(const Product<T>& p, int64_t i, int64_t i_end, int64_t j, int64_t j_end);
+
+}  // namespace plumb::gemm

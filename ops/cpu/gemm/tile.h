@@ -1,0 +1,85 @@
+// The tile kernel, once for all instruction sets: a block of C held in registers while A and B stream past.
+// Included by one file an instruction set. Everything here is a template over that file's own vector type, so that no function
+// compiled for a newer machine can be linked into code for an older one.
+#pragma once
+#include <cstdint>
+
+#include "ops/cpu/gemm/kernels.h"
+
+namespace plumb::gemm {
+
+// Sums over one block of k: c(i, j) = fma(a(i, k−1), b(k−1, j), … fma(a(i, 0), b(0, j), 0)). Each element is one chain in the order
+// of p, whatever the tile, so its bits depend on neither the tiling nor the instruction set.
+template <typename V, int kRows, int kVectors>
+struct Tile {
+  using T = typename V::Scalar;
+  typename V::Vector sum[kRows][kVectors];
+
+  __attribute__((always_inline)) Tile(int64_t k, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t b_k) {
+    for (int i = 0; i < kRows; i++)
+      for (int v = 0; v < kVectors; v++) sum[i][v] = V::broadcast(T(0));
+#pragma GCC unroll 4
+    for (int64_t p = 0; p < k; p++) {
+      typename V::Vector row[kVectors];
+      for (int v = 0; v < kVectors; v++) row[v] = V::load(b + p * b_k + v * V::kWidth);
+      for (int i = 0; i < kRows; i++) {
+        const typename V::Vector x = V::broadcast(a[p * a_k + i * a_row]);
+        for (int v = 0; v < kVectors; v++) sum[i][v] = V::fma(x, row[v], sum[i][v]);
+      }
+    }
+  }
+
+  __attribute__((always_inline)) void store(T* c, int64_t c_row, bool accumulate) const {
+    for (int i = 0; i < kRows; i++)
+      for (int v = 0; v < kVectors; v++) {
+        T* out = c + i * c_row + v * V::kWidth;
+        V::store(out, accumulate ? V::add(V::load(out), sum[i][v]) : sum[i][v]);
+      }
+  }
+};
+
+template <typename V, int kRows, int kVectors>
+void store_part(const Tile<V, kRows, kVectors>& tile, const PanelProduct<typename V::Scalar>& p, typename V::Scalar* c) {
+  typename V::Scalar values[kRows][kVectors * V::kWidth];
+  tile.store(values[0], kVectors * V::kWidth, false);
+  for (int i = 0; i < kRows; i++)
+    for (int64_t j = 0; j < p.n; j++) {
+      auto& out = c[i * p.c_row + j * p.c_column];
+      out = p.accumulate ? out + values[i][j] : values[i][j];
+    }
+}
+
+// kStep is the distance of two columns of a packed A, and 0 for an A that is read where it lies.
+template <typename V, int kRows, int kVectors, int kStep>
+__attribute__((noinline)) void multiply_tile(const PanelProduct<typename V::Scalar>& p, const typename V::Scalar* a,
+                                             typename V::Scalar* c) {
+  for (int i = 0; i < kRows; i++) __builtin_prefetch(c + i * p.c_row, 1);
+  const int64_t a_row = kStep ? 1 : p.a_row, a_k = kStep ? kStep : p.a_k;
+  const Tile<V, kRows, kVectors> tile(p.k, a, a_row, a_k, p.b, p.b_k);
+  if (p.n == kVectors * V::kWidth && p.c_column == 1)
+    tile.store(c, p.c_row, p.accumulate);
+  else
+    store_part(tile, p, c);
+}
+
+template <typename V, int kRows, int kVectors, int kStep>
+void multiply_last_rows(int64_t rows, const PanelProduct<typename V::Scalar>& p, const typename V::Scalar* a, typename V::Scalar* c) {
+  if constexpr (kRows > 0) {
+    if (rows == kRows) return multiply_tile<V, kRows, kVectors, kStep>(p, a, c);
+    multiply_last_rows<V, kRows - 1, kVectors, kStep>(rows, p, a, c);
+  }
+}
+
+template <typename V, int kRows, int kVectors, int kStep>
+void multiply_rows(const PanelProduct<typename V::Scalar>& p) {
+  const int64_t whole = p.m / kRows, a_panel = kStep ? kStep * p.k : kRows * p.a_row;
+  for (int64_t i = 0; i < whole; i++) multiply_tile<V, kRows, kVectors, kStep>(p, p.a + i * a_panel, p.c + i * kRows * p.c_row);
+  multiply_last_rows<V, kRows - 1, kVectors, kStep>(p.m - whole * kRows, p, p.a + whole * a_panel, p.c + whole * kRows * p.c_row);
+}
+
+template <typename V, int kRows, int kVectors>
+void multiply_panel(const PanelProduct<typename V::Scalar>& p) {
+  p.packed ? multiply_rows<V, kRows, kVectors, kRows>(p) : multiply_rows<V, kRows, kVectors, 0>(p);
+}
+
+}  // namespace plumb::gemm
