@@ -1,0 +1,12 @@
+// A state dictionary: tensors under names, in the order of their names.
+#pragma once
+#include <map>
+#include <string>
+
+#include "engine/core/tensor.h"
+
+namespace plumb {
+
+using StateDict = std::map<std::string, Tensor>;
+
+}  // namespace plumb
