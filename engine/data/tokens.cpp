@@ -17,8 +17,10 @@ TokenStream::TokenStream(const std::vector<int32_t>& tokens, std::string name)
     if (tokens[i] < 0) throw ValueError(fmt::format("tokens: {}: token {} at place {} is negative", name_, tokens[i], i));
     largest = std::max(largest, tokens[i]);
   }
-  if (largest <= UINT16_MAX) narrow_ = std::make_shared<const std::vector<uint16_t>>(tokens.begin(), tokens.end());
-  else wide_ = std::make_shared<const std::vector<int32_t>>(tokens);
+  if (largest <= UINT16_MAX)
+    narrow_ = std::make_shared<const std::vector<uint16_t>>(tokens.begin(), tokens.end());
+  else
+    wide_ = std::make_shared<const std::vector<int32_t>>(tokens);
 }
 
 int32_t TokenStream::operator[](int64_t i) const {
@@ -39,8 +41,10 @@ TokenStream TokenStream::part(int64_t begin, int64_t end) const {
 void TokenStream::read(int64_t begin, int64_t count, int64_t* out) const {
   if (begin < 0 || count < 0 || count > size_ || begin > size_ - count)
     throw IndexError(fmt::format("tokens: [{}, {}) does not lie within the {} tokens of {}", begin, begin + count, size_, name_));
-  if (narrow_) std::copy_n(narrow_->begin() + begin_ + begin, count, out);
-  else if (wide_) std::copy_n(wide_->begin() + begin_ + begin, count, out);
+  if (narrow_)
+    std::copy_n(narrow_->begin() + begin_ + begin, count, out);
+  else if (wide_)
+    std::copy_n(wide_->begin() + begin_ + begin, count, out);
 }
 
 TokenSplit split(const TokenStream& text, double validation) {

@@ -69,7 +69,8 @@ class RandomWindows {
 /// the last, which may be shorter and then is a batch of its own; so a mean over the text weighs each batch by target.numel().
 class ConsecutiveWindows {
  public:
-  /// `context` tokens a window and `batch` windows a batch. Throws ConfigError for a text of fewer than 2 tokens, ValueError for sizes below 1.
+  /// `context` tokens a window and `batch` windows a batch. Throws ConfigError for a text of fewer than 2 tokens, ValueError for sizes
+  /// below 1.
   ConsecutiveWindows(TokenStream text, int64_t context, int64_t batch);
   /// Number of batches.
   int64_t size() const;

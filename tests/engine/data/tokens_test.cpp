@@ -70,7 +70,8 @@ TEST_CASE("random windows: a batch depends on seed, step and rank alone") {
   RandomWindows all(counting(5000), {.context = 16, .batch = 4, .seed = 7});
   std::vector<int64_t> shared;
   for (int64_t rank = 0; rank < 2; ++rank) {
-    auto part = to_vector<int64_t>(RandomWindows(counting(5000), {.context = 16, .batch = 2, .seed = 7, .rank = rank, .ranks = 2})(9).index);
+    auto part =
+        to_vector<int64_t>(RandomWindows(counting(5000), {.context = 16, .batch = 2, .seed = 7, .rank = rank, .ranks = 2})(9).index);
     shared.insert(shared.end(), part.begin(), part.end());
   }
   CHECK(shared == to_vector<int64_t>(all(9).index));
@@ -87,15 +88,15 @@ TEST_CASE("random windows: places are uniform") {
 }
 
 TEST_CASE("a context longer than the text says what would fit") {
-  CHECK_THROWS_WITH_AS(
-      RandomWindows(counting(300), {.context = 512}),
-      "--context 512 is longer than the text: data/tiny.txt has 300 tokens; give a longer text or --context 299 or less", ConfigError);
+  CHECK_THROWS_WITH_AS(RandomWindows(counting(300), {.context = 512}),
+                       "--context 512 is longer than the text: data/tiny.txt has 300 tokens; give a longer text or --context 299 or less",
+                       ConfigError);
   CHECK_NOTHROW(RandomWindows(counting(300), {.context = 299})(0));
   TokenStream train = data::split(counting(300)).train;
-  CHECK_THROWS_WITH_AS(
-      RandomWindows(train, {.context = 270}),
-      "--context 270 is longer than the text: data/tiny.txt has 300 tokens, 270 of them in this part; give a longer text or --context 269 or less",
-      ConfigError);
+  CHECK_THROWS_WITH_AS(RandomWindows(train, {.context = 270}),
+                       "--context 270 is longer than the text: data/tiny.txt has 300 tokens, 270 of them in this part; give a longer text "
+                       "or --context 269 or less",
+                       ConfigError);
   CHECK_THROWS_WITH_AS(RandomWindows(counting(0), {.context = 8}),
                        "--context 8 is longer than the text: data/tiny.txt has 0 tokens; give a longer text", ConfigError);
   CHECK_THROWS_WITH_AS(RandomWindows(counting(9), {.context = 0}), "windows: context 0 is less than 1", ValueError);
