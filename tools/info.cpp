@@ -1,19 +1,92 @@
-// `plumb info`: what this build is and what it found on this machine.
-#include <cstdio>
+// `plumb info`: what this build is, what it found on this machine, and what slows it down here.
+#include <fmt/format.h>
+#include <unistd.h>
 
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "engine/core/allocator.h"
+#include "engine/core/parallel.h"
+#include "tools/cli/blas_speed.h"
+#include "tools/cli/cpu.h"
 #include "tools/commands.h"
 
 namespace plumb::tools {
 namespace {
 
-int info() {
-  std::printf("version      %s\n", PLUMB_VERSION);
+void row(const char* label, const std::string& text) { std::printf("%-11s %s\n", label, text.c_str()); }
+
+std::string build() {
+#if defined(__clang__)
+  std::string compiler = fmt::format("Clang {}.{}.{}", __clang_major__, __clang_minor__, __clang_patchlevel__);
+#else
+  std::string compiler = fmt::format("GCC {}.{}.{}", __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__);
+#endif
+  std::string text = fmt::format("{}, {}", PLUMB_BUILD_TYPE, compiler);
+  if (*PLUMB_BUILD_ARCH) text += fmt::format(", for {}", PLUMB_BUILD_ARCH);
+  if (*PLUMB_BUILD_SANITIZE) text += fmt::format(", under sanitizers ({}): slow", PLUMB_BUILD_SANITIZE);
+  return text;
+}
+
+std::string threads() {
+  const char* asked = std::getenv("PLUMB_NUM_THREADS");
+  return fmt::format("{} of {} cores{}", num_threads(), sysconf(_SC_NPROCESSORS_ONLN), asked ? fmt::format(" (PLUMB_NUM_THREADS={})", asked) : "");
+}
+
+/// A line of /proc/meminfo in GiB.
+double memory_gib(const std::string& name) {
+  std::ifstream info("/proc/meminfo");
+  std::string key;
+  double kib = 0;
+  for (std::string rest; info >> key >> kib; std::getline(info, rest))
+    if (key == name + ":") return kib / (1 << 20);
   return 0;
+}
+
+std::string memory() {
+  return fmt::format("{:.1f} GiB, {:.1f} GiB available; tensors hold {:.1f} MiB", memory_gib("MemTotal"), memory_gib("MemAvailable"),
+                     static_cast<double>(memory_stats(cpu).live) / (1 << 20));
+}
+
+/// OPENBLAS_CORETYPE makes the BLAS use another processor's kernels: says for which, and measures what that costs here.
+void pin_row() {
+  const char* pin = std::getenv("OPENBLAS_CORETYPE");
+  if (!pin) return;
+  std::string text = fmt::format("OPENBLAS_CORETYPE={} chooses the BLAS kernels: {:.0f} GFLOP/s a thread (f32, 768³)", pin, blas_gflops());
+  if (auto free = blas_gflops_unpinned()) text += fmt::format(", {:.0f} with it unset", *free);
+  row("", text);
+}
+
+int info(bool only_blas_speed) {
+  if (only_blas_speed) {
+    std::printf("%.3f\n", blas_gflops());
+    return 0;
+  }
+  row("version", PLUMB_VERSION);
+  row("build", build());
+  row("processor", cpu_model());
+  row("features", cpu_features());
+  row("BLAS", blas_description());
+  pin_row();
+  row("devices", "cpu (" PLUMB_CUDA_STATUS ")");
+  row("threads", threads());
+  row("memory", memory());
+  return 0;
+}
+
+Action define(CLI::App& app) {
+  auto only_blas_speed = std::make_shared<bool>(false);
+  app.add_flag("--blas-speed", *only_blas_speed, "print only the BLAS's GFLOP/s on one thread");
+  return [only_blas_speed] { return info(*only_blas_speed); };
 }
 
 }  // namespace
 
 extern const Command info_command;
-const Command info_command{"info", "show the build, the processor, devices, threads and memory", [](CLI::App&) -> Action { return info; }};
+const Command info_command{"info", "show the build, the processor, the BLAS, devices, threads and memory", define};
 
 }  // namespace plumb::tools

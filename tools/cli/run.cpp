@@ -66,6 +66,12 @@ std::string closest(const CLI::App& app, const std::string& word) {
   return best;
 }
 
+std::string names_of_commands(const CLI::App& app) {
+  std::string names;
+  for (const CLI::App* sub : app.get_subcommands({})) names += (names.empty() ? "" : ", ") + sub->get_name();
+  return names;
+}
+
 std::string one_line(std::string text) {
   while (!text.empty() && text.back() == '\n') text.pop_back();
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -85,9 +91,13 @@ std::string usage_message(CLI::App& root, const CLI::ParseError& error) {
   CLI::App& app = innermost(root);
   std::string path = command_path(root), what = error.what();
   std::vector<std::string> left = root.remaining(true);
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) && !left.empty()) {
+  bool takes_commands = !app.get_subcommands({}).empty(), unknown = dynamic_cast<const CLI::ExtrasError*>(&error);
+  if (takes_commands && dynamic_cast<const CLI::RequiredError*>(&error)) {
+    unknown = !left.empty();
+    if (!unknown) what = "a command is missing: one of " + names_of_commands(app);
+  }
+  if (unknown && !left.empty()) {
     std::string word = left.front().substr(0, left.front().find('='));
-    bool takes_commands = !app.get_subcommands({}).empty();
     what = (word.starts_with("-") ? "unknown option " : takes_commands ? "unknown command " : "unexpected argument ") + word;
     if (std::string near = closest(app, word); !near.empty()) what += ", did you mean " + near + "?";
   }

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# What is too slow for every change: all tests under the address and undefined-behaviour sanitizers, the threaded ones under the
+# thread sanitizer. usage: nightly.sh [--sample]      --sample: the engine's own tests only, about two minutes
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Tests in which several threads meet: the pool, the allocator, the graph, the loader, threaded products and reductions.
+threaded='parallel|allocator|storage|generator|thread|loader|backward|gemm|matmul|reduce'
+export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1
+export UBSAN_OPTIONS=print_stacktrace=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+
+build() {  # preset targets…
+  cmake --preset "$1" -DPLUMB_TESTS=ON >/dev/null
+  cmake --build "build-$1" --target "${@:2}"
+}
+run() {  # preset ctest arguments…
+  ctest --test-dir "build-$1" -j "$(nproc)" --output-on-failure "${@:2}"
+}
+
+bash tools/packages.sh build nightly
+if [ "${1:-}" = --sample ]; then
+  build asan engine_tests
+  run asan -R '^engine/'
+  exit
+fi
+[ $# = 0 ] || { echo "usage: nightly.sh [--sample]" >&2; exit 2; }
+
+result=0
+build asan all
+run asan || result=1
+build tsan all
+run tsan -R "$threaded" || result=1
+exit $result
