@@ -5,10 +5,10 @@
 
 namespace plumb::tools {
 
-extern const Command info_command;
+extern const Command data_command, info_command;
 
 std::span<const Command* const> commands() {
-  static constexpr std::array table{&info_command};
+  static constexpr std::array table{&data_command, &info_command};
   return table;
 }
 

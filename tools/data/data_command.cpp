@@ -1,0 +1,70 @@
+// `plumb data`: fetching published data sets, drawing subsets.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cstdlib>
+#include <memory>
+
+#include "engine/core/error.h"
+#include "tools/commands.h"
+#include "tools/data/fetch.h"
+#include "tools/data/subset.h"
+
+namespace plumb::tools {
+namespace {
+
+struct FetchOptions {
+  std::vector<std::string> names;
+  std::string directory = std::getenv("PLUMB_DATA") ? std::getenv("PLUMB_DATA") : "data";
+  bool list = false;
+};
+
+int fetch_sets(const FetchOptions& o) {
+  if (o.list || o.names.empty()) {
+    for (const DataSet& set : catalogue()) fmt::print("{:<16} {}\n", set.name, set.about);
+    return 0;
+  }
+  for (const std::string& name : o.names) find_data_set(name);  // before anything is fetched
+  for (const std::string& name : o.names) fetch(find_data_set(name), o.directory, stdout);
+  return 0;
+}
+
+Action define_fetch(CLI::App& app) {
+  auto o = std::make_shared<FetchOptions>();
+  app.add_option("names", o->names, "data sets; none lists them all");
+  app.add_option("--to", o->directory, "data directory; by default $PLUMB_DATA, or data")->capture_default_str();
+  app.add_flag("--list", o->list, "list the data sets and their terms");
+  return [o] { return fetch_sets(*o); };
+}
+
+Action define_subset(CLI::App& app) {
+  auto o = std::make_shared<SubsetOptions>();
+  app.add_option("file", o->input, "IDX, CIFAR binary (.bin), CSV or text (.txt, by lines); gzipped or not")->required();
+  app.add_option("--out", o->output, "the file to write; gzipped if it ends in .gz")->required();
+  CLI::Option* count = app.add_option("--count", o->count, "records to draw");
+  app.add_option("--seed", o->seed, "of the draw")->capture_default_str();
+  app.add_option("--indices", o->indices, "take these records instead: a list as an earlier draw wrote it")->excludes(count);
+  app.add_flag("--header", o->csv_header, "keep the first row of a CSV file");
+  return [o] {
+    if (o->count == 0 && o->indices.empty()) throw ConfigError("give --count or --indices");
+    write_subset(*o);
+    fmt::print("{} and {}.indices\n", o->output, o->output);
+    return 0;
+  };
+}
+
+constexpr Command kFetch{"fetch", "download published data sets from their own addresses, checked", define_fetch};
+constexpr Command kSubset{"subset", "draw a fixed, listed part of a data file", define_subset};
+
+Action define(CLI::App& app) {
+  static constexpr std::array commands{&kFetch, &kSubset};
+  return choose(app, commands);
+}
+
+}  // namespace
+
+extern const Command data_command;
+const Command data_command{"data", "fetch data sets, draw subsets", define};
+
+}  // namespace plumb::tools
