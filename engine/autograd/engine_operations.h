@@ -8,6 +8,7 @@ struct EngineOperations {
   Tensor (*add)(const Tensor& a, const Tensor& b) = nullptr;
   /// base's elements seen through the given geometry (offset relative to base), differentiable; base must be contiguous.
   Tensor (*as_strided)(const Tensor& base, const Shape& shape, const Strides& strides, int64_t offset) = nullptr;
+  Tensor (*clone)(const Tensor& x) = nullptr;
   bool (*has_nan)(const Tensor& x) = nullptr;
 };
 /// Filled on first use by register_engine_operations(), which ops/ defines.

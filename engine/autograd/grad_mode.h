@@ -4,17 +4,17 @@
 namespace plumb {
 
 namespace detail {
-inline thread_local bool grad_enabled = true;
+inline thread_local bool recording = true;
 }
 
 /// Operations on this thread are recorded for backward.
-inline bool grad_enabled() { return detail::grad_enabled; }
+inline bool grad_enabled() { return detail::recording; }
 
 /// While alive, sets whether operations on this thread are recorded.
 class GradMode {
  public:
-  explicit GradMode(bool enabled) : before_(detail::grad_enabled) { detail::grad_enabled = enabled; }
-  ~GradMode() { detail::grad_enabled = before_; }
+  explicit GradMode(bool enabled) : before_(detail::recording) { detail::recording = enabled; }
+  ~GradMode() { detail::recording = before_; }
   GradMode(const GradMode&) = delete;
   GradMode& operator=(const GradMode&) = delete;
 

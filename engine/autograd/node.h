@@ -49,7 +49,7 @@ class Node : public RefCounted {
   const char* name = "";
   uint64_t sequence = 0;  ///< later operations have larger numbers: the order of the backward pass
   SmallVector<Edge, 3> edges;
-  bool released = false;
+  bool released = false;  ///< what it had saved is gone
 
   struct OutputInfo {
     Shape shape;
@@ -58,8 +58,9 @@ class Node : public RefCounted {
   };
   std::vector<OutputInfo> outputs;  ///< only kept for several outputs, to fill in gradients of zero
   std::unique_ptr<std::vector<std::pair<uint32_t, GradientHook>>> hooks;
-  std::unique_ptr<std::vector<std::pair<uint32_t, TensorImplPtr>>> retained;  ///< outputs that keep their gradient
+  std::unique_ptr<std::vector<std::pair<uint32_t, std::shared_ptr<GradState>>>> retained;  ///< outputs that keep their gradient
   uint32_t output_count = 1;
+  Node* next_dead = nullptr;  ///< for destroying deep graphs without recursion
 };
 
 /// The next number for a node.

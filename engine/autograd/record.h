@@ -17,7 +17,7 @@ class Inputs {
     Ref(const Tensor& t) : tensor(&t) {}
     const Tensor* tensor;
   };
-  Inputs(std::initializer_list<Ref> refs) : refs_(refs.begin()), size_(refs.size()) {}
+  Inputs(std::initializer_list<Ref> refs) : refs_(std::data(refs)), size_(refs.size()) {}  // used within the full expression
   Inputs(const std::vector<Tensor>& tensors) : tensors_(tensors.data()), size_(tensors.size()) {}
   size_t size() const { return size_; }
   const Tensor& operator[](size_t i) const { return tensors_ ? tensors_[i] : *refs_[i].tensor; }
@@ -59,7 +59,10 @@ class OperationNode final : public Node {
  public:
   explicit OperationNode(Derivative derivative) : derivative_(std::move(derivative)) {}
   Grads backward(const Grads& output_gradients, Needs needs) override { return derivative_(output_gradients, Saved(saved, this), needs); }
-  void release() override { saved.clear(); }
+  void release() override {
+    released = released || !saved.empty();
+    saved.clear();
+  }
   SmallVector<SavedTensor, 2> saved;
 
  private:

@@ -4,11 +4,14 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/autograd/node.h"
 #include "engine/core/allocator.h"
 #include "engine/core/data_kernels.h"
 
 namespace plumb {
 
+TensorImpl::TensorImpl() = default;
+TensorImpl::~TensorImpl() = default;
 void destroy(TensorImpl* impl) { delete impl; }
 
 static TensorImpl& defined_impl(const Tensor& x) {

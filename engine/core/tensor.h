@@ -96,6 +96,8 @@ struct GradState {
 
 /// The data behind Tensor. Operations use Tensor; the graph and a few views reach in here.
 struct TensorImpl : RefCounted {
+  TensorImpl();
+  ~TensorImpl();
   StoragePtr storage;
   std::byte* data = nullptr;  ///< storage->data() + offset
   Shape shape;
@@ -108,7 +110,7 @@ struct TensorImpl : RefCounted {
   uint32_t writes = 0;            ///< recorded writes in place to this base, or seen by this view
   NodePtr node;                   ///< the operation that made it; null for a leaf
   TensorImplPtr base;             ///< for a view: the tensor that owns the elements
-  std::unique_ptr<GradState> grad_state;
+  std::shared_ptr<GradState> grad_state;
 };
 
 // -- creation ---------------------------------------------------------------------------------------

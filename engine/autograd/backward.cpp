@@ -1,0 +1,243 @@
+// The backward pass: nodes are visited from the latest to the earliest, so each has all its gradient when its turn comes.
+#include "engine/autograd/backward.h"
+
+#include <map>
+#include <unordered_map>
+
+#include "engine/autograd/engine_operations.h"
+#include "engine/autograd/grad_mode.h"
+#include "engine/core/data_kernels.h"
+
+namespace plumb {
+namespace {
+
+thread_local bool anomaly_mode = false;
+
+// Nobody but this handle can see the elements, so they may be overwritten.
+bool sole_owner(const Tensor& t) {
+  return t.impl()->use_count() == 1 && t.impl()->storage->use_count() == 1 && t.is_contiguous() && !t.impl()->base;
+}
+
+Tensor sum(Tensor a, Tensor b, bool create_graph) {
+  if (!create_graph && a.dtype() == b.dtype() && a.shape() == b.shape()) {
+    if (!sole_owner(a)) std::swap(a, b);
+    if (sole_owner(a)) {
+      kernel::accumulate(a.device(), b, a);
+      return a;
+    }
+  }
+  return detail::engine_operations().add(a, b);
+}
+
+void run_hooks(const std::vector<GradientHook>& hooks, Tensor& gradient) {
+  for (const auto& hook : hooks)
+    if (Tensor replaced = hook(gradient); replaced.defined()) gradient = replaced;
+}
+
+void check_shape(const Shape& expected, const Tensor& gradient, const char* whose) {
+  if (gradient.shape() != expected)
+    throw ShapeError(std::string("backward: the gradient of ") + whose + " has shape " + to_string(gradient.shape()) + ", its tensor " + to_string(expected));
+}
+
+// One pass over the graph, either into grad() of the leaves or into the gradients of chosen inputs.
+class BackwardPass {
+ public:
+  BackwardPass(GradOptions options, const std::vector<Tensor>* inputs) : options_(options), selective_(inputs != nullptr) {
+    if (!inputs) return;
+    results.resize(inputs->size());
+    for (size_t i = 0; i < inputs->size(); ++i) {
+      Edge edge = edge_of((*inputs)[i]);
+      if (edge.leaf) wanted_leaves_[edge.leaf.get()].push_back(i);
+      else wanted_outputs_[edge.node.get()].push_back({edge.output_index, i});
+    }
+  }
+
+  void add_root(const Tensor& output, Tensor gradient) {
+    Edge edge = edge_of(output);
+    if (selective_ && edge.node) mark_paths(edge.node.get());
+    deliver(edge, std::move(gradient));
+  }
+  void run();
+
+  std::vector<Tensor> results;
+
+ private:
+  struct Pending {
+    NodePtr node;
+    Grads gradients;
+  };
+  bool leads_to_input(const Edge& edge) const {
+    if (edge.leaf) return wanted_leaves_.contains(edge.leaf.get());
+    if (wanted_outputs_.contains(edge.node.get())) return true;
+    auto found = on_path_.find(edge.node.get());
+    return found != on_path_.end() && found->second;
+  }
+  void mark_paths(Node* root);
+  void visit(Node& node, Grads gradients);
+  void deliver(const Edge& edge, Tensor gradient);
+  void deliver_leaf(TensorImpl& leaf, Tensor gradient);
+  void capture(Node& node, Grads& gradients);
+  Needs needs(const Node& node) const;
+  void keep_result(size_t i, const Tensor& g) { results[i] = results[i].defined() ? sum(results[i], g, options_.create_graph) : g; }
+
+  GradOptions options_;
+  bool selective_;
+  std::map<uint64_t, Pending> pending_;  // by sequence number
+  std::unordered_map<Node*, std::vector<std::pair<uint32_t, size_t>>> wanted_outputs_;
+  std::unordered_map<TensorImpl*, std::vector<size_t>> wanted_leaves_;
+  std::unordered_map<Node*, bool> on_path_;  // the node leads to a wanted input
+};
+
+// Depth-first without recursion: a node is on a path if one of its edges leads to an input.
+void BackwardPass::mark_paths(Node* root) {
+  if (on_path_.contains(root)) return;
+  std::vector<std::pair<Node*, size_t>> stack{{root, 0}};
+  on_path_[root] = false;
+  while (!stack.empty()) {
+    auto& [node, next] = stack.back();
+    if (next < node->edges.size()) {
+      Node* child = node->edges[next++].node.get();
+      if (child && on_path_.try_emplace(child, false).second) stack.push_back({child, 0});
+      continue;
+    }
+    bool leads = false;
+    for (const Edge& edge : node->edges) leads = leads || (edge && leads_to_input(edge));
+    on_path_[node] = leads;
+    stack.pop_back();
+  }
+}
+
+Needs BackwardPass::needs(const Node& node) const {
+  uint64_t bits = 0;
+  for (size_t i = 0; i < node.edges.size() && i < 64; ++i)
+    if (node.edges[i] && (!selective_ || leads_to_input(node.edges[i]))) bits |= uint64_t{1} << i;
+  return Needs(bits);
+}
+
+void BackwardPass::deliver_leaf(TensorImpl& leaf, Tensor gradient) {
+  check_shape(leaf.shape, gradient, "a leaf");
+  if (leaf.grad_state) run_hooks(leaf.grad_state->hooks, gradient);
+  if (selective_) {
+    if (auto found = wanted_leaves_.find(&leaf); found != wanted_leaves_.end())
+      for (size_t i : found->second) keep_result(i, gradient);
+    return;
+  }
+  if (!leaf.grad_state) leaf.grad_state = std::make_shared<GradState>();
+  Tensor& grad = leaf.grad_state->grad;
+  if (!grad.defined()) {
+    grad = options_.create_graph || sole_owner(gradient) ? std::move(gradient) : detail::engine_operations().clone(gradient);
+  } else if (options_.create_graph || grad.requires_grad()) {
+    grad = detail::engine_operations().add(grad, gradient);
+  } else {
+    kernel::accumulate(grad.device(), gradient, grad);
+    grad.impl()->storage->bump_version();
+  }
+}
+
+void BackwardPass::deliver(const Edge& edge, Tensor gradient) {
+  if (!edge || (selective_ && !leads_to_input(edge))) return;
+  if (edge.leaf) return deliver_leaf(*edge.leaf, std::move(gradient));
+  Pending& pending = pending_[edge.node->sequence];
+  if (!pending.node) {
+    pending.node = edge.node;
+    pending.gradients.resize(edge.node->output_count);
+  }
+  Tensor& slot = pending.gradients[edge.output_index];
+  slot = slot.defined() ? sum(std::move(slot), std::move(gradient), options_.create_graph) : std::move(gradient);
+}
+
+// Hooks, kept gradients and wanted results of a node's outputs.
+void BackwardPass::capture(Node& node, Grads& gradients) {
+  if (node.hooks)
+    for (auto& [output, hook] : *node.hooks)
+      if (gradients[output].defined()) run_hooks({hook}, gradients[output]);
+  if (node.retained && !selective_)
+    for (auto& [output, state] : *node.retained)
+      if (gradients[output].defined())
+        state->grad = state->grad.defined() ? detail::engine_operations().add(state->grad, gradients[output]) : gradients[output];
+  if (auto found = wanted_outputs_.find(&node); found != wanted_outputs_.end())
+    for (auto [output, i] : found->second)
+      if (gradients[output].defined()) keep_result(i, gradients[output]);
+}
+
+void BackwardPass::visit(Node& node, Grads gradients) {
+  capture(node, gradients);
+  if (selective_) {
+    auto on_path = on_path_.find(&node);
+    if (on_path == on_path_.end() || !on_path->second) return;
+  }
+  if (node.released)
+    throw AutogradError(std::string("backward: what ") + node.name +
+                        " saved was freed by an earlier backward; pass retain_graph = true to that one to go through the graph twice");
+  for (size_t i = 0; i < node.outputs.size(); ++i)
+    if (!gradients[i].defined()) gradients[i] = zeros(node.outputs[i].shape, node.outputs[i].dtype, node.outputs[i].device);
+  Grads out = node.backward(gradients, needs(node));
+  gradients.clear();
+  if (out.size() != node.edges.size())
+    throw AutogradError(std::string("backward: ") + node.name + " gave " + std::to_string(out.size()) + " gradients for " + std::to_string(node.edges.size()) + " inputs");
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (!out[i].defined()) continue;
+    if (anomaly_mode && detail::engine_operations().has_nan(out[i]))
+      throw AutogradError(std::string("anomaly: the derivative of ") + node.name + " with respect to input " + std::to_string(i) + " has a NaN");
+    deliver(node.edges[i], std::move(out[i]));
+  }
+  if (!options_.retain_graph && !options_.create_graph) node.release();
+}
+
+void BackwardPass::run() {
+  GradMode recording(options_.create_graph);
+  while (!pending_.empty()) {
+    auto handle = pending_.extract(std::prev(pending_.end()));
+    visit(*handle.mapped().node, std::move(handle.mapped().gradients));
+  }
+}
+
+Tensor root_gradient(const Tensor& output, const Tensor& given) {
+  if (!output.requires_grad()) throw AutogradError("backward: the output does not depend on a tensor that requires a gradient" + std::string(is_floating(output.dtype()) ? "" : " (integers have no derivative)"));
+  if (given.defined()) {
+    check_shape(output.shape(), given, "an output");
+    return given;
+  }
+  if (output.numel() != 1) throw ShapeError("backward: an output of shape " + to_string(output.shape()) + " needs a gradient to start from; only one element has the gradient 1");
+  return ones_like(output);
+}
+
+void add_roots(BackwardPass& pass, const std::vector<Tensor>& outputs, const std::vector<Tensor>& gradients) {
+  if (!gradients.empty() && gradients.size() != outputs.size())
+    throw ShapeError("backward: " + std::to_string(gradients.size()) + " gradients for " + std::to_string(outputs.size()) + " outputs");
+  std::vector<Tensor> roots;
+  for (size_t i = 0; i < outputs.size(); ++i) roots.push_back(root_gradient(outputs[i], gradients.empty() ? Tensor() : gradients[i]));
+  for (size_t i = 0; i < outputs.size(); ++i) pass.add_root(outputs[i], std::move(roots[i]));
+}
+
+}  // namespace
+
+std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs, GradOptions options, const std::vector<Tensor>& gradients) {
+  for (const Tensor& x : inputs)
+    if (!x.requires_grad()) throw AutogradError("grad: an input of shape " + to_string(x.shape()) + " does not require a gradient");
+  BackwardPass pass(options, &inputs);
+  {
+    GradMode recording(options.create_graph);
+    add_roots(pass, outputs, gradients);
+  }
+  pass.run();
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (!pass.results[i].defined() && !options.allow_unused)
+      throw AutogradError("grad: the outputs do not depend on input " + std::to_string(i) + "; pass allow_unused to get an undefined tensor for it");
+  return pass.results;
+}
+
+void backward(const std::vector<Tensor>& outputs, const std::vector<Tensor>& gradients, GradOptions options) {
+  BackwardPass pass(options, nullptr);
+  {
+    GradMode recording(options.create_graph);
+    add_roots(pass, outputs, gradients);
+  }
+  pass.run();
+}
+
+AnomalyMode::AnomalyMode(bool enabled) : before_(std::exchange(anomaly_mode, enabled)) {}
+AnomalyMode::~AnomalyMode() { anomaly_mode = before_; }
+bool AnomalyMode::enabled() { return anomaly_mode; }
+
+}  // namespace plumb

@@ -1,0 +1,66 @@
+// Writing in place to tensors of a graph. The base of the written view gets a new node; its other views follow on their next use.
+#include "engine/autograd/inplace.h"
+
+#include "engine/autograd/engine_operations.h"
+
+namespace plumb {
+
+static bool elements_overlap(const Tensor& t) {
+  for (int i = 0; i < t.rank(); ++i)
+    if (t.shape()[i] > 1 && t.strides()[i] == 0) return true;
+  return false;
+}
+
+void check_writable(const char* op, const Tensor& target) {
+  if (elements_overlap(target)) throw AutogradError(std::string(op) + ": cannot write to an expanded tensor; clone it first");
+  if (!grad_enabled() || !target.requires_grad()) return;
+  TensorImpl* owner = target.impl()->base ? target.impl()->base.get() : target.impl();
+  if (!owner->node && owner->requires_grad)
+    throw AutogradError(std::string(op) + ": a leaf that requires a gradient cannot be changed in place; do it under NoGrad");
+}
+
+// The written tensor owns its elements: it is simply the value now.
+static void assign_whole(const char* op, Tensor& target, const Tensor& value) {
+  Tensor renewed = record(op, alias(target), {value}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0]; });
+  TensorImpl& t = *target.impl();
+  t.node = renewed.impl()->node;
+  t.output_index = 0;
+  t.requires_grad = static_cast<bool>(t.node);
+  ++t.writes;
+}
+
+// The written tensor is a view of `base`:   d value = (d base)[view],   d base_before = d base with zeros in [view].
+static void assign_view(const char* op, const Tensor& view, const Tensor& value) {
+  TensorImpl& base = *view.impl()->base;
+  if (!base.contiguous) throw AutogradError(std::string(op) + ": cannot record a write to a view of a tensor with gaps; make the base contiguous first");
+  Shape shape = view.shape();
+  Strides strides = view.strides();
+  int64_t offset = (view.impl()->data - base.data) / static_cast<int64_t>(item_size(base.dtype));
+  Tensor whole(view.impl()->base);
+  Tensor renewed = record(op, alias(whole), {whole, value}, saving(), [=](const Grads& dy, const Saved&, Needs needs) -> Grads {
+    const auto& ops = detail::engine_operations();
+    Tensor g = ops.clone(dy[0]), d_value, d_base;
+    if (needs[1]) d_value = ops.as_strided(g, shape, strides, offset);
+    if (needs[0]) {
+      d_base = ops.clone(g);
+      Tensor hole = ops.as_strided(d_base, shape, strides, offset);
+      assign("assign", hole, zeros(shape, g.dtype(), g.device()));
+    }
+    return {d_base, d_value};
+  });
+  base.node = renewed.impl()->node;
+  base.output_index = 0;
+  base.requires_grad = true;
+  ++base.writes;
+}
+
+void assign(const char* op, Tensor& target, const Tensor& value) {
+  check_writable(op, target);
+  bool recorded = grad_enabled() && (target.requires_grad() || value.requires_grad() || (target.impl()->base && target.impl()->base->requires_grad));
+  copy_data(value, target);
+  if (!recorded) return;
+  if (target.impl()->base) assign_view(op, target, value);
+  else assign_whole(op, target, value);
+}
+
+}  // namespace plumb

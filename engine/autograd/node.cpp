@@ -1,0 +1,72 @@
+// Nodes: their numbering, their destruction, and a tensor's place among them.
+#include "engine/autograd/node.h"
+
+#include <atomic>
+#include <mutex>
+
+#include "engine/autograd/engine_operations.h"
+#include "engine/autograd/grad_mode.h"
+
+namespace plumb {
+
+uint64_t next_sequence() {
+  static std::atomic<uint64_t> counter{1};
+  return counter.fetch_add(1, std::memory_order_relaxed);
+}
+
+// Deleting a node drops its inputs' nodes, which would recurse to the depth of the graph. Nodes that die meanwhile are listed instead.
+void destroy(Node* node) {
+  static thread_local Node* dead = nullptr;
+  static thread_local bool draining = false;
+  node->next_dead = dead;
+  dead = node;
+  if (draining) return;
+  draining = true;
+  while (dead) {
+    Node* last = dead;
+    dead = last->next_dead;
+    delete last;
+  }
+  draining = false;
+}
+
+namespace detail {
+
+const EngineOperations& engine_operations() {
+  static const EngineOperations slots = [] {
+    EngineOperations s;
+    register_engine_operations(s);
+    return s;
+  }();
+  return slots;
+}
+
+}  // namespace detail
+
+// A view whose base was written to since gets a new place in the graph: a view of what the base is now.
+static void refresh_view(TensorImpl& view) {
+  TensorImpl& base = *view.base;
+  view.writes = base.writes;
+  if (!base.requires_grad) return;
+  GradMode recording(true);
+  int64_t offset = (view.data - base.data) / static_cast<int64_t>(item_size(view.dtype));
+  Tensor fresh = detail::engine_operations().as_strided(Tensor(view.base), view.shape, view.strides, offset);
+  view.node = fresh.impl()->node;
+  view.output_index = fresh.impl()->output_index;
+  view.requires_grad = true;
+}
+
+bool Tensor::requires_grad() const {
+  if (!impl_) return false;
+  if (impl_->base && impl_->base->writes != impl_->writes) [[unlikely]] refresh_view(*impl_);
+  return impl_->requires_grad;
+}
+
+Edge edge_of(const Tensor& x) {
+  if (!x.requires_grad()) return {};
+  TensorImpl* impl = x.impl();
+  if (impl->node) return {impl->node, {}, impl->output_index};
+  return {{}, TensorImplPtr(impl), 0};
+}
+
+}  // namespace plumb

@@ -1,0 +1,52 @@
+// Tying a new node into the graph.
+#include "engine/autograd/record.h"
+
+#include "engine/autograd/backward.h"
+#include "engine/autograd/engine_operations.h"
+
+namespace plumb {
+namespace detail {
+
+bool any_requires_grad(const Inputs& inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (inputs[i].requires_grad()) return true;
+  return false;
+}
+
+static int output_place(const Tensor& t, std::span<Tensor> outputs) {
+  for (size_t i = 0; i < outputs.size(); ++i)
+    if (outputs[i].same_as(t)) return static_cast<int>(i);
+  return -1;
+}
+
+void connect(Node& node, SmallVector<SavedTensor, 2>& saved, const char* name, std::span<Tensor> outputs, const Inputs& inputs, const Saving& saving) {
+  NodePtr holder(&node);
+  node.name = name;
+  node.sequence = next_sequence();
+  node.output_count = static_cast<uint32_t>(outputs.size());
+  node.edges.reserve(inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) node.edges.push_back(edge_of(inputs[i]));
+  for (uint32_t i = 0; i < outputs.size(); ++i) {
+    if (AnomalyMode::enabled() && is_floating(outputs[i].dtype()) && engine_operations().has_nan(outputs[i]))
+      throw AutogradError(std::string("anomaly: ") + name + " made a NaN");
+    TensorImpl& out = *outputs[i].impl();
+    if (outputs.size() > 1) node.outputs.push_back({out.shape, out.dtype, out.storage->device()});
+    if (!is_floating(out.dtype)) continue;
+    out.node = holder;
+    out.output_index = i;
+    out.requires_grad = true;
+  }
+  saved.reserve(saving.size());
+  for (size_t i = 0; i < saving.size(); ++i)
+    saved.push_back(saving[i].defined() ? SavedTensor(saving[i], output_place(saving[i], outputs)) : SavedTensor());
+}
+
+}  // namespace detail
+
+Tensor no_derivative(const char* name, Tensor output, const Inputs& inputs) {
+  return record(name, std::move(output), inputs, saving(), [name](const Grads&, const Saved&, Needs) -> Grads {
+    throw AutogradError(std::string(name) + " has no derivative");
+  });
+}
+
+}  // namespace plumb

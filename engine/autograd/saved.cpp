@@ -1,0 +1,43 @@
+// Keeping a tensor for backward, and giving it back.
+#include "engine/autograd/saved.h"
+
+#include "engine/autograd/checkpoint_frame.h"
+#include "engine/autograd/grad_mode.h"
+
+namespace plumb {
+
+SavedTensor::SavedTensor(const Tensor& x, int output_index)
+    : output_index_(output_index), requires_grad_(x.requires_grad()), version_(x.version()) {
+  CheckpointContext& context = checkpoint_context();
+  if (context.frame && !context.collecting) {
+    frame_ = context.frame;
+    frame_index_ = frame_->dropped++;
+    if (output_index < 0) edge_ = edge_of(x);
+    return;
+  }
+  if (context.frame) context.frame->values.push_back(alias(x));
+  value_ = output_index < 0 ? x : alias(x);
+}
+
+static Tensor attached(const Tensor& value, const Edge& edge) {
+  if (edge.leaf) return Tensor(edge.leaf);
+  Tensor t = alias(value);
+  t.impl()->node = edge.node;
+  t.impl()->output_index = edge.output_index;
+  t.impl()->requires_grad = true;
+  return t;
+}
+
+Tensor SavedTensor::get(Node* owner) const {
+  if (frame_) frame_->recompute();
+  const Tensor& value = frame_ ? frame_->values[frame_index_] : value_;
+  if (!value.defined()) return value;
+  if (!frame_ && value.version() != version_)
+    throw AutogradError(std::string("backward: a tensor that ") + owner->name + " saved, of shape " + to_string(value.shape()) +
+                        ", was changed in place afterwards (version " + std::to_string(value.version()) + ", saved at " + std::to_string(version_) + ")");
+  if (!grad_enabled() || !requires_grad_) return value;
+  if (output_index_ >= 0) return attached(value, {NodePtr(owner), {}, static_cast<uint32_t>(output_index_)});
+  return frame_ ? attached(value, edge_) : value;
+}
+
+}  // namespace plumb

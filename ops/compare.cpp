@@ -1,0 +1,88 @@
+// Comparisons, tests and selection. Bool results have no derivative; where sends the gradient to the side it chose.
+#include "engine/autograd/record.h"
+#include "ops/pointwise.h"
+#include "ops/pointwise_call.h"
+#include "ops/shape.h"
+
+namespace plumb {
+
+static Tensor compare(const char* name, CompareOp op, const Tensor& a, const Tensor& b) {
+  detail::check_same_device(name, a, b);
+  NoGrad off;
+  DType t = promote(a.dtype(), b.dtype());
+  Shape shape = broadcast_shapes(name, a.shape(), b.shape());
+  Tensor out = empty(shape, boolean, a.device(), name);
+  kernel::compare(a.device(), op, broadcast_view(name, to(a, t), shape), broadcast_view(name, to(b, t), shape), out);
+  return out;
+}
+static Tensor compare(const char* name, CompareOp op, const Tensor& a, Scalar b) {
+  NoGrad off;
+  DType t = b.promote_with(a.dtype());
+  return compare(name, op, to(a, t), scalar_tensor(b, t, a.device()));
+}
+
+Tensor operator==(const Tensor& a, const Tensor& b) { return compare("==", CompareOp::equal, a, b); }
+Tensor operator!=(const Tensor& a, const Tensor& b) { return compare("!=", CompareOp::not_equal, a, b); }
+Tensor operator<(const Tensor& a, const Tensor& b) { return compare("<", CompareOp::less, a, b); }
+Tensor operator<=(const Tensor& a, const Tensor& b) { return compare("<=", CompareOp::less_equal, a, b); }
+Tensor operator>(const Tensor& a, const Tensor& b) { return compare(">", CompareOp::greater, a, b); }
+Tensor operator>=(const Tensor& a, const Tensor& b) { return compare(">=", CompareOp::greater_equal, a, b); }
+Tensor operator==(const Tensor& a, Scalar b) { return compare("==", CompareOp::equal, a, b); }
+Tensor operator!=(const Tensor& a, Scalar b) { return compare("!=", CompareOp::not_equal, a, b); }
+Tensor operator<(const Tensor& a, Scalar b) { return compare("<", CompareOp::less, a, b); }
+Tensor operator<=(const Tensor& a, Scalar b) { return compare("<=", CompareOp::less_equal, a, b); }
+Tensor operator>(const Tensor& a, Scalar b) { return compare(">", CompareOp::greater, a, b); }
+Tensor operator>=(const Tensor& a, Scalar b) { return compare(">=", CompareOp::greater_equal, a, b); }
+Tensor logical_and(const Tensor& a, const Tensor& b) { return compare("logical_and", CompareOp::logical_and, a, b); }
+Tensor logical_or(const Tensor& a, const Tensor& b) { return compare("logical_or", CompareOp::logical_or, a, b); }
+Tensor logical_xor(const Tensor& a, const Tensor& b) { return compare("logical_xor", CompareOp::logical_xor, a, b); }
+
+static Tensor test(const char* name, TestOp op, const Tensor& a) {
+  Tensor out = empty(a.shape(), boolean, a.device(), name);
+  kernel::test(a.device(), op, a, out);
+  return out;
+}
+Tensor logical_not(const Tensor& a) { return test("logical_not", TestOp::logical_not, a); }
+Tensor isnan(const Tensor& a) { return test("isnan", TestOp::is_nan, a); }
+Tensor isinf(const Tensor& a) { return test("isinf", TestOp::is_inf, a); }
+Tensor isfinite(const Tensor& a) { return test("isfinite", TestOp::is_finite, a); }
+
+// y = c ? a : b,   da = c ? dy : 0,   db = c ? 0 : dy
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
+  if (condition.dtype() != boolean) throw DTypeError("where: the condition must be bool, it is " + std::string(name(condition.dtype())));
+  if (a.dtype() != b.dtype()) {
+    DType t = promote(a.dtype(), b.dtype());
+    return where(condition, to(a, t), to(b, t));
+  }
+  detail::check_same_device("where", a, b);
+  detail::check_same_device("where", condition, a);
+  Shape shape = broadcast_shapes("where", broadcast_shapes("where", a.shape(), b.shape()), condition.shape());
+  Tensor out = empty(shape, a.dtype(), a.device(), "where");
+  kernel::where(a.device(), broadcast_view("where", condition, shape), broadcast_view("where", a, shape), broadcast_view("where", b, shape), out);
+  return record("where", out, {a, b}, saving(condition), [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+    return {needs[0] ? sum_to(where(s[0], dy[0], 0), sa) : Tensor(), needs[1] ? sum_to(where(s[0], 0, dy[0]), sb) : Tensor()};
+  });
+}
+Tensor where(const Tensor& condition, const Tensor& a, Scalar b) {
+  DType t = b.promote_with(a.dtype());
+  return where(condition, to(a, t), scalar_tensor(b, t, a.device()));
+}
+Tensor where(const Tensor& condition, Scalar a, const Tensor& b) {
+  DType t = a.promote_with(b.dtype());
+  return where(condition, scalar_tensor(a, t, b.device()), to(b, t));
+}
+
+// dx = dy where low ≤ x ≤ high
+Tensor clamp(const Tensor& x, double low, double high) {
+  return record("clamp", detail::unary("clamp", UnaryOp::clamp, x, low, high), {x}, saving(x), [low, high](const Grads& dy, const Saved& s, Needs) -> Grads {
+    return where(logical_and(s[0] >= low, s[0] <= high), dy[0], 0);
+  });
+}
+Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) { return minimum(maximum(x, low), high); }
+
+static double lowest(DType t) { return is_floating(t) ? -std::numeric_limits<double>::infinity() : -9.0e18; }
+static double highest(DType t) { return is_floating(t) ? std::numeric_limits<double>::infinity() : 9.0e18; }
+Tensor clamp_min(const Tensor& x, double low) { return clamp(x, low, highest(x.dtype())); }
+Tensor clamp_max(const Tensor& x, double high) { return clamp(x, lowest(x.dtype()), high); }
+
+}  // namespace plumb

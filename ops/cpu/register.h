@@ -1,0 +1,12 @@
+// One function a kernel file: it puts the file's kernels into their slots. register.cpp calls them all.
+#pragma once
+
+namespace plumb::cpu {
+
+void register_copy();
+void register_pointwise_unary();
+void register_pointwise_binary();
+void register_reduce();
+void register_matmul();
+
+}  // namespace plumb::cpu

@@ -1,0 +1,241 @@
+// Arithmetic with its derivatives. Broadcast inputs get their gradient summed back to their shape (sum_to).
+#include "ops/pointwise.h"
+
+#include "engine/autograd/inplace.h"
+#include "engine/core/data_kernels.h"
+#include "ops/elementary.h"
+#include "ops/pointwise_call.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace plumb {
+namespace detail {
+
+Tensor unary(const char* name, UnaryOp op, const Tensor& x, double a, double b) {
+  Tensor y = empty(x.shape(), x.dtype(), x.device(), name);
+  kernel::unary(x.device(), op, x, a, b, y);
+  return y;
+}
+
+Tensor floating(const Tensor& x) { return is_floating(x.dtype()) ? x : to(x, f32); }
+
+void check_same_device(const char* name, const Tensor& a, const Tensor& b) {
+  if (a.device() != b.device())
+    throw DeviceError(std::string(name) + ": one tensor is on " + to_string(a.device()) + ", the other on " + to_string(b.device()));
+}
+
+Tensor binary(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
+  check_same_device(name, a, b);
+  if (a.shape() == b.shape()) {
+    Tensor out = empty(a.shape(), a.dtype(), a.device(), name);
+    kernel::binary(a.device(), op, a, b, out);
+    return out;
+  }
+  Shape shape = broadcast_shapes(name, a.shape(), b.shape());
+  Tensor out = empty(shape, a.dtype(), a.device(), name);
+  kernel::binary(a.device(), op, broadcast_view(name, a, shape), broadcast_view(name, b, shape), out);
+  return out;
+}
+
+}  // namespace detail
+
+using detail::binary;
+using detail::unary;
+
+// Both as their common type; the conversion is part of the graph.
+struct Promoted {
+  Tensor a, b;
+};
+static Promoted promoted(const Tensor& a, const Tensor& b, bool to_floating = false) {
+  DType t = promote(a.dtype(), b.dtype());
+  if (to_floating && !is_floating(t)) t = f32;
+  if (t == boolean) t = i64;
+  return {to(a, t), to(b, t)};
+}
+static bool same_numbers(const Tensor& a, const Tensor& b) { return a.dtype() == b.dtype() && a.dtype() != boolean; }
+
+Tensor sum_to(const Tensor& g, const Shape& shape) {
+  if (g.shape() == shape) return g;
+  std::vector<int> dims;
+  int shift = g.rank() - shape.rank();
+  for (int i = 0; i < g.rank(); ++i)
+    if (i < shift || (shape[i - shift] == 1 && g.shape()[i] != 1)) dims.push_back(i);
+  return reshape(sum(g, dims, true), shape);
+}
+
+// d(a + b) = da + db
+Tensor add(const Tensor& a, const Tensor& b) {
+  if (!same_numbers(a, b)) { auto p = promoted(a, b); return add(p.a, p.b); }
+  return record("add", binary("add", BinaryOp::add, a, b), {a, b}, saving(),
+                [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved&, Needs needs) -> Grads {
+                  return {needs[0] ? sum_to(dy[0], sa) : Tensor(), needs[1] ? sum_to(dy[0], sb) : Tensor()};
+                });
+}
+
+Tensor sub(const Tensor& a, const Tensor& b) {
+  if (!same_numbers(a, b)) { auto p = promoted(a, b); return sub(p.a, p.b); }
+  return record("sub", binary("sub", BinaryOp::sub, a, b), {a, b}, saving(),
+                [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved&, Needs needs) -> Grads {
+                  return {needs[0] ? sum_to(dy[0], sa) : Tensor(), needs[1] ? sum_to(neg(dy[0]), sb) : Tensor()};
+                });
+}
+
+// d(a b) = b da + a db
+Tensor mul(const Tensor& a, const Tensor& b) {
+  if (!same_numbers(a, b)) { auto p = promoted(a, b); return mul(p.a, p.b); }
+  return record("mul", binary("mul", BinaryOp::mul, a, b), {a, b}, saving(a.requires_grad() ? b : Tensor(), b.requires_grad() ? a : Tensor()),
+                [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  return {needs[0] ? sum_to(dy[0] * s[0], sa) : Tensor(), needs[1] ? sum_to(dy[0] * s[1], sb) : Tensor()};
+                });
+}
+
+// d(a / b) = da / b − (a / b) db / b
+Tensor div(const Tensor& a, const Tensor& b) {
+  if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return div(p.a, p.b); }
+  Tensor y = binary("div", BinaryOp::div, a, b);
+  return record("div", y, {a, b}, saving(b, y), [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+    Tensor da = dy[0] / s[0];
+    return {needs[0] ? sum_to(da, sa) : Tensor(), needs[1] ? sum_to(neg(da * s[1]), sb) : Tensor()};
+  });
+}
+
+static Tensor number_typed(const Tensor& a, Scalar b) {
+  DType t = b.promote_with(a.dtype());
+  return to(a, t == boolean ? i64 : t);
+}
+
+Tensor add(const Tensor& a, Scalar b) {
+  Tensor x = number_typed(a, b);
+  return record("add", unary("add", UnaryOp::add_scalar, x, b.value()), {x}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0]; });
+}
+Tensor mul(const Tensor& a, Scalar b) {
+  Tensor x = number_typed(a, b);
+  return record("mul", unary("mul", UnaryOp::mul_scalar, x, b.value()), {x}, saving(), [b](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0] * b; });
+}
+Tensor div(const Tensor& a, Scalar b) { return mul(detail::floating(a), 1.0 / b.value()); }
+Tensor operator-(const Tensor& a, Scalar b) {
+  if (b.floating()) return add(a, -b.value());
+  return add(a, -b.integer());
+}
+Tensor operator-(Scalar a, const Tensor& b) {
+  Tensor x = number_typed(b, a);
+  return record("sub", unary("sub", UnaryOp::rsub_scalar, x, a.value()), {x}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return neg(dy[0]); });
+}
+Tensor operator/(Scalar a, const Tensor& b) { return mul(reciprocal(b), a.value()); }
+
+Tensor neg(const Tensor& a) {
+  return record("neg", unary("neg", UnaryOp::neg, a), {a}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return neg(dy[0]); });
+}
+
+// Piecewise constant: the derivative is 0 almost everywhere, so nothing is recorded.
+Tensor floor_divide(const Tensor& a, const Tensor& b) {
+  if (!same_numbers(a, b)) { auto p = promoted(a, b); return floor_divide(p.a, p.b); }
+  return binary("floor_divide", BinaryOp::floor_divide, a, b);
+}
+
+// r = a − b ⌊a/b⌋,  dr = da − ⌊a/b⌋ db
+Tensor remainder(const Tensor& a, const Tensor& b) {
+  if (!same_numbers(a, b)) { auto p = promoted(a, b); return remainder(p.a, p.b); }
+  return record("remainder", binary("remainder", BinaryOp::remainder, a, b), {a, b}, saving(a, b),
+                [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  return {needs[0] ? sum_to(dy[0], sa) : Tensor(), needs[1] ? sum_to(neg(dy[0] * floor_divide(s[0], s[1])), sb) : Tensor()};
+                });
+}
+
+// d(a^b) = b a^(b−1) da + a^b log a db
+Tensor pow(const Tensor& a, const Tensor& b) {
+  if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return pow(p.a, p.b); }
+  Tensor y = binary("pow", BinaryOp::pow, a, b);
+  return record("pow", y, {a, b}, saving(a, b, y), [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+    Tensor da, db;
+    if (needs[0]) da = sum_to(where(s[1] == 0, 0, dy[0] * s[1] * pow(s[0], s[1] - 1)), sa);
+    if (needs[1]) {
+      Tensor at_zero = logical_and(s[0] == 0, s[1] >= 0);
+      db = sum_to(where(at_zero, 0, dy[0] * s[2] * log(where(at_zero, 1, s[0]))), sb);
+    }
+    return {da, db};
+  });
+}
+
+// d(x^p) = p x^(p−1) dx
+Tensor pow(const Tensor& a, Scalar exponent) {
+  double p = exponent.value();
+  Tensor x = detail::floating(a);
+  if (p == 2) return square(x);
+  return record("pow", unary("pow", UnaryOp::pow_scalar, x, p), {x}, saving(x), [p](const Grads& dy, const Saved& s, Needs) -> Grads {
+    if (p == 0) return zeros_like(dy[0]);
+    return p == 1 ? dy[0] : dy[0] * pow(s[0], p - 1) * p;
+  });
+}
+
+// d(a^x) = a^x log a dx
+Tensor pow(Scalar base, const Tensor& exponent) {
+  Tensor x = detail::floating(exponent);
+  Tensor y = unary("pow", UnaryOp::rpow_scalar, x, base.value());
+  return record("pow", y, {x}, saving(y), [a = base.value()](const Grads& dy, const Saved& s, Needs) -> Grads {
+    return a == 0 ? zeros_like(dy[0]) : dy[0] * s[0] * std::log(a);
+  });
+}
+
+// The share of the gradient that goes to a: 1 where it won, ½ where both are equal.
+static Tensor share_of_first(const Tensor& a, const Tensor& b, bool larger) {
+  NoGrad off;
+  Tensor won = to(larger ? a > b : a < b, a.dtype());
+  return won + to(a == b, a.dtype()) * 0.5;
+}
+
+static Tensor extremum(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
+  return record(name, binary(name, op, a, b), {a, b}, saving(a, b), [op, sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+    Tensor share = share_of_first(s[0], s[1], op == BinaryOp::maximum);
+    return {needs[0] ? sum_to(dy[0] * share, sa) : Tensor(), needs[1] ? sum_to(dy[0] * (1 - share), sb) : Tensor()};
+  });
+}
+Tensor maximum(const Tensor& a, const Tensor& b) {
+  if (!same_numbers(a, b)) { auto p = promoted(a, b); return maximum(p.a, p.b); }
+  return extremum("maximum", BinaryOp::maximum, a, b);
+}
+Tensor minimum(const Tensor& a, const Tensor& b) {
+  if (!same_numbers(a, b)) { auto p = promoted(a, b); return minimum(p.a, p.b); }
+  return extremum("minimum", BinaryOp::minimum, a, b);
+}
+
+// d atan2(a, b) = (b da − a db) / (a² + b²)
+Tensor atan2(const Tensor& a, const Tensor& b) {
+  if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return atan2(p.a, p.b); }
+  return record("atan2", binary("atan2", BinaryOp::atan2, a, b), {a, b}, saving(a, b), [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+    Tensor scaled = dy[0] / (square(s[0]) + square(s[1]));
+    return {needs[0] ? sum_to(scaled * s[1], s[0].shape()) : Tensor(), needs[1] ? sum_to(neg(scaled * s[0]), s[1].shape()) : Tensor()};
+  });
+}
+
+// d √(a² + b²) = (a da + b db) / y
+Tensor hypot(const Tensor& a, const Tensor& b) {
+  if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return hypot(p.a, p.b); }
+  Tensor y = binary("hypot", BinaryOp::hypot, a, b);
+  return record("hypot", y, {a, b}, saving(a, b, y), [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+    Tensor scaled = dy[0] / s[2];
+    return {needs[0] ? sum_to(scaled * s[0], s[0].shape()) : Tensor(), needs[1] ? sum_to(scaled * s[1], s[1].shape()) : Tensor()};
+  });
+}
+
+// d(a log b) = log b da + (a / b) db
+Tensor xlogy(const Tensor& a, const Tensor& b) {
+  if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return xlogy(p.a, p.b); }
+  return record("xlogy", binary("xlogy", BinaryOp::xlogy, a, b), {a, b}, saving(a, b), [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+    return {needs[0] ? sum_to(dy[0] * log(s[1]), s[0].shape()) : Tensor(), needs[1] ? sum_to(where(s[0] == 0, 0, dy[0] * s[0] / s[1]), s[1].shape()) : Tensor()};
+  });
+}
+
+// d log(eᵃ + eᵇ) = σ(a − b) da + σ(b − a) db
+Tensor logaddexp(const Tensor& a, const Tensor& b) {
+  if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return logaddexp(p.a, p.b); }
+  return record("logaddexp", binary("logaddexp", BinaryOp::logaddexp, a, b), {a, b}, saving(a, b), [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+    Tensor p = sigmoid(s[0] - s[1]);
+    return {needs[0] ? sum_to(dy[0] * p, s[0].shape()) : Tensor(), needs[1] ? sum_to(dy[0] * (1 - p), s[1].shape()) : Tensor()};
+  });
+}
+
+Tensor lerp(const Tensor& a, const Tensor& b, Scalar weight) { return a + (b - a) * weight; }
+Tensor lerp(const Tensor& a, const Tensor& b, const Tensor& weight) { return a + (b - a) * weight; }
+
+}  // namespace plumb

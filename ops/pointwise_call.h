@@ -1,0 +1,17 @@
+// How element-wise operations call their kernels: promotion, broadcasting, the output. For operations only.
+#pragma once
+#include "engine/core/tensor.h"
+#include "ops/kernels/pointwise.h"
+
+namespace plumb::detail {
+
+/// y = op(x; a, b) of x's type, outside the graph.
+Tensor unary(const char* name, UnaryOp op, const Tensor& x, double a = 0, double b = 0);
+/// x itself if floating, else x as f32.
+Tensor floating(const Tensor& x);
+/// Throws DeviceError unless a and b live on one device.
+void check_same_device(const char* name, const Tensor& a, const Tensor& b);
+/// out = op(a, b), broadcast; equal types. Outside the graph.
+Tensor binary(const char* name, BinaryOp op, const Tensor& a, const Tensor& b);
+
+}  // namespace plumb::detail
