@@ -1,4 +1,6 @@
 // Comparisons, tests and selection. Bool results have no derivative; where sends the gradient to the side it chose.
+#include <limits>
+
 #include "engine/autograd/record.h"
 #include "ops/pointwise.h"
 #include "ops/pointwise_call.h"

@@ -1,6 +1,8 @@
 // Arithmetic with its derivatives. Broadcast inputs get their gradient summed back to their shape (sum_to).
 #include "ops/pointwise.h"
 
+#include <cmath>
+
 #include "engine/autograd/inplace.h"
 #include "engine/core/data_kernels.h"
 #include "ops/elementary.h"

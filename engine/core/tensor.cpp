@@ -139,7 +139,7 @@ void flatten(const detail::Nested& n, int depth, const Shape& shape, std::vector
 }
 
 Tensor from_scalars(const std::vector<Scalar>& values, const Shape& shape, DType dtype) {
-  Tensor t = empty(shape, dtype, cpu, "tensor");
+  Tensor t = empty(shape, dtype, {}, "tensor");
   visit_dtype(dtype, [&]<typename T>() {
     T* p = t.data<T>();
     for (const Scalar& v : values) {
@@ -171,7 +171,7 @@ template <typename T>
 Tensor from_vector(const std::vector<T>& values, const Shape& shape) {
   if (static_cast<int64_t>(values.size()) != numel(shape))
     throw ShapeError("from_vector: " + std::to_string(values.size()) + " values do not fill " + to_string(shape));
-  Tensor t = empty(shape, dtype_of<T>(), cpu, "from_vector");
+  Tensor t = empty(shape, dtype_of<T>(), {}, "from_vector");
   std::copy(values.begin(), values.end(), t.data<T>());
   return t;
 }

@@ -116,12 +116,12 @@ struct TensorImpl : RefCounted {
 // -- creation ---------------------------------------------------------------------------------------
 
 /// Undefined contents. `op` is named if memory runs out.
-Tensor empty(const Shape& shape, DType dtype = f32, Device device = cpu, const char* op = "empty");
+Tensor empty(const Shape& shape, DType dtype = f32, Device device = {}, const char* op = "empty");
 /// empty with the shape, type and device of `like`, row-major.
 Tensor empty_like(const Tensor& like, const char* op = "empty_like");
-Tensor zeros(const Shape& shape, DType dtype = f32, Device device = cpu);
-Tensor ones(const Shape& shape, DType dtype = f32, Device device = cpu);
-Tensor full(const Shape& shape, Scalar value, DType dtype = f32, Device device = cpu);
+Tensor zeros(const Shape& shape, DType dtype = f32, Device device = {});
+Tensor ones(const Shape& shape, DType dtype = f32, Device device = {});
+Tensor full(const Shape& shape, Scalar value, DType dtype = f32, Device device = {});
 Tensor zeros_like(const Tensor& like);
 Tensor ones_like(const Tensor& like);
 
@@ -142,7 +142,7 @@ struct Nested {
 Tensor tensor(std::initializer_list<detail::Nested> values);
 Tensor tensor(std::initializer_list<detail::Nested> values, DType dtype);
 /// A rank-0 tensor.
-Tensor scalar_tensor(Scalar value, DType dtype, Device device = cpu);
+Tensor scalar_tensor(Scalar value, DType dtype, Device device = {});
 /// Copies `values`, which must number numel(shape), into a CPU tensor of their own type. Throws ShapeError otherwise.
 template <typename T> Tensor from_vector(const std::vector<T>& values, const Shape& shape);
 template <typename T> Tensor from_vector(const std::vector<T>& values) { return from_vector(values, Shape{static_cast<int64_t>(values.size())}); }
@@ -150,7 +150,7 @@ template <typename T> Tensor from_vector(const std::vector<T>& values) { return 
 template <typename T = double> std::vector<T> to_vector(const Tensor& x);
 
 /// A tensor over memory that someone else owns; release(context) is called when the last tensor over it is gone.
-Tensor from_blob(void* data, const Shape& shape, DType dtype, Storage::Release release, void* context, Device device = cpu);
+Tensor from_blob(void* data, const Shape& shape, DType dtype, Storage::Release release, void* context, Device device = {});
 
 /// A view of `base` with the given geometry (offset in elements from base's first element), outside the graph. Building block of views.
 Tensor view_of(const Tensor& base, const Shape& shape, const Strides& strides, int64_t offset);

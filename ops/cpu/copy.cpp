@@ -6,7 +6,7 @@
 #include "ops/cpu/register.h"
 #include "ops/cpu/strided_loop.h"
 
-namespace plumb::cpu {
+namespace plumb::cpu_kernels {
 namespace {
 
 constexpr int64_t kTile = 16;
@@ -111,4 +111,4 @@ void register_copy() {
   kernel::fill.set(DeviceType::cpu, fill);
 }
 
-}  // namespace plumb::cpu
+}  // namespace plumb::cpu_kernels

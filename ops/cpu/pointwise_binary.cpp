@@ -1,11 +1,12 @@
 // Element-wise functions of two tensors on the CPU. As in pointwise_unary.cpp: one loop a function in f32, f64 and (where it makes
 // sense) i64; a repeated operand (stride 0) is taken as a constant. Bytes: read both once, write once. Bound: memory.
+#include "engine/core/data_kernels.h"
 #include "ops/cpu/register.h"
 #include "ops/cpu/strided_loop.h"
 #include "ops/kernels/pointwise.h"
 #include "ops/pointwise_functions.h"
 
-namespace plumb::cpu {
+namespace plumb::cpu_kernels {
 namespace {
 
 // step_a, step_b are 0 (one element repeated) or 1.
@@ -155,4 +156,4 @@ void register_pointwise_binary() {
   kernel::accumulate.set(DeviceType::cpu, accumulate);
 }
 
-}  // namespace plumb::cpu
+}  // namespace plumb::cpu_kernels

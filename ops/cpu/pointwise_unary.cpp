@@ -5,7 +5,7 @@
 #include "ops/kernels/pointwise.h"
 #include "ops/pointwise_functions.h"
 
-namespace plumb::cpu {
+namespace plumb::cpu_kernels {
 namespace {
 
 template <typename T> using RowFunction = void (*)(const T* x, T* y, int64_t n, T a, T b);
@@ -156,4 +156,4 @@ void register_pointwise_unary() {
   kernel::has_nan.set(DeviceType::cpu, has_nan);
 }
 
-}  // namespace plumb::cpu
+}  // namespace plumb::cpu_kernels

@@ -8,7 +8,7 @@
 #include "ops/cpu/strided_loop.h"
 #include "ops/kernels/reduce.h"
 
-namespace plumb::cpu {
+namespace plumb::cpu_kernels {
 namespace {
 
 template <ReduceOp op, typename T>
@@ -142,7 +142,10 @@ void reduce_typed(const Tensor& input, Shape outer, Strides outer_strides, Shape
   S* y = output.data<S>();
   int64_t outputs = numel(outer), per_output = numel(reduced);
   if (outputs == 0) return;
-  if (per_output == 0) return std::fill_n(y, outputs, static_cast<S>(static_cast<compute_t<S>>(Combine<op, T>::start())));
+  if (per_output == 0) {
+    std::fill_n(y, outputs, static_cast<S>(static_cast<compute_t<S>>(Combine<op, T>::start())));
+    return;
+  }
   merge_dims(outer, outer_strides);
   merge_dims(reduced, reduced_strides);
   if (outputs == 1 && reduced.rank() == 1 && per_output > 16 * kBlock) {
@@ -170,9 +173,7 @@ void reduce_with(const Tensor& x, const Shape& outer, const Strides& outer_strid
     case DType::bf16: return reduce_typed<op, bfloat16, float>(x, outer, outer_strides, reduced, reduced_strides, y);
     case DType::f16: return reduce_typed<op, half, float>(x, outer, outer_strides, reduced, reduced_strides, y);
     case DType::i64: return reduce_typed<op, int64_t, int64_t>(x, outer, outer_strides, reduced, reduced_strides, y);
-    case DType::i32: return reduce_typed<op, int32_t, int64_t>(x, outer, outer_strides, reduced, reduced_strides, y);
-    case DType::u8: return reduce_typed<op, uint8_t, int64_t>(x, outer, outer_strides, reduced, reduced_strides, y);
-    default: return reduce_typed<op, bool, int64_t>(x, outer, outer_strides, reduced, reduced_strides, y);
+    default: unsupported_dtype("reduce", x.dtype());
   }
 }
 
@@ -190,4 +191,4 @@ void reduce(ReduceOp op, const Tensor& x, const Shape& outer, const Strides& out
 
 void register_reduce() { kernel::reduce.set(DeviceType::cpu, reduce); }
 
-}  // namespace plumb::cpu
+}  // namespace plumb::cpu_kernels

@@ -6,11 +6,11 @@
 namespace plumb {
 
 void register_cpu() {
-  cpu::register_copy();
-  cpu::register_pointwise_unary();
-  cpu::register_pointwise_binary();
-  cpu::register_reduce();
-  cpu::register_matmul();
+  cpu_kernels::register_copy();
+  cpu_kernels::register_pointwise_unary();
+  cpu_kernels::register_pointwise_binary();
+  cpu_kernels::register_reduce();
+  cpu_kernels::register_matmul();
 }
 
 }  // namespace plumb

@@ -1,7 +1,7 @@
 // One function a kernel file: it puts the file's kernels into their slots. register.cpp calls them all.
 #pragma once
 
-namespace plumb::cpu {
+namespace plumb::cpu_kernels {
 
 void register_copy();
 void register_pointwise_unary();
@@ -9,4 +9,4 @@ void register_pointwise_binary();
 void register_reduce();
 void register_matmul();
 
-}  // namespace plumb::cpu
+}  // namespace plumb::cpu_kernels

@@ -6,7 +6,7 @@
 #include "engine/core/parallel.h"
 #include "engine/core/tensor.h"
 
-namespace plumb::cpu {
+namespace plumb::cpu_kernels {
 
 /// Elements a thread should have at least, so that waking it pays.
 inline constexpr int64_t kPointwiseGrain = 16384;
@@ -123,4 +123,4 @@ void store_chunk(const From* from, int64_t n, std::byte* to, int64_t stride) {
   for (int64_t i = 0; i < n; ++i) *reinterpret_cast<To*>(to + i * stride) = static_cast<To>(static_cast<compute_t<To>>(from[i]));
 }
 
-}  // namespace plumb::cpu
+}  // namespace plumb::cpu_kernels
