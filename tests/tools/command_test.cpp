@@ -1,0 +1,72 @@
+// The frame of the `plumb` command: help, exit codes, one clear line for every mistake.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "tests/tools/run_command.h"
+
+TEST_CASE("plumb: help and version go to stdout and succeed") {
+  Outcome help = run_plumb("--help");
+  CHECK(help.code == 0);
+  CHECK(help.err.empty());
+  for (const char* command : {"data ", "info "}) CHECK(help.out.find(std::string("\n  ") + command) != std::string::npos);
+  CHECK(run_plumb("data fetch --help").out.find("--to") != std::string::npos);
+  Outcome version = run_plumb("--version");
+  CHECK(version.code == 0);
+  CHECK(version.out.starts_with("plumb "));
+}
+
+TEST_CASE("plumb: mistakes on the command line are one line with a hint and exit code 2") {
+  struct {
+    const char *arguments, *err;
+  } mistakes[] = {
+      {"inof", "plumb: unknown command inof, did you mean info? (see plumb --help)\n"},
+      {"data fetsh", "plumb: data: unknown command fetsh, did you mean fetch? (see plumb data --help)\n"},
+      {"data subset x --out y --cuont 3", "plumb: data subset: unknown option --cuont, did you mean --count? (see plumb data subset --help)\n"},
+      {"data subset x --out y --wholly-unlike=1", "plumb: data subset: unknown option --wholly-unlike (see plumb data subset --help)\n"},
+      {"info extra", "plumb: info: unexpected argument extra (see plumb info --help)\n"},
+      {"data subset x --count 1", "plumb: data subset: --out is required (see plumb data subset --help)\n"},
+      {"data", "plumb: data: a command is missing: one of fetch, subset (see plumb data --help)\n"},
+  };
+  for (const auto& mistake : mistakes) {
+    CAPTURE(mistake.arguments);
+    Outcome outcome = run_plumb(mistake.arguments);
+    CHECK(outcome.code == 2);
+    CHECK(outcome.err == mistake.err);
+    CHECK(outcome.out.empty());
+  }
+}
+
+TEST_CASE("plumb: errors of the work are one line and exit code 2") {
+  Outcome missing = run_plumb("data subset no/such.csv --out out.csv --count 3");
+  CHECK(missing.code == 2);
+  CHECK(missing.err.starts_with("plumb: data subset: "));
+  CHECK(missing.err.find("no/such.csv") != std::string::npos);
+  CHECK(std::count(missing.err.begin(), missing.err.end(), '\n') == 1);
+  Outcome unknown = run_plumb("data fetch minst");
+  CHECK(unknown.code == 2);
+  CHECK(unknown.err.starts_with("plumb: data fetch: there is no data set minst; known are mnist, "));
+}
+
+TEST_CASE("plumb: a full standard output is an error") {
+  Outcome full = run_shell(std::string(std::getenv("PLUMB_BINARY")) + " data fetch --list >/dev/full");
+  CHECK(full.code == 2);
+  CHECK(full.err == "plumb: data fetch: standard output cannot be written\n");
+}
+
+TEST_CASE("plumb info: names the build, the processor, the BLAS and its kernels, devices, threads and memory") {
+  Outcome info = run_plumb("info");
+  CHECK(info.code == 0);
+  for (const char* row : {"version ", "build ", "processor ", "features ", "BLAS ", "devices ", "threads ", "memory "})
+    CHECK_MESSAGE(("\n" + info.out).find("\n" + std::string(row)) != std::string::npos, row);
+  CHECK(info.out.find("OpenBLAS") != std::string::npos);
+  CHECK(info.out.find("GiB") != std::string::npos);
+}
+
+TEST_CASE("plumb info: says what a pinned BLAS costs") {
+  Outcome pinned = run_shell("OPENBLAS_CORETYPE=Prescott " + std::string(std::getenv("PLUMB_BINARY")) + " info");
+  CHECK(pinned.code == 0);
+  CHECK(pinned.out.find("OPENBLAS_CORETYPE=Prescott chooses the BLAS kernels: ") != std::string::npos);
+  CHECK(pinned.out.find("with it unset") != std::string::npos);
+  CHECK(run_shell("env -u OPENBLAS_CORETYPE " + std::string(std::getenv("PLUMB_BINARY")) + " info").out.find("CORETYPE") == std::string::npos);
+}

@@ -1,0 +1,54 @@
+// The set-up scripts: what they say when they cannot install.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "tests/tools/run_command.h"
+
+namespace {
+
+std::string source(const std::string& path) { return std::string(std::getenv("PLUMB_SOURCE")) + "/" + path; }
+
+/// A directory of programs that stand in for the system's: `id` says an ordinary user, dpkg-query knows nothing but `known`.
+void pretend(const Scratch& bin, const std::string& known) {
+  bin.write("id", "#!/bin/sh\necho 1000\n");
+  bin.write("dpkg-query", "#!/bin/sh\nfor p; do :; done\ncase \" " + known + " \" in *\" $p \"*) echo 'ii ';; *) exit 1;; esac\n");
+  bin.write("apt-get", "#!/bin/sh\necho apt-get must not run >&2\nexit 1\n");
+  bin.write("sudo", "#!/bin/sh\nexit 1\n");
+  for (const char* name : {"id", "dpkg-query", "apt-get", "sudo"})
+    std::filesystem::permissions(bin.path(name), std::filesystem::perms::owner_all);
+}
+
+}  // namespace
+
+TEST_CASE("packages.sh: without root it prints the one command that installs what is missing, and exits 2") {
+  Scratch bin("packages");
+  pretend(bin, "g++ cmake ninja-build libopenblas-dev libfmt-dev zlib1g-dev libpng-dev libjpeg-dev nlohmann-json3-dev");
+  Outcome outcome = run_shell("PATH=" + bin.path() + ":$PATH bash " + source("tools/packages.sh") + " build");
+  CHECK(outcome.code == 2);
+  CHECK(outcome.err ==
+        "Some packages are missing; install them with:\n"
+        "  sudo apt-get update && sudo apt-get install -y --no-install-recommends libcli11-dev libcurl4-openssl-dev\n");
+}
+
+TEST_CASE("packages.sh: does nothing when everything is there, or when told to") {
+  Scratch bin("packages_there");
+  pretend(bin, "libbenchmark-dev");
+  CHECK(run_shell("PATH=" + bin.path() + ":$PATH bash " + source("tools/packages.sh") + " bench").code == 0);
+  CHECK(run_shell("PLUMB_SKIP_PACKAGES=1 PATH=" + bin.path() + ":$PATH bash " + source("tools/packages.sh") + " build").code == 0);
+}
+
+TEST_CASE("packages.sh: on another system it names what is needed and exits 2") {
+  Scratch bin("packages_other");
+  std::filesystem::create_symlink("/bin/bash", bin.path("bash"));
+  Outcome outcome = run_shell("PATH=" + bin.path() + " bash " + source("tools/packages.sh") + " bench");
+  CHECK(outcome.code == 2);
+  CHECK(outcome.err.find("libbenchmark-dev") != std::string::npos);
+  CHECK(outcome.err.find("PLUMB_SKIP_PACKAGES=1") != std::string::npos);
+}
+
+TEST_CASE("quickstart.sh: a text that cannot be read is named before anything is done") {
+  Outcome outcome = run_shell("bash " + source("tools/quickstart.sh") + " no/such.txt");
+  CHECK(outcome.code == 2);
+  CHECK(outcome.err == "quickstart: no/such.txt: no such file, or not readable\n");
+}
