@@ -1,5 +1,5 @@
 // Transforms, caching, concatenation and zipping.
-#include "engine/data/compose.h"
+#include "engine/data/internal/compose.h"
 
 #include <fmt/format.h>
 

@@ -7,9 +7,9 @@
 #include <cmath>
 #include <map>
 
-#include "engine/data/compose.h"
-#include "engine/data/tensor_source.h"
-#include "engine/data/views.h"
+#include "engine/data/internal/compose.h"
+#include "engine/data/internal/tensor_source.h"
+#include "engine/data/internal/views.h"
 
 namespace plumb::data {
 

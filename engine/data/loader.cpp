@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "engine/data/dataset.h"
-#include "engine/data/prefetch.h"
+#include "engine/data/internal/prefetch.h"
 
 namespace plumb::data {
 

@@ -9,7 +9,7 @@
 #include <numeric>
 
 #include "engine/data/dataset.h"
-#include "engine/data/views.h"
+#include "engine/data/internal/views.h"
 
 namespace plumb::data {
 

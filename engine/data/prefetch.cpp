@@ -1,5 +1,5 @@
 // A bounded ring of batches between worker threads and the training loop.
-#include "engine/data/prefetch.h"
+#include "engine/data/internal/prefetch.h"
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/parallel.h"

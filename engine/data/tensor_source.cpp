@@ -1,5 +1,5 @@
 // Rows of tensors: a batch is one copy a row.
-#include "engine/data/tensor_source.h"
+#include "engine/data/internal/tensor_source.h"
 
 #include <fmt/format.h>
 

@@ -1,5 +1,5 @@
 // Fixed views: subsets, ranges and repetitions.
-#include "engine/data/views.h"
+#include "engine/data/internal/views.h"
 
 namespace plumb::data {
 
