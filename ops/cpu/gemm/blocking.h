@@ -20,7 +20,7 @@ template <typename C>
 constexpr int64_t kBlockRows = 288 * 1024 / (kMaxDepth * sizeof(C));
 
 /// The operand that all threads share is packed in slabs of whole blocks of k, at most about this many bytes, so that it stays in L3.
-inline constexpr int64_t kSlabBytes = int64_t{16} << 20;
+inline constexpr int64_t kSlabBytes = int64_t{8} << 20;
 
 /// Depth of a slab for an operand of `lanes` rows or columns of `size` bytes an element.
 inline int64_t slab_depth(int64_t k, int64_t lanes, int64_t size) {

@@ -86,9 +86,10 @@ void pack_slab(const Slab<T>& slab, Accumulator<T>* packed) {
 template <typename T>
 void multiply_slab(const Slab<T>& slab) {
   const Product<T>& p = slab.p;
-  const int64_t panels = ceil_div(p.n, slab.kernels.columns), row_panels = ceil_div(p.m, slab.kernels.rows);
-  const int64_t parts = std::min(row_panels, ceil_div(2 * num_threads(), panels));
-  for_parts(parts, panels, 1, p.m * p.n * (slab.end - slab.begin), [&](int64_t part, int64_t begin, int64_t end) {
+  const int64_t panels = ceil_div(p.n, slab.kernels.columns), work = p.m * p.n * (slab.end - slab.begin);
+  if (work < 2 * kWorthThread) return multiply_columns(slab, 0, p.m, 0, panels);
+  const int64_t row_panels = ceil_div(p.m, slab.kernels.rows), parts = std::min(row_panels, ceil_div(2 * num_threads(), panels));
+  for_parts(parts, panels, 1, work, [&](int64_t part, int64_t begin, int64_t end) {
     const int64_t i = row_panels * part / parts * slab.kernels.rows, i_end = row_panels * (part + 1) / parts * slab.kernels.rows;
     multiply_columns(slab, i, std::min(p.m, i_end), begin, end);
   });

@@ -8,7 +8,7 @@ namespace plumb::gemm {
 namespace {
 
 // With fewer panels of B than this, a panel of A is used too few times to be worth a copy.
-constexpr int64_t kPanelsToPack = 4;
+constexpr int64_t kPanelsToPack = 16;
 
 template <typename T>
 struct Slab {
@@ -24,7 +24,7 @@ void multiply_block(const Slab<T>& slab, int64_t i, int64_t rows, int64_t panel_
   const Product<T>& p = slab.p;
   const int64_t width = slab.kernels.columns, padded = ceil_div(p.n, width) * width, depth = block_depth(p.k);
   PanelProduct<C> panel{.m = rows, .a_row = p.a.row, .a_k = p.a.column, .b_k = width, .c_row = p.c_row, .c_column = p.c_column};
-  panel.packed = !std::is_same_v<T, C> || panel_end - panel_begin >= kPanelsToPack;
+  panel.packed = !std::is_same_v<T, C> || panel_end - panel_begin >= (p.a.column == 1 ? kPanelsToPack : 4);
   C* const packed = panel.packed ? thread_scratch<C>((kBlockRows<C> + slab.kernels.rows) * depth) : nullptr;
   for (int64_t k = slab.begin; k < slab.end; k += depth) {
     panel.k = std::min(depth, slab.end - k);

@@ -1,6 +1,7 @@
 // Copies into panels: along contiguous lanes as they lie, along contiguous k by transposes in registers, else one by one.
 #include "ops/cpu/gemm/pack.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace plumb::gemm {
@@ -39,12 +40,14 @@ void pack_four_lanes(int64_t k, const T* x, int64_t lane, C* packed) {
 template <int kWidth, int kLanes, typename T, typename C>
 void pack_lanes(int64_t k, Strided<T> x, C* packed) {
   for (int64_t p = 0; p < k; p++)
-    for (int l = 0; l < kLanes; l++) packed[p * kWidth + l] = static_cast<C>(x.data[p * x.k + l * x.lane]);
+    if (std::is_same_v<T, C> && x.lane == 1)
+      std::memcpy(packed + p * kWidth, x.data + p * x.k, kLanes * sizeof(C));
+    else
+      for (int l = 0; l < kLanes; l++) packed[p * kWidth + l] = static_cast<C>(x.data[p * x.k + l * x.lane]);
 }
 
 template <int kWidth, typename T, typename C>
 void pack_whole_panel(int64_t k, Strided<T> x, C* packed) {
-  if (x.lane == 1) return pack_lanes<kWidth, kWidth>(k, Strided<T>{x.data, 1, x.k}, packed);
   if (x.k != 1) return pack_lanes<kWidth, kWidth>(k, x, packed);
   constexpr int kFours = kWidth / 4 * 4;
   for (int l = 0; l < kFours; l += 4) pack_four_lanes<kWidth>(k, x.data + l * x.lane, x.lane, packed + l);
@@ -59,10 +62,24 @@ void pack_part_panel(int64_t lanes, int64_t k, Strided<T> x, C* packed) {
   }
 }
 
+// Lanes contiguous: a few steps of k for all panels, then the next few, because a step is a row of memory far from the next one.
+template <int kWidth, typename T, typename C>
+void pack_rows(int64_t panels, int64_t k, Strided<T> x, C* packed) {
+  constexpr int64_t kSteps = 16;
+  for (int64_t p = 0; p < k; p += kSteps)
+    for (int64_t q = 0; q < panels; q++)
+      pack_lanes<kWidth, kWidth>(std::min(kSteps, k - p), Strided<T>{x.data + p * x.k + q * kWidth, 1, x.k}, packed + (q * k + p) * kWidth);
+}
+
 template <int kWidth, typename T, typename C>
 void pack(int64_t lanes, int64_t k, Strided<T> x, C* packed) {
-  for (; lanes >= kWidth; lanes -= kWidth, x.data += kWidth * x.lane, packed += kWidth * k) pack_whole_panel<kWidth>(k, x, packed);
-  if (lanes > 0) pack_part_panel<kWidth>(lanes, k, x, packed);
+  const int64_t whole = lanes / kWidth, rest = lanes - whole * kWidth;
+  if (x.lane == 1)
+    pack_rows<kWidth>(whole, k, x, packed);
+  else
+    for (int64_t q = 0; q < whole; q++)
+      pack_whole_panel<kWidth>(k, Strided<T>{x.data + q * kWidth * x.lane, x.lane, x.k}, packed + q * kWidth * k);
+  if (rest > 0) pack_part_panel<kWidth>(rest, k, Strided<T>{x.data + whole * kWidth * x.lane, x.lane, x.k}, packed + whole * kWidth * k);
 }
 
 }  // namespace

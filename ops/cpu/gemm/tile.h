@@ -16,21 +16,28 @@ struct Tile {
   typename V::Vector sum[kRows][kVectors];
 
   __attribute__((always_inline)) Tile(int64_t k, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t b_k) {
+#pragma GCC unroll 16
     for (int i = 0; i < kRows; i++)
+#pragma GCC unroll 16
       for (int v = 0; v < kVectors; v++) sum[i][v] = V::broadcast(T(0));
 #pragma GCC unroll 4
     for (int64_t p = 0; p < k; p++) {
       typename V::Vector row[kVectors];
+#pragma GCC unroll 16
       for (int v = 0; v < kVectors; v++) row[v] = V::load(b + p * b_k + v * V::kWidth);
+#pragma GCC unroll 16
       for (int i = 0; i < kRows; i++) {
         const typename V::Vector x = V::broadcast(a[p * a_k + i * a_row]);
+#pragma GCC unroll 16
         for (int v = 0; v < kVectors; v++) sum[i][v] = V::fma(x, row[v], sum[i][v]);
       }
     }
   }
 
   __attribute__((always_inline)) void store(T* c, int64_t c_row, bool accumulate) const {
+#pragma GCC unroll 16
     for (int i = 0; i < kRows; i++)
+#pragma GCC unroll 16
       for (int v = 0; v < kVectors; v++) {
         T* out = c + i * c_row + v * V::kWidth;
         V::store(out, accumulate ? V::add(V::load(out), sum[i][v]) : sum[i][v]);
@@ -38,14 +45,13 @@ struct Tile {
   }
 };
 
-template <typename V, int kRows, int kVectors>
-void store_part(const Tile<V, kRows, kVectors>& tile, const PanelProduct<typename V::Scalar>& p, typename V::Scalar* c) {
-  typename V::Scalar values[kRows][kVectors * V::kWidth];
-  tile.store(values[0], kVectors * V::kWidth, false);
+// c(i, j) (= or +=) values(i, j) for the p.n columns that exist, with any strides.
+template <typename V, int kRows, int kWidth>
+void store_part(const typename V::Scalar* values, const PanelProduct<typename V::Scalar>& p, typename V::Scalar* c) {
   for (int i = 0; i < kRows; i++)
     for (int64_t j = 0; j < p.n; j++) {
       auto& out = c[i * p.c_row + j * p.c_column];
-      out = p.accumulate ? out + values[i][j] : values[i][j];
+      out = p.accumulate ? out + values[i * kWidth + j] : values[i * kWidth + j];
     }
 }
 
@@ -53,13 +59,15 @@ void store_part(const Tile<V, kRows, kVectors>& tile, const PanelProduct<typenam
 template <typename V, int kRows, int kVectors, int kStep>
 __attribute__((noinline)) void multiply_tile(const PanelProduct<typename V::Scalar>& p, const typename V::Scalar* a,
                                              typename V::Scalar* c) {
+#pragma GCC unroll 16
   for (int i = 0; i < kRows; i++) __builtin_prefetch(c + i * p.c_row, 1);
   const int64_t a_row = kStep ? 1 : p.a_row, a_k = kStep ? kStep : p.a_k;
   const Tile<V, kRows, kVectors> tile(p.k, a, a_row, a_k, p.b, p.b_k);
-  if (p.n == kVectors * V::kWidth && p.c_column == 1)
-    tile.store(c, p.c_row, p.accumulate);
-  else
-    store_part(tile, p, c);
+  constexpr int kWidth = kVectors * V::kWidth;
+  if (p.n == kWidth && p.c_column == 1) return tile.store(c, p.c_row, p.accumulate);
+  typename V::Scalar values[kRows * kWidth];
+  tile.store(values, kWidth, false);
+  store_part<V, kRows, kWidth>(values, p, c);
 }
 
 template <typename V, int kRows, int kVectors, int kStep>
