@@ -38,6 +38,10 @@ template <typename T>
 void set_b(const Slab<T>& slab, int64_t j, int64_t k, PanelProduct<Accumulator<T>>& panel) {
   const Product<T>& p = slab.p;
   const int64_t width = slab.kernels.columns;
+  if (p.packed_b) {
+    panel.b = packed_panel(p, slab.kernels.columns, k, panel.k, j / width), panel.b_k = width;
+    return;
+  }
   const T* b = p.b.data + k * p.b.row + j * p.b.column;
   if constexpr (std::is_same_v<T, Accumulator<T>>)
     if (p.b.column == 1 && panel.n == width && panel.m < kPanelsToPackB * slab.kernels.rows) {

@@ -56,32 +56,30 @@ void multiply_rows(const Slab<T>& slab, int64_t begin, int64_t end, int64_t pane
   }
 }
 
-// Every block of k of the slab holds all panels of B, one after the other.
+}  // namespace
+
 template <typename T>
-void pack_slab(const Slab<T>& slab, Accumulator<T>* packed) {
-  const Product<T>& p = slab.p;
-  const int64_t width = slab.kernels.columns, panels = ceil_div(p.n, width), depth = block_depth(p.k);
-  const int64_t blocks = ceil_div(slab.end - slab.begin, depth), work = p.n * (slab.end - slab.begin) * 4;
+void pack_b(const Product<T>& p, const Kernels<Accumulator<T>>& kernels, int64_t begin, int64_t end, Accumulator<T>* packed) {
+  const int64_t width = kernels.columns, panels = ceil_div(p.n, width), depth = block_depth(p.k);
+  const int64_t blocks = ceil_div(end - begin, depth), work = p.n * (end - begin) * 4;
   for_parts(blocks, panels, 1, work, [&](int64_t block, int64_t q, int64_t q_end) {
-    const int64_t k = slab.begin + block * depth, steps = std::min(depth, slab.end - k);
+    const int64_t k = begin + block * depth, steps = std::min(depth, end - k);
     const T* b = p.b.data + k * p.b.row + q * width * p.b.column;
     pack_panels<T>(width, std::min(p.n, q_end * width) - q * width, steps, {b, p.b.column, p.b.row},
                    packed + block * depth * panels * width + q * width * steps);
   });
 }
 
-}  // namespace
-
 template <typename T>
 void multiply_by_rows(const Product<T>& p, const Kernels<Accumulator<T>>& kernels) {
   const int64_t row_panels = ceil_div(p.m, kernels.rows), panels = ceil_div(p.n, kernels.columns), threads = num_threads();
   const int64_t parts = std::min(panels, ceil_div(2 * threads, row_panels));
   const int64_t grain = std::clamp<int64_t>(row_panels / (4 * threads), 1, 8);
-  const int64_t deep = std::min(p.k, slab_depth(p.k, panels * kernels.columns, sizeof(Accumulator<T>)));
-  Buffer<Accumulator<T>> packed(deep * panels * kernels.columns);
+  const int64_t deep = p.packed_b ? p.k : std::min(p.k, slab_depth(p.k, panels * kernels.columns, sizeof(Accumulator<T>)));
+  Buffer<Accumulator<T>> packed(p.packed_b ? 0 : deep * panels * kernels.columns);
   for (int64_t k = 0; k < p.k; k += deep) {
-    const Slab<T> slab{p, kernels, k, std::min(p.k, k + deep), packed.data()};
-    pack_slab(slab, packed.data());
+    const Slab<T> slab{p, kernels, k, std::min(p.k, k + deep), p.packed_b ? p.packed_b : packed.data()};
+    if (!p.packed_b) pack_b(p, kernels, slab.begin, slab.end, packed.data());
     for_parts(parts, row_panels, grain, p.m * p.n * (slab.end - k), [&](int64_t part, int64_t begin, int64_t end) {
       multiply_rows(slab, begin, end, panels * part / parts, panels * (part + 1) / parts);
     });
@@ -89,8 +87,12 @@ void multiply_by_rows(const Product<T>& p, const Kernels<Accumulator<T>>& kernel
 }
 
 template void multiply_by_rows(const Product<float>&, const Kernels<float>&);
+template void pack_b(const Product<float>&, const Kernels<float>&, int64_t, int64_t, float*);
 template void multiply_by_rows(const Product<double>&, const Kernels<double>&);
+template void pack_b(const Product<double>&, const Kernels<double>&, int64_t, int64_t, double*);
 template void multiply_by_rows(const Product<bfloat16>&, const Kernels<float>&);
+template void pack_b(const Product<bfloat16>&, const Kernels<float>&, int64_t, int64_t, float*);
 template void multiply_by_rows(const Product<half>&, const Kernels<float>&);
+template void pack_b(const Product<half>&, const Kernels<float>&, int64_t, int64_t, float*);
 
 }  // namespace plumb::gemm

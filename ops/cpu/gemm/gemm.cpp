@@ -44,11 +44,24 @@ void empty_sum(const Product<T>& p) {
 
 // A narrow C would leave most of a tile's columns unused: its transpose is computed instead, by rows of the tile.
 template <typename T>
-void run(const Product<T>& p) {
-  const auto& use = kernels<Accumulator<T>>();
+void run(const Product<T>& p, const Kernels<Accumulator<T>>& use) {
   if (p.k == 0) return empty_sum(p);
-  if (2 * p.n <= use.columns && p.m > p.n) return multiply_by_columns(transpose(p), use);
+  if (2 * p.n <= use.columns && p.m > p.n && !p.packed_b) return multiply_by_columns(transpose(p), use);
   p.m > p.n ? multiply_by_rows(p, use) : multiply_by_columns(p, use);
+}
+
+// Sums go to the result itself, or, for 16-bit types, to floats that are rounded into it at the end.
+template <typename T>
+void run_into(Product<T> p, bool accumulate, const Kernels<Accumulator<T>>& use) {
+  if (p.m <= 0 || p.n <= 0) return;
+  if constexpr (std::is_same_v<T, Accumulator<T>>) {
+    p.c = p.out, p.c_row = p.out_row, p.accumulate = accumulate;
+    run(p, use);
+  } else {
+    Buffer<Accumulator<T>> sums(p.m * p.n);
+    p.c = sums.data(), p.c_row = p.n, p.accumulate_out = accumulate;
+    run(p, use);
+  }
 }
 
 }  // namespace
@@ -68,16 +81,21 @@ void finish(const Product<T>& p, int64_t i, int64_t i_end, int64_t j, int64_t j_
 template <typename T>
 void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t c_row, bool accumulate,
               const Epilogue<T>& epilogue) {
-  if (m <= 0 || n <= 0) return;
-  Product<T> p{.m = m, .n = n, .k = k, .a = a, .b = b, .c_column = 1, .out = c, .out_row = c_row, .epilogue = &epilogue};
-  if constexpr (std::is_same_v<T, Accumulator<T>>) {
-    p.c = c, p.c_row = c_row, p.accumulate = accumulate;
-    run(p);
-  } else {
-    Buffer<Accumulator<T>> sums(m * n);
-    p.c = sums.data(), p.c_row = n, p.accumulate_out = accumulate;
-    run(p);
-  }
+  const Product<T> p{.m = m, .n = n, .k = k, .a = a, .b = b, .c_column = 1, .out = c, .out_row = c_row, .epilogue = &epilogue};
+  run_into(p, accumulate, kernels<Accumulator<T>>());
+}
+
+template <typename T>
+PackedMatrix<T>::PackedMatrix(int64_t k, int64_t n, MatrixView<T> b)
+    : k_(k), n_(n), kernels_(kernels<Accumulator<T>>()), panels_(k * ceil_div(n, kernels_.columns) * kernels_.columns) {
+  if (k > 0 && n > 0) pack_b(Product<T>{.n = n, .k = k, .b = b}, kernels_, 0, k, panels_.data());
+}
+
+template <typename T>
+void multiply(int64_t m, MatrixView<T> a, const PackedMatrix<T>& b, T* c, int64_t c_row, bool accumulate, const Epilogue<T>& epilogue) {
+  const Product<T> p{
+      .m = m, .n = b.n_, .k = b.k_, .a = a, .packed_b = b.panels_.data(), .c_column = 1, .out = c, .out_row = c_row, .epilogue = &epilogue};
+  run_into(p, accumulate, b.kernels_);
 }
 
 template <typename T>
@@ -99,16 +117,24 @@ void multiply_batched(int64_t batch, int64_t m, int64_t n, int64_t k, MatrixView
   });
 }
 
+template class PackedMatrix<float>;
+template void multiply(int64_t, MatrixView<float>, const PackedMatrix<float>&, float*, int64_t, bool, const Epilogue<float>&);
 template void multiply(int64_t, int64_t, int64_t, MatrixView<float>, MatrixView<float>, float*, int64_t, bool, const Epilogue<float>&);
 template void multiply_batched(int64_t, int64_t, int64_t, int64_t, MatrixView<float>, int64_t, MatrixView<float>, int64_t, float*, int64_t,
                                int64_t, bool, const Epilogue<float>&);
+template class PackedMatrix<double>;
+template void multiply(int64_t, MatrixView<double>, const PackedMatrix<double>&, double*, int64_t, bool, const Epilogue<double>&);
 template void multiply(int64_t, int64_t, int64_t, MatrixView<double>, MatrixView<double>, double*, int64_t, bool, const Epilogue<double>&);
 template void multiply_batched(int64_t, int64_t, int64_t, int64_t, MatrixView<double>, int64_t, MatrixView<double>, int64_t, double*,
                                int64_t, int64_t, bool, const Epilogue<double>&);
+template class PackedMatrix<bfloat16>;
+template void multiply(int64_t, MatrixView<bfloat16>, const PackedMatrix<bfloat16>&, bfloat16*, int64_t, bool, const Epilogue<bfloat16>&);
 template void multiply(int64_t, int64_t, int64_t, MatrixView<bfloat16>, MatrixView<bfloat16>, bfloat16*, int64_t, bool,
                        const Epilogue<bfloat16>&);
 template void multiply_batched(int64_t, int64_t, int64_t, int64_t, MatrixView<bfloat16>, int64_t, MatrixView<bfloat16>, int64_t, bfloat16*,
                                int64_t, int64_t, bool, const Epilogue<bfloat16>&);
+template class PackedMatrix<half>;
+template void multiply(int64_t, MatrixView<half>, const PackedMatrix<half>&, half*, int64_t, bool, const Epilogue<half>&);
 template void multiply(int64_t, int64_t, int64_t, MatrixView<half>, MatrixView<half>, half*, int64_t, bool, const Epilogue<half>&);
 template void multiply_batched(int64_t, int64_t, int64_t, int64_t, MatrixView<half>, int64_t, MatrixView<half>, int64_t, half*, int64_t,
                                int64_t, bool, const Epilogue<half>&);

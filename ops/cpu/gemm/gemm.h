@@ -1,9 +1,9 @@
 // The matrix product on the CPU. One blocked algorithm for every shape and type, on kernels for each instruction set (kernels.h).
 #pragma once
 #include <cstdint>
-#include <memory>
 
 #include "ops/cpu/gemm/pack.h"
+#include "ops/cpu/gemm/scratch.h"
 
 namespace plumb::gemm {
 
@@ -32,6 +32,31 @@ struct Epilogue {
 /// for any strides, and for any m and n (a batch of one gives what a batch of many gives).
 template <typename T>
 void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t c_row, bool accumulate = false,
+              const Epilogue<T>& epilogue = {});
+
+template <typename T>
+struct Kernels;
+
+/// A right operand B [k, n] copied into the order that the kernels read, for weights that meet many inputs. Takes n rounded up to whole
+/// panels times k accumulators (floats for 16-bit types). Holds a copy: later changes of `b` are not seen.
+template <typename T>
+class PackedMatrix {
+ public:
+  PackedMatrix(int64_t k, int64_t n, MatrixView<T> b);
+  int64_t k() const { return k_; }
+  int64_t n() const { return n_; }
+
+ private:
+  template <typename U>
+  friend void multiply(int64_t m, MatrixView<U> a, const PackedMatrix<U>& b, U* c, int64_t c_row, bool accumulate, const Epilogue<U>&);
+  int64_t k_, n_;
+  const Kernels<Accumulator<T>>& kernels_;  // whose panels these are
+  Buffer<Accumulator<T>> panels_;
+};
+
+/// The same product, to the bit, with a packed right operand: C [m, n] from A [m, k].
+template <typename T>
+void multiply(int64_t m, MatrixView<T> a, const PackedMatrix<T>& b, T* c, int64_t c_row, bool accumulate = false,
               const Epilogue<T>& epilogue = {});
 
 /// `batch` products: number q works on a.data + q · a_batch, b.data + q · b_batch and c + q · c_batch (and before_activation likewise).

@@ -56,10 +56,9 @@ void pack_whole_panel(int64_t k, Strided<T> x, C* packed) {
 
 template <int kWidth, typename T, typename C>
 void pack_part_panel(int64_t lanes, int64_t k, Strided<T> x, C* packed) {
-  for (int64_t p = 0; p < k; p++) {
-    for (int64_t l = 0; l < lanes; l++) packed[p * kWidth + l] = static_cast<C>(x.data[p * x.k + l * x.lane]);
-    for (int64_t l = lanes; l < kWidth; l++) packed[p * kWidth + l] = C(0);
-  }
+  std::fill_n(packed, k * kWidth, C(0));
+  for (int64_t l = 0; l < lanes; l++)
+    for (int64_t p = 0; p < k; p++) packed[p * kWidth + l] = static_cast<C>(x.data[p * x.k + l * x.lane]);
 }
 
 // Lanes contiguous: a few steps of k for all panels, then the next few, because a step is a row of memory far from the next one.

@@ -12,7 +12,8 @@ struct Product {
   using C = Accumulator<T>;
   int64_t m, n, k;
   MatrixView<T> a, b;
-  C* c;  // sums, in the type they are computed in; the result itself unless T is a 16-bit type
+  const C* packed_b;  // if set, all of b as pack_b writes it, and b is not read
+  C* c;               // sums, in the type they are computed in; the result itself unless T is a 16-bit type
   int64_t c_row, c_column;
   bool accumulate;  // c += …
   bool transposed;  // this product is Cᵀ = Bᵀ · Aᵀ of the caller's
@@ -21,6 +22,16 @@ struct Product {
   bool accumulate_out;
   const Epilogue<T>* epilogue;
 };
+
+/// Copies steps [begin, end) of k of B into panels, on all threads: whole blocks of k one after the other, each with all its panels.
+template <typename T>
+void pack_b(const Product<T>& p, const Kernels<Accumulator<T>>& kernels, int64_t begin, int64_t end, Accumulator<T>* packed);
+
+/// Where pack_b, begun at step 0, puts panel q of the block of k that starts at step k and has `depth` steps.
+template <typename T>
+const Accumulator<T>* packed_panel(const Product<T>& p, int width, int64_t k, int64_t depth, int64_t q) {
+  return p.packed_b + k * ((p.n + width - 1) / width * width) + q * width * depth;
+}
 
 /// All threads share a packed B; each packs blocks of rows of A for itself. For m ≥ n.
 template <typename T>

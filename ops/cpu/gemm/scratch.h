@@ -14,11 +14,12 @@ template <typename T>
 class Buffer {
  public:
   explicit Buffer(int64_t count)
-      : bytes_(count * sizeof(T)), data_(static_cast<T*>(allocate(Device{}, bytes_, "gemm", "packed operand"))) {}
-  ~Buffer() { deallocate(Device{}, data_, bytes_); }
+      : bytes_(count * sizeof(T)), data_(static_cast<T*>(plumb::allocate(plumb::cpu, bytes_, "gemm", "packed operand"))) {}
+  ~Buffer() { plumb::deallocate(plumb::cpu, data_, bytes_); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   T* data() { return data_; }
+  const T* data() const { return data_; }
 
  private:
   size_t bytes_;

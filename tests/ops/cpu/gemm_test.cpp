@@ -251,6 +251,25 @@ TEST_CASE_TEMPLATE("gemm: a batch gives what its products give one by one", T, f
   }
 }
 
+TEST_CASE_TEMPLATE("gemm: a packed right operand gives the same bits, and is a copy", T, float, double, bfloat16) {
+  for (const Shape& s : {Shape{1, 1, 1}, {3, 50, 20}, {70, 5, 500}, {1, 130, 801}, {90, 65, 900}, {4, 4, 0}}) {
+    const Matrix<T> a(s.m, s.k, false, 0, 1);
+    Matrix<T> b(s.k, s.n, true, 0, 2);
+    std::vector<T> expected(s.m * s.n), c(s.m * s.n), bias(s.n, T(0.5f));
+    gemm::multiply<T>(s.m, s.n, s.k, a.view(), b.view(), expected.data(), s.n, false, {.bias = bias.data()});
+    const gemm::PackedMatrix<T> packed(s.k, s.n, b.view());
+    CHECK(packed.k() == s.k);
+    CHECK(packed.n() == s.n);
+    std::fill(b.values.begin(), b.values.end(), T(0.0f));
+    for (int threads : {1, 3}) {
+      Threads scope(threads);
+      gemm::multiply<T>(s.m, a.view(), packed, c.data(), s.n, false, {.bias = bias.data()});
+      INFO(s.m, " x ", s.k, " x ", s.n);
+      CHECK(same_bits(c, expected));
+    }
+  }
+}
+
 TEST_CASE("gemm: NaN and infinity come through, from whole panels and from tails") {
   const float inf = std::numeric_limits<float>::infinity();
   for (int64_t n : {5, 16, 40}) {
