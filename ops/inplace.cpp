@@ -21,7 +21,10 @@ static void binary_(const char* name, BinaryOp op, Tensor& a, const Tensor& b, T
 
 void add_(Tensor& a, const Tensor& b) { binary_("add_", BinaryOp::add, a, b, add); }
 void sub_(Tensor& a, const Tensor& b) { binary_("sub_", BinaryOp::sub, a, b, sub); }
-void mul_(Tensor& a, const Tensor& b) { binary_("mul_", BinaryOp::mul, a, b, mul); }
+void mul_(Tensor& a, const Tensor& b) {
+  // b's derivative needs a as it was, which is about to be overwritten: the product is taken of a copy.
+  binary_("mul_", BinaryOp::mul, a, b, [](const Tensor& x, const Tensor& y) { return y.requires_grad() ? mul(clone(x), y) : mul(x, y); });
+}
 void div_(Tensor& a, const Tensor& b) { binary_("div_", BinaryOp::div, a, b, div); }
 
 static void scalar_(const char* name, UnaryOp op, Tensor& a, Scalar b, Tensor (*plain)(const Tensor&, Scalar)) {

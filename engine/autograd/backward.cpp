@@ -1,6 +1,7 @@
 // The backward pass: nodes are visited from the latest to the earliest, so each has all its gradient when its turn comes.
 #include "engine/autograd/backward.h"
 
+#include <algorithm>
 #include <map>
 #include <unordered_map>
 
@@ -49,6 +50,7 @@ class BackwardPass {
       Edge edge = edge_of((*inputs)[i]);
       if (edge.leaf) wanted_leaves_[edge.leaf.get()].push_back(i);
       else wanted_outputs_[edge.node.get()].push_back({edge.output_index, i});
+      earliest_ = std::min(earliest_, edge.leaf ? 0 : edge.node->sequence);
     }
   }
 
@@ -86,6 +88,7 @@ class BackwardPass {
   std::unordered_map<Node*, std::vector<std::pair<uint32_t, size_t>>> wanted_outputs_;
   std::unordered_map<TensorImpl*, std::vector<size_t>> wanted_leaves_;
   std::unordered_map<Node*, bool> on_path_;  // the node leads to a wanted input
+  uint64_t earliest_ = UINT64_MAX;           // sequence of the earliest wanted input: nothing before it leads to one
 };
 
 // Depth-first without recursion: a node is on a path if one of its edges leads to an input.
@@ -97,7 +100,7 @@ void BackwardPass::mark_paths(Node* root) {
     auto& [node, next] = stack.back();
     if (next < node->edges.size()) {
       Node* child = node->edges[next++].node.get();
-      if (child && on_path_.try_emplace(child, false).second) stack.push_back({child, 0});
+      if (child && child->sequence >= earliest_ && on_path_.try_emplace(child, false).second) stack.push_back({child, 0});
       continue;
     }
     bool leads = false;

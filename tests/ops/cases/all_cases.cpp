@@ -1,0 +1,27 @@
+// The families' rows put together. A family adds its declaration and its name in the list.
+#include "tests/ops/op_table.h"
+
+namespace plumb::testing {
+
+std::vector<OpCase> pointwise_cases();
+std::vector<OpCase> elementary_cases();
+std::vector<OpCase> activation_cases();
+std::vector<OpCase> shape_cases();
+std::vector<OpCase> reduce_cases();
+std::vector<OpCase> matmul_cases();
+
+std::vector<OpCase> all_op_cases() {
+  std::vector<OpCase> all;
+  for (auto family : {
+           pointwise_cases,
+           elementary_cases,
+           activation_cases,
+           shape_cases,
+           reduce_cases,
+           matmul_cases,
+       })
+    for (OpCase& row : family()) all.push_back(std::move(row));
+  return all;
+}
+
+}  // namespace plumb::testing

@@ -1,0 +1,213 @@
+// The general checks over every row of the table of operations.
+#include "tests/ops/op_table.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/autograd/backward.h"
+#include "engine/autograd/grad_mode.h"
+#include "engine/core/generator.h"
+#include "ops/gradcheck.h"
+#include "ops/pointwise.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+using namespace plumb;
+using namespace plumb::testing;
+
+namespace {
+
+uint64_t seed_of(const std::string& name) {
+  uint64_t h = 1469598103934665603u;
+  for (char c : name) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return h;
+}
+
+Tensor draw(const InputSpec& spec, const Shape& shape, Generator& generator) {
+  if (spec.fixed.defined()) return spec.fixed;
+  std::vector<double> values(static_cast<size_t>(numel(shape)));
+  auto near_kink = [&](double v) { return std::any_of(spec.kinks.begin(), spec.kinks.end(), [&](double k) { return std::abs(v - k) < spec.margin; }); };
+  for (double& v : values) do v = spec.low + (spec.high - spec.low) * generator.next_double();
+    while (near_kink(v));
+  return from_vector(values, shape);
+}
+
+// A way to hand the same values to the operation: x as it is, or through a view with other strides.
+struct Layout {
+  const char* name;
+  Tensor (*apply)(const Tensor& x);
+};
+
+Tensor transposed_storage(const Tensor& x) { return x.rank() < 2 ? x : transpose(clone(transpose(x, 0, -1)), 0, -1); }
+Tensor strided_storage(const Tensor& x) {
+  Shape wider = x.shape();
+  wider.push_back(2);
+  return select(clone(expand(unsqueeze(x, -1), wider)), -1, 1);
+}
+const Layout kLayouts[] = {{"contiguous", [](const Tensor& x) { return x; }}, {"transposed", transposed_storage}, {"strided", strided_storage}};
+
+TensorFunction through(const Layout& layout, const TensorFunction& f) {
+  return [layout, f](const std::vector<Tensor>& x) {
+    std::vector<Tensor> y;
+    for (const Tensor& t : x) y.push_back(layout.apply(t));
+    return f(y);
+  };
+}
+
+std::vector<Tensor> draw_all(const OpCase& row, const std::vector<Shape>& shapes) {
+  Generator generator(seed_of(row.name));
+  std::vector<Tensor> x;
+  for (size_t i = 0; i < row.inputs.size(); ++i) x.push_back(draw(row.inputs[i], shapes[i], generator));
+  return x;
+}
+std::vector<Shape> own_shapes(const OpCase& row) {
+  std::vector<Shape> shapes;
+  for (const InputSpec& spec : row.inputs) shapes.push_back(spec.shape);
+  return shapes;
+}
+std::vector<Tensor> draw_all(const OpCase& row) { return draw_all(row, own_shapes(row)); }
+
+// Each floating input in turn as a column, as a row without leading dimensions, and as a single number.
+std::vector<std::vector<Shape>> broadcast_shapes_of(const OpCase& row) {
+  std::vector<std::vector<Shape>> variants;
+  for (size_t i = 0; i < row.inputs.size(); ++i) {
+    const InputSpec& spec = row.inputs[i];
+    if (spec.fixed.defined() || spec.shape.rank() < 2) continue;
+    Shape column = spec.shape;
+    column[column.rank() - 1] = 1;
+    for (const Shape& shape : {column, Shape{spec.shape.back()}, Shape{}}) {
+      variants.push_back(own_shapes(row));
+      variants.back()[i] = shape;
+    }
+  }
+  return variants;
+}
+
+void check_derivatives(const OpCase& row, const std::string& variant, const TensorFunction& f, const std::vector<Tensor>& x) {
+  auto first = gradcheck(f, x);
+  CHECK_MESSAGE(first.passed, row.name << " (" << variant << "): " << first.message);
+  if (!row.second_order) return;
+  auto second = gradgradcheck(f, x);
+  CHECK_MESSAGE(second.passed, row.name << " (" << variant << "): " << second.message);
+}
+
+std::vector<Tensor> converted(const std::vector<Tensor>& x, DType t) {
+  std::vector<Tensor> y;
+  for (const Tensor& v : x) y.push_back(is_floating(v.dtype()) ? to(v, t) : v);
+  return y;
+}
+
+// |a − b| relative to the larger of |b|, the mean size of b, and 1.
+double worst_error(const Tensor& a, const Tensor& b) {
+  std::vector<double> p = to_vector(a), q = to_vector(b);
+  double scale = 1, worst = 0;
+  for (double v : q) scale += std::abs(v) / static_cast<double>(q.size());
+  for (size_t i = 0; i < p.size(); ++i) worst = std::max(worst, p[i] == q[i] ? 0 : std::abs(p[i] - q[i]) / std::max(scale, std::abs(q[i])));
+  return worst;
+}
+
+struct Results {
+  std::vector<Tensor> outputs, gradients;
+};
+// Outputs, and the gradients of their sum.
+Results run(const TensorFunction& f, const std::vector<Tensor>& inputs) {
+  std::vector<Tensor> x, wanted, tied, ones;
+  for (const Tensor& t : inputs) {
+    x.push_back(t.detach());
+    if (is_floating(t.dtype())) wanted.push_back(x.back().requires_grad_());
+  }
+  Results r{f(x), {}};
+  for (const Tensor& y : r.outputs) {
+    if (!y.requires_grad()) continue;
+    tied.push_back(y);
+    ones.push_back(ones_like(y));
+  }
+  r.gradients.resize(wanted.size());
+  if (!tied.empty() && !wanted.empty()) r.gradients = grad(tied, wanted, {.allow_unused = true}, ones);
+  return r;
+}
+
+}  // namespace
+
+TEST_CASE("op table: first and second derivatives agree with differences, for any strides") {
+  for (const OpCase& row : all_op_cases())
+    for (const Layout& layout : kLayouts) check_derivatives(row, layout.name, through(layout, row.function), draw_all(row));
+}
+
+TEST_CASE("op table: first and second derivatives agree with differences for broadcast inputs") {
+  for (const OpCase& row : all_op_cases()) {
+    if (!row.elementwise) continue;
+    for (const auto& shapes : broadcast_shapes_of(row)) {
+      std::string variant;
+      for (const Shape& s : shapes) variant += to_string(s);
+      check_derivatives(row, variant, row.function, draw_all(row, shapes));
+    }
+    Layout expanded{"expanded", [](const Tensor& x) {
+      if (x.rank() == 0 || !is_floating(x.dtype())) return x;
+      return expand(narrow(x, 0, 0, 1), x.shape());
+    }};
+    check_derivatives(row, expanded.name, through(expanded, row.function), draw_all(row));
+  }
+}
+
+TEST_CASE("op table: results and gradients do not depend on strides") {
+  for (const OpCase& row : all_op_cases()) {
+    auto x = draw_all(row);
+    Results plain = run(row.function, x);
+    for (const Layout& layout : kLayouts) {
+      Results other = run(through(layout, row.function), x);
+      for (size_t k = 0; k < plain.outputs.size(); ++k)
+        CHECK_MESSAGE(worst_error(other.outputs[k], plain.outputs[k]) < 1e-14, row.name << " (" << layout.name << "), output " << k);
+    }
+  }
+}
+
+TEST_CASE("op table: f32, bf16 and f16 agree with f64 to their precision, and gradients keep the type") {
+  struct Type {
+    DType dtype;
+    double epsilon;
+  };
+  for (const OpCase& row : all_op_cases())
+    for (Type type : {Type{f32, 0x1p-23}, Type{bf16, 0x1p-7}, Type{f16, 0x1p-10}}) {
+      if (!row.low_precision && type.dtype != f32) continue;
+      auto low = converted(draw_all(row), type.dtype);
+      Results got = run(row.function, low), expected = run(row.function, converted(low, f64));
+      REQUIRE(got.outputs.size() == expected.outputs.size());
+      for (size_t k = 0; k < got.outputs.size(); ++k) {
+        double error = worst_error(got.outputs[k], expected.outputs[k]) / type.epsilon;
+        CHECK_MESSAGE(error <= row.tolerance, row.name << " in " << name(type.dtype) << ": output " << k << " is off by " << error << " epsilon");
+      }
+      for (size_t i = 0, next = 0; i < low.size(); ++i) {
+        if (!is_floating(low[i].dtype())) continue;
+        const Tensor &g = got.gradients[next], &e = expected.gradients[next];
+        ++next;
+        CHECK_MESSAGE(g.defined() == e.defined(), row.name << " in " << name(type.dtype) << ", gradient of input " << i);
+        if (!g.defined() || !e.defined()) continue;
+        CHECK_MESSAGE(g.dtype() == low[i].dtype(), row.name << ": the gradient of a " << name(low[i].dtype()) << " input is " << name(g.dtype()));
+        double error = worst_error(g, e) / type.epsilon;
+        CHECK_MESSAGE(error <= 4 * row.tolerance, row.name << " in " << name(type.dtype) << ": the gradient of input " << i << " is off by " << error << " epsilon");
+      }
+    }
+}
+
+TEST_CASE("op table: element-wise operations take tensors without elements") {
+  for (const OpCase& row : all_op_cases()) {
+    bool all_floating = std::all_of(row.inputs.begin(), row.inputs.end(), [](const InputSpec& s) { return !s.fixed.defined(); });
+    if (!row.elementwise || !all_floating) continue;
+    const Shape none{0, 3};
+    Results r = run(row.function, draw_all(row, std::vector<Shape>(row.inputs.size(), none)));
+    for (const Tensor& y : r.outputs) CHECK_MESSAGE(y.shape() == none, row.name);
+    for (const Tensor& g : r.gradients)
+      if (g.defined()) CHECK_MESSAGE(g.shape() == none, row.name);
+  }
+}
+
+TEST_CASE("op table: names are unique") {
+  std::vector<std::string> names;
+  for (const OpCase& row : all_op_cases()) names.push_back(row.name);
+  std::sort(names.begin(), names.end());
+  auto twice = std::adjacent_find(names.begin(), names.end());
+  CHECK_MESSAGE(twice == names.end(), "twice: " << (twice == names.end() ? "" : *twice));
+}
