@@ -22,5 +22,8 @@ if(NOT BUILD_SHARED_LIBS)
   set(pc_static_libs " -lstdc++ -lm -lpthread")
   set(pc_requires "Requires: openblas fmt zlib libpng libjpeg")
 endif()
+# The prefix is known at installation only, so the file finds it from where it lies.
+file(RELATIVE_PATH pc_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" pc_prefix ${pc_prefix})
 configure_file(cmake/plumb.pc.in ${PROJECT_BINARY_DIR}/plumb.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/plumb.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
