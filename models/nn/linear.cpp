@@ -1,0 +1,23 @@
+// Fully connected layers.
+#include "models/nn/linear.h"
+
+#include <cmath>
+
+#include "models/nn/init.h"
+#include "ops/matmul.h"
+
+namespace plumb::nn {
+
+Linear::Linear(int64_t in, int64_t out, LinearOptions options) {
+  if (in < 1 || out < 1) throw ValueError("linear: sizes must be positive, got " + std::to_string(in) + " → " + std::to_string(out));
+  double bound = 1 / std::sqrt(static_cast<double>(in));
+  register_parameter("weight", weight, empty({out, in}, options.dtype, options.device));
+  init::uniform(weight, -bound, bound);
+  if (!options.bias) return;
+  register_parameter("bias", bias, empty({out}, options.dtype, options.device));
+  init::uniform(bias, -bound, bound);
+}
+
+Tensor Linear::operator()(const Tensor& x) const { return linear(x, weight, bias); }
+
+}  // namespace plumb::nn
