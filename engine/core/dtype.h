@@ -43,6 +43,8 @@ template <typename T> struct compute_type { using type = T; };
 template <> struct compute_type<bfloat16> { using type = float; };
 template <> struct compute_type<half> { using type = float; };
 template <typename T> using compute_t = typename compute_type<T>::type;
+/// The same for a type known at run time.
+constexpr DType compute_dtype(DType t) { return t == DType::bf16 || t == DType::f16 ? DType::f32 : t; }
 
 /// Throws DTypeError: `op` does not take `t`.
 [[noreturn]] void unsupported_dtype(const char* op, DType t);

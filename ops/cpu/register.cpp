@@ -11,6 +11,10 @@ void register_cpu() {
   cpu_kernels::register_pointwise_binary();
   cpu_kernels::register_reduce();
   cpu_kernels::register_matmul();
+  cpu_kernels::register_norm();
+  cpu_kernels::register_softmax();
+  cpu_kernels::register_embedding();
+  cpu_kernels::register_cross_entropy();
 }
 
 }  // namespace plumb

@@ -8,5 +8,9 @@ void register_pointwise_unary();
 void register_pointwise_binary();
 void register_reduce();
 void register_matmul();
+void register_norm();
+void register_softmax();
+void register_embedding();
+void register_cross_entropy();
 
 }  // namespace plumb::cpu_kernels
