@@ -44,6 +44,7 @@ C row_loss(const C* x, int64_t target, const Targets<C>& q, C* statistics) {
   statistics[0] = top;
   statistics[1] = log_total;
   if (q.ignored(target)) return 0;
+  if (log_total == -std::numeric_limits<C>::infinity()) return -log_total;
   C loss = q.hit(target) * (log_total + (top - x[target]));
   if (C rest = q.rest(); rest > 0) {
     const C* w = q.weight;

@@ -99,7 +99,8 @@ void join_blocks(const T* partial, int64_t blocks, int64_t stride, int64_t n, T*
 template <typename S>
 void row_norm_backward_typed(const Tensor& dy, const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias) {
   using C = compute_t<S>;
-  int64_t rows = rstd.numel(), n = rows ? x.numel() / rows : 0, blocks = (rows + kRowBlock - 1) / kRowBlock;
+  int64_t rows = rstd.numel(), parameters = dweight.defined() ? dweight.numel() : dbias.defined() ? dbias.numel() : 0;
+  int64_t n = rows ? x.numel() / rows : parameters, blocks = (rows + kRowBlock - 1) / kRowBlock;
   const C *w = data_or_null<C>(weight), *means = data_or_null<C>(mean), *rstds = rstd.data<C>();
   C *dw = data_or_null<C>(dweight), *db = data_or_null<C>(dbias);
   const S *gradient = dy.data<S>(), *input = x.data<S>();

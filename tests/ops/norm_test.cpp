@@ -47,7 +47,7 @@ TEST_CASE("layer_norm: several normalised dimensions, and a large mean") {
   Tensor x = sample({3, 4, 5}, 1), w = sample({4, 5}, 2);
   CHECK(difference(layer_norm(x, {4, 5}, w), reference_rows(x, 20, w, {}, true, 1e-5)) < 1e-12);
   Tensor far = to(x + 1000, f32);
-  CHECK(difference(layer_norm(far, {5}), reference_rows(far, 5, {}, {}, true, 1e-5)) < 1e-5);
+  CHECK(difference(layer_norm(far, {5}), reference_rows(far, 5, {}, {}, true, 1e-5)) < 2e-4);  // the mean is off by up to ulp(5000) / 5
 }
 
 TEST_CASE("layer_norm: sizes of zero") {

@@ -7,6 +7,7 @@
 #include "engine/autograd/backward.h"
 #include "engine/core/generator.h"
 #include "engine/core/tensor.h"
+#include "ops/elementary.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
