@@ -173,6 +173,7 @@ void reduce_with(const Tensor& x, const Shape& outer, const Strides& outer_strid
     case DType::bf16: return reduce_typed<op, bfloat16, float>(x, outer, outer_strides, reduced, reduced_strides, y);
     case DType::f16: return reduce_typed<op, half, float>(x, outer, outer_strides, reduced, reduced_strides, y);
     case DType::i64: return reduce_typed<op, int64_t, int64_t>(x, outer, outer_strides, reduced, reduced_strides, y);
+    case DType::u8: return reduce_typed<op, uint8_t, uint8_t>(x, outer, outer_strides, reduced, reduced_strides, y);
     default: unsupported_dtype("reduce", x.dtype());
   }
 }

@@ -10,6 +10,11 @@ void register_cpu() {
   cpu_kernels::register_pointwise_unary();
   cpu_kernels::register_pointwise_binary();
   cpu_kernels::register_reduce();
+  cpu_kernels::register_create();
+  cpu_kernels::register_extremum();
+  cpu_kernels::register_index();
+  cpu_kernels::register_scan();
+  cpu_kernels::register_sort();
   cpu_kernels::register_matmul();
   cpu_kernels::register_norm();
   cpu_kernels::register_softmax();

@@ -13,6 +13,9 @@ namespace kernel {
 /// `outer` and `reduced` are shapes with x's strides (in elements). x is floating or i64. Sums in pairs of fixed shape: the result does not depend on threads.
 inline constinit Kernel<void(ReduceOp op, const Tensor& x, const Shape& outer, const Strides& outer_strides, const Shape& reduced,
                              const Strides& reduced_strides, Tensor& y)> reduce{"reduce"};
+/// The largest (smallest) of x [outer, n, inner] along n ≥ 1 and the first place where it is; a NaN counts as it. x is row-major,
+/// values and indices (i64) hold outer·inner elements. All types but bool.
+inline constinit Kernel<void(bool largest, const Tensor& x, Tensor& values, Tensor& indices)> extremum{"extremum"};
 
 }  // namespace kernel
 }  // namespace plumb
