@@ -8,6 +8,10 @@ std::vector<OpCase> elementary_cases();
 std::vector<OpCase> activation_cases();
 std::vector<OpCase> shape_cases();
 std::vector<OpCase> reduce_cases();
+std::vector<OpCase> join_cases();
+std::vector<OpCase> index_cases();
+std::vector<OpCase> scan_cases();
+std::vector<OpCase> sort_cases();
 std::vector<OpCase> matmul_cases();
 
 std::vector<OpCase> all_op_cases() {
@@ -18,6 +22,10 @@ std::vector<OpCase> all_op_cases() {
            activation_cases,
            shape_cases,
            reduce_cases,
+           join_cases,
+           index_cases,
+           scan_cases,
+           sort_cases,
            matmul_cases,
        })
     for (OpCase& row : family()) all.push_back(std::move(row));

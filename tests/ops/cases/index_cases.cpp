@@ -1,0 +1,41 @@
+// Rows of indexing. Indices repeat places, so that sums in the derivatives are seen.
+#include "ops/index.h"
+
+#include "ops/elementary.h"
+#include "ops/pointwise.h"
+#include "tests/ops/op_table.h"
+
+namespace plumb::testing {
+
+std::vector<OpCase> index_cases() {
+  using T = const Tensor&;
+  const InputSpec matrix = real({3, 4}), cube = real({2, 3, 4});
+  const InputSpec places = fixed(tensor({{0, 2, 1}, {2, 2, 0}})), line = fixed(tensor({2, 0, 2, 1}));
+  auto reduced = [](ScatterReduce how, bool include_self) {
+    return [=](T x, T index, T src) { return square(scatter_reduce(x, 0, index, src, how, include_self)); };
+  };
+  return {
+      {"gather", {matrix, places}, [](T x, T i) { return std::vector<Tensor>{square(gather(x, 0, i)), square(gather(x, 1, i))}; }},
+      {"gather of a number", {real({})}, [](T x) { return square(gather(x, 0, scalar_tensor(0, i64))); }},
+      {"take_along", {cube, fixed(tensor({{{1}, {3}, {3}}}))}, [](T x, T i) { return square(take_along(x, i, -1)); }},
+      {"take", {cube, fixed(tensor({{5, -1}, {5, 23}}))}, [](T x, T i) { return square(take(x, i)); }},
+      {"index_select", {cube, line}, [](T x, T i) { return square(index_select(x, 1, i)); }},
+      {"scatter", {matrix, places, real({2, 4})}, [](T x, T i, T src) { return square(scatter(x, 0, i, src)); }},
+      {"scatter along the last", {matrix, places, real({2, 3})}, [](T x, T i, T src) { return square(scatter(x, 1, i, src)); }},
+      {"scatter of a number", {matrix, places}, [](T x, T i) { return square(scatter(x, 1, i, 1.5)); }},
+      {"scatter_add", {matrix, places, real({2, 3})}, [](T x, T i, T src) { return square(scatter_add(x, 1, i, src)); }},
+      {"scatter_reduce sum", {matrix, places, real({2, 3})}, reduced(ScatterReduce::sum, false)},
+      {"scatter_reduce mean", {matrix, places, real({2, 3})}, reduced(ScatterReduce::mean, true)},
+      {"scatter_reduce mean of others", {matrix, places, real({2, 3})}, reduced(ScatterReduce::mean, false)},
+      {"scatter_reduce prod", {matrix, places, real({2, 3})}, reduced(ScatterReduce::prod, true)},
+      {"scatter_reduce prod of others", {matrix, places, real({2, 3})}, reduced(ScatterReduce::prod, false)},
+      {"scatter_reduce prod with zeros", {matrix, fixed(tensor({{1, 1}, {1, 1}, {1, 1}})), real({3, 2})},
+       [](T x, T i, T src) { return scatter_reduce(x, 0, i, src * tensor({{1, 0}, {0, 1}, {1, 1}}, src.dtype()), ScatterReduce::prod); }},
+      {"scatter_reduce amax", {matrix, places, real({2, 3})}, reduced(ScatterReduce::amax, true)},
+      {"scatter_reduce amin of others", {matrix, places, real({2, 3})}, reduced(ScatterReduce::amin, false)},
+      {"index_add", {cube, line, real({2, 4, 4})}, [](T x, T i, T src) { return square(index_add(x, 1, i, src)); }},
+      {"index_copy", {cube, line, real({2, 4, 4})}, [](T x, T i, T src) { return square(index_copy(x, 1, i, src)); }},
+  };
+}
+
+}  // namespace plumb::testing
