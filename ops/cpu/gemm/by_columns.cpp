@@ -53,11 +53,25 @@ void set_b(const Slab<T>& slab, int64_t j, int64_t k, PanelProduct<Accumulator<T
   panel.b = packed, panel.b_k = width;
 }
 
+// Without a fused multiply-add in the base instruction set, the row kernel would round differently from the others.
+#ifdef __FP_FAST_FMA
+constexpr bool kRowKernel = true;
+#else
+constexpr bool kRowKernel = false;
+#endif
+
+template <typename T>
+bool is_plain_row(const Product<T>& p) {
+  return kRowKernel && std::is_same_v<T, Accumulator<T>> && p.m == 1 && !p.packed_b && (p.b.column == 1 || p.b.row == 1);
+}
+
 // Rows [i, i_end) of the panels [begin, end) of B.
 template <typename T>
 void multiply_columns(const Slab<T>& slab, int64_t i, int64_t i_end, int64_t begin, int64_t end) {
   const Product<T>& p = slab.p;
   const int64_t width = slab.kernels.columns, depth = block_depth(p.k);
+  if constexpr (std::is_same_v<T, Accumulator<T>>)
+    if (is_plain_row(p)) return multiply_row(p, begin * width, std::min(p.n, end * width));
   PanelProduct<Accumulator<T>> panel{.m = i_end - i, .c_row = p.c_row, .c_column = p.c_column};
   for (int64_t k = slab.begin; k < slab.end; k += depth) {
     panel.k = std::min(depth, slab.end - k);
@@ -104,7 +118,8 @@ void multiply_slab(const Slab<T>& slab) {
 template <typename T>
 void multiply_by_columns(const Product<T>& p, const Kernels<Accumulator<T>>& kernels) {
   const int64_t panels = ceil_div(p.n, kernels.columns), height = ceil_div(p.m, kernels.rows) * kernels.rows;
-  if (std::is_same_v<T, Accumulator<T>> && panels < kPanelsToPackA) return multiply_slab(Slab<T>{p, kernels, 0, p.k, nullptr});
+  if (std::is_same_v<T, Accumulator<T>> && (panels < kPanelsToPackA || p.m == 1))
+    return multiply_slab(Slab<T>{p, kernels, 0, p.k, nullptr});
   const int64_t deep = std::min(p.k, slab_depth(p.k, height, sizeof(Accumulator<T>)));
   Buffer<Accumulator<T>> packed(deep * height);
   for (int64_t k = 0; k < p.k; k += deep) {

@@ -41,6 +41,10 @@ void multiply_by_rows(const Product<T>& p, const Kernels<Accumulator<T>>& kernel
 template <typename T>
 void multiply_by_columns(const Product<T>& p, const Kernels<Accumulator<T>>& kernels);
 
+/// Columns [j, j_end) of a product of one row (p.m = 1), for a B that is contiguous along rows or columns and not packed.
+template <typename T>
+void multiply_row(const Product<T>& p, int64_t j, int64_t j_end);
+
 /// Epilogue of the finished rows [i, i_end) and columns [j, j_end).
 template <typename T>
 void finish(const Product<T>& p, int64_t i, int64_t i_end, int64_t j, int64_t j_end);
