@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What is too slow for every change: all tests under the address and undefined-behaviour sanitizers, the threaded ones under the
-# thread sanitizer. usage: nightly.sh [--sample]      --sample: the engine alone, about two minutes
+# What is too slow for every change: all tests under the address and undefined-behaviour sanitizers, damaged files for ten minutes, the
+# threaded tests under the thread sanitizer. usage: nightly.sh [--sample]      --sample: the engine alone, about two minutes
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -24,7 +24,7 @@ if [ "${1:-}" = --sample ]; then
   cmake --preset release -DPLUMB_TESTS=ON -DPLUMB_BENCH=ON -DPLUMB_WERROR="${PLUMB_WERROR:-ON}" >/dev/null
   cmake --build build --target engine_sanitized
   # Instrumented and plain code share containers here, which the container check cannot know.
-  ASAN_OPTIONS=$ASAN_OPTIONS:detect_container_overflow=0 build/tests/engine_sanitized
+  ASAN_OPTIONS=$ASAN_OPTIONS:detect_container_overflow=0 PLUMB_FUZZ_SECONDS=15 build/tests/engine_sanitized
   exit
 fi
 [ $# = 0 ] || { echo "usage: nightly.sh [--sample]" >&2; exit 2; }
@@ -32,6 +32,11 @@ fi
 result=0
 build asan all
 run asan || result=1
+# Damaged files for ten minutes, different ones every night; the seed is printed, so that a finding can be had again.
+export PLUMB_FUZZ_SECONDS=600 PLUMB_FUZZ_SEED=${PLUMB_FUZZ_SEED:-$(date +%s)}
+echo "Fuzzing the readers with PLUMB_FUZZ_SEED=$PLUMB_FUZZ_SEED"
+build-asan/tests/engine_tests --test-case='readers: damaged files*' || result=1
+unset PLUMB_FUZZ_SECONDS
 build tsan all
 run tsan -R "$threaded" || result=1
 exit $result

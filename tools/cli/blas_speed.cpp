@@ -26,6 +26,7 @@ double blas_gflops() {
     std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     best = std::max(best, 2.0 * n * n * n / seconds.count() * 1e-9);
   }
+  if (std::any_of(c.begin(), c.end(), [](float v) { return v != 0.125f * n; })) return 0;  // exact in f32
   return best;
 }
 
