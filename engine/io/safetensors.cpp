@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/io/file.h"
+#include "engine/io/host_rows.h"
 
 namespace plumb {
 namespace {
@@ -188,16 +189,6 @@ void check_booleans(const std::string& path, const std::byte* data, const Entry&
                      "tensor \"" + e.name + "\" is BOOL, but byte " + std::to_string(i) + " is neither 0 nor 1: the file is corrupt");
 }
 
-// The tensor's bytes in row-major order, in this process's memory.
-Tensor bytes_of(const Tensor& x) {
-  if (x.device().type == DeviceType::cpu) return contiguous_data(x);
-  Tensor host = empty(x.shape(), x.dtype(), cpu, "save_safetensors");
-  copy_data(x.detach(), host);
-  return host;
-}
-
-size_t byte_size(const Tensor& x) { return static_cast<size_t>(x.numel()) * item_size(x.dtype()); }
-
 using Named = std::pair<const std::string, Tensor>;
 
 std::vector<const Named*> file_order(const StateDict& state) {
@@ -264,7 +255,7 @@ void save_safetensors(const std::string& path, const StateDict& state, const Fil
   file.write(&header_size, 8);
   file.write(header);
   for (const Named* item : order) {
-    Tensor bytes = bytes_of(item->second);
+    Tensor bytes = host_rows(item->second);
     file.write(bytes.raw_data(), byte_size(bytes));
   }
   file.commit();

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "engine/io/file.h"
+#include "ops/shape.h"
 #include "tests/engine/io/scratch.h"
 
 using namespace plumb;
@@ -101,6 +102,16 @@ TEST_CASE("safetensors: loaded tensors may be changed and saved over their own f
   CHECK(again.at("v").item() == 4.0);
   CHECK(state.at("w").data<float>()[2] == 3.0f);  // the old mapping is still alive
   CHECK(scratch.files() == 1);
+}
+
+TEST_CASE("safetensors: views are saved row by row") {
+  Scratch scratch;
+  Tensor x = from_vector<float>({1, 2, 3, 4, 5, 6}, {2, 3});
+  save_safetensors(scratch.path("a"), {{"t", transpose(x, 0, 1)}, {"row", select(x, 0, 1)}});
+  StateDict state = load_safetensors(scratch.path("a"));
+  CHECK(state.at("t").shape() == Shape{3, 2});
+  CHECK(to_vector(state.at("t")) == std::vector<double>{1, 4, 2, 5, 3, 6});
+  CHECK(to_vector(state.at("row")) == std::vector<double>{4, 5, 6});
 }
 
 TEST_CASE("safetensors: what cannot be saved is refused before anything is written") {

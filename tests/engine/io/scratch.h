@@ -30,8 +30,9 @@ class Scratch {
   Scratch& operator=(const Scratch&) = delete;
 
   std::string path(const std::string& name = "") const { return name.empty() ? directory_ : directory_ + "/" + name; }
-  /// Writes a file and returns its path.
+  /// Writes a new file (some file systems wait for the disk when an old one is overwritten) and returns its path.
   std::string put(const std::string& name, const std::string& bytes) const {
+    std::filesystem::remove(path(name));
     std::ofstream(path(name), std::ios::binary) << bytes;
     return path(name);
   }
