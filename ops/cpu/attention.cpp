@@ -1,0 +1,318 @@
+// Attention on the CPU, a tile of queries against a tile of keys at a time (FlashAttention's online softmax), so that scores stay in L2.
+// Forward: tasks are (batch, head, query tile). Backward: tasks are (batch, group), each of which owns its dk and dv.
+// Operations: 4·T·S·D forward, 10·T·S·D backward (half of both if causal). Bound: the matrix product.
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "engine/core/generator.h"
+#include "engine/core/parallel.h"
+#include "ops/cpu/gemm/gemm.h"
+#include "ops/cpu/register.h"
+#include "ops/dropout_mask.h"
+#include "ops/kernels/attention.h"
+#include "ops/special_functions.h"
+
+namespace plumb::cpu_kernels {
+namespace {
+
+constexpr int64_t kQueries = 64, kKeys = 256;
+
+// One head's matrix [rows, width] inside a [B, H, T, D] tensor.
+template <typename T>
+struct Rows {
+  T* data;
+  int64_t stride;
+  T* row(int64_t i) const { return data + i * stride; }
+};
+template <typename T>
+Rows<T> head_rows(const Tensor& t, int64_t b, int64_t h) {
+  return {static_cast<T*>(t.raw_data()) + b * t.strides()[0] + h * t.strides()[1], t.strides()[2]};
+}
+
+// Scores and weights are in A (float, or double for f64); operands of another type are converted tile by tile.
+template <typename A>
+class Tile {
+ public:
+  explicit Tile(int64_t elements) : buffer_(static_cast<size_t>(elements)) {}
+  template <typename T>
+  gemm::MatrixView<A> load(Rows<T> rows, int64_t first, int64_t count, int64_t width) {
+    if constexpr (std::is_same_v<std::remove_const_t<T>, A>) return {rows.row(first), rows.stride, 1};
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t c = 0; c < width; ++c) buffer_[static_cast<size_t>(i * width + c)] = static_cast<A>(static_cast<compute_t<std::remove_const_t<T>>>(rows.row(first + i)[c]));
+    return {buffer_.data(), width, 1};
+  }
+  A* data() { return buffer_.data(); }
+
+ private:
+  std::vector<A> buffer_;
+};
+
+template <typename A>
+gemm::MatrixView<A> transposed(gemm::MatrixView<A> m) { return {m.data, m.column, m.row}; }
+
+// The keys that queries [q0, q0 + n) can see at all.
+struct Span {
+  int64_t begin, end;
+};
+Span visible_keys(const AttentionPlan& plan, int64_t q0, int64_t n, int64_t queries, int64_t keys) {
+  if (!plan.causal) return {0, keys};
+  int64_t shift = keys - queries;
+  int64_t begin = plan.window > 0 ? std::max<int64_t>(0, q0 + shift - plan.window + 1) : 0;
+  return {std::min(begin, keys), std::clamp<int64_t>(q0 + n + shift, 0, keys)};
+}
+
+// Scores of one tile: scale, mask, and −inf where a query may not see.
+template <typename A>
+void finish_scores(const AttentionPlan& plan, A* s, int64_t b, int64_t h, int64_t q0, int64_t n, int64_t k0, int64_t m, int64_t queries, int64_t keys, const Tensor& mask) {
+  constexpr A kNever = -std::numeric_limits<A>::infinity();
+  A scale = static_cast<A>(plan.scale);
+  for (int64_t i = 0; i < n; ++i) {
+    A* row = s + i * m;
+    for (int64_t j = 0; j < m; ++j) row[j] *= scale;
+    if (mask.defined()) {
+      const Strides& st = mask.strides();
+      const A* add = static_cast<const A*>(mask.raw_data()) + b * st[0] + h * st[1] + (q0 + i) * st[2] + k0 * st[3];
+      for (int64_t j = 0; j < m; ++j) row[j] += add[j * st[3]];
+    }
+    if (!plan.causal) continue;
+    int64_t last = q0 + i + keys - queries;
+    for (int64_t j = std::max<int64_t>(0, last + 1 - k0); j < m; ++j) row[j] = kNever;
+    if (plan.window > 0)
+      for (int64_t j = 0; j < std::min(m, last - plan.window + 1 - k0); ++j) row[j] = kNever;
+  }
+}
+
+// keep[j] = 1/(1 − p) or 0 for keys [k0, k0 + m) of one row of weights.
+template <typename A>
+void dropout_row(const AttentionPlan& plan, int64_t row, int64_t keys, int64_t k0, int64_t m, A* keep) {
+  uint32_t threshold = dropout_threshold(plan.dropout);
+  A scale = static_cast<A>(1 / (1 - plan.dropout));
+  uint64_t lane = static_cast<uint64_t>(row * keys + k0);
+  std::array<uint32_t, 4> words{};
+  for (int64_t j = 0; j < m; ++j, ++lane) {
+    if (j == 0 || lane % 4 == 0) words = philox(plan.seed, plan.counter + lane / 4);
+    keep[j] = words[lane % 4] >= threshold ? scale : A(0);
+  }
+}
+
+template <typename A>
+A row_maximum(const A* x, int64_t n) {
+  A most = -std::numeric_limits<A>::infinity();
+  for (int64_t j = 0; j < n; ++j) most = x[j] > most ? x[j] : most;
+  return most;
+}
+
+// x[j] ← exp(x[j] − shift); returns the sum, in eight lanes so that it vectorises in a fixed order.
+template <typename A>
+A exponentials(A* x, int64_t n, A shift) {
+  for (int64_t j = 0; j < n; ++j) x[j] = special::exp(x[j] - shift);
+  A lanes[8] = {};
+  int64_t j = 0;
+  for (; j + 8 <= n; j += 8)
+    for (int64_t l = 0; l < 8; ++l) lanes[l] += x[j + l];
+  for (int64_t l = 0; j < n; ++j, ++l) lanes[l] += x[j];
+  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
+template <typename T, typename A>
+void forward_tile(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, Tensor& out, Tensor& lse, int64_t b, int64_t h, int64_t q0) {
+  int64_t queries = q.size(2), keys = k.size(2), width = q.size(3), values = v.size(3), g = h / (q.size(1) / k.size(1));
+  int64_t n = std::min(kQueries, queries - q0);
+  Span span = visible_keys(plan, q0, n, queries, keys);
+  static thread_local std::vector<A> scores, sums;
+  scores.resize(static_cast<size_t>(kQueries * kKeys + kKeys));
+  sums.assign(static_cast<size_t>(n * (values + 2)), 0);
+  A *s = scores.data(), *keep = s + kQueries * kKeys, *acc = sums.data(), *most = acc + n * values, *total = most + n;
+  std::fill_n(most, n, -std::numeric_limits<A>::infinity());
+  Tile<A> query_tile(std::is_same_v<T, A> ? 0 : kQueries * width), key_tile(std::is_same_v<T, A> ? 0 : kKeys * width), value_tile(std::is_same_v<T, A> ? 0 : kKeys * values);
+  auto query = query_tile.load(head_rows<const T>(q, b, h), q0, n, width);
+  for (int64_t k0 = span.begin; k0 < span.end; k0 += kKeys) {
+    int64_t m = std::min(kKeys, span.end - k0);
+    auto key = key_tile.load(head_rows<const T>(k, b, g), k0, m, width);
+    gemm::multiply<A>(n, m, width, query, transposed(key), s, m);
+    finish_scores(plan, s, b, h, q0, n, k0, m, queries, keys, mask);
+    for (int64_t i = 0; i < n; ++i) {
+      A* row = s + i * m;
+      A high = std::max(most[i], row_maximum(row, m));
+      if (high == -std::numeric_limits<A>::infinity()) {
+        std::fill_n(row, m, A(0));
+        continue;
+      }
+      A old = special::exp(most[i] - high);
+      total[i] = total[i] * old + exponentials(row, m, high);
+      most[i] = high;
+      if (k0 != span.begin)
+        for (int64_t c = 0; c < values; ++c) acc[i * values + c] *= old;
+      if (plan.dropout > 0) {
+        dropout_row(plan, (b * q.size(1) + h) * queries + q0 + i, keys, k0, m, keep);
+        for (int64_t j = 0; j < m; ++j) row[j] *= keep[j];
+      }
+    }
+    auto value = value_tile.load(head_rows<const T>(v, b, g), k0, m, values);
+    gemm::multiply<A>(n, values, m, {s, m, 1}, value, acc, values, true);
+  }
+  auto result = head_rows<T>(out, b, h);
+  A* logs = static_cast<A*>(lse.raw_data()) + (b * q.size(1) + h) * queries + q0;
+  for (int64_t i = 0; i < n; ++i) {
+    A scale = total[i] > 0 ? 1 / total[i] : 0;
+    T* y = result.row(q0 + i);
+    for (int64_t c = 0; c < values; ++c) y[c] = static_cast<T>(static_cast<compute_t<T>>(acc[i * values + c] * scale));
+    logs[i] = total[i] > 0 ? most[i] + std::log(total[i]) : -std::numeric_limits<A>::infinity();
+  }
+}
+
+template <typename T, typename A>
+void forward(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, Tensor& out, Tensor& lse) {
+  int64_t heads = q.size(1), tiles = (q.size(2) + kQueries - 1) / kQueries;
+  parallel_for(q.size(0) * heads * tiles, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) forward_tile<T, A>(plan, q, k, v, mask, out, lse, task / tiles / heads, task / tiles % heads, task % tiles * kQueries);
+  });
+}
+
+// What the backward pass of one (batch, group) keeps while it goes through its heads and tiles.
+template <typename T, typename A>
+class GroupBackward {
+ public:
+  GroupBackward(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask)
+      : plan(plan), q(q), k(k), v(v), mask(mask), queries(q.size(2)), keys(k.size(2)), width(q.size(3)), values(v.size(3)),
+        p(kQueries * kKeys), ds(kQueries * kKeys), keep(kKeys), delta(kQueries), key_tile(kKeys * width), value_tile(kKeys * values), query_tile(kQueries * width),
+        dout_tile(kQueries * values), dq_tile(kQueries * width), dk_sum(keys * width), dv_sum(keys * values) {}
+
+  void run(int64_t b, int64_t g, const Tensor& out, const Tensor& lse, const Tensor& dout, Tensor& dq, Tensor& dk, Tensor& dv) {
+    std::fill_n(dk_sum.data(), keys * width, A(0));
+    std::fill_n(dv_sum.data(), keys * values, A(0));
+    int64_t heads_per_group = q.size(1) / k.size(1);
+    for (int64_t h = g * heads_per_group; h < (g + 1) * heads_per_group; ++h)
+      for (int64_t q0 = 0; q0 < queries; q0 += kQueries) query_tile_backward(b, g, h, q0, out, lse, dout, dq);
+    store(dk_sum.data(), keys, width, head_rows<T>(dk, b, g), 0);
+    store(dv_sum.data(), keys, values, head_rows<T>(dv, b, g), 0);
+  }
+
+ private:
+  static void store(const A* from, int64_t rows, int64_t columns, Rows<T> to, int64_t first) {
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t c = 0; c < columns; ++c) to.row(first + i)[c] = static_cast<T>(static_cast<compute_t<T>>(from[i * columns + c]));
+  }
+  void query_tile_backward(int64_t b, int64_t g, int64_t h, int64_t q0, const Tensor& out, const Tensor& lse, const Tensor& dout, Tensor& dq);
+  void weights_and_score_gradients(int64_t b, int64_t h, int64_t q0, int64_t n, int64_t k0, int64_t m, const A* logs);
+
+  const AttentionPlan& plan;
+  const Tensor &q, &k, &v, &mask;
+  int64_t queries, keys, width, values;
+  std::vector<A> p, ds, keep, delta;
+  Tile<A> key_tile, value_tile, query_tile, dout_tile, dq_tile, dk_sum, dv_sum;
+};
+
+// p ← softmax weights (after dropout), ds ← p ⊙ (dp − δ) · scale, where ds holds dp on entry.
+template <typename T, typename A>
+void GroupBackward<T, A>::weights_and_score_gradients(int64_t b, int64_t h, int64_t q0, int64_t n, int64_t k0, int64_t m, const A* logs) {
+  A scale = static_cast<A>(plan.scale);
+  for (int64_t i = 0; i < n; ++i) {
+    A *weight = p.data() + i * m, *gradient = ds.data() + i * m;
+    if (logs[i] == -std::numeric_limits<A>::infinity()) {
+      std::fill_n(weight, m, A(0));
+      std::fill_n(gradient, m, A(0));
+      continue;
+    }
+    for (int64_t j = 0; j < m; ++j) weight[j] = special::exp(weight[j] - logs[i]);
+    if (plan.dropout > 0) {
+      dropout_row(plan, (b * q.size(1) + h) * queries + q0 + i, keys, k0, m, keep.data());
+      for (int64_t j = 0; j < m; ++j) gradient[j] = weight[j] * (gradient[j] * keep[static_cast<size_t>(j)] - delta[static_cast<size_t>(i)]) * scale;
+      for (int64_t j = 0; j < m; ++j) weight[j] *= keep[static_cast<size_t>(j)];
+    } else {
+      A d = delta[static_cast<size_t>(i)];
+      for (int64_t j = 0; j < m; ++j) gradient[j] = weight[j] * (gradient[j] - d) * scale;
+    }
+  }
+}
+
+template <typename T, typename A>
+void GroupBackward<T, A>::query_tile_backward(int64_t b, int64_t g, int64_t h, int64_t q0, const Tensor& out, const Tensor& lse, const Tensor& dout, Tensor& dq) {
+  int64_t n = std::min(kQueries, queries - q0);
+  auto y = head_rows<const T>(out, b, h), dy = head_rows<const T>(dout, b, h);
+  for (int64_t i = 0; i < n; ++i) {
+    A sum = 0;
+    for (int64_t c = 0; c < values; ++c) sum += static_cast<A>(static_cast<compute_t<T>>(y.row(q0 + i)[c])) * static_cast<A>(static_cast<compute_t<T>>(dy.row(q0 + i)[c]));
+    delta[static_cast<size_t>(i)] = sum;
+  }
+  const A* logs = static_cast<const A*>(lse.raw_data()) + (b * q.size(1) + h) * queries + q0;
+  auto query = query_tile.load(head_rows<const T>(q, b, h), q0, n, width);
+  auto upstream = dout_tile.load(dy, q0, n, values);
+  Span span = visible_keys(plan, q0, n, queries, keys);
+  std::fill_n(dq_tile.data(), n * width, A(0));
+  for (int64_t k0 = span.begin; k0 < span.end; k0 += kKeys) {
+    int64_t m = std::min(kKeys, span.end - k0);
+    auto key = key_tile.load(head_rows<const T>(k, b, g), k0, m, width);
+    auto value = value_tile.load(head_rows<const T>(v, b, g), k0, m, values);
+    gemm::multiply<A>(n, m, width, query, transposed(key), p.data(), m);
+    finish_scores(plan, p.data(), b, h, q0, n, k0, m, queries, keys, mask);
+    gemm::multiply<A>(n, m, values, upstream, transposed(value), ds.data(), m);
+    weights_and_score_gradients(b, h, q0, n, k0, m, logs);
+    gemm::MatrixView<A> weights{p.data(), m, 1}, gradients{ds.data(), m, 1};
+    gemm::multiply<A>(m, values, n, transposed(weights), upstream, dv_sum.data() + k0 * values, values, true);
+    gemm::multiply<A>(m, width, n, transposed(gradients), query, dk_sum.data() + k0 * width, width, true);
+    gemm::multiply<A>(n, width, m, gradients, key, dq_tile.data(), width, true);
+  }
+  store(dq_tile.data(), n, width, head_rows<T>(dq, b, h), q0);
+}
+
+template <typename T, typename A>
+void backward(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, const Tensor& out, const Tensor& lse, const Tensor& dout, Tensor& dq,
+              Tensor& dk, Tensor& dv) {
+  int64_t groups = k.size(1);
+  parallel_for(q.size(0) * groups, 1, [&](int64_t begin, int64_t end) {
+    GroupBackward<T, A> work(plan, q, k, v, mask);
+    for (int64_t task = begin; task < end; ++task) work.run(task / groups, task % groups, out, lse, dout, dq, dk, dv);
+  });
+}
+
+void attention(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, Tensor& out, Tensor& lse) {
+  visit_floating("attention", q.dtype(), [&]<typename T>() { forward<T, compute_t<T>>(plan, q, k, v, mask, out, lse); });
+}
+
+void attention_backward(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, const Tensor& out, const Tensor& lse, const Tensor& dout,
+                        Tensor& dq, Tensor& dk, Tensor& dv) {
+  visit_floating("attention_backward", q.dtype(), [&]<typename T>() { backward<T, compute_t<T>>(plan, q, k, v, mask, out, lse, dout, dq, dk, dv); });
+}
+
+// Pairs of x turned by an angle that depends on the position alone: cos and sin of a position are shared by all N rows.
+void rotary(const Tensor& x, const Tensor& positions, double base, bool interleaved, double sign, Tensor& y) {
+  int64_t count = x.size(0), length = x.size(1), width = x.size(2), half = width / 2;
+  const int64_t* p = positions.data<int64_t>();
+  std::vector<double> cosine(static_cast<size_t>(length * half)), sine(cosine.size());
+  parallel_for(length, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t)
+      for (int64_t i = 0; i < half; ++i) {
+        double angle = sign * static_cast<double>(p[t]) * std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(width));
+        cosine[static_cast<size_t>(t * half + i)] = std::cos(angle);
+        sine[static_cast<size_t>(t * half + i)] = std::sin(angle);
+      }
+  });
+  visit_floating("rotary", x.dtype(), [&]<typename T>() {
+    using C = compute_t<T>;
+    parallel_for(count * length, std::max<int64_t>(1, 8192 / std::max<int64_t>(1, width)), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const T* from = x.data<T>() + r * width;
+        T* to = y.data<T>() + r * width;
+        const double *c = cosine.data() + r % length * half, *s = sine.data() + r % length * half;
+        for (int64_t i = 0; i < half; ++i) {
+          int64_t first = interleaved ? 2 * i : i, second = interleaved ? 2 * i + 1 : i + half;
+          C a = static_cast<C>(from[first]), b = static_cast<C>(from[second]), co = static_cast<C>(c[i]), si = static_cast<C>(s[i]);
+          to[first] = static_cast<T>(a * co - b * si);
+          to[second] = static_cast<T>(a * si + b * co);
+        }
+      }
+    });
+  });
+}
+
+}  // namespace
+
+void register_attention() {
+  kernel::attention.set(DeviceType::cpu, attention);
+  kernel::attention_backward.set(DeviceType::cpu, attention_backward);
+  kernel::rotary.set(DeviceType::cpu, rotary);
+}
+
+}  // namespace plumb::cpu_kernels
