@@ -20,6 +20,7 @@ void register_cpu() {
   cpu_kernels::register_softmax();
   cpu_kernels::register_embedding();
   cpu_kernels::register_cross_entropy();
+  cpu_kernels::register_attention();
 }
 
 }  // namespace plumb

@@ -17,5 +17,6 @@ void register_norm();
 void register_softmax();
 void register_embedding();
 void register_cross_entropy();
+void register_attention();
 
 }  // namespace plumb::cpu_kernels

@@ -1,0 +1,77 @@
+// Reading and writing metrics.jsonl.
+#include "models/train/metrics.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "engine/core/error.h"
+#include "engine/io/file.h"
+
+namespace plumb::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+[[noreturn]] void fail(const std::string& path, const std::string& problem) { throw IoError("metrics: " + path + ": " + problem); }
+
+Metrics parse_line(const std::string& path, std::string_view line, size_t number) {
+  Json json = Json::parse(line, nullptr, false);
+  if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) fail(path, "line " + std::to_string(number) + " is not an object with a step");
+  Metrics m{json["step"].get<int64_t>(), {}};
+  for (auto& [name, value] : json.items())
+    if (name != "step") m.values.push_back({name, value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN()});
+  return m;
+}
+
+// Calls f(line without its newline, offset after it) for every whole line.
+template <typename F>
+void for_each_line(std::string_view text, F&& f) {
+  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string_view::npos; begin = end + 1) f(text.substr(begin, end - begin), end + 1);
+}
+
+}  // namespace
+
+double Metrics::operator[](const std::string& name) const {
+  for (auto& [key, value] : values)
+    if (key == name) return value;
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
+std::vector<Metrics> read_metrics(const std::string& path) {
+  std::vector<Metrics> all;
+  std::string text = read_file(path);
+  for_each_line(text, [&](std::string_view line, size_t) { all.push_back(parse_line(path, line, all.size() + 1)); });
+  return all;
+}
+
+MetricsFile::MetricsFile(const std::string& path, int64_t last_step) : path_(path) {
+  size_t keep = 0, number = 0;
+  if (path_exists(path)) {
+    std::string text = read_file(path);
+    for_each_line(text, [&](std::string_view line, size_t end) {
+      if (parse_line(path, line, ++number).step <= last_step) keep = end;
+    });
+  }
+  descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor_ < 0 || ftruncate(descriptor_, static_cast<off_t>(keep)) != 0 || lseek(descriptor_, 0, SEEK_END) < 0) fail(path, std::string("cannot be written: ") + std::strerror(errno));
+}
+
+MetricsFile::~MetricsFile() { close(descriptor_); }
+
+void MetricsFile::append(const Metrics& metrics) {
+  Json json;
+  json["step"] = metrics.step;
+  for (auto& [name, value] : metrics.values) json[name] = value;
+  std::string line = json.dump() + "\n";
+  off_t before = lseek(descriptor_, 0, SEEK_END);
+  if (write(descriptor_, line.data(), line.size()) == static_cast<ssize_t>(line.size())) return;
+  int error = errno;
+  if (ftruncate(descriptor_, before) != 0) fail(path_, "a line was cut short and could not be taken back");
+  fail(path_, std::string("cannot be written: ") + std::strerror(error));
+}
+
+}  // namespace plumb::train

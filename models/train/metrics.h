@@ -1,0 +1,37 @@
+// metrics.jsonl: one JSON object a step, each step once, numbers printed so that they read back exactly.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace plumb::train {
+
+/// One line: the step and its named numbers, in the order given.
+struct Metrics {
+  int64_t step = 0;
+  std::vector<std::pair<std::string, double>> values;
+  /// The number called `name`, or NaN.
+  double operator[](const std::string& name) const;
+};
+
+class MetricsFile {
+ public:
+  /// Opens `path` for appending, after dropping lines of steps beyond `last_step` (they will be written again) and a line cut short.
+  /// Throws IoError if that cannot be done.
+  MetricsFile(const std::string& path, int64_t last_step);
+  ~MetricsFile();
+  MetricsFile(const MetricsFile&) = delete;
+  MetricsFile& operator=(const MetricsFile&) = delete;
+  /// Writes the line at once. Throws IoError, naming the file, when it cannot be written whole (then it is taken back).
+  void append(const Metrics& metrics);
+
+ private:
+  std::string path_;
+  int descriptor_;
+};
+
+/// All whole lines of a metrics file, in order. Throws IoError if the file is missing or a line is not such an object.
+std::vector<Metrics> read_metrics(const std::string& path);
+
+}  // namespace plumb::train

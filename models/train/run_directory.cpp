@@ -1,0 +1,107 @@
+// Run directories on disk.
+#include "models/train/run_directory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "engine/io/file.h"
+
+namespace plumb::train {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr int kFormat = 1;  // of run directories; raised when an older program could no longer read them
+constexpr size_t kKeptCheckpoints = 2;
+
+// Steps of the checkpoints that are there, newest first.
+std::vector<int64_t> checkpoint_steps(const std::string& directory) {
+  std::vector<int64_t> steps;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(directory, error)) {
+    long long step = 0;
+    int length = 0;
+    std::string name = entry.path().filename().string();
+    if (std::sscanf(name.c_str(), "step-%lld.safetensors%n", &step, &length) == 1 && length == static_cast<int>(name.size())) steps.push_back(step);
+  }
+  std::sort(steps.rbegin(), steps.rend());
+  return steps;
+}
+
+std::string checkpoint_path(const std::string& run, int64_t step) { return fmt::format("{}/checkpoints/step-{:08}.safetensors", run, step); }
+
+}  // namespace
+
+RunDirectory RunDirectory::create(const std::string& path, const std::string& config_json) {
+  if (path_exists(path)) throw ConfigError(path + " exists already; choose another --out, or go on with it: --resume " + path);
+  nlohmann::ordered_json config = nlohmann::ordered_json::parse(config_json);
+  config["format"] = kFormat;
+  std::error_code error;
+  fs::create_directories(path + "/checkpoints", error);
+  if (error) throw IoError("run: " + path + ": cannot be made: " + error.message());
+  try {
+    write_file_atomic(path + "/config.json", config.dump(2) + "\n");
+  } catch (...) {
+    fs::remove_all(path, error);
+    throw;
+  }
+  return RunDirectory(path);
+}
+
+RunDirectory RunDirectory::open(const std::string& path) {
+  std::string config_path = path + "/config.json";
+  if (!path_exists(config_path)) throw IoError("run: " + path + " is not a run directory (it has no config.json)");
+  auto config = nlohmann::json::parse(read_file(config_path), nullptr, false);
+  if (!config.is_object()) throw IoError("run: " + config_path + " is not a JSON object");
+  int format = config.value("format", 0);
+  if (format != kFormat) throw IoError(fmt::format("run: {} has format {}, this program reads format {}", path, format, kFormat));
+  return RunDirectory(path);
+}
+
+std::string RunDirectory::config() const { return read_file(file("config.json")); }
+
+void RunDirectory::save(const Checkpoint& checkpoint) const {
+  FileMetadata values = checkpoint.values;
+  values["step"] = std::to_string(checkpoint.step);
+  save_safetensors(checkpoint_path(path_, checkpoint.step), checkpoint.tensors, values);
+  std::vector<int64_t> steps = checkpoint_steps(file("checkpoints"));
+  std::error_code ignored;  // an old checkpoint that stays does no harm
+  for (size_t i = kKeptCheckpoints; i < steps.size(); ++i) fs::remove(checkpoint_path(path_, steps[i]), ignored);
+}
+
+std::optional<Checkpoint> RunDirectory::latest() const {
+  std::vector<int64_t> steps = checkpoint_steps(file("checkpoints"));
+  if (steps.empty()) return {};
+  std::string path = checkpoint_path(path_, steps[0]);
+  Checkpoint checkpoint{steps[0], load_safetensors(path), load_safetensors_metadata(path)};
+  if (checkpoint.values["step"] != std::to_string(checkpoint.step)) throw IoError("run: " + path + " holds step \"" + checkpoint.values["step"] + "\"; it was renamed or damaged");
+  return checkpoint;
+}
+
+bool RunDirectory::finished() const { return path_exists(file("model.safetensors")); }
+
+void RunDirectory::save_model(const StateDict& model) const { save_safetensors(file("model.safetensors"), model); }
+
+StateDict RunDirectory::load_model() const {
+  if (finished()) return load_safetensors(file("model.safetensors"));
+  if (auto checkpoint = latest()) return without_prefix(checkpoint->tensors, "model.");
+  throw IoError("run: " + path_ + " has no model yet; go on with it: plumb train gpt --resume " + path_);
+}
+
+StateDict without_prefix(const StateDict& state, const std::string& prefix) {
+  StateDict out;
+  for (auto& [name, tensor] : state)
+    if (name.starts_with(prefix)) out[name.substr(prefix.size())] = tensor;
+  return out;
+}
+
+StateDict with_prefix(const StateDict& state, const std::string& prefix) {
+  StateDict out;
+  for (auto& [name, tensor] : state) out[prefix + name] = tensor;
+  return out;
+}
+
+}  // namespace plumb::train

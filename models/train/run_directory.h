@@ -1,0 +1,48 @@
+// A run: a directory with config.json, metrics.jsonl, event files, checkpoints/, the final model and report.html.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "engine/io/safetensors.h"
+
+namespace plumb::train {
+
+/// All state of a run at one step: tensors (model.*, optimizer.*) and plain values (step, random generator, …) as text.
+struct Checkpoint {
+  int64_t step = 0;
+  StateDict tensors;
+  FileMetadata values;
+};
+
+class RunDirectory {
+ public:
+  /// Makes the directory and writes config.json. Throws ConfigError if `path` exists, IoError if it cannot be made; then nothing is left behind.
+  static RunDirectory create(const std::string& path, const std::string& config_json);
+  /// Throws IoError if `path` is no run directory, or was written by a newer version of the format.
+  static RunDirectory open(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+  /// The text of config.json.
+  std::string config() const;
+
+  /// Writes checkpoints/step-N.safetensors: to a temporary file, synced, renamed; then removes all but the newest two. Throws IoError.
+  void save(const Checkpoint& checkpoint) const;
+  /// The newest checkpoint, or nothing before the first. Throws IoError if it cannot be read.
+  std::optional<Checkpoint> latest() const;
+  bool finished() const;
+  /// Writes model.safetensors, which marks the run as finished.
+  void save_model(const StateDict& model) const;
+  /// The tensors of the finished model, or those of the newest checkpoint's model. Throws IoError if there is neither.
+  StateDict load_model() const;
+
+ private:
+  explicit RunDirectory(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+/// The entries of `state` whose names begin with `prefix`, without it; and the other way round.
+StateDict without_prefix(const StateDict& state, const std::string& prefix);
+StateDict with_prefix(const StateDict& state, const std::string& prefix);
+
+}  // namespace plumb::train

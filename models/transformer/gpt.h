@@ -1,0 +1,92 @@
+// GPT: the decoder of GPT-2 (Radford et al. 2019), pre-norm blocks of causal attention and a feed-forward network.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "models/nn/containers.h"
+#include "models/nn/layers.h"
+
+namespace plumb::transformer {
+
+struct GptConfig {
+  int64_t vocab = 65;     ///< tokens
+  int64_t layers = 4;     ///< blocks
+  int64_t heads = 4;      ///< attention heads a block; width must be a multiple
+  int64_t width = 128;    ///< of the residual stream
+  int64_t context = 64;   ///< longest sequence
+  double dropout = 0;     ///< of attention weights and of what each block adds
+  bool bias = false;      ///< in linear layers and norms
+  bool tied = true;       ///< the output projection is the token embedding
+
+  /// An object with these names. from_json takes missing ones from the defaults and throws ConfigError for values that make no model.
+  std::string to_json() const;
+  static GptConfig from_json(const std::string& json);
+  /// Throws ConfigError naming the option that is out of range.
+  void check() const;
+};
+
+/// Keys and values of the tokens seen so far, one pair a block, so that a further token costs one step and not a whole sequence.
+struct KeyValueCache {
+  std::vector<Tensor> keys, values;  ///< [B, heads, context, width / heads]; the first `length` positions are filled
+  int64_t length = 0;
+};
+
+/// y = out(attention(qkv(x))), causal.
+struct CausalAttention : nn::Module {
+  nn::Linear qkv, out;
+  nn::Dropout residual_dropout;
+  int64_t heads;
+  double dropout;
+
+  CausalAttention(nn::Module* parent, std::string name, const GptConfig& config);
+  Tensor operator()(const Tensor& x) const;
+  /// The same for x that continues what `cache` holds; adds its keys and values at place `block` (the caller advances cache.length).
+  Tensor operator()(const Tensor& x, KeyValueCache& cache, size_t block) const;
+};
+
+/// y = down(gelu(up(x))), four times as wide inside.
+struct FeedForward : nn::Module {
+  nn::Linear up, down;
+  nn::Dropout residual_dropout;
+
+  FeedForward(nn::Module* parent, std::string name, const GptConfig& config);
+  Tensor operator()(const Tensor& x) const;
+};
+
+/// x + attention(norm1(x)), then x + mlp(norm2(x)).
+struct Block : nn::Module {
+  nn::LayerNorm norm1;
+  CausalAttention attention;
+  nn::LayerNorm norm2;
+  FeedForward mlp;
+
+  explicit Block(const GptConfig& config);
+  Tensor operator()(const Tensor& x) const;
+  Tensor operator()(const Tensor& x, KeyValueCache& cache, size_t block) const;
+};
+
+class Gpt : public nn::Module {
+ public:
+  /// Weights drawn from the default generator: normal with standard deviation 0.02, divided by √(2·layers) for projections into the
+  /// residual stream; biases 0, norms 1. Throws ConfigError as GptConfig::check.
+  explicit Gpt(const GptConfig& config);
+
+  /// tokens [B, T], T ≤ context → logits [B, T, vocab]. Throws ShapeError for a longer T.
+  Tensor operator()(const Tensor& tokens) const;
+  /// Logits of the last of `tokens` [B, T] → [B, vocab], given what the cache holds; the cache then holds them too.
+  Tensor next(const Tensor& tokens, KeyValueCache& cache) const;
+  KeyValueCache make_cache(int64_t batch = 1) const;
+  const GptConfig& config() const { return config_; }
+
+ private:
+  Tensor embedded(const Tensor& tokens, int64_t first_position) const;
+
+  GptConfig config_;
+  nn::Embedding token_embedding_, position_embedding_;
+  nn::Dropout dropout_;
+  nn::ModuleList<Block> blocks_;
+  nn::LayerNorm norm_;
+  nn::Linear head_;
+};
+
+}  // namespace plumb::transformer
