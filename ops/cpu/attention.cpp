@@ -215,7 +215,8 @@ void GroupBackward<T, A>::weights_and_score_gradients(int64_t b, int64_t h, int6
       std::fill_n(gradient, m, A(0));
       continue;
     }
-    for (int64_t j = 0; j < m; ++j) weight[j] = special::exp(weight[j] - logs[i]);
+    A shift = logs[i];
+    for (int64_t j = 0; j < m; ++j) weight[j] = special::exp(weight[j] - shift);
     if (plan.dropout > 0) {
       dropout_row(plan, (b * q.size(1) + h) * queries + q0 + i, keys, k0, m, keep.data());
       for (int64_t j = 0; j < m; ++j) gradient[j] = weight[j] * (gradient[j] * keep[static_cast<size_t>(j)] - delta[static_cast<size_t>(i)]) * scale;
