@@ -7,6 +7,7 @@
 
 #include "engine/autograd/autocast.h"
 #include "engine/autograd/record.h"
+#include "ops/create.h"
 #include "ops/dropout_mask.h"
 #include "ops/elementary.h"
 #include "ops/formula.h"
@@ -122,7 +123,7 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
   return record("scaled_dot_product_attention", out, {q, k, v}, saving(q, k, v, out, lse, mask), [plan](const Grads& dy, const Saved& s, Needs needs) -> Grads {
     Tensor q = s[0], k = s[1], v = s[2], mask = s[5];
     if (grad_enabled())
-      return differentiate([&](const std::vector<Tensor>& x) { return attention_formula(plan, x[0], x[1], x[2], mask); }, {q, k, v}, dy[0], needs);
+      return differentiate([&](const std::vector<Tensor>& x) { return attention_formula(plan, x[0], x[1], x[2], mask); }, {q, k, v}, dy, needs);
     Tensor dq = empty_like(q, "attention_backward"), dk = empty_like(k, "attention_backward"), dv = empty_like(v, "attention_backward");
     kernel::attention_backward(q.device(), plan, dense_last(q), dense_last(k), dense_last(v), mask, s[3], s[4], dense_last(dy[0]), dq, dk, dv);
     return {dq, dk, dv};
@@ -152,7 +153,7 @@ Tensor packed_attention(const Tensor& projection, int64_t num_heads, int64_t num
         Tensor y = attention_formula(plan, slice(heads, 1, 0, num_heads), slice(heads, 1, num_heads, num_heads + num_groups), slice(heads, 1, num_heads + num_groups), mask);
         return flatten(transpose(y, 1, 2), 2);
       };
-      return differentiate(formula, {qkv}, dy[0], needs);
+      return differentiate(formula, {qkv}, dy, needs);
     }
     Tensor d = empty_like(qkv, "attention_backward"), dout = contiguous_data(dy[0]);
     auto [q, k, v] = split(qkv);
