@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "engine/autograd/grad_mode.h"
 #include "models/nn/init.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
@@ -71,7 +72,7 @@ Gpt::Gpt(const GptConfig& c)
     Tensor p = parameter;
     if (name == "head.weight" && c.tied) continue;
     bool into_residual = name.ends_with("attention.out.weight") || name.ends_with("mlp.down.weight");
-    if (p.rank() >= 2) nn::init::normal_(p, 0, into_residual ? residual : 0.02);
+    if (p.rank() >= 2) nn::init::normal(p, 0, into_residual ? residual : 0.02);
     else if (name.ends_with("bias")) zero_(p);
   }
 }

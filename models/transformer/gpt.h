@@ -4,7 +4,10 @@
 #include <vector>
 
 #include "models/nn/containers.h"
-#include "models/nn/layers.h"
+#include "models/nn/dropout.h"
+#include "models/nn/embedding.h"
+#include "models/nn/linear.h"
+#include "models/nn/norm.h"
 
 namespace plumb::transformer {
 

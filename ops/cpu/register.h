@@ -18,5 +18,6 @@ void register_softmax();
 void register_embedding();
 void register_cross_entropy();
 void register_attention();
+void register_dropout();
 
 }  // namespace plumb::cpu_kernels
