@@ -10,7 +10,7 @@
 #include "engine/core/generator.h"
 #include "engine/io/file.h"
 #include "engine/io/sha256.h"
-#include "models/optim/adamw.h"
+#include "models/optim/adam.h"
 #include "models/optim/schedule.h"
 #include "models/transformer/generate.h"
 #include "ops/loss.h"
@@ -36,14 +36,12 @@ Tokenizer make_tokenizer(const GptRun& run, const std::string& text) {
 std::string text_name(const GptRun& run) { return run.data.size() == 1 ? run.data[0] : fmt::format("{} and {} more", run.data[0], run.data.size() - 1); }
 
 // Weight decay on matrices only: not on biases and norms.
-std::vector<optim::ParameterGroup> parameter_groups(const nn::Module& model, double weight_decay) {
-  optim::ParameterGroup decayed, plain;
+std::vector<optim::Group<optim::AdamWOptions>> parameter_groups(const nn::Module& model, const GptRun& run) {
+  optim::AdamWOptions options{.lr = run.lr, .beta1 = run.beta1, .beta2 = run.beta2, .weight_decay = run.weight_decay};
+  optim::Group<optim::AdamWOptions> decayed{{}, options}, plain{{}, options};
+  plain.options.weight_decay = 0;
   for (const Tensor& p : model.parameters()) (p.rank() >= 2 ? decayed : plain).parameters.push_back(p);
-  decayed.weight_decay = weight_decay;
-  plain.weight_decay = 0;
-  std::vector<optim::ParameterGroup> groups{decayed};
-  if (!plain.parameters.empty()) groups.push_back(plain);
-  return groups;
+  return {decayed, plain};
 }
 
 int train_run(const train::RunDirectory& directory, const GptRun& run, const Tokenizer& tokenizer, const data::TokenSplit& text) {
@@ -51,14 +49,14 @@ int train_run(const train::RunDirectory& directory, const GptRun& run, const Tok
   transformer::Gpt model(run.model);
   if (run.dtype == "f64") model.to(f64);
   fmt::print(stderr, "gpt: {} parameters, vocabulary {}, {} tokens to train on, {} to validate\n", model.num_parameters(), run.model.vocab, text.train.size(), text.validation.size());
-  optim::AdamW adamw(parameter_groups(model, run.weight_decay), {.lr = run.lr, .beta1 = run.beta1, .beta2 = run.beta2});
+  optim::AdamW adamw(parameter_groups(model, run));
   data::RandomWindows windows(text.train, {.context = run.model.context, .batch = run.batch, .seed = run.seed});
   data::ConsecutiveWindows validation(text.validation, run.model.context, 4 * run.batch);
   DType compute = run.dtype == "bf16" ? bf16 : f32;
   train::Training training{
       .model = &model,
       .optimizer = &adamw,
-      .learning_rate = [&](int64_t step) { return optim::cosine_with_warmup(step, run.steps, run.warmup, run.lr, run.min_lr); },
+      .schedule = optim::cosine_with_warmup(run.warmup, run.steps, run.min_lr / run.lr),
       .loss =
           [&](int64_t step) {
             Autocast cast(compute);

@@ -21,6 +21,7 @@ namespace plumb::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+constexpr std::string_view kScalar = "optimizer.";  // of an optimiser's numbers among a checkpoint's values
 
 class Loop {
  public:
@@ -61,16 +62,22 @@ int64_t Loop::restore() {
   auto checkpoint = run_.latest();
   if (!checkpoint) return 0;
   training_.model->load_state(without_prefix(checkpoint->tensors, "model."));
-  training_.optimizer->load_state(without_prefix(checkpoint->tensors, "optimizer."));
+  optim::OptimizerState state{without_prefix(checkpoint->tensors, "optimizer."), {}};
+  for (auto& [name, text] : checkpoint->values)
+    if (name.starts_with(kScalar)) state.scalars[name.substr(kScalar.size())] = std::stod(text);
+  training_.optimizer->load_state(state);
   default_generator().set_state(std::stoull(checkpoint->values.at("generator_seed")), std::stoull(checkpoint->values.at("generator_offset")));
   return checkpoint->step;
 }
 
 void Loop::save() {
   StateDict tensors = with_prefix(training_.model->state(), "model.");
-  tensors.merge(with_prefix(training_.optimizer->state(), "optimizer."));
+  optim::OptimizerState state = training_.optimizer->state();
+  tensors.merge(with_prefix(state.tensors, "optimizer."));
   const Generator& generator = default_generator();
-  run_.save({step_, tensors, {{"generator_seed", std::to_string(generator.seed())}, {"generator_offset", std::to_string(generator.offset())}}});
+  FileMetadata values{{"generator_seed", std::to_string(generator.seed())}, {"generator_offset", std::to_string(generator.offset())}};
+  for (auto& [name, number] : state.scalars) values[std::string(kScalar) + name] = fmt::format("{}", number);  // shortest form that reads back exactly
+  run_.save({step_, tensors, values});
 }
 
 // The step once more, checking every operation, to name the one at fault.
@@ -99,8 +106,7 @@ double Loop::evaluate() {
 void Loop::one_step() {
   auto start = Clock::now();
   Generator before = default_generator();
-  double lr = training_.learning_rate(step_);
-  training_.optimizer->set_learning_rate(lr);
+  training_.optimizer->set_lr_scale(training_.schedule(step_));
   training_.optimizer->zero_grad();
   Tensor loss = training_.loss(step_);
   double value = loss.item();
@@ -111,7 +117,7 @@ void Loop::one_step() {
   training_.optimizer->step();
   double rate = options_.items_per_step / std::chrono::duration<double>(Clock::now() - start).count();
   ++step_;
-  Metrics line{step_, {{"train_loss", value}, {"lr", lr}, {"grad_norm", norm}, {options_.items + "_per_s", rate}}};
+  Metrics line{step_, {{"train_loss", value}, {"lr", training_.optimizer->lr()}, {"grad_norm", norm}, {options_.items + "_per_s", rate}}};
   bool evaluated = training_.validate && (step_ == options_.steps || (options_.eval_every > 0 && step_ % options_.eval_every == 0));
   if (evaluated) line.values.push_back({"val_loss", evaluate()});
   metrics_.append(line);

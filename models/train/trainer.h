@@ -23,7 +23,7 @@ struct TrainOptions {
 struct Training {
   nn::Module* model;
   optim::Optimizer* optimizer;
-  std::function<double(int64_t step)> learning_rate;  ///< at step 0, 1, …
+  std::function<double(int64_t step)> schedule;       ///< factor of the optimiser's learning rates at step 0, 1, …
   std::function<Tensor(int64_t step)> loss;           ///< the scalar to minimise at that step
   std::function<double()> validate;                   ///< the validation loss; may be empty
   std::function<std::string()> sample;                ///< text for the report; may be empty
