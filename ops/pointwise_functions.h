@@ -8,12 +8,6 @@
 
 #include "ops/special_functions.h"
 
-#if defined(__CUDACC__)
-#define PLUMB_DEVICE __host__ __device__
-#else
-#define PLUMB_DEVICE
-#endif
-
 namespace plumb::function {
 
 // -- of any number -------------------------------------------------------------------------------------
@@ -37,7 +31,7 @@ struct Expm1 { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { re
 struct Log { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return special::log(x); } };
 struct Log2 { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return std::log2(x); } };
 struct Log10 { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return std::log10(x); } };
-struct Log1p { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return std::log1p(x); } };
+struct Log1p { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return special::log1p(x); } };
 struct Sin { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return std::sin(x); } };
 struct Cos { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return std::cos(x); } };
 struct Tan { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return std::tan(x); } };
@@ -67,22 +61,27 @@ struct Digamma { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { 
 struct Polygamma { template <typename T> PLUMB_DEVICE static T apply(T x, T a, T) { return static_cast<T>(special::polygamma(static_cast<int>(a), static_cast<double>(x))); } };
 
 // -- activations ---------------------------------------------------------------------------------------
-struct Sigmoid { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return T(1) / (T(1) + special::exp(-x)); } };
+struct Sigmoid { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return special::sigmoid(x); } };
 struct LogSigmoid {  // −log(1 + e^−x), without overflow
-  template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return (x < 0 ? x : T(0)) - std::log1p(special::exp(x < 0 ? x : -x)); }
+  template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return (x < 0 ? x : T(0)) - special::log1p(special::exp(x < 0 ? x : -x)); }
 };
 struct Softplus {  // log(1 + e^(a x)) / a; x itself where a x > b
-  template <typename T> PLUMB_DEVICE static T apply(T x, T a, T b) { return a * x > b ? x : std::log1p(special::exp(a * x)) / a; }
+  template <typename T> PLUMB_DEVICE static T apply(T x, T a, T b) { return a * x > b ? x : special::log1p(special::exp(a * x)) / a; }
 };
-struct Silu { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return x / (T(1) + special::exp(-x)); } };
-struct Gelu { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return T(0.5) * x * (T(1) + special::erf(x * T(0.70710678118654752440))); } };
-struct GeluTanh {
+struct Silu { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return x * special::sigmoid(x); } };
+struct Gelu {
+  template <typename T> PLUMB_DEVICE static T apply(T x, T, T) {
+    T bell;
+    return x * special::normal_cdf(x, bell);
+  }
+};
+struct GeluTanh {  // ½(1 + tanh u) = σ(2u)
   template <typename T> PLUMB_DEVICE static T inner(T x) { return T(0.79788456080286535588) * (x + T(0.044715) * x * x * x); }
-  template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return T(0.5) * x * (T(1) + special::tanh(inner(x))); }
+  template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return x * special::sigmoid(T(2) * inner(x)); }
 };
 struct LeakyRelu { template <typename T> PLUMB_DEVICE static T apply(T x, T a, T) { return x < 0 ? a * x : x; } };
 struct Elu { template <typename T> PLUMB_DEVICE static T apply(T x, T a, T) { return x < 0 ? a * std::expm1(x) : x; } };
-struct Mish { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return x * std::tanh(x > 20 ? x : std::log1p(std::exp(x))); } };
+struct Mish { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return x * special::tanh(x > 20 ? x : special::log1p(special::exp(x))); } };
 struct Hardswish { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return x * Clamp::apply(x + 3, T(0), T(6)) / 6; } };
 struct Hardsigmoid { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return Clamp::apply(x + 3, T(0), T(6)) / 6; } };
 
@@ -119,31 +118,31 @@ struct Div { template <typename T> PLUMB_DEVICE static T apply(T a, T b) { retur
 struct Pow { template <typename T> PLUMB_DEVICE static T apply(T a, T b) { return std::pow(a, b); } };
 struct Atan2 { template <typename T> PLUMB_DEVICE static T apply(T a, T b) { return std::atan2(a, b); } };
 struct Hypot { template <typename T> PLUMB_DEVICE static T apply(T a, T b) { return std::hypot(a, b); } };
-struct Xlogy { template <typename T> PLUMB_DEVICE static T apply(T a, T b) { return a == 0 && b == b ? T(0) : a * std::log(b); } };
+struct Xlogy { template <typename T> PLUMB_DEVICE static T apply(T a, T b) { return a == 0 && b == b ? T(0) : a * special::log(b); } };
 struct LogAddExp {
   template <typename T> PLUMB_DEVICE static T apply(T a, T b) {
     T high = a > b ? a : b, low = a > b ? b : a;
-    return high == low ? high + T(0.69314718055994530942) : high + std::log1p(std::exp(low - high));  // also for two infinities
+    return high == low ? high + T(0.69314718055994530942) : high + special::log1p(special::exp(low - high));  // also for two infinities
   }
 };
 
 // -- derivatives times dy, fused because they are hot ----------------------------------------------------
 struct GeluBackward {  // Φ(x) + x φ(x)
   template <typename T> PLUMB_DEVICE static T apply(T x, T dy) {
-    T cdf = T(0.5) * (T(1) + special::erf(x * T(0.70710678118654752440)));
-    return dy * (cdf + x * T(0.39894228040143267794) * special::exp(T(-0.5) * x * x));
+    T bell, cdf = special::normal_cdf(x, bell);
+    return dy * (cdf + x * T(0.39894228040143267794) * bell);
   }
 };
 struct GeluTanhBackward {
   template <typename T> PLUMB_DEVICE static T apply(T x, T dy) {
-    T t = special::tanh(GeluTanh::inner(x));
-    T slope = T(0.79788456080286535588) * (T(1) + T(3 * 0.044715) * x * x);
-    return dy * T(0.5) * (T(1) + t + x * (T(1) - t * t) * slope);
+    T s = special::sigmoid(T(2) * GeluTanh::inner(x));
+    T slope = T(2 * 0.79788456080286535588) * (T(1) + T(3 * 0.044715) * x * x);
+    return dy * (s + x * s * (T(1) - s) * slope);
   }
 };
 struct SiluBackward {
   template <typename T> PLUMB_DEVICE static T apply(T x, T dy) {
-    T s = T(1) / (T(1) + special::exp(-x));
+    T s = special::sigmoid(x);
     return dy * s * (T(1) + x * (T(1) - s));
   }
 };

@@ -62,14 +62,9 @@ void row_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, bool ce
 // x̂ = (x − mean) rstd, g = dy · weight:   dx = rstd (g − [centred] mean(g) − x̂ mean(g x̂))
 template <typename T>
 void row_dx(const T* dy, const T* x, int64_t n, T mean, T rstd, const T* w, bool centred, T* dx) {
-  T sum_g = 0, sum_gx;
-  if (w) {
-    if (centred) sum_g = lane_sum<T>(n, [=](int64_t i) { return dy[i] * w[i]; });
-    sum_gx = lane_sum<T>(n, [=](int64_t i) { return dy[i] * w[i] * (x[i] - mean); });
-  } else {
-    if (centred) sum_g = lane_sum<T>(n, [=](int64_t i) { return dy[i]; });
-    sum_gx = lane_sum<T>(n, [=](int64_t i) { return dy[i] * (x[i] - mean); });
-  }
+  auto [sum_g, sum_gx] = w ? lane_sums<T>(n, [=](int64_t i, T& g, T& gx) { g += dy[i] * w[i], gx += dy[i] * w[i] * (x[i] - mean); })
+                           : lane_sums<T>(n, [=](int64_t i, T& g, T& gx) { g += dy[i], gx += dy[i] * (x[i] - mean); });
+  if (!centred) sum_g = 0;
   T shift = rstd * sum_g / static_cast<T>(n), slope = rstd * rstd * rstd * sum_gx / static_cast<T>(n);
   if (w) {
     for (int64_t i = 0; i < n; ++i) dx[i] = dy[i] * w[i] * rstd - shift - (x[i] - mean) * slope;
@@ -80,10 +75,16 @@ void row_dx(const T* dy, const T* x, int64_t n, T mean, T rstd, const T* w, bool
 
 template <typename T>
 void add_parameter_gradients(const T* dy, const T* x, int64_t n, T mean, T rstd, T* dw, T* db) {
-  if (dw)
+  if (dw && db) {
+    for (int64_t i = 0; i < n; ++i) {
+      dw[i] += dy[i] * ((x[i] - mean) * rstd);
+      db[i] += dy[i];
+    }
+  } else if (dw) {
     for (int64_t i = 0; i < n; ++i) dw[i] += dy[i] * ((x[i] - mean) * rstd);
-  if (db)
+  } else if (db) {
     for (int64_t i = 0; i < n; ++i) db[i] += dy[i];
+  }
 }
 
 // total[i] = Σ over blocks of partial[block · stride + i], in order.

@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "engine/core/parallel.h"
@@ -25,6 +26,24 @@ T lane_sum_block(int64_t begin, int64_t end, Element&& element) {
   for (int64_t width = kLanes / 2; width > 0; width /= 2)
     for (int64_t j = 0; j < width; ++j) lanes[j] += lanes[j + width];
   return lanes[0];
+}
+
+/// Two sums in one sweep: element(i, a, b) adds to both.
+template <typename T, typename Element>
+std::pair<T, T> lane_sums(int64_t n, Element&& element) {
+  double total_a = 0, total_b = 0;
+  for (int64_t i = 0; i < n;) {
+    T a[kLanes] = {}, b[kLanes] = {};
+    int64_t end = std::min(n, i + kLaneBlock);
+    for (; i + kLanes <= end; i += kLanes)
+      for (int64_t j = 0; j < kLanes; ++j) element(i + j, a[j], b[j]);
+    for (int64_t j = 0; i < end; ++i, ++j) element(i, a[j], b[j]);
+    for (int64_t width = kLanes / 2; width > 0; width /= 2)
+      for (int64_t j = 0; j < width; ++j) a[j] += a[j + width], b[j] += b[j + width];
+    total_a += static_cast<double>(a[0]);
+    total_b += static_cast<double>(b[0]);
+  }
+  return {static_cast<T>(total_a), static_cast<T>(total_b)};
 }
 
 /// Σ element(i), 0 ≤ i < n, for any n.
