@@ -22,6 +22,7 @@ void register_cpu() {
   cpu_kernels::register_cross_entropy();
   cpu_kernels::register_attention();
   cpu_kernels::register_dropout();
+  cpu_kernels::register_optim();
 }
 
 }  // namespace plumb

@@ -19,5 +19,6 @@ void register_embedding();
 void register_cross_entropy();
 void register_attention();
 void register_dropout();
+void register_optim();
 
 }  // namespace plumb::cpu_kernels
