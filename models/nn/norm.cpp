@@ -13,4 +13,10 @@ LayerNorm::LayerNorm(Shape shape, LayerNormOptions options) : shape_(shape), eps
 
 Tensor LayerNorm::operator()(const Tensor& x) const { return layer_norm(x, shape_, weight, bias, eps_); }
 
+RMSNorm::RMSNorm(int64_t width, RmsNormOptions options) : eps_(options.eps) {
+  register_parameter("weight", weight, ones({width}, options.dtype, options.device));
+}
+
+Tensor RMSNorm::operator()(const Tensor& x) const { return rms_norm(x, weight.shape(), weight, eps_); }
+
 }  // namespace plumb::nn

@@ -27,4 +27,23 @@ class LayerNorm : public Module {
   double eps_;
 };
 
+struct RmsNormOptions {
+  double eps = 1e-6;
+  DType dtype = f32;
+  Device device = {};
+};
+
+/// rms_norm over the last dimension, of size `width`; weight starts as 1.
+class RMSNorm : public Module {
+ public:
+  explicit RMSNorm(int64_t width, RmsNormOptions options = {});
+  RMSNorm(Module* parent, std::string name, int64_t width, RmsNormOptions options = {}) : RMSNorm(width, options) { join(parent, std::move(name)); }
+  Tensor operator()(const Tensor& x) const;
+
+  Parameter weight;
+
+ private:
+  double eps_;
+};
+
 }  // namespace plumb::nn
