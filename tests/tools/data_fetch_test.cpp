@@ -8,12 +8,13 @@
 #include "engine/io/file.h"
 #include "engine/io/sha256.h"
 #include "tests/tools/loopback_server.h"
-#include "tests/tools/scratch.h"
+#include "tests/scratch.h"
 #include "tools/data/fetch.h"
 #include "tools/data/forms.h"
 
 using namespace plumb;
 using namespace plumb::tools;
+using plumb_test::Scratch;
 
 namespace {
 
@@ -47,27 +48,27 @@ std::string tar_entry(const std::string& name, const std::string& content) {
 }  // namespace
 
 TEST_CASE("data fetch: a file is stored under its name with its checksum recorded, and not fetched twice") {
-  Scratch scratch("fetch");
+  Scratch scratch;
   LoopbackServer server({{"/a.txt", {long_text(), {}, true}}});
   DataSet set = one_file(server.url("/a.txt"), sha256(long_text()));
   fetch_quietly(set, scratch.path());
-  CHECK(scratch.read("set/sample.txt") == long_text());
-  CHECK(scratch.read("SHA256SUMS") == sha256(long_text()) + "  ./set/sample.txt\n");
+  CHECK(scratch.get("set/sample.txt") == long_text());
+  CHECK(scratch.get("SHA256SUMS") == sha256(long_text()) + "  ./set/sample.txt\n");
   CHECK_FALSE(scratch.has("set/sample.txt.part"));
   fetch_quietly(set, scratch.path());
   CHECK(server.ranges().size() == 1);
 }
 
 TEST_CASE("data fetch: a cut connection is taken up where it broke") {
-  Scratch scratch("fetch_cut");
+  Scratch scratch;
   LoopbackServer server({{"/a.txt", {long_text(), {1000, 2500}, true}}});
   fetch_quietly(one_file(server.url("/a.txt"), sha256(long_text())), scratch.path());
-  CHECK(scratch.read("set/sample.txt") == long_text());
+  CHECK(scratch.get("set/sample.txt") == long_text());
   CHECK(server.ranges() == std::vector<std::string>{"", "bytes=1000-", "bytes=3500-"});
 }
 
 TEST_CASE("data fetch: a transfer that stays truncated says so, stores nothing, and goes on the next time") {
-  Scratch scratch("fetch_truncated");
+  Scratch scratch;
   DataSet set;
   {
     LoopbackServer server({{"/a.txt", {long_text(), {700, 0, 0}, true}}});
@@ -75,23 +76,23 @@ TEST_CASE("data fetch: a transfer that stays truncated says so, stores nothing, 
     CHECK_THROWS_WITH_AS(fetch_quietly(set, scratch.path()), doctest::Contains("700 bytes are in"), IoError);
   }
   CHECK_FALSE(scratch.has("set/sample.txt"));
-  CHECK(scratch.read("set/sample.txt.part") == long_text().substr(0, 700));
+  CHECK(scratch.get("set/sample.txt.part") == long_text().substr(0, 700));
   LoopbackServer server({{"/a.txt", {long_text(), {}, true}}});
   fetch_quietly(one_file(server.url("/a.txt"), sha256(long_text())), scratch.path());
   CHECK(server.ranges() == std::vector<std::string>{"bytes=700-"});
-  CHECK(scratch.read("set/sample.txt") == long_text());
+  CHECK(scratch.get("set/sample.txt") == long_text());
 }
 
 TEST_CASE("data fetch: a server without ranges is asked for the whole file again") {
-  Scratch scratch("fetch_whole");
-  scratch.write("set/sample.txt.part", long_text().substr(0, 300));
+  Scratch scratch;
+  scratch.put("set/sample.txt.part", long_text().substr(0, 300));
   LoopbackServer server({{"/a.txt", {long_text(), {}, false}}});
   fetch_quietly(one_file(server.url("/a.txt"), sha256(long_text())), scratch.path());
-  CHECK(scratch.read("set/sample.txt") == long_text());
+  CHECK(scratch.get("set/sample.txt") == long_text());
 }
 
 TEST_CASE("data fetch: a wrong checksum names both and keeps nothing") {
-  Scratch scratch("fetch_sum");
+  Scratch scratch;
   LoopbackServer server({{"/a.txt", {"something else", {}, true}}});
   std::string expected = server.url("/a.txt") + ": SHA-256 is " + sha256("something else") + ", published is " + sha256(long_text()) +
                          "; what came was thrown away";
@@ -102,17 +103,17 @@ TEST_CASE("data fetch: a wrong checksum names both and keeps nothing") {
 }
 
 TEST_CASE("data fetch: a file that is there and differs is left alone, with a word") {
-  Scratch scratch("fetch_other");
-  scratch.write("set/sample.txt", "mine");
+  Scratch scratch;
+  scratch.put("set/sample.txt", "mine");
   LoopbackServer server({{"/a.txt", {long_text(), {}, true}}});
   CHECK_THROWS_WITH_AS(fetch_quietly(one_file(server.url("/a.txt"), sha256(long_text())), scratch.path()),
                        doctest::Contains("is there, but is not the published file"), IoError);
-  CHECK(scratch.read("set/sample.txt") == "mine");
+  CHECK(scratch.get("set/sample.txt") == "mine");
   CHECK(server.ranges().empty());
 }
 
 TEST_CASE("data fetch: missing pages, dead addresses and unwritable places are named") {
-  Scratch scratch("fetch_errors");
+  Scratch scratch;
   std::string url;
   {
     LoopbackServer server({});
@@ -120,20 +121,20 @@ TEST_CASE("data fetch: missing pages, dead addresses and unwritable places are n
     CHECK_THROWS_WITH_AS(fetch_quietly(one_file(url, ""), scratch.path()), (url + ": the server answers 404").c_str(), IoError);
   }
   CHECK_THROWS_WITH_AS(fetch_quietly(one_file(url, ""), scratch.path()), doctest::Contains((url + ": ").c_str()), IoError);
-  std::string file = scratch.write("file", "");
+  std::string file = scratch.put("file", "");
   CHECK_THROWS(fetch_quietly(one_file(url, ""), file));
   CHECK_THROWS_WITH_AS(find_data_set("minst"), doctest::Contains("there is no data set minst; known are mnist, "), ValueError);
 }
 
 TEST_CASE("data fetch: the CIFAR archive becomes its .bin files") {
-  Scratch scratch("fetch_cifar");
+  Scratch scratch;
   std::string archive = gzip(tar_entry("cifar-10-batches-bin/readme.html", "<html>") + tar_entry("cifar-10-batches-bin/data_batch_1.bin", "one") +
                              tar_entry("cifar-10-batches-bin/test_batch.bin", std::string(700, 't')) + std::string(1024, '\0'));
   LoopbackServer server({{"/c.tar.gz", {archive, {}, true}}});
   DataSet set{"cifar", "", {{"cifar10/c.tar.gz", server.url("/c.tar.gz"), sha256(archive), Form::cifar_archive}}};
   fetch_quietly(set, scratch.path());
-  CHECK(scratch.read("cifar10/data_batch_1.bin") == "one");
-  CHECK(scratch.read("cifar10/test_batch.bin") == std::string(700, 't'));
+  CHECK(scratch.get("cifar10/data_batch_1.bin") == "one");
+  CHECK(scratch.get("cifar10/test_batch.bin") == std::string(700, 't'));
   CHECK_FALSE(scratch.has("cifar10/readme.html"));
   CHECK_FALSE(scratch.has("cifar10/c.tar.gz.part"));
 }

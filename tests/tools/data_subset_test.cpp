@@ -7,11 +7,12 @@
 #include "engine/core/error.h"
 #include "engine/io/file.h"
 #include "engine/io/sha256.h"
-#include "tests/tools/scratch.h"
+#include "tests/scratch.h"
 #include "tools/data/subset.h"
 
 using namespace plumb;
 using namespace plumb::tools;
+using plumb_test::Scratch;
 
 namespace {
 
@@ -65,24 +66,24 @@ TEST_CASE("data subset: CSV rows keep quoted line ends, the header stays on requ
 }
 
 TEST_CASE("data subset: a list drawn from the images picks the same records of the labels") {
-  Scratch scratch("subset");
-  std::string images = scratch.write("images.gz", gzip(idx_images(20)));
+  Scratch scratch;
+  std::string images = scratch.put("images.gz", gzip(idx_images(20)));
   std::string labels{0, 0, 8, 1, 0, 0, 0, 20};
   for (int i = 0; i < 20; ++i) labels += static_cast<char>(i);
-  scratch.write("labels", labels);
+  scratch.put("labels", labels);
   write_subset({.input = images, .output = scratch.path("few.gz"), .count = 5, .seed = 3});
   write_subset({.input = scratch.path("labels"), .output = scratch.path("few_labels"), .indices = scratch.path("few.gz.indices")});
-  std::string few = read_file(scratch.path("few.gz")), few_labels = scratch.read("few_labels");
+  std::string few = read_file(scratch.path("few.gz")), few_labels = scratch.get("few_labels");
   REQUIRE(few.size() == 16 + 5 * 4);
   REQUIRE(few_labels.size() == 8 + 5);
   for (int i = 0; i < 5; ++i) CHECK(few[16 + 4 * i] == few_labels[8 + i]);
-  CHECK(scratch.read("few.gz.indices").starts_with("# 5 of the 20 records of " + images + ", drawn with seed 3\n# SHA-256 of that file: " +
+  CHECK(scratch.get("few.gz.indices").starts_with("# 5 of the 20 records of " + images + ", drawn with seed 3\n# SHA-256 of that file: " +
                                                    sha256_of_file(images) + "\n"));
 }
 
 TEST_CASE("data subset: nothing is overwritten and bad lists are refused") {
-  Scratch scratch("subset_bad");
-  std::string text = scratch.write("a.txt", "one\ntwo\n"), list = scratch.write("list", "# comment\n1x\n");
+  Scratch scratch;
+  std::string text = scratch.put("a.txt", "one\ntwo\n"), list = scratch.put("list", "# comment\n1x\n");
   CHECK_THROWS_WITH_AS(write_subset({.input = text, .output = text, .count = 1}), ("subset: " + text + " is there already; choose another --out").c_str(),
                        IoError);
   CHECK_THROWS_WITH_AS(write_subset({.input = text, .output = scratch.path("b.txt"), .indices = list}),

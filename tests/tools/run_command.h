@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "tests/tools/scratch.h"
+#include "tests/scratch.h"
 
 struct Outcome {
   int code;         ///< exit code; 128 + signal if it was killed
@@ -15,11 +15,11 @@ struct Outcome {
 
 /// Runs a shell command with nothing on its standard input.
 inline Outcome run_shell(const std::string& command) {
-  Scratch scratch("run");
+  plumb_test::Scratch scratch;
   std::string line = "{ " + command + " ; } >" + scratch.path("out") + " 2>" + scratch.path("err") + " </dev/null";
   int status = std::system(line.c_str());
   int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return {code, scratch.read("out"), scratch.read("err")};
+  return {code, scratch.get("out"), scratch.get("err")};
 }
 
 /// Runs `plumb` with `arguments`.

@@ -5,16 +5,18 @@
 
 #include "tests/tools/run_command.h"
 
+using plumb_test::Scratch;
+
 namespace {
 
 std::string source(const std::string& path) { return std::string(std::getenv("PLUMB_SOURCE")) + "/" + path; }
 
 /// A directory of programs that stand in for the system's: `id` says an ordinary user, dpkg-query knows nothing but `known`.
 void pretend(const Scratch& bin, const std::string& known) {
-  bin.write("id", "#!/bin/sh\necho 1000\n");
-  bin.write("dpkg-query", "#!/bin/sh\nfor p; do :; done\ncase \" " + known + " \" in *\" $p \"*) echo 'ii ';; *) exit 1;; esac\n");
-  bin.write("apt-get", "#!/bin/sh\necho apt-get must not run >&2\nexit 1\n");
-  bin.write("sudo", "#!/bin/sh\nexit 1\n");
+  bin.put("id", "#!/bin/sh\necho 1000\n");
+  bin.put("dpkg-query", "#!/bin/sh\nfor p; do :; done\ncase \" " + known + " \" in *\" $p \"*) echo 'ii ';; *) exit 1;; esac\n");
+  bin.put("apt-get", "#!/bin/sh\necho apt-get must not run >&2\nexit 1\n");
+  bin.put("sudo", "#!/bin/sh\nexit 1\n");
   for (const char* name : {"id", "dpkg-query", "apt-get", "sudo"})
     std::filesystem::permissions(bin.path(name), std::filesystem::perms::owner_all);
 }
@@ -22,7 +24,7 @@ void pretend(const Scratch& bin, const std::string& known) {
 }  // namespace
 
 TEST_CASE("packages.sh: without root it prints the one command that installs what is missing, and exits 2") {
-  Scratch bin("packages");
+  Scratch bin;
   pretend(bin, "g++ cmake ninja-build libopenblas-dev libfmt-dev zlib1g-dev libpng-dev libjpeg-dev nlohmann-json3-dev");
   Outcome outcome = run_shell("PATH=" + bin.path() + ":$PATH bash " + source("tools/packages.sh") + " build");
   CHECK(outcome.code == 2);
@@ -32,14 +34,14 @@ TEST_CASE("packages.sh: without root it prints the one command that installs wha
 }
 
 TEST_CASE("packages.sh: does nothing when everything is there, or when told to") {
-  Scratch bin("packages_there");
+  Scratch bin;
   pretend(bin, "libbenchmark-dev");
   CHECK(run_shell("PATH=" + bin.path() + ":$PATH bash " + source("tools/packages.sh") + " bench").code == 0);
   CHECK(run_shell("PLUMB_SKIP_PACKAGES=1 PATH=" + bin.path() + ":$PATH bash " + source("tools/packages.sh") + " build").code == 0);
 }
 
 TEST_CASE("packages.sh: on another system it names what is needed and exits 2") {
-  Scratch bin("packages_other");
+  Scratch bin;
   std::filesystem::create_symlink("/bin/bash", bin.path("bash"));
   Outcome outcome = run_shell("PATH=" + bin.path() + " bash " + source("tools/packages.sh") + " bench");
   CHECK(outcome.code == 2);

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "engine/io/file.h"
-#include "tests/engine/io/scratch.h"
+#include "tests/engine/io/damage.h"
 #include "tests/engine/io/vectors.h"
 
 using namespace plumb;

@@ -7,7 +7,7 @@
 
 #include <csignal>
 
-#include "tests/engine/io/scratch.h"
+#include "tests/engine/io/damage.h"
 
 using namespace plumb;
 using plumb_test::io_error;

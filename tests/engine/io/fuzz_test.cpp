@@ -17,7 +17,7 @@
 #include "engine/io/npy.h"
 #include "engine/io/safetensors.h"
 #include "engine/io/tokenizer.h"
-#include "tests/engine/io/scratch.h"
+#include "tests/engine/io/damage.h"
 
 using namespace plumb;
 using plumb_test::Scratch;

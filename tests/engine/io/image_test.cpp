@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "tests/engine/io/scratch.h"
+#include "tests/engine/io/damage.h"
 #include "tests/engine/io/vectors.h"
 
 using namespace plumb;

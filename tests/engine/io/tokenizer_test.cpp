@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/io/file.h"
-#include "tests/engine/io/scratch.h"
+#include "tests/engine/io/damage.h"
 
 using namespace plumb;
 using plumb_test::io_error;
