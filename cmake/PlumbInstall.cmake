@@ -3,6 +3,7 @@
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/plumb)
 
+list(FILTER PLUMB_HEADERS EXCLUDE REGEX "^ops/cpu/")
 foreach(header ${PLUMB_HEADERS})
   get_filename_component(folder ${header} DIRECTORY)
   install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/plumb/${folder})

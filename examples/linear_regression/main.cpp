@@ -18,17 +18,15 @@ int main() {
   Tensor noise = uniform_points(256, 1, generator);
   Tensor y = matmul(x, tensor({{2.0}, {-3.0}})) + 0.5 + 0.05 * noise;
 
-  Tensor w = zeros({2, 1}).requires_grad_(), b = zeros({1}).requires_grad_();
+  nn::Linear line(2, 1);
+  optim::SGD sgd(line.parameters(), {.lr = 0.5, .momentum = 0.5});
   for (int step = 0; step < 200; ++step) {
-    Tensor loss = mean(square(matmul(x, w) + b - y));
+    Tensor loss = mean(square(line(x) - y));
     if (step % 40 == 0) std::printf("step %3d  loss %.6f\n", step, loss.item());
-    w.zero_grad();
-    b.zero_grad();
+    sgd.zero_grad();
     loss.backward();
-    NoGrad no_grad;
-    sub_(w, 0.5 * w.grad());
-    sub_(b, 0.5 * b.grad());
+    sgd.step();
   }
-  std::vector<double> weights = to_vector(w);
-  std::printf("y = %.2f x0 %+.2f x1 %+.2f\n", weights[0], weights[1], b.item());
+  std::vector<double> weight = to_vector(line.weight);
+  std::printf("y = %.2f x0 %+.2f x1 %+.2f\n", weight[0], weight[1], line.bias.item());
 }
