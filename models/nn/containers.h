@@ -64,7 +64,7 @@ class ModuleList : public Module {
 };
 
 /// f_n(… f_2(f_1(x))): modules and plain functions of one tensor, under the names "0", "1", … (functions count too, as in PyTorch):
-///   nn::Sequential net(nn::Linear(784, 256), relu, nn::Linear(256, 10));
+///   nn::Sequential net{nn::Linear(784, 256), relu, nn::Linear(256, 10)};
 class Sequential : public Module {
   // One Sequential alone is a copy, not a step.
   template <typename... F> static constexpr bool kSteps =
