@@ -1,0 +1,57 @@
+// `plumb sample`: text from a trained GPT, a token at a time.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+
+#include "models/transformer/generate.h"
+#include "tools/commands.h"
+#include "tools/language_model.h"
+
+namespace plumb::tools {
+namespace {
+
+struct Options {
+  std::string run, prompt = "\n";
+  int64_t tokens = 500;
+  uint64_t seed = 0;
+  transformer::SamplingOptions sampling;
+};
+
+int sample(const Options& o) {
+  o.sampling.check();
+  if (o.tokens < 0) throw ConfigError("--tokens must not be negative, it is " + std::to_string(o.tokens));
+  auto directory = train::RunDirectory::open(o.run);
+  GptRun settings = load_settings(directory);
+  Tokenizer tokenizer = Tokenizer::load(directory.file("tokenizer.json"));
+  std::vector<int32_t> prompt = tokenizer.encode(o.prompt);
+  if (prompt.empty()) throw ConfigError("--prompt is empty; give at least one character");
+  transformer::Gpt model = load_gpt(directory, settings);
+  Generator generator(o.seed);
+  std::fwrite(o.prompt.data(), 1, o.prompt.size(), stdout);
+  transformer::generate(model, prompt, o.tokens, o.sampling, generator, [&](int32_t token) {
+    std::string text = tokenizer.decode({token});
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  });
+  std::fputc('\n', stdout);
+  return 0;
+}
+
+Action define(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  app.add_option("run", o->run, "run directory")->required();
+  app.add_option("--prompt", o->prompt, "text to go on from")->capture_default_str();
+  app.add_option("--tokens", o->tokens, "how many to write")->capture_default_str();
+  app.add_option("--temperature", o->sampling.temperature, "0: always the most likely token")->capture_default_str();
+  app.add_option("--top-k", o->sampling.top_k, "only the k most likely tokens; 0: all")->capture_default_str();
+  app.add_option("--top-p", o->sampling.top_p, "only the likeliest tokens that reach this probability together")->capture_default_str();
+  app.add_option("--seed", o->seed, "of the draws")->capture_default_str();
+  return [o] { return sample(*o); };
+}
+
+}  // namespace
+
+extern const Command sample_command;
+const Command sample_command{"sample", "write text with a trained model", define};
+
+}  // namespace plumb::tools
