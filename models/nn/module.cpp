@@ -53,8 +53,8 @@ Module& Module::operator=(Module&& o) noexcept {
   return *this;
 }
 
-void Module::announce_copy(const Module& source_container, const Module& source_child, Module* child) {
-  CopySession::place(source_container, *this, source_child, child);
+void Module::place_child(const Module& source_container, const Module& source_child, const void* place) {
+  CopySession::place(source_container, *this, source_child, place);
 }
 
 void Module::check_complete() const {

@@ -138,8 +138,13 @@ class Module {
 
   /// For containers whose children are not members: those children under their names.
   virtual std::vector<std::pair<std::string, Module*>> heap_children() const { return {}; }
-  /// Said by such a container's copy constructor before the copy of `source_child` is constructed at `child`.
-  void announce_copy(const Module& source_container, const Module& source_child, Module* child);
+  /// Said by such a container's copy constructor before the copy of `source_child` is constructed at `place`.
+  template <typename T>
+  void announce_copy(const Module& source_container, const T& source_child, void* place) {
+    const Module& as_module = source_child;
+    auto distance = reinterpret_cast<const std::byte*>(&as_module) - reinterpret_cast<const std::byte*>(&source_child);
+    place_child(source_container, as_module, static_cast<std::byte*>(place) + distance);
+  }
 
  private:
   friend class CopySession;
@@ -154,6 +159,7 @@ class Module {
     MemberTensor* member;
     Kind kind;
   };
+  void place_child(const Module& source_container, const Module& source_child, const void* place);
   Module* child_at(const Member& m) const;
   MemberTensor* tensor_at(const Member& m) const;
   void add_member(std::string name, Kind kind, const void* address);

@@ -16,8 +16,9 @@ std::vector<std::unique_ptr<CopySession>>& sessions() {
   return *list;
 }
 
-const void* moved_by(const void* address, const Module& from, const Module* to) {
-  return reinterpret_cast<const std::byte*>(to) + (static_cast<const std::byte*>(address) - reinterpret_cast<const std::byte*>(&from));
+// What lies at `address` in `from` will lie here in its copy at `to`, which need not be constructed yet.
+const void* moved_by(const void* address, const Module& from, const void* to) {
+  return static_cast<const std::byte*>(to) + (static_cast<const std::byte*>(address) - reinterpret_cast<const std::byte*>(&from));
 }
 
 }  // namespace
@@ -39,7 +40,7 @@ Tensor CopySession::clone_of(const Tensor& t) {
 }
 
 // Lists all that lies below `source`; a null target for what is on the heap.
-void CopySession::expect(const Module& source, const Module* target) {
+void CopySession::expect(const Module& source, const void* target) {
   for (const Module::Member& m : source.members_) {
     if (m.kind != Module::Kind::module) {
       const MemberTensor* from = source.tensor_at(m);
@@ -47,7 +48,7 @@ void CopySession::expect(const Module& source, const Module* target) {
       continue;
     }
     const Module* from = source.child_at(m);
-    const auto* to = target ? static_cast<const Module*>(moved_by(from, source, target)) : nullptr;
+    const void* to = target ? moved_by(from, source, target) : nullptr;
     expected_[from] = {to, {}};
     if (to) modules_[from] = to;
     expect(*from, to);
@@ -58,12 +59,12 @@ void CopySession::expect(const Module& source, const Module* target) {
   }
 }
 
-void CopySession::place_members(const Module& source, const Module* target) {
+void CopySession::place_members(const Module& source, const void* target) {
   modules_[&source] = target;
   for (const Module::Member& m : source.members_) {
     const void* from = reinterpret_cast<const std::byte*>(&source) + m.distance;
     if (auto it = expected_.find(from); it != expected_.end()) it->second.target = moved_by(from, source, target);
-    if (m.kind == Module::Kind::module) place_members(*source.child_at(m), static_cast<const Module*>(moved_by(from, source, target)));
+    if (m.kind == Module::Kind::module) place_members(*source.child_at(m), moved_by(from, source, target));
   }
 }
 
@@ -97,7 +98,7 @@ Tensor CopySession::tensor_copied(const MemberTensor& source, const MemberTensor
   return clone ? *clone : static_cast<const Tensor&>(source);
 }
 
-void CopySession::place(const Module& source_container, const Module& container, const Module& source_child, Module* child) {
+void CopySession::place(const Module& source_container, const Module& container, const Module& source_child, const void* child) {
   if (open_sessions.load() == 0) return;
   std::lock_guard lock(sessions_lock);
   for (auto& session : sessions()) {

@@ -19,7 +19,7 @@ class CopySession {
   /// What `target`, which is being copied from `source`, should hold: its clone, or `source` itself if it is copied alone.
   static Tensor tensor_copied(const MemberTensor& source, const MemberTensor* target);
   /// The copy of a child on the heap will be at `child`.
-  static void place(const Module& source_container, const Module& container, const Module& source_child, Module* child);
+  static void place(const Module& source_container, const Module& container, const Module& source_child, const void* child);
   /// `target`, whose copy has begun, is complete. If not, it was cut off: copied as its base class, or with a registered thing that is no member.
   static bool complete(const Module& target);
   static void moved(const Module& from, const Module& to) noexcept;
@@ -34,12 +34,12 @@ class CopySession {
   /// Takes (source → target) off the list it is on and gives its clone; nothing if no session expects it.
   static std::optional<Tensor> arrived(const void* source, const void* target);
   Tensor clone_of(const Tensor& t);
-  void expect(const Module& source, const Module* target);
-  void place_members(const Module& source, const Module* target);
+  void expect(const Module& source, const void* target);
+  void place_members(const Module& source, const void* target);
 
   const Module* target_;
   std::unordered_map<const void*, Expected> expected_;              ///< by address in the original
-  std::unordered_map<const Module*, const Module*> modules_;        ///< original → copy, of those whose place is known
+  std::unordered_map<const Module*, const void*> modules_;          ///< original → copy, of those whose place is known
   std::unordered_map<const TensorImpl*, Tensor> clones_;
 };
 
