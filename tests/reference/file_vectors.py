@@ -23,7 +23,8 @@ def npy_file(array, version=None):
 def npy_cases():
     count = numpy.arange(24).reshape(2, 3, 4)
     for type_name in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1"):
-        yield type_name, npy_file((count - (0 if type_name[0] == "u" else 7)).astype(type_name)), count - (0 if type_name[0] == "u" else 7)
+        values = count - (0 if type_name[0] == "u" else 7)
+        yield type_name, npy_file(values.astype(type_name)), values
     yield "bool", npy_file(count % 3 == 0), count % 3 == 0
     for type_name in (">f8", ">f4", ">f2", ">i8", ">i4", ">i2", ">u2"):
         yield type_name, npy_file((count * 3).astype(type_name)), count * 3
@@ -107,7 +108,8 @@ result = {
     "structured npy": npy_file(numpy.zeros(2, [("a", "f4"), ("b", "i4")])).hex(),
     "text npy": npy_file(numpy.array(["ab", "c"])).hex(),
     "large u8 npy": npy_file(numpy.array([2**63], "u8")).hex(),
-    "images": [{"name": n, "file": f.hex(), "shape": list(a.shape) if a.ndim == 3 else [*a.shape, 1], "values": a.ravel().tolist()} for n, f, a in image_cases()],
+    "images": [{"name": n, "file": f.hex(), "shape": list(a.shape) if a.ndim == 3 else [*a.shape, 1], "values": a.ravel().tolist()}
+               for n, f, a in image_cases()],
     "cmyk": cmyk.hex(),
 }
 path = pathlib.Path(__file__).with_name("file_vectors.json")

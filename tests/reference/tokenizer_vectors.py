@@ -22,22 +22,30 @@ TRAINING_TEXT = "\n".join([
 ])
 
 TEXTS = [
-    "", " ", "  ", "\n", "\t", "\r\n", "a", " a", "a ", "  a  ", "the tide", "The tide comes in,\nthe tide goes out.", "lighthouse keeper's",
+    "", " ", "  ", "\n", "\t", "\r\n", "a", " a", "a ", "  a  ", "the tide", "The tide comes in,\nthe tide goes out.",
+    "lighthouse keeper's",
     "I'm you're we've she'll he'd it's don't", "I'M YOU'RE", "'s 't 're 've 'm 'll 'd 'x ' '' '''", "rock'n'roll o'clock 'tis", "s't'r",
-    "1", "12", "1234567890", "3.14159", "1,000,000.00", "x1y2z3", "12ab34", "٣٤٥ १२३ Ⅷ ½ ² ₃ ①", "100%", "$5.00", "C++ && || != <=> ->", "...", "!!!???",
-    "a  b", "a   b", "a\n\nb", "a \n b", "a\t\tb", "  \n  \n  x", "x  \n", "trailing   ", "   leading", "a\u00a0b", "a\u2003\u2003b", "a\u3000b", "a\u2028b", "\u0085x",
-    "a\u200bb", "\ufeffmark", "été naïve façade", "e\u0301te\u0301", "größer Straße", "Вода приходит", "潮が満ちて", "潮 が", "עברית العربية", "नमस्ते दुनिया", "ไทย",
-    "한국어 문장", "😀", "😀😀 👩‍👩‍👧‍👦 🏳️‍🌈", "a😀b 1😀2", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𝟙𝟚𝟛", "\u1c89\ua7cb\U000105c0\U000323af", "\U0003134f\U00031350", "ªºµ", "ʰˀ", "\u0345\u0300", "_snake_case_ __init__",
-    "camelCase HTTPServer", "http://example.org/a?b=c&d=%20#e", "<tag attr=\"v\">", "\x00\x01\x7f", "\ud7ff\ue000\ufffd", "\U0010ffff", "the " * 20,
+    "1", "12", "1234567890", "3.14159", "1,000,000.00", "x1y2z3", "12ab34", "٣٤٥ १२३ Ⅷ ½ ² ₃ ①", "100%", "$5.00", "C++ && || != <=> ->",
+    "...", "!!!???",
+    "a  b", "a   b", "a\n\nb", "a \n b", "a\t\tb", "  \n  \n  x", "x  \n", "trailing   ", "   leading", "a\u00a0b", "a\u2003\u2003b",
+    "a\u3000b", "a\u2028b", "\u0085x",
+    "a\u200bb", "\ufeffmark", "été naïve façade", "e\u0301te\u0301", "größer Straße", "Вода приходит", "潮が満ちて", "潮 が", "עברית العربية",
+    "नमस्ते दुनिया", "ไทย",
+    "한국어 문장", "😀", "😀😀 👩‍👩‍👧‍👦 🏳️‍🌈", "a😀b 1😀2", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𝟙𝟚𝟛", "\u1c89\ua7cb\U000105c0\U000323af", "\U0003134f\U00031350", "ªºµ", "ʰˀ",
+    "\u0345\u0300", "_snake_case_ __init__",
+    "camelCase HTTPServer", "http://example.org/a?b=c&d=%20#e", "<tag attr=\"v\">", "\x00\x01\x7f", "\ud7ff\ue000\ufffd", "\U0010ffff",
+    "the " * 20,
     "thetide" * 10, "a" * 100, "\n" * 30, " " * 33 + "x", "ab" * 50 + " " + "12" * 40,
-    "<|endoftext|>", "one<|endoftext|>two", "one <|endoftext|> two", "<|endoftext|><|endoftext|>", "<|endoftext|", "<|END|>", "x <mask> y", "x\n\t <mask>  y", "<mask>",
+    "<|endoftext|>", "one<|endoftext|>two", "one <|endoftext|> two", "<|endoftext|><|endoftext|>", "<|endoftext|", "<|END|>",
+    "x <mask> y", "x\n\t <mask>  y", "<mask>",
     "say <extra>that <extra2> again", "<extra<extra>>",
 ]
 
 
 def random_texts(count):
     draw = random.Random(3)
-    pools = [" ", "  ", "\n", "\t", "'", "'s", "'ll", ".", ",", "-", "the", "tide", "Wave", "x", "é", "ß", "Ж", "潮", "満ち", "😀", "7", "42", "½", "\u00a0", "\u3000", "\u0301", "<|endoftext|>", "<mask>", "<extra>"]
+    pools = [" ", "  ", "\n", "\t", "'", "'s", "'ll", ".", ",", "-", "the", "tide", "Wave", "x", "é", "ß", "Ж", "潮", "満ち", "😀", "7",
+        "42", "½", "\u00a0", "\u3000", "\u0301", "<|endoftext|>", "<mask>", "<extra>"]
     return ["".join(draw.choice(pools) for _ in range(draw.randint(3, 24))) for _ in range(count)]
 
 

@@ -68,8 +68,8 @@ TEST_CASE("safetensors: every type, rank 0, size 0 and metadata come back as the
 TEST_CASE("safetensors: reads a file laid out as the reference library writes it") {
   Scratch scratch;
   // save_file({"b": float32 [[1, 2], [3, 4]], "a": uint8 [7, 8, 9]}, metadata={"format": "pt"}) of safetensors 0.8.0
-  std::string header =
-      R"({"__metadata__":{"format":"pt"},"b":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"a":{"dtype":"U8","shape":[3],"data_offsets":[16,19]}})";
+  std::string header = R"({"__metadata__":{"format":"pt"},"b":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},)"
+                       R"("a":{"dtype":"U8","shape":[3],"data_offsets":[16,19]}})";
   header.append((8 - header.size() % 8) % 8, ' ');
   float b[4] = {1, 2, 3, 4};
   std::string path = scratch.put("ref", with_header(header, std::string(reinterpret_cast<char*>(b), 16) + "\x07\x08\x09"));
