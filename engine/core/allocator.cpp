@@ -92,8 +92,8 @@ thread_local ThreadCache thread_cache;
 void* CpuAllocator::from_system(int c) {
   size_t bytes = class_bytes(c);
   if (reserved_.load() + static_cast<int64_t>(bytes) > limit_.load()) return nullptr;
-  void* block = std::aligned_alloc(bytes >= kHugePage ? kHugePage : kSmallest, (bytes + kSmallest - 1) / kSmallest * kSmallest);
-  if (!block) return nullptr;
+  void* block = nullptr;  // not aligned_alloc: it wants the size, too, to be a multiple of the alignment
+  if (posix_memalign(&block, bytes >= kHugePage ? kHugePage : kSmallest, (bytes + kSmallest - 1) / kSmallest * kSmallest) != 0) return nullptr;
   if (bytes >= kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
   reserved_.fetch_add(static_cast<int64_t>(bytes));
   return block;
