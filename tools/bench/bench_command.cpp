@@ -1,0 +1,67 @@
+// `plumb bench`: how fast this build is on this machine.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/core/error.h"
+#include "engine/core/parallel.h"
+#include "tools/bench/steps.h"
+#include "tools/commands.h"
+
+namespace plumb::tools {
+namespace {
+
+struct Options {
+  std::vector<std::string> only;
+  int64_t steps = 7;
+  bool json = false;
+};
+
+std::string as_json(const StepTiming& t) {
+  nlohmann::ordered_json line{{"work", t.work}, {"peer", "plumb " PLUMB_VERSION}, {"device", "cpu"}};
+  if (t.ns_per_op > 0) {
+    line["ns_per_op_fwd_bwd"] = std::llround(t.ns_per_op);
+    return line.dump();
+  }
+  line.update({{"dtype", "f32"}, {"compile", false}, {"threads", num_threads()}, {"optimiser", "fused"}, {"params", t.params}, {"step_s", std::round(t.step_s * 1e5) / 1e5}});
+  line[t.items + "_per_s"] = std::round(t.items_per_s * 10) / 10;
+  line["peak_mib"] = t.peak_mib;
+  line["over_import_mib"] = t.over_start_mib;
+  return line.dump();
+}
+
+std::string as_text(const StepTiming& t) {
+  if (t.ns_per_op > 0) return fmt::format("{:10} {:.0f} ns an operation, forward and backward", t.work, t.ns_per_op);
+  return fmt::format("{:10} {:.4f} s a step  {:.0f} {}/s  {} MiB", t.work, t.step_s, t.items_per_s, t.items, t.peak_mib);
+}
+
+int steps(const Options& o) {
+  if (o.steps < 1) throw ConfigError("--steps must be at least 1, it is " + std::to_string(o.steps));
+  for (const std::string& work : o.only.empty() ? step_workloads() : o.only) {
+    StepTiming t = time_steps(work, o.steps);
+    fmt::print("{}\n", o.json ? as_json(t) : as_text(t));
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+constexpr Command steps_command{"steps", "whole training steps", [](CLI::App& app) -> Action {
+  auto o = std::make_shared<Options>();
+  app.add_option("--only", o->only, "workloads to run: gpt, tiny");
+  app.add_option("--steps", o->steps, "timed steps")->capture_default_str();
+  app.add_flag("--json", o->json, "one JSON object a line");
+  return [o] { return steps(*o); };
+}};
+constexpr std::array<const Command*, 1> kinds{&steps_command};
+
+}  // namespace
+
+extern const Command bench_command;
+const Command bench_command{"bench", "time this build", [](CLI::App& app) { return choose(app, kinds); }};
+
+}  // namespace plumb::tools

@@ -1,0 +1,108 @@
+// Timing whole training steps.
+#include "tools/bench/steps.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "engine/core/generator.h"
+#include "models/optim/adam.h"
+#include "models/transformer/gpt.h"
+#include "ops/loss.h"
+#include "ops/pointwise.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace plumb::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+int64_t peak_mib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss / 1024;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// 10.8 M parameters: 6 layers of width 384 with biases, an output projection of its own; batch 8, context 256.
+StepTiming time_gpt(int64_t steps) {
+  constexpr int64_t kBatch = 8, kContext = 256;
+  StepTiming t{.work = "gpt-small"};
+  int64_t before = peak_mib();
+  manual_seed(0);
+  transformer::Gpt model({.vocab = 65, .layers = 6, .heads = 6, .width = 384, .context = kContext, .bias = true, .tied = false});
+  optim::AdamW adamw(model.parameters(), {.lr = 1e-3});
+  Tensor tokens = empty({kBatch, kContext}, i64);
+  for (int64_t i = 0; i < tokens.numel(); ++i) tokens.data<int64_t>()[i] = static_cast<int64_t>(default_generator().next_below(65));
+  auto step = [&] {
+    Tensor loss = cross_entropy(flatten(model(tokens), 0, 1), flatten(tokens, 0, 1));
+    adamw.zero_grad();
+    loss.backward();
+    adamw.step();
+  };
+  for (int i = 0; i < 3; ++i) step();
+  std::vector<double> times;
+  for (int64_t i = 0; i < steps; ++i) {
+    auto start = Clock::now();
+    step();
+    times.push_back(seconds_since(start));
+  }
+  t.params = model.num_parameters();
+  t.step_s = median(times);
+  t.items_per_s = static_cast<double>(kBatch * kContext) / t.step_s;
+  t.peak_mib = peak_mib();
+  t.over_start_mib = t.peak_mib - before;
+  return t;
+}
+
+// 200 element-wise operations on 4×4 tensors, forward and backward: what an operation costs beyond its arithmetic.
+StepTiming time_tiny(int64_t) {
+  Generator generator(0);
+  Tensor w = empty({4, 4}), b = empty({4, 4});
+  for (int64_t i = 0; i < 16; ++i) {
+    w.data<float>()[i] = static_cast<float>(generator.next_double());
+    b.data<float>()[i] = 1 + 1e-3f * static_cast<float>(generator.next_double());
+  }
+  w.requires_grad_();
+  auto step = [&] {
+    w.zero_grad();
+    Tensor y = w;
+    for (int i = 0; i < 100; ++i) y = y * b + b;
+    sum(y).backward();
+  };
+  for (int i = 0; i < 20; ++i) step();
+  auto start = Clock::now();
+  for (int i = 0; i < 100; ++i) step();
+  return {.work = "tiny", .ns_per_op = seconds_since(start) / 100 / 200 * 1e9};
+}
+
+struct Workload {
+  const char* name;
+  StepTiming (*run)(int64_t steps);
+};
+constexpr Workload kWorkloads[] = {{"gpt", time_gpt}, {"tiny", time_tiny}};
+
+}  // namespace
+
+std::vector<std::string> step_workloads() {
+  std::vector<std::string> names;
+  for (const Workload& w : kWorkloads) names.push_back(w.name);
+  return names;
+}
+
+StepTiming time_steps(const std::string& work, int64_t steps) {
+  for (const Workload& w : kWorkloads)
+    if (work == w.name) return w.run(steps);
+  std::string known;
+  for (const Workload& w : kWorkloads) known += (known.empty() ? "" : ", ") + std::string(w.name);
+  throw ConfigError("--only " + work + " is unknown; choose from " + known);
+}
+
+}  // namespace plumb::tools
