@@ -13,6 +13,7 @@ std::vector<OpCase> index_cases();
 std::vector<OpCase> scan_cases();
 std::vector<OpCase> sort_cases();
 std::vector<OpCase> matmul_cases();
+std::vector<OpCase> attention_cases();
 
 std::vector<OpCase> all_op_cases() {
   std::vector<OpCase> all;
@@ -27,6 +28,7 @@ std::vector<OpCase> all_op_cases() {
            scan_cases,
            sort_cases,
            matmul_cases,
+           attention_cases,
        })
     for (OpCase& row : family()) all.push_back(std::move(row));
   return all;
