@@ -20,5 +20,7 @@ void register_cross_entropy();
 void register_attention();
 void register_dropout();
 void register_optim();
+void register_random();
+void register_random_choice();
 
 }  // namespace plumb::cpu_kernels
