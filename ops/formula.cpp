@@ -4,14 +4,10 @@
 #include "engine/autograd/backward.h"
 
 namespace plumb {
-namespace {
 
-// x under a node of its own, later than any other: grad() stops there instead of walking the graph behind x.
-Tensor identity(const Tensor& x) {
+Tensor detail::identity(const Tensor& x) {
   return record("identity", view_of(x, x.shape(), x.strides(), 0), {x}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0]; });
 }
-
-}  // namespace
 
 Grads differentiate(const TensorFunction& formula, const std::vector<Tensor>& inputs, const Grads& dy, Needs needs) {
   bool create_graph = grad_enabled();
@@ -28,7 +24,7 @@ Grads differentiate(const TensorFunction& formula, const std::vector<Tensor>& in
     arguments.push_back(attached ? x : x.detach());
     if (!needs[i]) continue;
     if (!attached) arguments[i].requires_grad_();
-    arguments[i] = identity(arguments[i]);
+    arguments[i] = detail::identity(arguments[i]);
     wanted.push_back(arguments[i]);
     places.push_back(i);
   }

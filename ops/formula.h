@@ -5,6 +5,11 @@
 
 namespace plumb {
 
+namespace detail {
+/// x under a node of its own, later than any other: a pass that wants its gradient stops there instead of walking the graph behind x.
+Tensor identity(const Tensor& x);
+}  // namespace detail
+
 /// The gradients of formula(inputs) with respect to those inputs that `needs` names (the rest stay undefined), given those of its
 /// outputs. For use in a derivative: when gradients are being recorded (create_graph) the result is part of the graph of `inputs` and
 /// `dy`, so it can be differentiated again; otherwise the formula's graph is gone on return. Only the formula's own part of the graph

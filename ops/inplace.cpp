@@ -12,9 +12,13 @@ static void binary_(const char* name, BinaryOp op, Tensor& a, const Tensor& b, T
   check_writable(name, a);
   if (broadcast_shapes(name, a.shape(), b.shape()) != a.shape())
     throw ShapeError(std::string(name) + ": " + to_string(b.shape()) + " does not fit into " + to_string(a.shape()));
-  if (grad_enabled() && (a.requires_grad() || b.requires_grad())) return assign(name, a, to(plain(a, b), a.dtype()));
+  bool shared = a.impl()->storage == b.impl()->storage;
+  if (grad_enabled() && (a.requires_grad() || b.requires_grad()))  // what `plain` saves of b must not be overwritten
+    return assign(name, a, to(plain(a, shared ? clone(b) : b), a.dtype()));
   detail::check_same_device(name, a, b);
   NoGrad off;
+  bool overlaps = shared && (a.raw_data() != b.raw_data() || a.strides() != b.strides());
+  if (overlaps) return binary_(name, op, a, clone(b), plain);  // elements must be read before they are written
   kernel::binary(a.device(), op, a, broadcast_view(name, to(b, a.dtype()), a.shape()), a);
   a.impl()->storage->bump_version();
 }

@@ -5,9 +5,12 @@
 #include <limits>
 
 #include "engine/autograd/inplace.h"
+#include "ops/create.h"
 #include "ops/kernels/random.h"
 #include "ops/pointwise.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
+#include "ops/softmax.h"
 
 namespace plumb {
 namespace {
@@ -151,6 +154,18 @@ Tensor randperm(int64_t n, RandomOptions o) {
 }
 
 Tensor categorical(const Tensor& logits, Generator* generator) { return squeeze(choose("categorical", logits, 1, true, true, generator), -1); }
+
+// Straight-through: the value is one-hot, d soft = dy.
+Tensor gumbel_softmax(const Tensor& logits, double temperature, bool hard, int dim, Generator* generator) {
+  require_floating("gumbel_softmax", logits.dtype());
+  Tensor soft = softmax(logits + gumbel(logits.shape(), options_like(logits, generator)), dim, temperature);
+  if (!hard) return soft;
+  dim = checked_dim("gumbel_softmax", dim, logits.rank());
+  Shape along = Dims::filled(logits.rank(), 1);
+  along[dim] = logits.size(dim);
+  Tensor y = to(reshape(arange(logits.size(dim)), along) == argmax(soft.detach(), dim, true), logits.dtype());
+  return record("gumbel_softmax", y, {soft}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0]; });
+}
 
 Tensor multinomial(const Tensor& weights, int64_t samples, bool replacement, Generator* generator) {
   if (samples < 1) throw ValueError("multinomial: the number of samples must be positive, it is " + std::to_string(samples));

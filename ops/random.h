@@ -3,7 +3,7 @@
 //
 // The mapping: a draw of n elements takes ⌈n / 4⌉ counters, element i using word i mod 4 of the Philox block at counter offset + i / 4;
 // normals use words (0, 1) and (2, 3) as the pairs of Box and Muller. f64 and integers use two words a number: ⌈n / 2⌉ counters,
-// element i words 2 (i mod 2) and 2 (i mod 2) + 1 of block offset + i / 2. Rates, truncation and Draws of classes are given below.
+// element i words 2 (i mod 2) and 2 (i mod 2) + 1 of block offset + i / 2. Where a function below says "two words each", the latter holds for it in every type.
 //
 // Draws have no derivative: for a differentiable sample, use the reparameterised forms (normal with tensors, gumbel_softmax).
 #pragma once
@@ -52,6 +52,9 @@ Tensor randperm(int64_t n, RandomOptions options = {.dtype = i64});
 /// One index for each row of logits [.., classes], with probability softmax(logits): i64 [..]. −∞ is never drawn. Inverts the cumulative
 /// sum, in f64, of one number a row. Throws ValueError if a row has a NaN or no finite entry.
 Tensor categorical(const Tensor& logits, Generator* generator = nullptr);
+/// softmax((logits + g) / temperature) over dim, g Gumbel: a differentiable sample of a class (Jang, Gu & Poole 2017). With `hard` the
+/// result is one-hot at the largest entry, and the gradient is still that of the soft one (straight-through).
+Tensor gumbel_softmax(const Tensor& logits, double temperature = 1, bool hard = false, int dim = -1, Generator* generator = nullptr);
 /// `samples` indices for each row of weights [.., classes] (non-negative, not all zero, need not sum to 1): i64 [.., samples]. Without
 /// replacement they are distinct: the classes of the smallest E_c / weight_c, E exponential (Efraimidis & Spirakis 2006), in that order.
 /// Throws ValueError for negative weights, rows of zeros, or fewer positive weights than distinct samples.

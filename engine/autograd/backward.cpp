@@ -35,9 +35,11 @@ void run_hooks(const std::vector<GradientHook>& hooks, Tensor& gradient) {
     if (Tensor replaced = hook(gradient); replaced.defined()) gradient = replaced;
 }
 
-void check_shape(const Shape& expected, const Tensor& gradient, const char* whose) {
-  if (gradient.shape() != expected)
-    throw ShapeError(std::string("backward: the gradient of ") + whose + " has shape " + to_string(gradient.shape()) + ", its tensor " + to_string(expected));
+void check_gradient(const Shape& shape, DType dtype, const Tensor& gradient, const char* whose) {
+  if (gradient.shape() != shape)
+    throw ShapeError(std::string("backward: the gradient of ") + whose + " has shape " + to_string(gradient.shape()) + ", its tensor " + to_string(shape));
+  if (gradient.dtype() != dtype)
+    throw DTypeError(std::string("backward: the gradient of ") + whose + " is " + std::string(name(gradient.dtype())) + ", its tensor " + std::string(name(dtype)));
 }
 
 // One pass over the graph, either into grad() of the leaves or into the gradients of chosen inputs.
@@ -87,6 +89,7 @@ class BackwardPass {
   std::map<uint64_t, Pending> pending_;  // by sequence number
   std::unordered_map<Node*, std::vector<std::pair<uint32_t, size_t>>> wanted_outputs_;
   std::unordered_map<TensorImpl*, std::vector<size_t>> wanted_leaves_;
+  std::vector<std::pair<TensorImplPtr, Tensor>> hooked_leaves_;
   std::unordered_map<Node*, bool> on_path_;  // the node leads to a wanted input
   uint64_t earliest_ = UINT64_MAX;           // sequence of the earliest wanted input: nothing before it leads to one
 };
@@ -118,8 +121,7 @@ Needs BackwardPass::needs(const Node& node) const {
 }
 
 void BackwardPass::deliver_leaf(TensorImpl& leaf, Tensor gradient) {
-  check_shape(leaf.shape, gradient, "a leaf");
-  if (leaf.grad_state) run_hooks(leaf.grad_state->hooks, gradient);
+  check_gradient(leaf.shape, leaf.dtype, gradient, "a leaf");
   if (selective_) {
     if (auto found = wanted_leaves_.find(&leaf); found != wanted_leaves_.end())
       for (size_t i : found->second) keep_result(i, gradient);
@@ -139,6 +141,12 @@ void BackwardPass::deliver_leaf(TensorImpl& leaf, Tensor gradient) {
 
 void BackwardPass::deliver(const Edge& edge, Tensor gradient) {
   if (!edge || (selective_ && !leads_to_input(edge))) return;
+  if (edge.leaf && edge.leaf->grad_state && !edge.leaf->grad_state->hooks.empty()) {  // hooks see the whole gradient: at the end
+    auto found = std::find_if(hooked_leaves_.begin(), hooked_leaves_.end(), [&](auto& entry) { return entry.first == edge.leaf; });
+    Tensor& total = found != hooked_leaves_.end() ? found->second : hooked_leaves_.emplace_back(edge.leaf, Tensor()).second;
+    total = total.defined() ? sum(std::move(total), std::move(gradient), options_.create_graph) : std::move(gradient);
+    return;
+  }
   if (edge.leaf) return deliver_leaf(*edge.leaf, std::move(gradient));
   Pending& pending = pending_[edge.node->sequence];
   if (!pending.node) {
@@ -193,12 +201,16 @@ void BackwardPass::run() {
     auto handle = pending_.extract(std::prev(pending_.end()));
     visit(*handle.mapped().node, std::move(handle.mapped().gradients));
   }
+  for (auto& [leaf, gradient] : hooked_leaves_) {
+    run_hooks(leaf->grad_state->hooks, gradient);
+    deliver_leaf(*leaf, std::move(gradient));
+  }
 }
 
 Tensor root_gradient(const Tensor& output, const Tensor& given) {
   if (!output.requires_grad()) throw AutogradError("backward: the output does not depend on a tensor that requires a gradient" + std::string(is_floating(output.dtype()) ? "" : " (integers have no derivative)"));
   if (given.defined()) {
-    check_shape(output.shape(), given, "an output");
+    check_gradient(output.shape(), output.dtype(), given, "an output");
     return given;
   }
   if (output.numel() != 1) throw ShapeError("backward: an output of shape " + to_string(output.shape()) + " needs a gradient to start from; only one element has the gradient 1");

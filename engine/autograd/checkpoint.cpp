@@ -37,6 +37,7 @@ void CheckpointFrame::recompute() {
   Autocast cast(autocast);
   GradMode recording(true);
   ContextScope scope({std::shared_ptr<CheckpointFrame>(this, [](CheckpointFrame*) {}), true});
+  values.clear();  // of an earlier attempt that threw
   values.reserve(dropped);
   run();
   if (values.size() != dropped)

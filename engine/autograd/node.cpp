@@ -47,7 +47,14 @@ const EngineOperations& engine_operations() {
 static void refresh_view(TensorImpl& view) {
   TensorImpl& base = *view.base;
   view.writes = base.writes;
-  if (!base.requires_grad) return;
+  if (!base.requires_grad) {  // overwritten with constants
+    if (view.node) {
+      view.node = {};
+      view.requires_grad = false;
+    }
+    return;
+  }
+  if (!base.contiguous) throw AutogradError("view: cannot follow a recorded write to a tensor with gaps; make it contiguous before taking views");
   GradMode recording(true);
   int64_t offset = (view.data - base.data) / static_cast<int64_t>(item_size(view.dtype));
   Tensor fresh = detail::engine_operations().as_strided(Tensor(view.base), view.shape, view.strides, offset);

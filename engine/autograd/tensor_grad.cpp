@@ -29,6 +29,7 @@ void Tensor::set_grad(Tensor gradient) const {
     return;
   }
   if (gradient.shape() != shape()) throw ShapeError("set_grad: the gradient is " + to_string(gradient.shape()) + ", the tensor " + to_string(shape()));
+  if (gradient.dtype() != dtype()) throw DTypeError("set_grad: the gradient is " + std::string(name(gradient.dtype())) + ", the tensor " + std::string(name(dtype())));
   grad_state(*this).grad = std::move(gradient);
 }
 

@@ -62,9 +62,9 @@ int64_t Tensor::item_integer() const {
 }
 
 static bool rows_without_gaps(const Shape& shape, const Strides& strides) {
+  if (numel(shape) == 0) return true;
   int64_t expected = 1;
   for (int i = shape.rank() - 1; i >= 0; --i) {
-    if (shape[i] == 0) return true;
     if (shape[i] != 1 && strides[i] != expected) return false;
     expected *= shape[i];
   }
@@ -237,6 +237,12 @@ Tensor contiguous_data(const Tensor& x) {
 
 void copy_data(const Tensor& src, Tensor& dst) {
   Tensor from = broadcast_view("copy", src, dst.shape());
+  const TensorImpl &a = *from.impl(), &b = *dst.impl();
+  if (a.storage == b.storage && (a.data != b.data || a.strides != b.strides)) {  // may overlap: elements must be read before they are written
+    Tensor apart = empty_like(from, "copy");
+    kernel::copy(src.device(), from, apart);
+    from = apart;
+  }
   Device where = src.device().type == DeviceType::cuda ? src.device() : dst.device();
   kernel::copy(where, from, dst);
   dst.impl()->storage->bump_version();
