@@ -67,12 +67,12 @@ Gpt::Gpt(const GptConfig& c)
   for (int64_t i = 0; i < c.layers; ++i) blocks_.emplace_back(c);
   if (c.tied) head_.weight = token_embedding_.weight;
   NoGrad off;
-  double residual = 0.02 / std::sqrt(2.0 * static_cast<double>(c.layers));
+  double std = 0.02 * std::sqrt(768.0 / static_cast<double>(c.width)), residual = std / std::sqrt(2.0 * static_cast<double>(c.layers));
   for (auto& [name, parameter] : named_parameters()) {
     Tensor p = parameter;
     if (name == "head.weight" && c.tied) continue;
     bool into_residual = name.ends_with("attention.out.weight") || name.ends_with("mlp.down.weight");
-    if (p.rank() >= 2) nn::init::normal(p, 0, into_residual ? residual : 0.02);
+    if (p.rank() >= 2) nn::init::normal(p, 0, into_residual ? residual : std);
     else if (name.ends_with("bias")) zero_(p);
   }
 }

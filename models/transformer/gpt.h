@@ -70,8 +70,9 @@ struct Block : nn::Module {
 
 class Gpt : public nn::Module {
  public:
-  /// Weights drawn from the default generator: normal with standard deviation 0.02, divided by √(2·layers) for projections into the
-  /// residual stream; biases 0, norms 1. Throws ConfigError as GptConfig::check.
+  /// Weights drawn from the default generator: normal with standard deviation 0.02 · √(768 / width), which is GPT-2's at its width and
+  /// keeps products of one size at others; divided by √(2·layers) for projections into the residual stream; biases 0, norms 1.
+  /// Throws ConfigError as GptConfig::check.
   explicit Gpt(const GptConfig& config);
 
   /// tokens [B, T], T ≤ context → logits [B, T, vocab]. Throws ShapeError for a longer T.
