@@ -90,6 +90,15 @@ void Module::register_buffer(std::string name, Buffer& member, Tensor value, boo
   member = value;
 }
 
+Tensor Module::release_parameter(Parameter& member) {
+  auto found = std::find_if(members_.begin(), members_.end(), [&](const Member& m) { return m.kind == Kind::parameter && tensor_at(m) == &member; });
+  if (found == members_.end()) throw ValueError("module: the parameter to release is not registered with it");
+  members_.erase(found);
+  Tensor value = member;
+  member = Tensor();
+  return value;
+}
+
 Module* Module::child_at(const Member& m) const {
   return reinterpret_cast<Module*>(const_cast<std::byte*>(reinterpret_cast<const std::byte*>(this)) + m.distance);
 }

@@ -123,6 +123,9 @@ class Module {
   void register_module(std::string name, Module& child);
   void register_parameter(std::string name, Parameter& member, Tensor value);
   void register_buffer(std::string name, Buffer& member, Tensor value, bool saved = true);
+  /// Takes a parameter off the list and returns its tensor: for a weight that is computed from others from now on.
+  /// Throws ValueError if `member` is not a parameter of this module.
+  Tensor release_parameter(Parameter& member);
 
  protected:
   Module() = default;

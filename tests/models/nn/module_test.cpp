@@ -360,3 +360,15 @@ TEST_CASE("containers: Sequential applies its steps in order and gives them back
   nn::Sequential nested(copy, relu);
   CHECK(names(nested.named_parameters()) == Names{"0.0.weight", "0.0.bias", "0.2.weight", "0.2.bias"});
 }
+
+TEST_CASE("module: a released parameter is no part of the module any more, nor of its copies") {
+  Mlp model;
+  Tensor weight = model.up.weight, released = model.up.release_parameter(model.up.weight);
+  CHECK(released.same_as(weight));
+  CHECK(names(model.named_parameters()) == Names{"up.bias", "down.weight", "down.bias"});
+  model.up.weight = weight * 2.0;
+  Mlp copy = model;
+  CHECK(names(copy.named_parameters()) == Names{"up.bias", "down.weight", "down.bias"});
+  CHECK(copy.up.weight.same_as(model.up.weight));  // a plain tensor now
+  CHECK_THROWS_WITH_AS(model.up.release_parameter(model.up.weight), "module: the parameter to release is not registered with it", ValueError);
+}
