@@ -1,22 +1,15 @@
 // From random words to random numbers: plain functions of the words, the same on every device.
 #pragma once
-#include <bit>
 #include <cmath>
 #include <cstdint>
 
 #include "ops/special_functions.h"
 
-#if defined(__CUDACC__)
-#define PLUMB_DEVICE __host__ __device__
-#elif !defined(PLUMB_DEVICE)
-#define PLUMB_DEVICE
-#endif
-
 namespace plumb::random {
 
 /// [0, 1) in steps of 2⁻ᵇⁱᵗˢ, exactly; bits ≤ 24.
 PLUMB_DEVICE inline float unit(uint32_t word, int bits = 24) {
-  return static_cast<float>(static_cast<int32_t>(word >> (32 - bits))) * std::bit_cast<float>((127 - bits) << 23);
+  return static_cast<float>(static_cast<int32_t>(word >> (32 - bits))) * special::detail::from_bits(static_cast<uint32_t>(127 - bits) << 23);
 }
 /// [0, 1) in steps of 2⁻⁵³.
 PLUMB_DEVICE inline double unit(uint32_t high, uint32_t low) {
@@ -30,26 +23,15 @@ PLUMB_DEVICE inline float open_unit(uint32_t word) {
 }
 PLUMB_DEVICE inline double open_unit(uint32_t high, uint32_t low) { return unit(high, low) + 0x1p-54; }
 
-/// cos and sin of word · 2⁻³² turns. The nearest quarter turn k is taken off exactly; Taylor polynomials of degree 8 and 9 on what is
-/// left, |x| ≤ π/4, err by less than 1 ulp.
+/// cos and sin of word · 2⁻³² turns: the nearest quarter turn k is taken off exactly, polynomials give the rest, |x| ≤ π/4.
 PLUMB_DEVICE inline void cos_sin_turns(uint32_t word, float& c, float& s) {
   uint32_t k = (word + 0x20000000u) >> 30;
   float x = static_cast<float>(static_cast<int32_t>(word - (k << 30))) * 1.46291807926715968e-9f;  // 2π 2⁻³²
-  float q = x * x;
-  float sine = 2.75573192e-6f;
-  sine = std::fma(sine, q, -1.98412698e-4f);
-  sine = std::fma(sine, q, 8.33333333e-3f);
-  sine = std::fma(sine, q, -1.66666667e-1f);
-  sine = std::fma(sine * q, x, x);
-  float cosine = 2.48015873e-5f;
-  cosine = std::fma(cosine, q, -1.38888889e-3f);
-  cosine = std::fma(cosine, q, 4.16666667e-2f);
-  cosine = std::fma(cosine, q, -0.5f);
-  cosine = std::fma(cosine, q, 1.0f);
+  float sine = special::detail::sin_quarter(x), cosine = special::detail::cos_quarter(x);
   bool odd = k & 1;
   uint32_t c_sign = (k + 1) << 30 & 0x80000000u, s_sign = k << 30 & 0x80000000u;
-  c = std::bit_cast<float>(std::bit_cast<uint32_t>(odd ? sine : cosine) ^ c_sign);
-  s = std::bit_cast<float>(std::bit_cast<uint32_t>(odd ? cosine : sine) ^ s_sign);
+  c = special::detail::from_bits(special::detail::to_bits(odd ? sine : cosine) ^ c_sign);
+  s = special::detail::from_bits(special::detail::to_bits(odd ? cosine : sine) ^ s_sign);
 }
 
 /// Two independent standard normals (Box & Muller 1958): √(−2 log u) (cos θ, sin θ).
