@@ -86,7 +86,15 @@ class BackwardPass {
 
   GradOptions options_;
   bool selective_;
-  std::map<uint64_t, Pending> pending_;  // by sequence number
+  Pending& pending_at(uint64_t sequence) {
+    auto found = pending_.lower_bound(sequence);
+    if (found != pending_.end() && found->first == sequence) return found->second;
+    if (!spare_) return pending_.try_emplace(found, sequence)->second;
+    spare_.key() = sequence;
+    return pending_.insert(found, std::move(spare_))->second;
+  }
+  std::map<uint64_t, Pending> pending_;                // by sequence number
+  std::map<uint64_t, Pending>::node_type spare_;       // of the node visited last: a chain of operations allocates one entry in all
   std::unordered_map<Node*, std::vector<std::pair<uint32_t, size_t>>> wanted_outputs_;
   std::unordered_map<TensorImpl*, std::vector<size_t>> wanted_leaves_;
   std::vector<std::pair<TensorImplPtr, Tensor>> hooked_leaves_;
@@ -148,7 +156,7 @@ void BackwardPass::deliver(const Edge& edge, Tensor gradient) {
     return;
   }
   if (edge.leaf) return deliver_leaf(*edge.leaf, std::move(gradient));
-  Pending& pending = pending_[edge.node->sequence];
+  Pending& pending = pending_at(edge.node->sequence);
   if (!pending.node) {
     pending.node = edge.node;
     pending.gradients.resize(edge.node->output_count);
@@ -198,8 +206,11 @@ void BackwardPass::visit(Node& node, Grads gradients) {
 void BackwardPass::run() {
   GradMode recording(options_.create_graph);
   while (!pending_.empty()) {
-    auto handle = pending_.extract(std::prev(pending_.end()));
-    visit(*handle.mapped().node, std::move(handle.mapped().gradients));
+    auto latest = pending_.extract(std::prev(pending_.end()));
+    NodePtr node = std::move(latest.mapped().node);
+    Grads gradients = std::move(latest.mapped().gradients);
+    if (!spare_) spare_ = std::move(latest);
+    visit(*node, std::move(gradients));
   }
   for (auto& [leaf, gradient] : hooked_leaves_) {
     run_hooks(leaf->grad_state->hooks, gradient);
