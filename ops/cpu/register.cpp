@@ -17,6 +17,8 @@ void register_cpu() {
   cpu_kernels::register_sort();
   cpu_kernels::register_matmul();
   cpu_kernels::register_norm();
+  cpu_kernels::register_group_norm();
+  cpu_kernels::register_batch_norm();
   cpu_kernels::register_softmax();
   cpu_kernels::register_embedding();
   cpu_kernels::register_cross_entropy();

@@ -14,6 +14,8 @@ void register_scan();
 void register_sort();
 void register_matmul();
 void register_norm();
+void register_group_norm();
+void register_batch_norm();
 void register_softmax();
 void register_embedding();
 void register_cross_entropy();

@@ -14,4 +14,19 @@ inline constinit Kernel<void(const Tensor& x, const Tensor& weight, const Tensor
 inline constinit Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias)>
     row_norm_backward{"row_norm_backward"};
 
+/// x [n, C, s]: each of `groups` groups of channels of each example is normalised: mean, rstd [n · groups]; weight, bias [C] may be undefined.
+inline constinit Kernel<void(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd)>
+    group_norm{"group_norm"};
+/// Its gradients; those that are undefined are not computed.
+inline constinit Kernel<void(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias)>
+    group_norm_backward{"group_norm_backward"};
+
+/// Mean and variance (divided by the count) of each channel of x [n, C, s]: [C].
+inline constinit Kernel<void(const Tensor& x, Tensor& mean, Tensor& variance)> channel_moments{"channel_moments"};
+/// y = (x − mean) · rstd · weight + bias, all [C].
+inline constinit Kernel<void(const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& y)> channel_norm{"channel_norm"};
+/// Its gradients, with mean and rstd functions of x (`moments`) or constants; those that are undefined are not computed.
+inline constinit Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, bool moments, Tensor& dx, Tensor& dweight, Tensor& dbias)>
+    channel_norm_backward{"channel_norm_backward"};
+
 }  // namespace plumb::kernel
