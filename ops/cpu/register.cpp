@@ -27,6 +27,8 @@ void register_cpu() {
   cpu_kernels::register_optim();
   cpu_kernels::register_random();
   cpu_kernels::register_random_choice();
+  cpu_kernels::register_conv();
+  cpu_kernels::register_resample();
 }
 
 }  // namespace plumb

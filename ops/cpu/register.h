@@ -24,5 +24,7 @@ void register_dropout();
 void register_optim();
 void register_random();
 void register_random_choice();
+void register_conv();
+void register_resample();
 
 }  // namespace plumb::cpu_kernels

@@ -14,6 +14,9 @@ std::vector<OpCase> scan_cases();
 std::vector<OpCase> sort_cases();
 std::vector<OpCase> matmul_cases();
 std::vector<OpCase> attention_cases();
+std::vector<OpCase> conv_cases();
+std::vector<OpCase> pool_cases();
+std::vector<OpCase> vision_cases();
 
 std::vector<OpCase> all_op_cases() {
   std::vector<OpCase> all;
@@ -29,6 +32,9 @@ std::vector<OpCase> all_op_cases() {
            sort_cases,
            matmul_cases,
            attention_cases,
+           conv_cases,
+           pool_cases,
+           vision_cases,
        })
     for (OpCase& row : family()) all.push_back(std::move(row));
   return all;

@@ -1,0 +1,236 @@
+// Convolution over taps, as an implicit matrix product or directly.
+//   product:  out [m, places] = weight [m, channels · taps] · in [channels · taps, places]
+// The right operand is never stored: a panel of places (32 floats on AVX-512) of one block of its rows is gathered from the window into
+// L1 and multiplied with all rows of the packed weight. With one or two output channels a group (depthwise) there is nothing to reuse a
+// panel for: output rows are summed directly from the window.
+#include "ops/cpu/conv/taps.h"
+
+#include <cmath>
+
+#include "engine/core/parallel.h"
+#include "ops/cpu/gemm/blocking.h"
+#include "ops/cpu/gemm/kernels.h"
+#include "ops/cpu/gemm/scratch.h"
+
+namespace plumb::conv {
+namespace {
+
+using gemm::ceil_div;
+
+constexpr int64_t kWindowBytes = 384 << 10;  // of the 1 MB or more of L2
+constexpr int64_t kTilePlaces = 2048;
+constexpr int64_t kTiles = 16;  // at least so many, where there is work for them: one large image feeds several threads
+
+// Where the places of a tile go.
+template <typename T>
+struct Target {
+  T* data;
+  int64_t image, channel, row, column, first;
+
+  Target(const TapConvolution& p, Tensor& out)
+      : data(out.data<T>()), image(out.strides()[0]), channel(out.strides()[1]), row(p.out_step_h * out.strides()[2]), column(p.out_step_w),
+        first(p.out_y * out.strides()[2] + p.out_x) {}
+  T* at(int64_t i, int64_t c, int64_t y, int64_t x) const { return data + first + i * image + c * channel + y * row + x * column; }
+  void store(const gemm::Accumulator<T>* from, int64_t count, gemm::Accumulator<T> bias, T* to) const {
+    if (column == 1)
+      for (int64_t i = 0; i < count; ++i) to[i] = static_cast<T>(from[i] + bias);
+    else
+      for (int64_t i = 0; i < count; ++i) to[i * column] = static_cast<T>(from[i] + bias);
+  }
+};
+
+template <typename T>
+struct Job {
+  using C = gemm::Accumulator<T>;
+  const TapConvolution& p;
+  const Source<T>& in;
+  const C* weight;  // direct: [groups, m, channels, taps]; product: packed, `packed_group` apart
+  const T* bias;
+  Target<T> out;
+  Tiling tiling;
+  int64_t packed_group = 0;
+
+  C bias_of(int64_t channel) const { return bias ? static_cast<C>(bias[channel]) : C(0); }
+};
+
+// Writes sums [m, stride] of places [begin, end) of the tile to channels [channel, channel + m).
+template <typename T>
+void store_places(const Job<T>& job, const Tile& tile, int64_t begin, int64_t end, int64_t channel, int64_t m, const gemm::Accumulator<T>* sums, int64_t stride) {
+  while (begin < end) {
+    const int64_t x = begin % tile.columns, row = begin / tile.columns, y = row % tile.rows, image = row / tile.rows;
+    const int64_t count = std::min(end - begin, tile.columns - x);
+    T* to = job.out.at(tile.image + image, channel, tile.y + y, tile.x + x);
+    for (int64_t c = 0; c < m; ++c) job.out.store(sums + c * stride, count, job.bias_of(channel + c), to + c * job.out.channel);
+    begin += count, sums += count;
+  }
+}
+
+// -- product ----------------------------------------------------------------------------------------------
+
+// Panels of places that share one pass over a block of the weight, so that a large weight is read from memory less often.
+constexpr int64_t kPanels = 4;
+
+template <typename C>
+struct PanelBuffers {
+  PanelBuffers(const gemm::Kernels<C>& k, int64_t m, int64_t depth)
+      : b_panel(depth * k.columns), c_panel(m * k.columns), b(kPanels * b_panel), sums(kPanels * c_panel) {
+    std::fill_n(b.data(), kPanels * b_panel, C(0));  // columns beyond the last place are computed too: let them be numbers
+  }
+  int64_t b_panel, c_panel;
+  gemm::Buffer<C> b, sums;
+};
+
+// Rows [k, k + depth) of the right operand, for the places of `runs`.
+template <typename C>
+void fill_panel(const Window<C>& w, const TapGrid& grid, const Run* runs, int64_t n, int64_t k, int64_t depth, int width, C* panel) {
+  int64_t channel = k / grid.count(), tap = k % grid.count();
+  for (int64_t r = 0; r < depth; ++r, panel += width) {
+    const Tap& t = grid.taps[static_cast<size_t>(tap)];
+    copy_runs(w.data + channel * w.channel + (t.y - grid.min_y) * w.row + (t.x - grid.min_x) * w.column, runs, n, grid.step_w, panel);
+    if (++tap == grid.count()) tap = 0, ++channel;
+  }
+}
+
+template <typename T>
+void multiply_tile(const Job<T>& job, const gemm::Kernels<gemm::Accumulator<T>>& kernels, const Tile& tile, int64_t group,
+                   const Window<gemm::Accumulator<T>>& w, PanelBuffers<gemm::Accumulator<T>>& buffers) {
+  using C = gemm::Accumulator<T>;
+  const TapConvolution& p = job.p;
+  const int64_t k_all = p.channels * p.grid.count(), depth = gemm::block_depth(k_all), width = kernels.columns, places = tile.places();
+  const int64_t height = ceil_div(p.m, kernels.rows) * kernels.rows, m_block = std::max<int64_t>(1, gemm::kBlockRows<C> / kernels.rows) * kernels.rows;
+  Run runs[kPanels][64];
+  int64_t run_count[kPanels];
+  for (int64_t first = 0; first < places; first += kPanels * width) {
+    const int64_t panels = std::min(kPanels, ceil_div(places - first, width));
+    for (int64_t q = 0; q < panels; ++q)
+      run_count[q] = runs_of(w, p.grid, tile, first + q * width, std::min(places, first + (q + 1) * width), runs[q]);
+    for (int64_t k = 0; k < k_all; k += depth) {
+      gemm::PanelProduct<C> product{.k = std::min(depth, k_all - k), .packed = true, .b_k = width, .c_row = width, .c_column = 1, .accumulate = k > 0};
+      for (int64_t q = 0; q < panels; ++q) fill_panel(w, p.grid, runs[q], run_count[q], k, product.k, kernels.columns, buffers.b.data() + q * buffers.b_panel);
+      for (int64_t i = 0; i < p.m; i += m_block) {
+        product.m = std::min(m_block, p.m - i);
+        product.n = width;
+        product.a = job.weight + group * job.packed_group + k * height + i * product.k;
+        for (int64_t q = 0; q < panels; ++q) {
+          product.b = buffers.b.data() + q * buffers.b_panel;
+          product.c = buffers.sums.data() + q * buffers.c_panel + i * width;
+          kernels.multiply_panel(product);
+        }
+      }
+    }
+    for (int64_t q = 0; q < panels; ++q)
+      store_places(job, tile, first + q * width, std::min(places, first + (q + 1) * width), group * p.m, p.m, buffers.sums.data() + q * buffers.c_panel, width);
+  }
+}
+
+// Every block of k holds all row panels of the group's weight, one after the other.
+template <typename C>
+void pack_weight(const TapConvolution& p, const gemm::Kernels<C>& kernels, const C* weight, C* packed) {
+  const int64_t k_all = p.channels * p.grid.count(), depth = gemm::block_depth(k_all), height = ceil_div(p.m, kernels.rows) * kernels.rows;
+  parallel_for(p.groups * ceil_div(p.m, kernels.rows), ceil_div(1 << 16, k_all * kernels.rows), [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t panels = height / kernels.rows, group = task / panels, i = task % panels * kernels.rows;
+      for (int64_t k = 0; k < k_all; k += depth) {
+        const int64_t steps = std::min(depth, k_all - k);
+        gemm::pack_panels<C>(kernels.rows, std::min<int64_t>(kernels.rows, p.m - i), steps, {weight + (group * p.m + i) * k_all + k, k_all, 1},
+                             packed + group * height * k_all + k * height + i * steps);
+      }
+    }
+  });
+}
+
+template <typename T>
+void by_product(Job<T> job) {
+  using C = gemm::Accumulator<T>;
+  const TapConvolution& p = job.p;
+  const gemm::Kernels<C>& kernels = gemm::kernels<C>();
+  const int64_t k_all = p.channels * p.grid.count();
+  job.packed_group = ceil_div(p.m, kernels.rows) * kernels.rows * k_all;
+  gemm::Buffer<C> packed(p.groups * job.packed_group);
+  pack_weight(p, kernels, job.weight, packed.data());
+  job.weight = packed.data();
+  const int64_t work = p.m * k_all * job.tiling.images * job.tiling.rows * job.tiling.columns;
+  parallel_for(job.tiling.count * p.groups, ceil_div(gemm::kWorthThread, std::max<int64_t>(1, work)), [&](int64_t begin, int64_t end) {
+    PanelBuffers<C> buffers(kernels, p.m, std::min(k_all, gemm::kMaxDepth));
+    gemm::Buffer<C> padded(window_size(job.tiling, p.grid, p.channels));
+    for (int64_t task = begin; task < end; ++task) {
+      const Tile tile = job.tiling[task / p.groups];
+      const int64_t group = task % p.groups;
+      multiply_tile(job, kernels, tile, group, window(job.in, p.grid, tile, group * p.channels, p.channels, padded.data()), buffers);
+    }
+  });
+}
+
+// -- direct -----------------------------------------------------------------------------------------------
+
+template <typename C>
+void add_row(C w, const C* x, int64_t step, int64_t n, C* sums) {
+  if (step == 1)
+    for (int64_t i = 0; i < n; ++i) sums[i] = std::fma(w, x[i], sums[i]);
+  else if (step == 2)
+    for (int64_t i = 0; i < n; ++i) sums[i] = std::fma(w, x[2 * i], sums[i]);
+  else
+    for (int64_t i = 0; i < n; ++i) sums[i] = std::fma(w, x[step * i], sums[i]);
+}
+
+template <typename T>
+void direct_tile(const Job<T>& job, const Tile& tile, int64_t group, const Window<gemm::Accumulator<T>>& w, gemm::Accumulator<T>* sums) {
+  using C = gemm::Accumulator<T>;
+  const TapConvolution& p = job.p;
+  for (int64_t i = 0; i < tile.images; ++i)
+    for (int64_t m = 0; m < p.m; ++m)
+      for (int64_t y = 0; y < tile.rows; ++y) {
+        const C* weight = job.weight + (group * p.m + m) * p.channels * p.grid.count();
+        std::fill_n(sums, tile.columns, C(0));
+        for (int64_t c = 0; c < p.channels; ++c)
+          for (const Tap& t : p.grid.taps) {
+            const C* x = w.data + i * w.image + c * w.channel + (y * p.grid.step_h + t.y - p.grid.min_y) * w.row + (t.x - p.grid.min_x) * w.column;
+            add_row(*weight++, x, p.grid.step_w, tile.columns, sums);
+          }
+        const int64_t channel = group * p.m + m;
+        job.out.store(sums, tile.columns, job.bias_of(channel), job.out.at(tile.image + i, channel, tile.y + y, tile.x));
+      }
+}
+
+template <typename T>
+void directly(const Job<T>& job) {
+  using C = gemm::Accumulator<T>;
+  const TapConvolution& p = job.p;
+  const int64_t work = p.m * p.channels * p.grid.count() * job.tiling.images * job.tiling.rows * job.tiling.columns;
+  parallel_for(job.tiling.count * p.groups, ceil_div(gemm::kWorthThread / 4, std::max<int64_t>(1, work)), [&](int64_t begin, int64_t end) {
+    gemm::Buffer<C> sums(job.tiling.columns), padded(window_size(job.tiling, p.grid, p.channels));
+    for (int64_t task = begin; task < end; ++task) {
+      const Tile tile = job.tiling[task / p.groups];
+      const int64_t group = task % p.groups;
+      direct_tile(job, tile, group, window(job.in, p.grid, tile, group * p.channels, p.channels, padded.data()), sums.data());
+    }
+  });
+}
+
+template <typename T>
+void fill_with_bias(const Job<T>& job) {
+  const TapConvolution& p = job.p;
+  std::vector<gemm::Accumulator<T>> zeros(static_cast<size_t>(p.width));
+  for (int64_t i = 0; i < p.batch; ++i)
+    for (int64_t c = 0; c < p.groups * p.m; ++c)
+      for (int64_t y = 0; y < p.height; ++y) job.out.store(zeros.data(), p.width, job.bias_of(c), job.out.at(i, c, y, 0));
+}
+
+}  // namespace
+
+template <typename T>
+void convolve_taps(const TapConvolution& p, const Source<T>& in, const gemm::Accumulator<T>* weight, const T* bias, Tensor& out) {
+  if (p.batch * p.groups * p.m * p.height * p.width == 0) return;
+  const int64_t even = p.batch * p.groups * p.height * p.width / kTiles / 128 * 128;
+  const Tiling tiling(p.batch, p.height, p.width, p.grid, p.channels, sizeof(gemm::Accumulator<T>), kWindowBytes, std::clamp<int64_t>(even, 128, kTilePlaces));
+  const Job<T> job{p, in, weight, bias, Target<T>(p, out), tiling};
+  if (p.channels * p.grid.count() == 0) return fill_with_bias(job);
+  p.m <= 2 ? directly(job) : by_product(job);
+}
+
+template void convolve_taps(const TapConvolution&, const Source<float>&, const float*, const float*, Tensor&);
+template void convolve_taps(const TapConvolution&, const Source<double>&, const double*, const double*, Tensor&);
+template void convolve_taps(const TapConvolution&, const Source<bfloat16>&, const float*, const bfloat16*, Tensor&);
+template void convolve_taps(const TapConvolution&, const Source<half>&, const float*, const half*, Tensor&);
+
+}  // namespace plumb::conv

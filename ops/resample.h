@@ -1,0 +1,41 @@
+// How operations read windows of images: maps along one dimension, and the linear operation that two of them make. For operations only.
+#pragma once
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "ops/kernels/resample.h"
+
+namespace plumb::detail {
+
+/// Builds an AxisMap output by output.
+class AxisMapBuilder {
+ public:
+  explicit AxisMapBuilder(int64_t inputs) : inputs_(inputs) {}
+  /// The output under construction also reads `index` times `weight`.
+  void read(int64_t index, double weight = 1) {
+    index_.push_back(index);
+    weight_.push_back(weight);
+  }
+  void finish_output() { offset_.push_back(static_cast<int64_t>(index_.size())); }
+  AxisMap build(Device device) const;
+
+ private:
+  int64_t inputs_;
+  std::vector<int64_t> offset_{0}, index_;
+  std::vector<double> weight_;
+};
+
+/// The map whose matrix is the transpose.
+AxisMap transposed(const AxisMap& m);
+/// How many places each output reads.
+std::vector<int64_t> counts(const AxisMap& m);
+
+/// R x Cᵀ over the last two dimensions of x, differentiable. `op` names the node.
+Tensor resample(const char* op, const Tensor& x, const AxisMap& rows, const AxisMap& columns);
+
+/// x [.., H, W] of rank dims + 1 or dims + 2 (1-D: without H) as a tensor of rank ≥ 3 with both; `without` undoes it for a result.
+Tensor with_height(const char* op, const Tensor& x, int dims);
+Tensor without_height(const Tensor& y, int dims);
+
+}  // namespace plumb::detail
