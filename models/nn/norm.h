@@ -1,6 +1,7 @@
 // Normalisation layers.
 #pragma once
 #include "models/nn/module.h"
+#include "ops/norm.h"
 
 namespace plumb::nn {
 
@@ -41,6 +42,72 @@ class RMSNorm : public Module {
   Tensor operator()(const Tensor& x) const;
 
   Parameter weight;
+
+ private:
+  double eps_;
+};
+
+struct BatchNormOptions {
+  double eps = 1e-5;
+  double momentum = 0.1;          ///< weight of the newest batch in the running statistics
+  bool cumulative = false;        ///< the plain mean over all batches instead
+  bool affine = true;
+  bool running = true;            ///< false: the batch's own statistics in evaluation too
+  DType dtype = f32;
+  Device device = {};
+};
+
+/// Each channel of x [n, C, ..] normalised over the batch, in training mode by its own mean and variance, which also move the running ones;
+/// in evaluation mode by the running ones (Ioffe & Szegedy 2015). The running variance is that of a sample (divided by n − 1).
+class BatchNorm : public Module {
+ public:
+  explicit BatchNorm(int64_t channels, BatchNormOptions options = {});
+  BatchNorm(Module* parent, std::string name, int64_t channels, BatchNormOptions options = {}) : BatchNorm(channels, options) { join(parent, std::move(name)); }
+  Tensor operator()(const Tensor& x) const;
+
+  Parameter weight, bias;
+  Buffer running_mean, running_var, num_batches_tracked;
+
+ private:
+  void track(const plumb::BatchNorm& batch) const;
+  BatchNormOptions options_;
+};
+using BatchNorm1d = BatchNorm;
+using BatchNorm2d = BatchNorm;
+
+struct ChannelNormOptions {
+  double eps = 1e-5;
+  bool affine = true;
+  DType dtype = f32;
+  Device device = {};
+};
+
+/// group_norm(x, groups) of x [n, C, ..]; weight and bias [C] (Wu & He 2018). Throws ValueError unless the groups divide the channels.
+class GroupNorm : public Module {
+ public:
+  GroupNorm(int64_t groups, int64_t channels, ChannelNormOptions options = {});
+  GroupNorm(Module* parent, std::string name, int64_t groups, int64_t channels, ChannelNormOptions options = {}) : GroupNorm(groups, channels, options) {
+    join(parent, std::move(name));
+  }
+  Tensor operator()(const Tensor& x) const;
+
+  Parameter weight, bias;
+
+ private:
+  int64_t groups_;
+  double eps_;
+};
+
+/// instance_norm(x) of x [n, C, ..] (Ulyanov et al. 2016); without weight and bias unless asked for.
+class InstanceNorm : public Module {
+ public:
+  explicit InstanceNorm(int64_t channels, ChannelNormOptions options = {.affine = false});
+  InstanceNorm(Module* parent, std::string name, int64_t channels, ChannelNormOptions options = {.affine = false}) : InstanceNorm(channels, options) {
+    join(parent, std::move(name));
+  }
+  Tensor operator()(const Tensor& x) const;
+
+  Parameter weight, bias;
 
  private:
   double eps_;
