@@ -65,10 +65,13 @@ Tensor flat(const Tensor& x) { return reshape(x, {x.numel()}); }
 Tensor shared_extremum(const char* op, bool largest, const Tensor& x, const std::vector<int>& dims, bool keepdim) {
   auto d = detail::reduced_dims(op, x, dims);
   if (numel(d.reduced) == 0 && numel(d.outer) > 0) throw ValueError(std::string(op) + ": there is nothing to choose from in " + to_string(x.shape()));
-  DType working = x.dtype() == boolean ? u8 : x.dtype() == i32 ? i64 : x.dtype();
-  Tensor from = to(x, working);
-  if (working != x.dtype()) d = detail::reduced_dims(op, from, dims);
-  Tensor y = to(detail::reduce(largest ? ReduceOp::maximum : ReduceOp::minimum, op, from, d, keepdim, working), x.dtype());
+  DType working = x.dtype() == boolean ? u8 : x.dtype() == i32 ? i64 : x.dtype() == bf16 || x.dtype() == f16 ? f32 : x.dtype();
+  Tensor y;
+  {
+    NoGrad off;
+    Tensor from = to(x, working);
+    y = to(detail::reduce(largest ? ReduceOp::maximum : ReduceOp::minimum, op, from, detail::reduced_dims(op, from, dims), keepdim, working), x.dtype());
+  }
   return record(op, y, {x}, saving(x, y), [dims, kept = d.kept](const Grads& dy, const Saved& s, Needs) -> Grads {
     Tensor share;
     {

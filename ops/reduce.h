@@ -16,6 +16,24 @@ struct ValuesAndIndices {
 Tensor sum(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
 /// Σ x / n. Integers are taken as f32. The mean of nothing is NaN.
 Tensor mean(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
+/// Π x. Integers and bools give i64. The derivative is exact where elements are 0.
+Tensor prod(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
+/// Σ (x − mean)² / (n − correction) by two passes: correction 1 (or true) is the unbiased estimate, 0 (or false) the population's.
+/// NaN where n ≤ correction. Integers are taken as f32, as in all that follow but the counts.
+Tensor var(const Tensor& x, const std::vector<int>& dims = {}, double correction = 1, bool keepdim = false);
+/// √var; its derivative at 0 is taken as 0. Not called std, which is a namespace.
+Tensor std_dev(const Tensor& x, const std::vector<int>& dims = {}, double correction = 1, bool keepdim = false);
+/// (Σ |x|^p)^(1/p); the largest |x| for p = ∞, the smallest for −∞ (equal ones share the gradient), the number of nonzeros for 0. The
+/// derivative at x = 0 is taken as 0. Neither x^p nor its sum overflows for general p; squares (p = 2) may.
+Tensor norm(const Tensor& x, double p = 2, const std::vector<int>& dims = {}, bool keepdim = false);
+/// log Σ eˣ without overflow; −∞ (with gradient 0) where all elements are −∞ or there are none.
+Tensor logsumexp(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
+
+/// Whether an element (every element) is not 0; bool. Of nothing: false (true).
+Tensor any(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
+Tensor all(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
+/// How many elements are not 0, i64.
+Tensor count_nonzero(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
 
 /// The largest (smallest) along `dim` and the first place where it is. A NaN counts as it. The gradient goes to that place.
 /// Throws ValueError if there is nothing to choose from, as do the others.

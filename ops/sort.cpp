@@ -72,4 +72,57 @@ ValuesAndIndices topk(const Tensor& x, int64_t k, int dim, bool largest) {
   return ordered("topk", x, dim, k, false, largest);
 }
 
+// The k-th smallest is the last of the k smallest; where less is to be kept, the other end.
+ValuesAndIndices kthvalue(const Tensor& x, int64_t k, int dim, bool keepdim) {
+  dim = checked_dim("kthvalue", dim, x.rank());
+  int64_t n = size_along(x, dim);
+  if (k < 1 || k > n) throw ValueError("kthvalue: k = " + std::to_string(k) + " is outside [1, " + std::to_string(n) + "]");
+  ValuesAndIndices first = ordered("kthvalue", x, dim, k, false, false);
+  if (x.rank() == 0) return first;
+  if (keepdim) return {slice(first.values, dim, k - 1), slice(first.indices, dim, k - 1)};
+  return {select(first.values, dim, k - 1), select(first.indices, dim, k - 1)};
+}
+
+ValuesAndIndices median(const Tensor& x, int dim, bool keepdim) {
+  dim = checked_dim("median", dim, x.rank());
+  detail::check_choice("median", x, dim);
+  ValuesAndIndices lower = kthvalue(x, (size_along(x, dim) + 1) / 2, dim, true);
+  if (is_floating(x.dtype()) && x.rank() > 0) {  // a NaN anywhere is the median: the largest, where a NaN counts as such
+    ValuesAndIndices largest = max(x, dim, true);
+    Tensor spoiled = isnan(largest.values);
+    lower.indices = where(spoiled, largest.indices, lower.indices);
+    lower.values = where(spoiled, largest.values, lower.values);
+  }
+  if (keepdim || x.rank() == 0) return lower;
+  return {squeeze(lower.values, dim), squeeze(lower.indices, dim)};
+}
+Tensor median(const Tensor& x) { return median(reshape(x, {x.numel()}), 0).values; }
+
+// With h = q (n − 1):   y = (1 − (h − ⌊h⌋)) x_⌊h⌋ + (h − ⌊h⌋) x_⌊h⌋₊₁ of the sorted x
+Tensor quantile(const Tensor& x, const std::vector<double>& q, const std::vector<int>& dims, bool keepdim) {
+  if (!is_floating(x.dtype())) throw DTypeError("quantile: takes floating tensors, not " + std::string(name(x.dtype())));
+  for (double part : q)
+    if (!(part >= 0 && part <= 1)) throw ValueError("quantile: q = " + std::to_string(part) + " is outside [0, 1]");
+  auto d = detail::reduced_dims("quantile", x, dims);
+  int64_t n = numel(d.reduced);
+  if (n == 0 || q.empty()) throw ValueError("quantile: there is nothing to choose from in " + to_string(x.shape()) + " for " + std::to_string(q.size()) + " q");
+  std::vector<int> order;
+  for (int reduced = 0; reduced < 2; ++reduced)
+    for (int i = 0; i < x.rank(); ++i)
+      if ((dims.empty() || d.kept[i] != x.shape()[i]) == (reduced == 1)) order.push_back(i);
+  Tensor rows = sort(reshape(permute(x, order), {numel(d.outer), n})).values;
+  Tensor spoiled = isnan(slice(rows, 1, n - 1));
+  std::vector<Tensor> results;
+  for (double part : q) {
+    double h = part * static_cast<double>(n - 1), weight = h - std::floor(h);
+    auto below = static_cast<int64_t>(h);
+    Tensor y = select(rows, 1, below);
+    if (weight > 0) y = lerp(y, select(rows, 1, below + 1), weight);
+    y = where(squeeze(spoiled, 1), NAN, y);
+    results.push_back(reshape(y, d.result(keepdim)));
+  }
+  return stack(results);
+}
+Tensor quantile(const Tensor& x, double q, const std::vector<int>& dims, bool keepdim) { return select(quantile(x, std::vector<double>{q}, dims, keepdim), 0, 0); }
+
 }  // namespace plumb

@@ -12,6 +12,7 @@ std::vector<OpCase> join_cases();
 std::vector<OpCase> index_cases();
 std::vector<OpCase> scan_cases();
 std::vector<OpCase> sort_cases();
+std::vector<OpCase> einsum_cases();
 std::vector<OpCase> matmul_cases();
 std::vector<OpCase> attention_cases();
 std::vector<OpCase> conv_cases();
@@ -30,6 +31,7 @@ std::vector<OpCase> all_op_cases() {
            index_cases,
            scan_cases,
            sort_cases,
+           einsum_cases,
            matmul_cases,
            attention_cases,
            conv_cases,

@@ -3,6 +3,7 @@
 
 #include "ops/elementary.h"
 #include "ops/pointwise.h"
+#include "ops/shape.h"
 #include "tests/ops/op_table.h"
 
 namespace plumb::testing {
@@ -35,6 +36,15 @@ std::vector<OpCase> index_cases() {
       {"scatter_reduce amin of others", {matrix, places, real({2, 3})}, reduced(ScatterReduce::amin, false)},
       {"index_add", {cube, line, real({2, 4, 4})}, [](T x, T i, T src) { return square(index_add(x, 1, i, src)); }},
       {"index_copy", {cube, line, real({2, 4, 4})}, [](T x, T i, T src) { return square(index_copy(x, 1, i, src)); }},
+      {"index", {cube, fixed(tensor({{0, 1}, {1, 1}})), fixed(tensor({-1, 0}))},
+       [](T x, T a, T b) { return std::vector<Tensor>{square(index(x, {a, b})), square(index(x, {a, Tensor(), b})), square(index(x, {Tensor(), b}))}; }},
+      {"index_put", {cube, fixed(tensor({0, 1, 0})), fixed(tensor({2, 0, 2})), real({3, 4})},
+       [](T x, T a, T b, T v) { return std::vector<Tensor>{square(index_put(x, {a, b}, v)), square(index_put(x, {a, b}, v, true))}; }},
+      {"index_put broadcast", {cube, fixed(tensor({0, 1, 0})), real({3})}, [](T x, T a, T v) { return square(index_put(x, {a, Tensor(), a}, unsqueeze(v, 1), true)); }},
+      {"masked_select", {matrix, fixed(tensor({true, false, true, true}))}, [](T x, T m) { return square(masked_select(x, m)); }},
+      {"masked_fill", {matrix, fixed(tensor({true, false, true, true})), real({})},
+       [](T x, T m, T v) { return std::vector<Tensor>{square(masked_fill(x, m, 0.5)), square(masked_fill(x, m, v))}; }},
+      {"slice_assign", {matrix, real({2})}, [](T x, T src) { return square(slice_assign(x, src, 1, 0, 4, 2)); }},
   };
 }
 

@@ -3,6 +3,7 @@
 
 #include "ops/create.h"
 #include "ops/elementary.h"
+#include "ops/pad.h"
 #include "ops/pointwise.h"
 #include "tests/ops/op_table.h"
 
@@ -36,6 +37,10 @@ std::vector<OpCase> join_cases() {
       {"roll", {cube}, [](T x) { return std::vector<Tensor>{square(roll(x, {1, -1}, {0, 2})), square(roll(x, 5))}; }},
       {"flip", {cube}, [](T x) { return square(flip(x, {0, -1})); }},
       {"rot90", {matrix}, [](T x) { return std::vector<Tensor>{square(rot90(x)), square(rot90(x, 2)), square(rot90(x, -1))}; }},
+      {"pad", {cube}, [](T x) { return std::vector<Tensor>{square(pad(x, {1, 2})), square(pad(x, {-1, 1, 0, -2}, PadMode::constant, 3))}; }},
+      {"pad reflect", {cube}, [](T x) { return square(pad(x, {2, 1, 1, 2}, PadMode::reflect)); }},
+      {"pad replicate", {cube}, [](T x) { return square(pad(x, {2, 1, 0, 3, 1, 1}, PadMode::replicate)); }},
+      {"pad circular", {cube}, [](T x) { return square(pad(x, {4, 1, 2, 0}, PadMode::circular)); }},
       {"tril", {cube}, [](T x) { return std::vector<Tensor>{square(tril(x)), square(tril(x, 1))}; }},
       {"triu", {cube}, [](T x) { return std::vector<Tensor>{square(triu(x)), square(triu(x, -1))}; }},
       {"diag", {real({3}), matrix}, [](T x, T m) { return std::vector<Tensor>{square(diag(x, -1)), square(diag(m, 1))}; }},

@@ -12,6 +12,10 @@ std::vector<OpCase> sort_cases() {
   return {
       {"sort", {cube}, [](T x) { return std::vector<Tensor>{square(sort(x).values), square(sort(x, 1, true).values)}; }},
       {"topk", {cube}, [](T x) { return std::vector<Tensor>{square(topk(x, 2).values), square(topk(x, 2, 1, false).values)}; }},
+      {"kthvalue", {cube}, [](T x) { return std::vector<Tensor>{square(kthvalue(x, 2).values), square(kthvalue(x, 1, 0, true).values)}; }},
+      {"median", {cube}, [](T x) { return std::vector<Tensor>{square(median(x)), square(median(x, 1).values), square(median(x, -1, true).values)}; }},
+      {"quantile", {cube}, [](T x) { return std::vector<Tensor>{square(quantile(x, 0.3)), square(quantile(x, {0.1, 0.5, 1.0}, {0, 2}))}; }},
+      {"bincount", {real({4})}, [](T w) { return square(bincount(tensor({2, 0, 2, 1}), w)); }},
   };
 }
 
