@@ -66,8 +66,9 @@ Tensor binary_cross_entropy(const Tensor& probabilities, const Tensor& target, c
   auto [p, y] = detail::loss_inputs("binary_cross_entropy", probabilities, target);
   check_within("binary_cross_entropy", "probability", p, 0, 1);
   check_within("binary_cross_entropy", "target", y, 0, 1);
-  constexpr double kLeast = 3.720075976020836e-44;  // e⁻¹⁰⁰
-  Tensor losses = neg(y * log(clamp_min(p, kLeast)) + (1 - y) * where(p == 1, -100, log1p(where(p == 1, 0, neg(p)))));
+  // Logarithms are held at −100, not probabilities at e⁻¹⁰⁰, which f32 has among its subnormals to two digits only.
+  Tensor log_p = where(p == 0, -100, clamp_min(log(where(p == 0, 1, p)), -100));
+  Tensor losses = neg(y * log_p + (1 - y) * where(p == 1, -100, log1p(where(p == 1, 0, neg(p)))));
   return reduced(o.weight.defined() ? losses * to(o.weight, p.dtype()) : losses, o.reduction);
 }
 

@@ -1,6 +1,7 @@
 // Counting and searching: what is built on sorted values and on adding up at places.
 #include <algorithm>
 
+#include "engine/autograd/grad_mode.h"
 #include "ops/create.h"
 #include "ops/elementary.h"
 #include "ops/index.h"

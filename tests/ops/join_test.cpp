@@ -141,10 +141,10 @@ TEST_CASE("pad: every mode against its rule, one to three dimensions") {
   CHECK(to_vector(pad(arange(5), {-2, -2})) == Numbers{2});
   CHECK(pad(arange(3), {1, 1}).dtype() == i64);
   CHECK(pad(zeros({2, 0}), {1, 1}).shape() == Shape{2, 2});
-  CHECK_THROWS_WITH_AS(pad(zeros({3}), {1}), "pad: 1 numbers for the 1 dimensions of [3]", ValueError);
-  CHECK_THROWS_WITH_AS(pad(zeros({3}), {3, 0}, PadMode::reflect), "pad: 3 is outside [0, 2] for this mode and [3]", ValueError);
-  CHECK_THROWS_WITH_AS(pad(zeros({3}), {0, 4}, PadMode::circular), "pad: 4 is outside [0, 3] for this mode and [3]", ValueError);
-  CHECK_THROWS_WITH_AS(pad(zeros({3}), {-2, -2}), "pad: [-2, -2] cuts off more than there is of [3]", ValueError);
+  CHECK_THROWS_WITH_AS(pad(zeros({3}), {1}), "pad: takes pairs of numbers, got 1", Error);
+  CHECK_THROWS_WITH_AS(pad(zeros({3}), {3, 0}, PadMode::reflect), "pad: reflect padding (3, 0) needs a larger dimension 0: the input is [3]", Error);
+  CHECK_THROWS_WITH_AS(pad(zeros({3}), {0, 4}, PadMode::circular), "pad: circular padding (0, 4) needs a larger dimension 0: the input is [3]", Error);
+  CHECK_THROWS_WITH_AS(pad(zeros({3}), {-2, -2}), "pad: (-2, -2) cuts off more than dimension 0 of [3] has", Error);
 }
 
 TEST_CASE("arange, linspace, eye") {

@@ -199,9 +199,9 @@ TEST_CASE("reductions: NaN and infinities") {
   CHECK(y[1] == 1);
   CHECK(y[2] == INFINITY);
   CHECK(y[3] == doctest::Approx(1000 + std::log(2)).epsilon(1e-14));
-  Tensor x = rows.detach().requires_grad_();
-  sum(slice(logsumexp(x, {1}), 0, 0, 2)).backward();
-  CHECK(to_vector(x.grad()) == std::vector<double>{0, 0, 0, 1, 0, 0, 0, 0});
+  Tensor x = clone(slice(rows, 0, 0, 2)).requires_grad_();
+  sum(logsumexp(x, {1})).backward();
+  CHECK(to_vector(x.grad()) == std::vector<double>{0, 0, 0, 1});
 }
 
 TEST_CASE("variance: stable far from zero") {

@@ -9,7 +9,7 @@ namespace plumb::testing {
 std::vector<OpCase> conv_cases() {
   using T = const Tensor&;
   return {
-      {"pad", {real({2, 3, 4})}, [](T x) {
+      {"pad two dimensions", {real({2, 3, 4})}, [](T x) {
          return std::vector<Tensor>{square(pad(x, {1, 2, 0, 1}, PadMode::constant, 0.5)), square(pad(x, {-1, 2})), square(pad(x, {2, 3, 1, 0}, PadMode::reflect)),
                                     square(pad(x, {5, 1, 2, -1}, PadMode::replicate)), square(pad(x, {4, 1, 0, 3}, PadMode::circular))};
        }},
