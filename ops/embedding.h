@@ -11,4 +11,15 @@ namespace plumb {
 /// Throws IndexError naming the first index outside [0, rows), ShapeError unless weight is a matrix.
 Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding_idx = -1);
 
+enum class BagMode : uint8_t { sum, mean, max };
+struct EmbeddingBagOptions {
+  BagMode mode = BagMode::mean;
+  Tensor per_sample_weights;  ///< one number an index, by which its row counts; for sum only
+  int64_t padding_idx = -1;   ///< indices left out of their bags
+};
+/// Rows of the table joined bag by bag, [bags, columns], without storing them all (sum, mean). indices [n] with bag b at offsets[b] … offsets[b + 1]
+/// (the last one to the end), or indices [bags, size] without offsets. An empty bag gives zeros. Throws as embedding, and ValueError for offsets
+/// that do not start at 0, fall, or leave [0, n], or weights with another mode than sum.
+Tensor embedding_bag(const Tensor& weight, const Tensor& indices, const Tensor& offsets = {}, const EmbeddingBagOptions& options = {});
+
 }  // namespace plumb

@@ -21,6 +21,7 @@ void register_cpu() {
   cpu_kernels::register_batch_norm();
   cpu_kernels::register_softmax();
   cpu_kernels::register_embedding();
+  cpu_kernels::register_embedding_bag();
   cpu_kernels::register_cross_entropy();
   cpu_kernels::register_attention();
   cpu_kernels::register_dropout();

@@ -18,6 +18,7 @@ void register_group_norm();
 void register_batch_norm();
 void register_softmax();
 void register_embedding();
+void register_embedding_bag();
 void register_cross_entropy();
 void register_attention();
 void register_dropout();

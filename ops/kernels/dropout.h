@@ -3,9 +3,23 @@
 #include "engine/core/kernel.h"
 #include "engine/core/tensor.h"
 
-namespace plumb::kernel {
+namespace plumb {
 
-/// y = x / (1 − p) where the draw keeps the element, else 0; x and y row-major. Element i is word i % 4 of philox(seed, counter + i / 4).
-inline constinit Kernel<void(const Tensor& x, double p, uint64_t seed, uint64_t counter, Tensor& y)> dropout{"dropout"};
+/// Which elements are dropped: element i belongs to draw k = i / share, word k % 4 of philox(seed, counter + k / 4), dropped with probability p.
+struct DropoutDraw {
+  double p;
+  uint64_t seed, counter;
+  int64_t share;
+};
+/// What becomes of an element: x · scale + shift if kept, `dropped` if not.
+struct DropoutValues {
+  double scale, shift, dropped;
+};
 
-}  // namespace plumb::kernel
+namespace kernel {
+
+/// x and y row-major.
+inline constinit Kernel<void(const Tensor& x, DropoutDraw draw, DropoutValues values, Tensor& y)> dropout{"dropout"};
+
+}  // namespace kernel
+}  // namespace plumb

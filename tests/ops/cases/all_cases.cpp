@@ -14,6 +14,8 @@ std::vector<OpCase> scan_cases();
 std::vector<OpCase> sort_cases();
 std::vector<OpCase> einsum_cases();
 std::vector<OpCase> matmul_cases();
+std::vector<OpCase> norm_cases();
+std::vector<OpCase> loss_cases();
 std::vector<OpCase> attention_cases();
 std::vector<OpCase> conv_cases();
 std::vector<OpCase> pool_cases();
@@ -33,6 +35,8 @@ std::vector<OpCase> all_op_cases() {
            sort_cases,
            einsum_cases,
            matmul_cases,
+           norm_cases,
+           loss_cases,
            attention_cases,
            conv_cases,
            pool_cases,
