@@ -26,6 +26,7 @@ void register_cpu() {
   cpu_kernels::register_attention();
   cpu_kernels::register_dropout();
   cpu_kernels::register_optim();
+  cpu_kernels::register_linalg();
   cpu_kernels::register_random();
   cpu_kernels::register_random_choice();
   cpu_kernels::register_conv();

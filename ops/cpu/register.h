@@ -23,6 +23,7 @@ void register_cross_entropy();
 void register_attention();
 void register_dropout();
 void register_optim();
+void register_linalg();
 void register_random();
 void register_random_choice();
 void register_conv();

@@ -16,6 +16,7 @@ std::vector<OpCase> einsum_cases();
 std::vector<OpCase> matmul_cases();
 std::vector<OpCase> norm_cases();
 std::vector<OpCase> loss_cases();
+std::vector<OpCase> linalg_cases();
 std::vector<OpCase> attention_cases();
 std::vector<OpCase> conv_cases();
 std::vector<OpCase> pool_cases();
@@ -37,6 +38,7 @@ std::vector<OpCase> all_op_cases() {
            matmul_cases,
            norm_cases,
            loss_cases,
+           linalg_cases,
            attention_cases,
            conv_cases,
            pool_cases,
