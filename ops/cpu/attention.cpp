@@ -8,7 +8,6 @@
 #include "engine/core/generator.h"
 #include "engine/core/parallel.h"
 #include "ops/cpu/gemm/gemm.h"
-#include "ops/cpu/register.h"
 #include "ops/dropout_mask.h"
 #include "ops/kernels/attention.h"
 #include "ops/special_functions.h"

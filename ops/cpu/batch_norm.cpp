@@ -5,7 +5,6 @@
 #include <array>
 #include <cmath>
 
-#include "ops/cpu/register.h"
 #include "ops/cpu/rows.h"
 #include "ops/kernels/norm.h"
 

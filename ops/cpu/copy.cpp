@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "engine/core/data_kernels.h"
-#include "ops/cpu/register.h"
 #include "ops/cpu/strided_loop.h"
 
 namespace plumb::cpu_kernels {

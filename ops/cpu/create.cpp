@@ -1,5 +1,4 @@
 // Sequences on the CPU. Each element is worked out from its place, so any range can be filled by any thread.
-#include "ops/cpu/register.h"
 #include "ops/cpu/strided_loop.h"
 #include "ops/kernels/create.h"
 

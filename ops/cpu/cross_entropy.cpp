@@ -2,7 +2,6 @@
 // Bytes: forward reads the logits once; backward reads them once and writes their gradient once. Bound: exp.
 #include <cmath>
 
-#include "ops/cpu/register.h"
 #include "ops/cpu/rows.h"
 #include "ops/kernels/loss.h"
 #include "ops/special_functions.h"

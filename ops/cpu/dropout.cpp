@@ -3,7 +3,6 @@
 
 #include "engine/core/parallel.h"
 #include "ops/cpu/philox_block.h"
-#include "ops/cpu/register.h"
 #include "ops/dropout_mask.h"
 
 namespace plumb::cpu_kernels {

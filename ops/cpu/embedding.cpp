@@ -4,7 +4,6 @@
 
 #include <cstring>
 
-#include "ops/cpu/register.h"
 #include "ops/cpu/strided_loop.h"
 
 namespace plumb::cpu_kernels {

@@ -1,6 +1,5 @@
 // Embedding bags on the CPU. Forward gives each thread whole bags; backward gives it strips of columns of the table and walks the indices in
 // order, so that every sum has one order whatever the number of threads. Bytes: the rows read once. Bound: memory.
-#include "ops/cpu/register.h"
 #include "ops/cpu/rows.h"
 #include "ops/kernels/embedding.h"
 

@@ -2,7 +2,6 @@
 // both sweeps vectorise and the second stops early. Bytes: read x once (the row stays in cache). Bound: memory.
 #include <limits>
 
-#include "ops/cpu/register.h"
 #include "ops/cpu/strided_loop.h"
 #include "ops/kernels/reduce.h"
 

@@ -3,7 +3,6 @@
 // Bytes: forward reads x once (twice beyond L2) and writes y; backward reads dy and x twice and writes dx. Bound: memory.
 #include <cmath>
 
-#include "ops/cpu/register.h"
 #include "ops/cpu/rows.h"
 #include "ops/kernels/norm.h"
 

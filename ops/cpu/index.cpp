@@ -5,7 +5,6 @@
 #include <numeric>
 #include <vector>
 
-#include "ops/cpu/register.h"
 #include "ops/cpu/strided_loop.h"
 #include "ops/kernels/index.h"
 

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "engine/core/parallel.h"
-#include "ops/cpu/register.h"
 #include "ops/kernels/linalg.h"
 
 extern "C" {

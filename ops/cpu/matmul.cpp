@@ -2,7 +2,6 @@
 #include "ops/kernels/matmul.h"
 
 #include "ops/cpu/gemm/gemm.h"
-#include "ops/cpu/register.h"
 
 namespace plumb::cpu_kernels {
 namespace {

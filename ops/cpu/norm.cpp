@@ -5,7 +5,6 @@
 
 #include <cmath>
 
-#include "ops/cpu/register.h"
 #include "ops/cpu/rows.h"
 
 namespace plumb::cpu_kernels {

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "engine/core/parallel.h"
-#include "ops/cpu/register.h"
 #include "ops/cpu/strided_loop.h"
 #include "ops/optim_functions.h"
 

@@ -1,7 +1,6 @@
 // Element-wise functions of two tensors on the CPU. As in pointwise_unary.cpp: one loop a function in f32, f64 and (where it makes
 // sense) i64; a repeated operand (stride 0) is taken as a constant. Bytes: read both once, write once. Bound: memory.
 #include "engine/core/data_kernels.h"
-#include "ops/cpu/register.h"
 #include "ops/cpu/strided_loop.h"
 #include "ops/kernels/pointwise.h"
 #include "ops/pointwise_functions.h"

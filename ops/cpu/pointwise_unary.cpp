@@ -1,6 +1,5 @@
 // Element-wise functions of one tensor on the CPU. Each function has one loop in f32 and one in f64 (and one in i64 where integers
 // make sense); other types are converted in chunks that stay in L1. Bytes: read x once, write y once. Bound: memory, or the function.
-#include "ops/cpu/register.h"
 #include "ops/cpu/strided_loop.h"
 #include "ops/kernels/pointwise.h"
 #include "ops/pointwise_functions.h"

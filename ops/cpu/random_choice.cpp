@@ -9,7 +9,6 @@
 
 #include "engine/core/parallel.h"
 #include "ops/cpu/philox_block.h"
-#include "ops/cpu/register.h"
 #include "ops/random_functions.h"
 
 namespace plumb::cpu_kernels {

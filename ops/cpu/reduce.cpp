@@ -1,6 +1,5 @@
 // Sums on the CPU: the operations and the types; how elements are visited is in reduce_engine.h. 16-bit types are summed in f32.
 #include "ops/cpu/reduce_engine.h"
-#include "ops/cpu/register.h"
 #include "ops/kernels/reduce.h"
 #include "ops/special_functions.h"
 

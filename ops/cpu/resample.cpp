@@ -8,7 +8,6 @@
 #include <limits>
 
 #include "engine/core/parallel.h"
-#include "ops/cpu/register.h"
 #include "ops/cpu/strided_loop.h"
 
 namespace plumb::cpu_kernels {

@@ -3,7 +3,6 @@
 // twice), write y once. Bound: the latency of one addition an element where inner is 1, memory otherwise.
 #include <vector>
 
-#include "ops/cpu/register.h"
 #include "ops/cpu/strided_loop.h"
 #include "ops/kernels/scan.h"
 

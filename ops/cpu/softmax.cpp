@@ -3,7 +3,6 @@
 // with up to 64 neighbours, element by element of the strip. Bytes: read x once, write y once. Bound: memory, or exp.
 #include "ops/kernels/softmax.h"
 
-#include "ops/cpu/register.h"
 #include "ops/cpu/rows.h"
 #include "ops/special_functions.h"
 

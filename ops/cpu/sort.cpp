@@ -5,7 +5,6 @@
 #include <bit>
 #include <cstring>
 
-#include "ops/cpu/register.h"
 #include "ops/cpu/strided_loop.h"
 #include "ops/kernels/sort.h"
 

@@ -4,7 +4,6 @@
 #include "engine/core/parallel.h"
 #include "ops/cpu/conv/taps.h"
 #include "ops/cpu/gemm/scratch.h"
-#include "ops/cpu/register.h"
 
 namespace plumb::cpu_kernels {
 namespace {
