@@ -26,6 +26,7 @@ void register_attention();
 void register_dropout();
 void register_optim();
 void register_linalg();
+void register_quantize();
 void register_random();
 void register_random_choice();
 void register_conv();
@@ -55,6 +56,7 @@ void register_cpu() {
   cpu_kernels::register_dropout();
   cpu_kernels::register_optim();
   cpu_kernels::register_linalg();
+  cpu_kernels::register_quantize();
   cpu_kernels::register_random();
   cpu_kernels::register_random_choice();
   cpu_kernels::register_conv();
