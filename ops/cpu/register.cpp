@@ -29,6 +29,7 @@ void register_linalg();
 void register_quantize();
 void register_random();
 void register_random_choice();
+void register_recurrent();
 void register_conv();
 void register_resample();
 
@@ -59,6 +60,7 @@ void register_cpu() {
   cpu_kernels::register_quantize();
   cpu_kernels::register_random();
   cpu_kernels::register_random_choice();
+  cpu_kernels::register_recurrent();
   cpu_kernels::register_conv();
   cpu_kernels::register_resample();
 }

@@ -18,6 +18,7 @@ std::vector<OpCase> norm_cases();
 std::vector<OpCase> loss_cases();
 std::vector<OpCase> linalg_cases();
 std::vector<OpCase> attention_cases();
+std::vector<OpCase> recurrent_cases();
 std::vector<OpCase> conv_cases();
 std::vector<OpCase> pool_cases();
 std::vector<OpCase> vision_cases();
@@ -40,6 +41,7 @@ std::vector<OpCase> all_op_cases() {
            loss_cases,
            linalg_cases,
            attention_cases,
+           recurrent_cases,
            conv_cases,
            pool_cases,
            vision_cases,
