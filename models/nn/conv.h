@@ -5,115 +5,70 @@
 
 namespace plumb::nn {
 
-/// As plumb::Conv2dOptions, and what the layer needs beside.
-struct Conv2dOptions {
-  Size2 stride = 1;
-  Size2 padding = 0;
-  Size2 dilation = 1;
+/// What an operation's options say (ops/conv.h), and what the layer needs beside. S is the size of a window: Size2, or int64_t along one
+/// dimension.
+template <typename S>
+struct ConvOptions {
+  using Size = S;
+  Size stride = 1;
+  Size padding = 0;
+  Size dilation = 1;
   int64_t groups = 1;
   PadMode padding_mode = PadMode::constant;
   bool same = false;
   bool bias = true;
   DType dtype = f32;
   Device device = {};
+};
+using Conv2dOptions = ConvOptions<Size2>;
+using Conv1dOptions = ConvOptions<int64_t>;
+
+template <typename S>
+struct ConvTransposeOptions {
+  using Size = S;
+  Size stride = 1;
+  Size padding = 0;
+  Size output_padding = 0;
+  Size dilation = 1;
+  int64_t groups = 1;
+  bool bias = true;
+  DType dtype = f32;
+  Device device = {};
+};
+using ConvTranspose2dOptions = ConvTransposeOptions<Size2>;
+using ConvTranspose1dOptions = ConvTransposeOptions<int64_t>;
+
+/// The operation that Options belongs to, with a learned weight and bias. Both start as U(−1/√f, 1/√f), f the number of elements of
+/// weight[0]. Throws ValueError for sizes that are not positive or groups that do not divide the channels.
+template <typename Options>
+class ConvLayer : public Module {
+ public:
+  using Size = typename Options::Size;
+  ConvLayer(int64_t in, int64_t out, Size kernel, Options options = {});
+  ConvLayer(Module* parent, std::string name, int64_t in, int64_t out, Size kernel, Options options = {})
+      : ConvLayer(in, out, kernel, options) {
+    join(parent, std::move(name));
+  }
+  Tensor operator()(const Tensor& x) const;
+
+  Parameter weight, bias;
+
+ private:
+  Options options_;
 };
 
 /// conv2d(x, weight, bias): x [N, in, H, W] → [N, out, H', W']; weight [out, in / groups, kh, kw], bias [out].
-/// Both start as U(−1/√f, 1/√f), f = in / groups · kh · kw. Throws ValueError for sizes that are not positive or groups that do not divide.
-class Conv2d : public Module {
- public:
-  Conv2d(int64_t in, int64_t out, Size2 kernel, Conv2dOptions options = {});
-  Conv2d(Module* parent, std::string name, int64_t in, int64_t out, Size2 kernel, Conv2dOptions options = {}) : Conv2d(in, out, kernel, options) {
-    join(parent, std::move(name));
-  }
-  Tensor operator()(const Tensor& x) const;
-
-  Parameter weight, bias;
-
- private:
-  plumb::Conv2dOptions options_;
-};
-
-struct Conv1dOptions {
-  int64_t stride = 1;
-  int64_t padding = 0;
-  int64_t dilation = 1;
-  int64_t groups = 1;
-  PadMode padding_mode = PadMode::constant;
-  bool same = false;
-  bool bias = true;
-  DType dtype = f32;
-  Device device = {};
-};
-
-/// The same along one dimension: x [N, in, L] → [N, out, L']; weight [out, in / groups, kernel].
-class Conv1d : public Module {
- public:
-  Conv1d(int64_t in, int64_t out, int64_t kernel, Conv1dOptions options = {});
-  Conv1d(Module* parent, std::string name, int64_t in, int64_t out, int64_t kernel, Conv1dOptions options = {}) : Conv1d(in, out, kernel, options) {
-    join(parent, std::move(name));
-  }
-  Tensor operator()(const Tensor& x) const;
-
-  Parameter weight, bias;
-
- private:
-  plumb::Conv1dOptions options_;
-};
-
-struct ConvTranspose2dOptions {
-  Size2 stride = 1;
-  Size2 padding = 0;
-  Size2 output_padding = 0;
-  Size2 dilation = 1;
-  int64_t groups = 1;
-  bool bias = true;
-  DType dtype = f32;
-  Device device = {};
-};
-
+using Conv2d = ConvLayer<Conv2dOptions>;
+/// conv1d(x, weight, bias): x [N, in, L] → [N, out, L']; weight [out, in / groups, kernel].
+using Conv1d = ConvLayer<Conv1dOptions>;
 /// conv_transpose2d(x, weight, bias): x [N, in, H, W] → [N, out, H', W']; weight [in, out / groups, kh, kw], bias [out].
-/// Both start as U(−1/√f, 1/√f), f = out / groups · kh · kw.
-class ConvTranspose2d : public Module {
- public:
-  ConvTranspose2d(int64_t in, int64_t out, Size2 kernel, ConvTranspose2dOptions options = {});
-  ConvTranspose2d(Module* parent, std::string name, int64_t in, int64_t out, Size2 kernel, ConvTranspose2dOptions options = {})
-      : ConvTranspose2d(in, out, kernel, options) {
-    join(parent, std::move(name));
-  }
-  Tensor operator()(const Tensor& x) const;
+using ConvTranspose2d = ConvLayer<ConvTranspose2dOptions>;
+/// conv_transpose1d(x, weight, bias): x [N, in, L] → [N, out, L']; weight [in, out / groups, kernel].
+using ConvTranspose1d = ConvLayer<ConvTranspose1dOptions>;
 
-  Parameter weight, bias;
-
- private:
-  plumb::ConvTranspose2dOptions options_;
-};
-
-struct ConvTranspose1dOptions {
-  int64_t stride = 1;
-  int64_t padding = 0;
-  int64_t output_padding = 0;
-  int64_t dilation = 1;
-  int64_t groups = 1;
-  bool bias = true;
-  DType dtype = f32;
-  Device device = {};
-};
-
-/// The same along one dimension: x [N, in, L] → [N, out, L']; weight [in, out / groups, kernel].
-class ConvTranspose1d : public Module {
- public:
-  ConvTranspose1d(int64_t in, int64_t out, int64_t kernel, ConvTranspose1dOptions options = {});
-  ConvTranspose1d(Module* parent, std::string name, int64_t in, int64_t out, int64_t kernel, ConvTranspose1dOptions options = {})
-      : ConvTranspose1d(in, out, kernel, options) {
-    join(parent, std::move(name));
-  }
-  Tensor operator()(const Tensor& x) const;
-
-  Parameter weight, bias;
-
- private:
-  plumb::ConvTranspose1dOptions options_;
-};
+extern template class ConvLayer<Conv2dOptions>;
+extern template class ConvLayer<Conv1dOptions>;
+extern template class ConvLayer<ConvTranspose2dOptions>;
+extern template class ConvLayer<ConvTranspose1dOptions>;
 
 }  // namespace plumb::nn

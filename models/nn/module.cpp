@@ -117,9 +117,12 @@ std::vector<std::pair<std::string, Module*>> Module::named_children() const {
   return children;
 }
 
+// A child without a name (heap_children) is no part of the names below it.
+static std::string below(const std::string& name, const std::string& child) { return name.empty() ? child : child.empty() ? name : name + "." + child; }
+
 static void collect_modules(const std::string& name, Module* module, std::vector<std::pair<std::string, Module*>>& out) {
   out.push_back({name, module});
-  for (auto& [child_name, child] : module->named_children()) collect_modules(name.empty() ? child_name : name + "." + child_name, child, out);
+  for (auto& [child_name, child] : module->named_children()) collect_modules(below(name, child_name), child, out);
 }
 
 std::vector<std::pair<std::string, Module*>> Module::named_modules() const {
@@ -132,7 +135,7 @@ void Module::collect(const std::string& prefix, std::vector<Slot>& out) const {
   check_complete();
   for (const Member& m : members_)
     if (m.kind != Kind::module && tensor_at(m)->defined()) out.push_back({prefix + m.name, tensor_at(m), m.kind});
-  for (const auto& [name, child] : named_children()) child->collect(prefix + name + ".", out);
+  for (const auto& [name, child] : named_children()) child->collect(name.empty() ? prefix : prefix + name + ".", out);
 }
 
 std::vector<Module::Slot> Module::slots() const {

@@ -139,7 +139,8 @@ class Module {
   /// parent->register_module(name, *this) unless parent is null.
   void join(Module* parent, std::string name);
 
-  /// For containers whose children are not members: those children under their names.
+  /// For containers whose children are not members: those children under their names. What a child under the empty name holds counts
+  /// as the container's own: "rnn.weight_ih_l0", not "rnn.0.weight_ih_l0". Its names must then differ from those of its neighbours.
   virtual std::vector<std::pair<std::string, Module*>> heap_children() const { return {}; }
   /// Said by such a container's copy constructor before the copy of `source_child` is constructed at `place`.
   template <typename T>
