@@ -24,7 +24,7 @@ constexpr std::array<uint32_t, 4> philox(uint64_t seed, uint64_t counter, uint64
   return {c0, c1, c2, c3};
 }
 
-/// The place in a Philox stream. A draw of n numbers takes the next n places; copying a Generator copies its place.
+/// The place in a Philox stream. A draw takes as many places as it needs (take); copying a Generator copies its place.
 class Generator {
  public:
   explicit Generator(uint64_t seed = 0) : seed_(seed) {}
