@@ -2,9 +2,6 @@
 #pragma once
 #include <bit>
 #include <cstdint>
-#if defined(__F16C__)
-#include <immintrin.h>
-#endif
 
 namespace plumb {
 
@@ -22,21 +19,30 @@ struct bfloat16 {
 };
 
 namespace detail {
+// In plain integers, for machines without the instructions, which are tested against these.
 uint16_t float_to_half_bits(float x);
 float half_bits_to_float(uint16_t h);
+#if defined(__F16C__)
+// The builtins behind _cvtss_sh and _cvtsh_ss: every file includes this header, and <immintrin.h> takes half a second to read.
+using FloatLanes = float __attribute__((vector_size(16)));
+using HalfLanes = short __attribute__((vector_size(16)));
+inline uint16_t round_to_half(float x) {
+  constexpr int nearest_even = 0;
+  return static_cast<uint16_t>(__builtin_ia32_vcvtps2ph(FloatLanes{x}, nearest_even)[0]);
+}
+inline float widen_half(uint16_t h) { return __builtin_ia32_vcvtph2ps(HalfLanes{static_cast<short>(h)})[0]; }
+#else
+inline uint16_t round_to_half(float x) { return float_to_half_bits(x); }
+inline float widen_half(uint16_t h) { return half_bits_to_float(h); }
+#endif
 }  // namespace detail
 
 /// IEEE binary16: 5 exponent bits, 10 mantissa bits.
 struct half {
   uint16_t bits = 0;
   half() = default;
-#if defined(__F16C__)
-  explicit half(float x) : bits(static_cast<uint16_t>(_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT))) {}
-  explicit operator float() const { return _cvtsh_ss(bits); }
-#else
-  explicit half(float x) : bits(detail::float_to_half_bits(x)) {}
-  explicit operator float() const { return detail::half_bits_to_float(bits); }
-#endif
+  explicit half(float x) : bits(detail::round_to_half(x)) {}
+  explicit operator float() const { return detail::widen_half(bits); }
 };
 
 }  // namespace plumb
