@@ -1,6 +1,8 @@
 // .npy: a magic number, a Python dictionary of type, order and shape, then the elements.
 #include "engine/io/npy.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -247,7 +249,7 @@ std::string npy_bytes(const Tensor& x) {
   for (int64_t size : x.shape()) shape += std::to_string(size) + ", ";
   if (x.rank() > 1) shape.resize(shape.size() - 2);
   if (x.rank() == 1) shape.resize(shape.size() - 1);
-  std::string header = std::string("{'descr': '") + descr_of(x.dtype()) + "', 'fortran_order': False, 'shape': (" + shape + "), }";
+  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", descr_of(x.dtype()), shape);
   header.append(63 - (10 + header.size()) % 64, ' ');  // the elements begin at a multiple of 64
   header += '\n';
   std::string bytes(kMagic);

@@ -1,25 +1,33 @@
 // GptConfig to JSON and back.
-#include <nlohmann/json.hpp>
-
+#include "engine/io/json_object.h"
 #include "models/transformer/gpt.h"
 
 namespace plumb::transformer {
 
 std::string GptConfig::to_json() const {
-  nlohmann::ordered_json json{{"vocab", vocab}, {"layers", layers}, {"heads", heads}, {"width", width}, {"context", context}, {"dropout", dropout}, {"bias", bias}, {"tied", tied}};
-  return json.dump();
+  JsonObject json;
+  json.set("vocab", vocab);
+  json.set("layers", layers);
+  json.set("heads", heads);
+  json.set("width", width);
+  json.set("context", context);
+  json.set("dropout", dropout);
+  json.set("bias", bias);
+  json.set("tied", tied);
+  return json.text();
 }
 
 GptConfig GptConfig::from_json(const std::string& text) {
-  auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object()) throw ConfigError("gpt: the configuration is not a JSON object");
-  GptConfig d, c;
-  try {
-    c = {json.value("vocab", d.vocab),     json.value("layers", d.layers),   json.value("heads", d.heads), json.value("width", d.width),
-         json.value("context", d.context), json.value("dropout", d.dropout), json.value("bias", d.bias),   json.value("tied", d.tied)};
-  } catch (const nlohmann::json::exception& error) {
-    throw ConfigError(std::string("gpt: the configuration has a value of the wrong kind: ") + error.what());
-  }
+  auto json = JsonObject::parse(text, "gpt");
+  GptConfig c;
+  json.read("vocab", c.vocab);
+  json.read("layers", c.layers);
+  json.read("heads", c.heads);
+  json.read("width", c.width);
+  json.read("context", c.context);
+  json.read("dropout", c.dropout);
+  json.read("bias", c.bias);
+  json.read("tied", c.tied);
   c.check();
   return c;
 }
