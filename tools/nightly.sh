@@ -11,7 +11,7 @@ export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 
 build() {  # preset targets…
-  cmake --preset "$1" -DPLUMB_TESTS=ON >/dev/null
+  cmake --preset "$1" -DPLUMB_TESTS=ON -DPLUMB_PRECOMPILE=OFF >/dev/null
   cmake --build "build-$1" --target "${@:2}"
 }
 run() {  # preset ctest arguments…
