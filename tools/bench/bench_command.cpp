@@ -52,7 +52,7 @@ int steps(const Options& o) {
 
 constexpr Command steps_command{"steps", "whole training steps", [](CLI::App& app) -> Action {
   auto o = std::make_shared<Options>();
-  app.add_option("--only", o->only, "workloads to run: gpt, tiny");
+  app.add_option("--only", o->only, "workloads to run: gpt, unet, tiny");
   app.add_option("--steps", o->steps, "timed steps")->capture_default_str();
   app.add_flag("--json", o->json, "one JSON object a line");
   return [o] { return steps(*o); };
