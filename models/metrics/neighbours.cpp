@@ -18,7 +18,7 @@
 namespace plumb::metrics {
 namespace {
 
-constexpr int64_t kBlock = 512;
+constexpr int64_t kBlock = 128;
 
 void check(const char* op, const Tensor& a, const Tensor& b) {
   if (a.rank() != 2 || b.rank() != 2 || a.size(1) != b.size(1) || a.size(0) < 1 || b.size(0) < 1)

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
+#include "engine/io/json_object.h"
 #include "models/nn/init.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
@@ -25,21 +25,29 @@ Tensor as_frames(const Tensor& video) { return flatten(transpose(video, 1, 2), 0
 }  // namespace
 
 std::string MotionConfig::to_json() const {
-  return nlohmann::ordered_json{{"heads", heads},   {"groups", groups}, {"max_frames", max_frames}, {"blocks", blocks}, {"attention_layers", attention_layers},
-                                {"levels", levels}, {"middle", middle}, {"positions", positions}}
-      .dump();
+  JsonObject json;
+  json.set("heads", heads);
+  json.set("groups", groups);
+  json.set("max_frames", max_frames);
+  json.set("blocks", blocks);
+  json.set("attention_layers", attention_layers);
+  json.set("levels", levels);
+  json.set("middle", middle);
+  json.set("positions", positions);
+  return json.text();
 }
 
 MotionConfig MotionConfig::from_json(const std::string& text) {
-  auto json = nlohmann::json::parse(text, nullptr, false);
-  require(json.is_object(), "the configuration is not a JSON object");
-  MotionConfig d, c;
-  try {
-    c = {json.value("heads", d.heads),   json.value("groups", d.groups), json.value("max_frames", d.max_frames), json.value("blocks", d.blocks), json.value("attention_layers", d.attention_layers),
-         json.value("levels", d.levels), json.value("middle", d.middle), json.value("positions", d.positions)};
-  } catch (const nlohmann::json::exception& error) {
-    throw ConfigError(std::string("motion: the configuration has a value of the wrong kind: ") + error.what());
-  }
+  auto json = JsonObject::parse(text, "motion");
+  MotionConfig c;
+  json.read("heads", c.heads);
+  json.read("groups", c.groups);
+  json.read("max_frames", c.max_frames);
+  json.read("blocks", c.blocks);
+  json.read("attention_layers", c.attention_layers);
+  json.read("levels", c.levels);
+  json.read("middle", c.middle);
+  json.read("positions", c.positions);
   c.check();
   return c;
 }

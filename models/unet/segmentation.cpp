@@ -2,9 +2,9 @@
 #include "models/unet/segmentation.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "engine/autograd/grad_mode.h"
+#include "engine/io/json_object.h"
 #include "ops/activation.h"
 #include "ops/index.h"
 #include "ops/join.h"
@@ -25,18 +25,23 @@ void require(bool holds, const std::string& problem) {
 }  // namespace
 
 std::string SegmentationConfig::to_json() const {
-  return nlohmann::ordered_json{{"in_channels", in_channels}, {"classes", classes}, {"width", width}, {"depth", depth}, {"bilinear", bilinear}}.dump();
+  JsonObject json;
+  json.set("in_channels", in_channels);
+  json.set("classes", classes);
+  json.set("width", width);
+  json.set("depth", depth);
+  json.set("bilinear", bilinear);
+  return json.text();
 }
 
 SegmentationConfig SegmentationConfig::from_json(const std::string& text) {
-  auto json = nlohmann::json::parse(text, nullptr, false);
-  require(json.is_object(), "the configuration is not a JSON object");
-  SegmentationConfig d, c;
-  try {
-    c = {json.value("in_channels", d.in_channels), json.value("classes", d.classes), json.value("width", d.width), json.value("depth", d.depth), json.value("bilinear", d.bilinear)};
-  } catch (const nlohmann::json::exception& error) {
-    throw ConfigError(std::string("segmentation: the configuration has a value of the wrong kind: ") + error.what());
-  }
+  auto json = JsonObject::parse(text, "segmentation");
+  SegmentationConfig c;
+  json.read("in_channels", c.in_channels);
+  json.read("classes", c.classes);
+  json.read("width", c.width);
+  json.read("depth", c.depth);
+  json.read("bilinear", c.bilinear);
   c.check();
   return c;
 }

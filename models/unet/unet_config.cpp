@@ -2,19 +2,13 @@
 #include "models/unet/unet_config.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "engine/core/error.h"
+#include "engine/io/json_object.h"
 
 namespace plumb::unet {
-
-NLOHMANN_JSON_SERIALIZE_ENUM(Resample, {{Resample::convolution, "convolution"}, {Resample::block, "block"}, {Resample::pool, "pool"}})
-NLOHMANN_JSON_SERIALIZE_ENUM(Skips, {{Skips::every_layer, "every_layer"}, {Skips::every_level, "every_level"}})
-NLOHMANN_JSON_SERIALIZE_ENUM(TimeKind, {{TimeKind::sinusoidal, "sinusoidal"}, {TimeKind::fourier, "fourier"}})
-
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 // The one list of names: visit(name, member) for each, in order.
 template <typename Config, typename Visit>
@@ -48,31 +42,51 @@ void require(bool holds, const std::string& problem) {
   if (!holds) throw ConfigError("unet: " + problem);
 }
 
-// An unknown word would silently become the first of the enumeration.
+// The words for the values of each enumeration, in order.
+const std::vector<std::string>& words(Resample) {
+  static const std::vector<std::string> all{"convolution", "block", "pool"};
+  return all;
+}
+const std::vector<std::string>& words(Skips) {
+  static const std::vector<std::string> all{"every_layer", "every_level"};
+  return all;
+}
+const std::vector<std::string>& words(TimeKind) {
+  static const std::vector<std::string> all{"sinusoidal", "fourier"};
+  return all;
+}
+
 template <typename Member>
-void read(const Json& json, const char* name, Member& member) {
-  if (!json.contains(name)) return;
-  member = json.at(name).template get<Member>();
-  if constexpr (std::is_enum_v<Member>) require(Json(member) == json.at(name), std::string(name) + " cannot be " + json.at(name).dump());
+void write(JsonObject& json, const char* name, const Member& member) {
+  if constexpr (std::is_enum_v<Member>) json.set(name, words(member)[static_cast<size_t>(member)]);
+  else json.set(name, member);
+}
+
+template <typename Member>
+void read(const JsonObject& json, const char* name, Member& member) {
+  if constexpr (std::is_enum_v<Member>) {
+    std::string word = words(member)[static_cast<size_t>(member)];
+    json.read(name, word);
+    auto found = std::ranges::find(words(member), word);
+    require(found != words(member).end(), std::string(name) + " cannot be \"" + word + "\"");
+    member = static_cast<Member>(found - words(member).begin());
+  } else {
+    json.read(name, member);
+  }
 }
 
 }  // namespace
 
 std::string UnetConfig::to_json() const {
-  Json json;
-  each_member(*this, [&](const char* name, const auto& member) { json[name] = member; });
-  return json.dump();
+  JsonObject json;
+  each_member(*this, [&](const char* name, const auto& member) { write(json, name, member); });
+  return json.text();
 }
 
 UnetConfig UnetConfig::from_json(const std::string& text) {
-  Json json = Json::parse(text, nullptr, false);
-  require(json.is_object(), "the configuration is not a JSON object");
+  auto json = JsonObject::parse(text, "unet");
   UnetConfig c;
-  try {
-    each_member(c, [&](const char* name, auto& member) { read(json, name, member); });
-  } catch (const nlohmann::json::exception& error) {
-    throw ConfigError(std::string("unet: the configuration has a value of the wrong kind: ") + error.what());
-  }
+  each_member(c, [&](const char* name, auto& member) { read(json, name, member); });
   c.check();
   return c;
 }

@@ -270,7 +270,7 @@ TEST_CASE("unet: configurations and inputs that do not fit are named") {
   CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.multipliers = {}; })), "unet: multipliers must name at least one level", ConfigError);
   CHECK_THROWS_WITH_AS(UnetConfig::from_json(R"({"resample": "magic"})"), "unet: resample cannot be \"magic\"", ConfigError);
   CHECK_THROWS_AS(UnetConfig::from_json(R"({"width": "wide"})"), ConfigError);
-  CHECK_THROWS_WITH_AS(UnetConfig::from_json("[]"), "unet: the configuration is not a JSON object", ConfigError);
+  CHECK_THROWS_WITH_AS(UnetConfig::from_json("[]"), "unet: not a JSON object", ConfigError);
   Unet net(small());
   Tensor x = zeros({2, 1, 4, 4}), t = zeros({2});
   CHECK_THROWS_WITH_AS(net(zeros({2, 3, 4, 4}), t), "unet: takes images [B, 1, H, W], got [2, 3, 4, 4]", ShapeError);
