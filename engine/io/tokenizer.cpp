@@ -65,6 +65,7 @@ std::string Tokenizer::decode(std::span<const int32_t> tokens) const {
       throw IndexError("decode: token " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(vocab_size()));
     text += *bytes;
   }
+  if (model_->name() == "wordpiece" && text.starts_with(' ')) text.erase(0, 1);  // every word brings the space before it
   return text;
 }
 

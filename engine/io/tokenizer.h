@@ -1,4 +1,4 @@
-// Text to token numbers and back: bytes, characters, or byte-level byte pairs.
+// Text to token numbers and back: bytes, characters, byte-level byte pairs, or word pieces.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -29,6 +29,16 @@ struct BytePairOptions {
   std::vector<std::string> special_tokens;  ///< never split, such as "<|endoftext|>"; they get the last numbers
 };
 
+struct WordPieceOptions {
+  bool lower_case = true;
+  bool strip_accents = true;
+  bool clean = true;             ///< every white space is a space, controls are dropped
+  bool split_ideographs = true;  ///< Chinese characters are words by themselves
+  std::string unknown = "[UNK]"; ///< for a word that the vocabulary cannot spell
+  std::string prefix = "##";     ///< of pieces that go on with a word
+  int64_t max_characters = 100;  ///< a longer word is unknown
+};
+
 /// A value: copies share one unchanging model. Made without arguments it is bytes().
 class Tokenizer {
  public:
@@ -44,8 +54,14 @@ class Tokenizer {
   /// counts the pair with the smaller numbers first). Throws ValueError if `text` is empty or the vocabulary has no room for the bytes.
   static Tokenizer byte_pairs(std::string_view text, const BytePairOptions& options = {});
 
-  /// Reads what save() wrote, or a Hugging Face tokenizer.json of a GPT-2-style model: byte-level BPE with GPT-2's splitting pattern and
-  /// added tokens. encode() then gives what that library gives with add_special_tokens=False. Throws IoError naming the file and the
+  /// WordPiece, the tokens of BERT: tokens[i] has number i; [PAD], [UNK], [CLS], [SEP] and [MASK] among them are found in a text as they
+  /// are. decode() puts a space before each token that begins a word. Throws ValueError as make_word_pieces does (engine/io/wordpiece.h).
+  static Tokenizer word_pieces(std::vector<std::string> tokens, const WordPieceOptions& options = {});
+  /// The same from a vocab.txt: a token a line. Throws IoError naming the file.
+  static Tokenizer load_word_pieces(const std::string& path, const WordPieceOptions& options = {});
+
+  /// Reads what save() wrote, or a Hugging Face tokenizer.json of a GPT-2-style model (byte-level BPE with GPT-2's splitting pattern and
+  /// added tokens) or of a BERT-style one (WordPiece). encode() then gives what that library gives with add_special_tokens=False. Throws IoError naming the file and the
   /// part that is missing, inconsistent or beyond this.
   static Tokenizer load(const std::string& path);
   /// load from the text of a file; errors call it `path`.
@@ -64,7 +80,7 @@ class Tokenizer {
 
   /// One more than the largest token number: the rows that an embedding needs.
   int64_t vocab_size() const { return model_->vocab_size(); }
-  /// "byte", "char" or "bpe".
+  /// "byte", "char", "bpe" or "wordpiece".
   std::string name() const { return model_->name(); }
   /// The number of the token whose text is exactly `text`, if there is one: for "<|endoftext|>".
   std::optional<int32_t> token_id(std::string_view text) const { return model_->token_id(text); }

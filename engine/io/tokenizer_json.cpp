@@ -1,4 +1,4 @@
-// Reading tokenizers from JSON: Plumb's own for bytes and characters, Hugging Face's tokenizer.json for byte pairs.
+// Reading tokenizers from JSON: Plumb's own for bytes and characters, Hugging Face's tokenizer.json for byte pairs and word pieces.
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
@@ -7,6 +7,7 @@
 #include "engine/io/char_tokenizer.h"
 #include "engine/io/file.h"
 #include "engine/io/unicode.h"
+#include "engine/io/wordpiece.h"
 
 namespace plumb {
 namespace {
@@ -20,7 +21,7 @@ class TokenizerReader {
 
   Tokenizer read() {
     if (!json_.is_object()) fail("is not a JSON object");
-    if (json_.contains("model")) return Tokenizer(byte_pairs());
+    if (json_.contains("model")) return Tokenizer(text(member(json_, "model"), "type", "BPE") == "WordPiece" ? word_pieces() : byte_pairs());
     std::string type = text(json_, "type", "");
     if (type == "byte") return Tokenizer::bytes();
     if (type == "char") return Tokenizer(make_characters(characters()));
@@ -67,7 +68,7 @@ class TokenizerReader {
   std::shared_ptr<const TokenizerModel> byte_pairs() {
     const Json& model = member(json_, "model");
     std::string type = text(model, "type", "BPE");
-    if (type != "BPE") fail("is a " + type + " model; only byte-level BPE is known");
+    if (type != "BPE") fail("is a " + type + " model; only byte-level BPE and WordPiece are known");
     check_what_is_unknown(model);
     BytePairVocabulary v;
     v.add_prefix_space = prefix_space();
@@ -80,6 +81,46 @@ class TokenizerReader {
     try {
       return make_byte_pairs(std::move(v));
     } catch (const ValueError& e) { fail(e.what()); }
+  }
+
+  std::shared_ptr<const TokenizerModel> word_pieces() const {
+    const Json& model = member(json_, "model");
+    WordPieceVocabulary v;
+    v.options = word_piece_options(model);
+    const Json& vocab = member(model, "vocab");
+    if (!vocab.is_object() || vocab.empty()) fail("has no model.vocab, or an empty one");
+    auto put = [&](const std::string& token, int32_t id) {
+      if (v.tokens.size() <= static_cast<size_t>(id)) v.tokens.resize(static_cast<size_t>(id) + 1);
+      std::string& slot = v.tokens[static_cast<size_t>(id)];
+      if (!slot.empty() && slot != token) fail("two tokens have the number " + std::to_string(id));
+      slot = token;
+    };
+    for (auto& [token, value] : vocab.items()) put(token, checked_id(value, token));
+    for (const AddedToken& token : added_tokens()) {
+      if (token.lstrip || token.rstrip || token.normalized) fail("added token \"" + token.text + "\" strips spaces or is normalized, which is not known for WordPiece");
+      put(token.text, token.id);
+      v.added.push_back({token.text, token.id});
+    }
+    try {
+      return make_word_pieces(std::move(v));
+    } catch (const ValueError& e) { fail(e.what()); }
+  }
+
+  WordPieceOptions word_piece_options(const Json& model) const {
+    const Json& normalizer = member(json_, "normalizer");
+    std::string kind = text(normalizer, "type", "none"), split = text(member(json_, "pre_tokenizer"), "type", "none");
+    if (kind != "BertNormalizer") fail("normalizes text by " + kind + "; for WordPiece only BertNormalizer is known");
+    if (split != "BertPreTokenizer") fail("splits text by " + split + "; for WordPiece only BertPreTokenizer is known");
+    WordPieceOptions o;
+    o.lower_case = flag(normalizer, "lowercase", true);
+    o.strip_accents = flag(normalizer, "strip_accents", o.lower_case);
+    o.clean = flag(normalizer, "clean_text", true);
+    o.split_ideographs = flag(normalizer, "handle_chinese_chars", true);
+    o.unknown = text(model, "unk_token", o.unknown);
+    o.prefix = text(model, "continuing_subword_prefix", o.prefix);
+    const Json& most = member(model, "max_input_chars_per_word");
+    if (most.is_number_integer()) o.max_characters = most.get<int64_t>();
+    return o;
   }
 
   // Settings that would change what encode gives are refused, not passed over.

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "engine/autograd/grad_mode.h"
+#include "engine/core/error.h"
 
 namespace plumb::transformer {
 
@@ -38,11 +39,12 @@ int32_t sample_token(const std::vector<double>& logits, const SamplingOptions& o
   return order[kept - 1];
 }
 
-void generate(const Gpt& model, const std::vector<int32_t>& prompt, int64_t count, const SamplingOptions& options, Generator& generator, const std::function<void(int32_t)>& emit) {
+void generate(const CausalDecoder& model, const std::vector<int32_t>& prompt, int64_t count, const SamplingOptions& options, Generator& generator,
+              const std::function<void(int32_t)>& emit) {
   options.check();
   if (prompt.empty()) throw ValueError("generate: the prompt has no tokens");
   NoGrad off;
-  int64_t context = model.config().context;
+  int64_t context = model.context();
   std::vector<int32_t> seen = prompt;
   KeyValueCache cache = model.make_cache();
   auto feed = [&](int64_t tokens) {  // the last `tokens` of what was seen
@@ -53,7 +55,7 @@ void generate(const Gpt& model, const std::vector<int32_t>& prompt, int64_t coun
   for (int64_t i = 0; i < count; ++i) {
     seen.push_back(sample_token(logits, options, generator));
     emit(seen.back());
-    if (i + 1 == count) return;
+    if (i + 1 == count || seen.back() == options.end_token) return;
     if (cache.length < context) {
       logits = feed(1);
     } else {

@@ -1,13 +1,9 @@
 // GPT, forward. The derivative is the operations'.
 #include "models/transformer/gpt.h"
 
-#include <cmath>
-
 #include "engine/autograd/grad_mode.h"
-#include "models/nn/init.h"
-#include "ops/activation.h"
+#include "models/transformer/initial_weights.h"
 #include "ops/attention.h"
-#include "ops/create.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
 
@@ -26,25 +22,17 @@ Tensor CausalAttention::operator()(const Tensor& x) const {
 }
 
 Tensor CausalAttention::operator()(const Tensor& x, KeyValueCache& cache, size_t block) const {
-  int64_t added = x.size(1), length = cache.length + added, width = x.size(2);
-  Tensor split = transpose(unflatten(qkv(x), 2, {3 * heads, width / heads}), 1, 2);  // [B, 3 heads, T, width / heads]
-  Tensor key_place = slice(cache.keys[block], 2, cache.length, length), value_place = slice(cache.values[block], 2, cache.length, length);
-  copy_(key_place, slice(split, 1, heads, 2 * heads));
-  copy_(value_place, slice(split, 1, 2 * heads));
-  Tensor y = scaled_dot_product_attention(slice(split, 1, 0, heads), slice(cache.keys[block], 2, 0, length), slice(cache.values[block], 2, 0, length), {.causal = true});
+  Tensor split = transpose(unflatten(qkv(x), 2, {3 * heads, x.size(2) / heads}), 1, 2);  // [B, 3 heads, T, width / heads]
+  auto [keys, values] = cache.extend(block, slice(split, 1, heads, 2 * heads), slice(split, 1, 2 * heads));
+  Tensor y = scaled_dot_product_attention(slice(split, 1, 0, heads), keys, values, {.causal = true});
   return out(flatten(transpose(y, 1, 2), 2));
 }
 
-FeedForward::FeedForward(nn::Module* parent, std::string name, const GptConfig& c)
-    : Module(parent, std::move(name)),
-      up(this, "up", c.width, 4 * c.width, {.bias = c.bias}),
-      down(this, "down", 4 * c.width, c.width, {.bias = c.bias}),
-      residual_dropout(this, "residual_dropout", c.dropout) {}
-
-Tensor FeedForward::operator()(const Tensor& x) const { return residual_dropout(down(gelu(up(x)))); }
-
 Block::Block(const GptConfig& c)
-    : norm1(this, "norm1", c.width, {.bias = c.bias}), attention(this, "attention", c), norm2(this, "norm2", c.width, {.bias = c.bias}), mlp(this, "mlp", c) {}
+    : norm1(this, "norm1", c.width, {.eps = c.norm_eps, .bias = c.bias}),
+      attention(this, "attention", c),
+      norm2(this, "norm2", c.width, {.eps = c.norm_eps, .bias = c.bias}),
+      mlp(this, "mlp", c.width, c.inner > 0 ? c.inner : 4 * c.width, {.activation = nn::activation_named(c.activation), .bias = c.bias, .dropout = c.dropout}) {}
 
 Tensor Block::operator()(const Tensor& x) const {
   Tensor y = x + attention(norm1(x));
@@ -62,19 +50,11 @@ Gpt::Gpt(const GptConfig& c)
       position_embedding_(this, "position_embedding", c.context, c.width),
       dropout_(this, "dropout", c.dropout),
       blocks_(this, "blocks"),
-      norm_(this, "norm", c.width, {.bias = c.bias}),
+      norm_(this, "norm", c.width, {.eps = c.norm_eps, .bias = c.bias}),
       head_(this, "head", c.width, c.vocab, {.bias = false}) {
   for (int64_t i = 0; i < c.layers; ++i) blocks_.emplace_back(c);
   if (c.tied) head_.weight = token_embedding_.weight;
-  NoGrad off;
-  double std = 0.02 * std::sqrt(768.0 / static_cast<double>(c.width)), residual = std / std::sqrt(2.0 * static_cast<double>(c.layers));
-  for (auto& [name, parameter] : named_parameters()) {
-    Tensor p = parameter;
-    if (name == "head.weight" && c.tied) continue;
-    bool into_residual = name.ends_with("attention.out.weight") || name.ends_with("mlp.down.weight");
-    if (p.rank() >= 2) nn::init::normal(p, 0, into_residual ? residual : std);
-    else if (name.ends_with("bias")) zero_(p);
-  }
+  draw_weights(*this, initial_deviation(c.width), c.layers, {"attention.out.weight", "mlp.down.weight"});
 }
 
 Tensor Gpt::embedded(const Tensor& tokens, int64_t first) const {
@@ -91,11 +71,8 @@ Tensor Gpt::operator()(const Tensor& tokens) const {
 }
 
 KeyValueCache Gpt::make_cache(int64_t batch) const {
-  KeyValueCache cache;
   const Tensor& like = token_embedding_.weight;
-  for (int64_t i = 0; i < config_.layers; ++i)
-    for (auto* list : {&cache.keys, &cache.values}) list->push_back(zeros({batch, config_.heads, config_.context, config_.width / config_.heads}, like.dtype(), like.device()));
-  return cache;
+  return {config_.layers, batch, config_.heads, config_.context, config_.width / config_.heads, like.dtype(), like.device()};
 }
 
 Tensor Gpt::next(const Tensor& tokens, KeyValueCache& cache) const {

@@ -6,8 +6,10 @@
 #include "models/nn/containers.h"
 #include "models/nn/dropout.h"
 #include "models/nn/embedding.h"
+#include "models/nn/feed_forward.h"
 #include "models/nn/linear.h"
 #include "models/nn/norm.h"
+#include "models/transformer/decoder.h"
 
 namespace plumb::transformer {
 
@@ -20,18 +22,15 @@ struct GptConfig {
   double dropout = 0;     ///< of attention weights and of what each block adds
   bool bias = false;      ///< in linear layers and norms
   bool tied = true;       ///< the output projection is the token embedding
+  int64_t inner = 0;      ///< width inside the feed-forward network; 0: 4 width
+  std::string activation = "gelu";  ///< of the feed-forward network: gelu, gelu_tanh (GPT-2's), relu or silu
+  double norm_eps = 1e-5;
 
   /// An object with these names. from_json takes missing ones from the defaults and throws ConfigError for values that make no model.
   std::string to_json() const;
   static GptConfig from_json(const std::string& json);
   /// Throws ConfigError naming the option that is out of range.
   void check() const;
-};
-
-/// Keys and values of the tokens seen so far, one pair a block, so that a further token costs one step and not a whole sequence.
-struct KeyValueCache {
-  std::vector<Tensor> keys, values;  ///< [B, heads, context, width / heads]; the first `length` positions are filled
-  int64_t length = 0;
 };
 
 /// y = out(attention(qkv(x))), causal.
@@ -47,28 +46,19 @@ struct CausalAttention : nn::Module {
   Tensor operator()(const Tensor& x, KeyValueCache& cache, size_t block) const;
 };
 
-/// y = down(gelu(up(x))), four times as wide inside.
-struct FeedForward : nn::Module {
-  nn::Linear up, down;
-  nn::Dropout residual_dropout;
-
-  FeedForward(nn::Module* parent, std::string name, const GptConfig& config);
-  Tensor operator()(const Tensor& x) const;
-};
-
 /// x + attention(norm1(x)), then x + mlp(norm2(x)).
 struct Block : nn::Module {
   nn::LayerNorm norm1;
   CausalAttention attention;
   nn::LayerNorm norm2;
-  FeedForward mlp;
+  nn::FeedForward mlp;
 
   explicit Block(const GptConfig& config);
   Tensor operator()(const Tensor& x) const;
   Tensor operator()(const Tensor& x, KeyValueCache& cache, size_t block) const;
 };
 
-class Gpt : public nn::Module {
+class Gpt : public nn::Module, public CausalDecoder {
  public:
   /// Weights drawn from the default generator: normal with standard deviation 0.02 · √(768 / width), which is GPT-2's at its width and
   /// keeps products of one size at others; divided by √(2·layers) for projections into the residual stream; biases 0, norms 1.
@@ -78,8 +68,9 @@ class Gpt : public nn::Module {
   /// tokens [B, T], T ≤ context → logits [B, T, vocab]. Throws ShapeError for a longer T.
   Tensor operator()(const Tensor& tokens) const;
   /// Logits of the last of `tokens` [B, T] → [B, vocab], given what the cache holds; the cache then holds them too.
-  Tensor next(const Tensor& tokens, KeyValueCache& cache) const;
-  KeyValueCache make_cache(int64_t batch = 1) const;
+  Tensor next(const Tensor& tokens, KeyValueCache& cache) const override;
+  KeyValueCache make_cache(int64_t batch = 1) const override;
+  int64_t context() const override { return config_.context; }
   const GptConfig& config() const { return config_; }
 
  private:

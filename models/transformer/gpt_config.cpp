@@ -14,6 +14,9 @@ std::string GptConfig::to_json() const {
   json.set("dropout", dropout);
   json.set("bias", bias);
   json.set("tied", tied);
+  json.set("inner", inner);
+  json.set("activation", activation);
+  json.set("norm_eps", norm_eps);
   return json.text();
 }
 
@@ -28,6 +31,9 @@ GptConfig GptConfig::from_json(const std::string& text) {
   json.read("dropout", c.dropout);
   json.read("bias", c.bias);
   json.read("tied", c.tied);
+  json.read("inner", c.inner);
+  json.read("activation", c.activation);
+  json.read("norm_eps", c.norm_eps);
   c.check();
   return c;
 }
@@ -40,6 +46,9 @@ void GptConfig::check() const {
   for (auto [name, value] : {std::pair{"vocab", vocab}, {"layers", layers}, {"heads", heads}, {"width", width}, {"context", context}})
     require(value >= 1, std::string("--") + name + " must be at least 1, it is " + std::to_string(value));
   require(width % heads == 0, "--width " + std::to_string(width) + " is not a multiple of --heads " + std::to_string(heads));
+  require(inner >= 0, "gpt: inner must not be negative, it is " + std::to_string(inner));
+  require(norm_eps > 0, "gpt: norm_eps must be positive, it is " + std::to_string(norm_eps));
+  nn::activation_named(activation);
   require(dropout >= 0 && dropout < 1, "--dropout must lie in [0, 1), it is " + std::to_string(dropout));
 }
 

