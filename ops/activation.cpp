@@ -74,4 +74,35 @@ Tensor hardswish(T x) {
   return activation("hardswish", UnaryOp::hardswish, x, [](T dy, T x) { return where(x <= -3, 0, where(x >= 3, dy, dy * (x * (1.0 / 3) + 0.5))); });
 }
 
+Tensor selu(T x) { return elu(x, 1.6732632423543772) * 1.0507009873554805; }
+Tensor celu(T x, double alpha) {
+  if (alpha == 0) throw ValueError("celu: alpha is 0");
+  return where(x < 0, expm1(clamp_max(x, 0) * (1 / alpha)) * alpha, x);
+}
+Tensor prelu(T x, T weight) {
+  bool single = weight.numel() == 1;
+  if (!single && (weight.rank() != 1 || x.rank() < 2 || weight.size(0) != x.size(1)))
+    throw ShapeError("prelu: the weight " + to_string(weight.shape()) + " is neither one number nor one for each channel of x " + to_string(x.shape()));
+  Shape along = Shape::filled(x.rank(), 1);
+  if (!single) along[1] = weight.size(0);
+  return where(x < 0, x * reshape(weight, along), x);
+}
+Tensor glu(T x, int dim) {
+  dim = checked_dim("glu", dim, x.rank());
+  if (x.rank() == 0 || x.size(dim) % 2 != 0)
+    throw ShapeError("glu: dimension " + std::to_string(dim) + " of " + to_string(x.shape()) + " cannot be halved");
+  int64_t half = x.size(dim) / 2;
+  return narrow(x, dim, 0, half) * sigmoid(narrow(x, dim, half, half));
+}
+Tensor softshrink(T x, double lambda) {
+  if (!(lambda >= 0)) throw ValueError("softshrink: lambda must not be negative, it is " + std::to_string(lambda));
+  return x - clamp(x, -lambda, lambda);
+}
+Tensor hardshrink(T x, double lambda) { return where(abs(x) <= lambda, 0, x); }
+Tensor tanhshrink(T x) { return x - tanh(x); }
+Tensor logit(T input, double eps) {
+  Tensor x = eps > 0 ? clamp(detail::floating(input), eps, 1 - eps) : detail::floating(input);
+  return log(x) - log1p(neg(x));
+}
+
 }  // namespace plumb

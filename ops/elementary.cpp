@@ -25,15 +25,20 @@ Tensor from_output(const char* name, UnaryOp op, const Tensor& input, Derivative
   return record(name, y, {x}, saving(y), [dx](const Grads& dy, const Saved& s, Needs) -> Grads { return dx(dy[0], s[0]); });
 }
 
+// Piecewise constant y = op(x):  dx = 0.
+Tensor step(const char* name, UnaryOp op, const Tensor& x) {
+  return record(name, detail::unary(name, op, x), {x}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return zeros_like(dy[0]); });
+}
+
 using T = const Tensor&;
 constexpr double kLn2 = std::numbers::ln2, kLn10 = std::numbers::ln10, kTwoOverSqrtPi = 2 * std::numbers::inv_sqrtpi;
 
 }  // namespace
 
 Tensor abs(T x) {
-  return record("abs", detail::unary("abs", UnaryOp::abs, x), {x}, saving(x), [](const Grads& dy, const Saved& s, Needs) -> Grads { return dy[0] * sign(s[0]); });
+  return record("abs", detail::unary("abs", UnaryOp::abs, x), {x}, saving(x), [](const Grads& dy, const Saved& s, Needs) -> Grads { return dy[0] * detail::unary("sign", UnaryOp::sign, s[0]); });
 }
-Tensor sign(T x) { return detail::unary("sign", UnaryOp::sign, x); }
+Tensor sign(T x) { return step("sign", UnaryOp::sign, x); }
 Tensor square(T x) {
   return record("square", detail::unary("square", UnaryOp::square, x), {x}, saving(x), [](const Grads& dy, const Saved& s, Needs) -> Grads { return dy[0] * s[0] * 2; });
 }
@@ -77,7 +82,7 @@ Tensor sigmoid(T x) {
   return from_output("sigmoid", UnaryOp::sigmoid, x, [](T dy, T y) { return grad_enabled() ? dy * y * (1 - y) : fused("sigmoid_backward", BinaryOp::sigmoid_backward, y, dy); });
 }
 
-static Tensor rounded(const char* name, UnaryOp op, T x) { return is_floating(x.dtype()) ? detail::unary(name, op, x) : x; }
+static Tensor rounded(const char* name, UnaryOp op, T x) { return is_floating(x.dtype()) ? step(name, op, x) : x; }
 Tensor floor(T x) { return rounded("floor", UnaryOp::floor, x); }
 Tensor ceil(T x) { return rounded("ceil", UnaryOp::ceil, x); }
 Tensor round(T x) { return rounded("round", UnaryOp::round, x); }

@@ -3,6 +3,7 @@
 #include "ops/linalg.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "engine/autograd/autocast.h"
@@ -25,6 +26,14 @@ void check_matrix(const char* op, const Tensor& a) {
 void check_square(const char* op, const Tensor& a) {
   check_matrix(op, a);
   if (a.size(-1) != a.size(-2)) throw ShapeError(std::string(op) + ": takes square matrices, not " + to_string(a.shape()));
+}
+
+// Factors of NaN and infinity would be partly made up, and the iterations for them need not end.
+void check_finite(const char* op, const Tensor& a) {
+  if (a.numel() == 0) return;
+  std::vector<int64_t> finite = to_vector<int64_t>(all(isfinite(a), {-2, -1}));
+  auto bad = std::find(finite.begin(), finite.end(), 0);
+  if (bad != finite.end()) throw ValueError(std::string(op) + ": matrix " + std::to_string(bad - finite.begin()) + " of the batch holds NaN or infinity");
 }
 
 Shape batch_of(const Tensor& a) { return a.shape().slice(0, a.rank() - 2); }
@@ -78,9 +87,19 @@ Tensor product(const Tensor& a, const Tensor& b) {
   return matmul(a, b);
 }
 
+// f(a, b) for one matrix a and a batch b: the right sides of all of it side by side, so that a is factored once.
+template <typename F>
+Tensor as_columns(const Tensor& a, const Tensor& b, F&& f) {
+  Tensor first = movedim(b, -2, 0);
+  Shape shape = first.shape();
+  if (shape[0] != a.size(-1)) return f(a, b);  // reports it
+  return movedim(reshape(f(a, reshape(first, {shape[0], numel(shape.slice(1, shape.rank()))})), shape), 0, -2);
+}
+
 Tensor triangle(const Tensor& a, bool upper, bool unit) { return upper ? triu(a, unit ? 1 : 0) : tril(a, unit ? -1 : 0); }
 
 Svd svd_data(const char* op, const Tensor& a) {
+  check_finite(op, a);
   int64_t m = a.size(-2), n = a.size(-1), k = std::min(m, n);
   Output u(op, a, {m, k}), s(op, a, {k}), vh(op, a, {k, n});
   if (a.numel() > 0) kernel::svd(a.device(), matrices(a), u.flat, s.flat, vh.flat);
@@ -106,6 +125,7 @@ Tensor cholesky(const Tensor& a) {
 Tensor solve(const Tensor& matrix, const Tensor& right) {
   check_square("solve", matrix);
   if (right.rank() == 1) return squeeze(solve(matrix, unsqueeze(right, -1)), -1);
+  if (matrix.rank() == 2 && right.rank() > 2) return as_columns(matrix, right, [](const Tensor& a, const Tensor& b) { return solve(a, b); });
   auto [a, b] = checked_system("solve", matrix, right);
   Tensor x = solved("solve", b, [&a = a](const Tensor& rows, Tensor& out) { kernel::solve(a.device(), "solve", matrices(a), rows, out); });
   return record("solve", x, {a, b}, saving(a, x), [](const Grads& dx, const Saved& s, Needs needs) -> Grads {
@@ -118,6 +138,8 @@ Tensor solve(const Tensor& matrix, const Tensor& right) {
 Tensor triangular_solve(const Tensor& matrix, const Tensor& right, bool upper, bool unit) {
   check_square("triangular_solve", matrix);
   if (right.rank() == 1) return squeeze(triangular_solve(matrix, unsqueeze(right, -1), upper, unit), -1);
+  if (matrix.rank() == 2 && right.rank() > 2)
+    return as_columns(matrix, right, [=](const Tensor& a, const Tensor& b) { return triangular_solve(a, b, upper, unit); });
   auto [a, b] = checked_system("triangular_solve", matrix, right);
   Tensor x = solved("triangular_solve", b, [&, &a = a](const Tensor& rows, Tensor& out) {
     kernel::triangular_solve(a.device(), matrices(a), rows, upper, unit, out);
@@ -129,14 +151,17 @@ Tensor triangular_solve(const Tensor& matrix, const Tensor& right, bool upper, b
 }
 
 // y = a⁻¹:   da = −yᵀ dy yᵀ
-Tensor inv(const Tensor& a) {
-  check_square("inv", a);
+static Tensor inverse(const char* op, const Tensor& a) {
   Tensor identity = expand(eye(a.size(-1), -1, a.dtype(), a.device()), a.shape());
-  Tensor y = solved("inv", identity, [&](const Tensor& rows, Tensor& out) { kernel::solve(a.device(), "inv", matrices(a), rows, out); });
+  Tensor y = solved(op, identity, [&](const Tensor& rows, Tensor& out) { kernel::solve(a.device(), op, matrices(a), rows, out); });
   return record("inv", y, {a}, saving(y), [](const Grads& dy, const Saved& s, Needs) -> Grads {
     Tensor t = mT(s[0]);
     return {-product(product(t, dy[0]), t)};
   });
+}
+Tensor inv(const Tensor& a) {
+  check_square("inv", a);
+  return inverse("inv", a);
 }
 
 // d log |det a| = tr(a⁻¹ da):   da = dlogabs a⁻ᵀ
@@ -150,7 +175,7 @@ SignAndLogDet slogdet(const Tensor& a) {
     fill_(logabs.tensor, 0);
   }
   Tensor y = record("slogdet", logabs.tensor, {a}, saving(a), [](const Grads& dy, const Saved& s, Needs) -> Grads {
-    return {unsqueeze(unsqueeze(dy[0], -1), -1) * mT(inv(s[0]))};
+    return {unsqueeze(unsqueeze(dy[0], -1), -1) * mT(inverse("slogdet", s[0]))};
   });
   return {sign.tensor, y};
 }
@@ -163,6 +188,7 @@ Svd svd(const Tensor& a) {
 
 Qr qr(const Tensor& a) {
   check_matrix("qr", a);
+  check_finite("qr", a);
   int64_t m = a.size(-2), n = a.size(-1), k = std::min(m, n);
   Output qt("qr", a, {k, m}), r("qr", a, {k, n});
   if (a.numel() > 0) kernel::qr(a.device(), matrices(mT(a.detach())), qt.flat, r.flat);
@@ -171,28 +197,35 @@ Qr qr(const Tensor& a) {
 
 Eigh eigh(const Tensor& a) {
   check_square("eigh", a);
+  check_finite("eigh", tril(a.detach()));
   Output w("eigh", a, {a.size(-1)}), vt("eigh", a, {a.size(-2), a.size(-1)});
   if (a.numel() > 0) kernel::eigh(a.device(), matrices(a), w.flat, vt.flat);
   return {no_derivative("eigh", w.tensor, {a}), no_derivative("eigh", contiguous_data(mT(vt.tensor)), {a})};
 }
 
 // V diag(1/s) Uᵀ over the singular values that count.
-Tensor pinv(const Tensor& a, double tolerance) {
-  check_matrix("pinv", a);
-  if (a.numel() == 0) return no_derivative("pinv", zeros(joined(batch_of(a), {a.size(-1), a.size(-2)}), a.dtype(), a.device()), {a});
+static Tensor pseudo_inverse(const char* op, const Tensor& a, double tolerance) {
+  if (std::isnan(tolerance)) throw ValueError(std::string(op) + ": the tolerance is NaN");
+  if (a.numel() == 0) return zeros(joined(batch_of(a), {a.size(-1), a.size(-2)}), a.dtype(), a.device());
+  NoGrad off;
   double epsilon = a.dtype() == f64 ? 0x1p-52 : 0x1p-23;
   double relative = tolerance < 0 ? static_cast<double>(std::max(a.size(-1), a.size(-2))) * epsilon : tolerance;
-  auto [u, s, vh] = svd_data("pinv", a);
+  auto [u, s, vh] = svd_data(op, a);
   Tensor counts = s > amax(s, {-1}, true) * relative;
   Tensor inverse = where(counts, 1.0 / where(counts, s, 1.0), 0.0);
-  return no_derivative("pinv", product(mT(vh) * unsqueeze(inverse, -2), mT(u)), {a});
+  return product(mT(vh) * unsqueeze(inverse, -2), mT(u));
+}
+
+Tensor pinv(const Tensor& a, double tolerance) {
+  check_matrix("pinv", a);
+  return no_derivative("pinv", pseudo_inverse("pinv", a, tolerance), {a});
 }
 
 Tensor lstsq(const Tensor& matrix, const Tensor& right, double tolerance) {
   check_matrix("lstsq", matrix);
   if (right.rank() == 1) return squeeze(lstsq(matrix, unsqueeze(right, -1), tolerance), -1);
-  auto [a, b] = checked_system("lstsq", matrix.detach(), right.detach());
-  return no_derivative("lstsq", product(pinv(a, tolerance), b), {matrix, right});
+  checked_system("lstsq", matrix.detach(), right.detach());
+  return no_derivative("lstsq", product(pseudo_inverse("lstsq", matrix.detach(), tolerance), right.detach()), {matrix, right});
 }
 
 }  // namespace plumb

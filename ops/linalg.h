@@ -1,5 +1,6 @@
 // Dense linear algebra over the last two dimensions; all leading ones are a batch. f64 and f32 (others throw DTypeError). Throws
-// ShapeError for matrices that are not square where they must be, or sizes that do not fit.
+// ShapeError for matrices that are not square where they must be, or sizes that do not fit. NaN or infinity in a matrix throws ValueError
+// wherever it is factored (svd, qr, eigh, cholesky, pinv, lstsq); in the others, NaN comes out where it reaches.
 #pragma once
 #include "engine/core/tensor.h"
 
@@ -8,7 +9,8 @@ namespace plumb {
 /// The lower triangular L with L Lᵀ = a, [.., n, n], for a symmetric positive definite a, of which the lower triangle is read.
 /// The gradient is given as a symmetric matrix. Throws ValueError if a is not positive definite.
 Tensor cholesky(const Tensor& a);
-/// x with a x = b: a [.., n, n], b [.., n, k], or a vector [n]; leading dimensions broadcast. Throws ValueError if a is singular.
+/// x with a x = b: a [.., n, n], b [.., n, k], or a vector [n]; leading dimensions broadcast. One a for a batch of b is factored once.
+/// Throws ValueError if a is singular, to the last bit: nearly singular matrices give large numbers.
 Tensor solve(const Tensor& a, const Tensor& b);
 /// As solve for a triangular a, whose other triangle (and, with `unit`, whose diagonal, taken as ones) is not read.
 Tensor triangular_solve(const Tensor& a, const Tensor& b, bool upper = false, bool unit = false);

@@ -69,9 +69,10 @@ Tensor matmul(const Tensor& left, const Tensor& right) {
   return record("matmul", product("matmul", a, b), {a, b}, saving(b.requires_grad() ? a : Tensor(), a.requires_grad() ? b : Tensor()),
                 [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
                   Tensor da, db;
+                  int64_t rows = numel(sa.slice(0, sa.rank() - 1));
                   if (needs[0]) da = sum_to(matmul(dy[0], mT(s[1])), sa);
                   if (needs[1] && sb.rank() == 2)
-                    db = matmul(mT(reshape(s[0], {-1, sb[0]})), reshape(dy[0], {-1, sb[1]}));  // one product sums over the batch
+                    db = matmul(mT(reshape(s[0], {rows, sb[0]})), reshape(dy[0], {rows, sb[1]}));  // one product sums over the batch
                   else if (needs[1])
                     db = sum_to(matmul(mT(s[0]), dy[0]), sb);
                   return {da, db};
@@ -94,10 +95,10 @@ Tensor linear(const Tensor& input, const Tensor& w, const Tensor& offset) {
   Tensor contiguous_bias = bias.defined() ? contiguous_data(bias) : bias;
   Tensor y = product("linear", x, view_of(weight, {in, out}, {weight.strides()[1], weight.strides()[0]}, 0), contiguous_bias);
   return record("linear", y, {x, weight, bias}, saving(weight.requires_grad() ? x : Tensor(), x.requires_grad() ? weight : Tensor()),
-                [in, out](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                [in, out, rows = numel(x.shape().slice(0, x.rank() - 1))](const Grads& dy, const Saved& s, Needs needs) -> Grads {
                   Tensor dx, dw, db;
                   if (needs[0]) dx = matmul(dy[0], s[1]);
-                  if (needs[1]) dw = matmul(mT(reshape(dy[0], {-1, out})), reshape(s[0], {-1, in}));
+                  if (needs[1]) dw = matmul(mT(reshape(dy[0], {rows, out})), reshape(s[0], {rows, in}));
                   if (needs[2]) db = sum_to(dy[0], {out});
                   return {dx, dw, db};
                 });

@@ -19,7 +19,8 @@ struct SpectralNorm {
   Tensor u, v;    ///< the singular vectors after this call: pass u to the next one
 };
 /// w / σ(w) (Miyato et al. 2018): σ is the largest singular value of w as a matrix [w.size(dim), rest], estimated by `iterations` power
-/// iterations from u [w.size(dim)], which are not differentiated; σ is, in w. With 0 iterations v comes from u alone.
+/// iterations from u [w.size(dim)]; σ is differentiated in w with u and v as constants: right to first order where the iteration has arrived,
+/// while second derivatives leave out how u and v turn. With 0 iterations v comes from u alone.
 SpectralNorm spectral_norm(const Tensor& w, const Tensor& u, int iterations = 1, int dim = 0, double eps = 1e-12);
 
 }  // namespace plumb

@@ -129,10 +129,13 @@ Tensor neg(const Tensor& a) {
   return record("neg", unary("neg", UnaryOp::neg, a), {a}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return neg(dy[0]); });
 }
 
-// Piecewise constant: the derivative is 0 almost everywhere, so nothing is recorded.
+// Piecewise constant: da = db = 0.
 Tensor floor_divide(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b)) { auto p = promoted(a, b); return floor_divide(p.a, p.b); }
-  return binary("floor_divide", BinaryOp::floor_divide, a, b);
+  return record("floor_divide", binary("floor_divide", BinaryOp::floor_divide, a, b), {a, b}, saving(),
+                [sa = a.shape(), sb = b.shape(), t = a.dtype(), at = a.device()](const Grads&, const Saved&, Needs) -> Grads {
+                  return {zeros(sa, t, at), zeros(sb, t, at)};
+                });
 }
 
 // r = a − b ⌊a/b⌋,  dr = da − ⌊a/b⌋ db
@@ -140,7 +143,7 @@ Tensor remainder(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b)) { auto p = promoted(a, b); return remainder(p.a, p.b); }
   return record("remainder", binary("remainder", BinaryOp::remainder, a, b), {a, b}, saving(a, b),
                 [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-                  return {needs[0] ? sum_to(dy[0], sa) : Tensor(), needs[1] ? sum_to(neg(dy[0] * floor_divide(s[0], s[1])), sb) : Tensor()};
+                  return {needs[0] ? sum_to(dy[0], sa) : Tensor(), needs[1] ? sum_to(neg(dy[0] * binary("floor_divide", BinaryOp::floor_divide, s[0], s[1])), sb) : Tensor()};
                 });
 }
 

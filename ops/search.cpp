@@ -1,7 +1,7 @@
 // Counting and searching: what is built on sorted values and on adding up at places.
 #include <algorithm>
 
-#include "engine/autograd/grad_mode.h"
+#include "engine/autograd/record.h"
 #include "ops/create.h"
 #include "ops/elementary.h"
 #include "ops/index.h"
@@ -16,7 +16,7 @@
 namespace plumb {
 
 // Sorted, a new value begins wherever an element differs from the one before; the running count of those numbers the groups.
-Unique unique(const Tensor& x) {
+static Unique unique_values(const Tensor& x) {
   NoGrad off;
   int64_t n = x.numel();
   auto [sorted, order] = sort(reshape(x, {n}), 0);
@@ -28,6 +28,11 @@ Unique unique(const Tensor& x) {
   Tensor group = cumsum(begins, 0) - 1;
   Tensor inverse = scatter(zeros({n}, i64, x.device()), 0, order, group);
   return {masked_select(sorted, begins), reshape(inverse, x.shape()), bincount(group)};
+}
+Unique unique(const Tensor& x) {
+  Unique found = unique_values(x);
+  found.values = no_derivative("unique", found.values, {x});
+  return found;
 }
 
 Tensor searchsorted(const Tensor& sorted, const Tensor& wanted, bool right) {
@@ -57,12 +62,13 @@ Tensor bincount(const Tensor& x, const Tensor& weights, int64_t minlength) {
   return scatter_add(zeros({length}, values.dtype(), x.device()), 0, places, values);
 }
 
-Tensor histc(const Tensor& x, int64_t bins, double low, double high) {
+static Tensor counts_in_bins(const Tensor& x, int64_t bins, double low, double high) {
   NoGrad off;
   if (bins < 1 || !(low < high)) throw ValueError("histc: " + std::to_string(bins) + " bins from " + std::to_string(low) + " to " + std::to_string(high));
   Tensor flat = reshape(x, {x.numel()}), inside = masked_select(flat, logical_and(flat >= low, flat <= high));
   Tensor place = floor((to(inside, f64) - low) * (static_cast<double>(bins) / (high - low)));
   return to(bincount(clamp_max(to(place, i64), static_cast<double>(bins - 1)), {}, bins), x.dtype());
 }
+Tensor histc(const Tensor& x, int64_t bins, double low, double high) { return no_derivative("histc", counts_in_bins(x, bins, low, high), {x}); }
 
 }  // namespace plumb

@@ -32,17 +32,32 @@ Tensor from_rows(const Tensor& rows, Shape shape, int dim) {
   return contiguous(movedim(reshape(rows, shape), -1, dim));
 }
 
-// The first k along dim in order.
-ValuesAndIndices ordered(const char* op, const Tensor& x, int dim, int64_t k, bool whole, bool descending) {
+enum class Selection { all, first, first_in_place };  // first_in_place: the first of the order, as they stand in x
+
+// All, or the first k along dim.
+ValuesAndIndices ordered(const char* op, const Tensor& x, int dim, int64_t k, Selection selection, bool descending) {
   if (x.dtype() == boolean) {
-    ValuesAndIndices of_bytes = ordered(op, to(x, u8), dim, k, whole, descending);
+    ValuesAndIndices of_bytes = ordered(op, to(x, u8), dim, k, selection, descending);
     return {to(of_bytes.values, boolean), of_bytes.indices};
   }
   Shape shape = x.shape();
   if (shape.rank() > 0) shape[dim] = k;
   Tensor rows = as_rows(x, dim), values = empty({rows.size(0), k}, x.dtype(), x.device(), op), places = empty({rows.size(0), k}, i64, x.device(), op);
-  if (numel(shape) > 0) whole ? kernel::sort(x.device(), rows, descending, values, places) : kernel::topk(x.device(), rows, k, descending, values, places);
-  else values = empty(shape, x.dtype(), x.device()), places = empty(shape, i64, x.device());
+  if (numel(shape) == 0) {
+    values = empty(shape, x.dtype(), x.device());
+    places = empty(shape, i64, x.device());
+  } else if (selection == Selection::all) {
+    kernel::sort(x.device(), rows, descending, values, places);
+  } else {
+    kernel::topk(x.device(), rows, k, descending, values, places);
+    if (selection == Selection::first_in_place) {
+      Tensor best = places, order = empty(best.shape(), i64, x.device(), op);
+      places = empty(best.shape(), i64, x.device(), op);
+      kernel::sort(x.device(), best, false, places, order);
+      NoGrad off;
+      values = gather(values, 1, order);
+    }
+  }
   values = from_rows(values, shape, dim);
   places = from_rows(places, shape, dim);
   auto out = record(op, std::array{values, places}, {x}, saving(places), [dim, before = x.shape()](const Grads& dy, const Saved& s, Needs) -> Grads {
@@ -57,19 +72,19 @@ int64_t size_along(const Tensor& x, int dim) { return x.rank() == 0 ? 1 : x.shap
 
 ValuesAndIndices sort(const Tensor& x, int dim, bool descending) {
   dim = checked_dim("sort", dim, x.rank());
-  return ordered("sort", x, dim, size_along(x, dim), true, descending);
+  return ordered("sort", x, dim, size_along(x, dim), Selection::all, descending);
 }
 
 Tensor argsort(const Tensor& x, int dim, bool descending) {
   NoGrad off;
   dim = checked_dim("argsort", dim, x.rank());
-  return ordered("argsort", x, dim, size_along(x, dim), true, descending).indices;
+  return ordered("argsort", x, dim, size_along(x, dim), Selection::all, descending).indices;
 }
 
-ValuesAndIndices topk(const Tensor& x, int64_t k, int dim, bool largest) {
+ValuesAndIndices topk(const Tensor& x, int64_t k, int dim, bool largest, bool sorted) {
   dim = checked_dim("topk", dim, x.rank());
   if (k < 0 || k > size_along(x, dim)) throw ValueError("topk: k = " + std::to_string(k) + " is outside [0, " + std::to_string(size_along(x, dim)) + "]");
-  return ordered("topk", x, dim, k, false, largest);
+  return ordered("topk", x, dim, k, sorted ? Selection::first : Selection::first_in_place, largest);
 }
 
 // The k-th smallest is the last of the k smallest; where less is to be kept, the other end.
@@ -77,7 +92,7 @@ ValuesAndIndices kthvalue(const Tensor& x, int64_t k, int dim, bool keepdim) {
   dim = checked_dim("kthvalue", dim, x.rank());
   int64_t n = size_along(x, dim);
   if (k < 1 || k > n) throw ValueError("kthvalue: k = " + std::to_string(k) + " is outside [1, " + std::to_string(n) + "]");
-  ValuesAndIndices first = ordered("kthvalue", x, dim, k, false, false);
+  ValuesAndIndices first = ordered("kthvalue", x, dim, k, Selection::first, false);
   if (x.rank() == 0) return first;
   if (keepdim) return {slice(first.values, dim, k - 1), slice(first.indices, dim, k - 1)};
   return {select(first.values, dim, k - 1), select(first.indices, dim, k - 1)};

@@ -11,8 +11,9 @@ namespace plumb {
 /// x sorted along `dim`, and the place of each value in x. Stable.
 ValuesAndIndices sort(const Tensor& x, int dim = -1, bool descending = false);
 Tensor argsort(const Tensor& x, int dim = -1, bool descending = false);
-/// The k largest (smallest) along `dim`, best first. NaN counts as worst. Throws ValueError unless 0 ≤ k ≤ size.
-ValuesAndIndices topk(const Tensor& x, int64_t k, int dim = -1, bool largest = true);
+/// The k largest (smallest) along `dim`, best first; without `sorted`, in the order in which they stand in x. NaN counts as worst.
+/// Throws ValueError unless 0 ≤ k ≤ size.
+ValuesAndIndices topk(const Tensor& x, int64_t k, int dim = -1, bool largest = true, bool sorted = true);
 /// The k-th smallest along `dim`, k from 1. Throws ValueError outside [1, size].
 ValuesAndIndices kthvalue(const Tensor& x, int64_t k, int dim = -1, bool keepdim = false);
 /// The median along `dim`: of an even number of elements the lower one. NaN if any is NaN. Throws ValueError for an empty dimension.
@@ -29,7 +30,7 @@ struct Unique {
   Tensor inverse;  ///< shape of x: values[inverse] = x
   Tensor counts;   ///< how often each occurs
 };
-/// The different elements of x. Every NaN is different.
+/// The different elements of x. Every NaN is different. No derivative.
 Unique unique(const Tensor& x);
 /// For each wanted value how many of the ascending `sorted` [.., n] are below it (at most it, if `right`): where to insert it. Leading
 /// dimensions are equal, or sorted is a vector. The types are promoted.
@@ -37,7 +38,7 @@ Tensor searchsorted(const Tensor& sorted, const Tensor& wanted, bool right = fal
 /// y_k = how often k occurs in x (or the sum of its weights), for k below max(max x + 1, minlength). x holds integers ≥ 0, else
 /// IndexError. Weighted sums are of the weights' type and differentiable in them.
 Tensor bincount(const Tensor& x, const Tensor& weights = {}, int64_t minlength = 0);
-/// How many elements fall into each of `bins` equal parts of [low, high] (the last one closed); others are not counted. In x's type.
+/// How many elements fall into each of `bins` equal parts of [low, high] (the last one closed); others are not counted. In x's type. No derivative.
 Tensor histc(const Tensor& x, int64_t bins, double low, double high);
 
 }  // namespace plumb

@@ -45,7 +45,6 @@ double erfinv(double x) {
   double y = std::copysign(std::sqrt(std::sqrt(t * t - l / a) - t), x);
   for (int step = 0; step < 3; ++step) {
     double error = (x > 0.5 ? (1 - x) - std::erfc(y) : x < -0.5 ? std::erfc(-y) - (1 + x) : std::erf(y) - x);
-    if (x > 0.5) error = std::erfc(y) - (1 - x), error = -error;
     double slope = 2 / std::sqrt(kPi) * std::exp(-y * y);
     double newton = error / slope;
     y -= newton / (1 + y * newton);

@@ -94,7 +94,7 @@ Tensor general_norm(const Tensor& x, double p, const std::vector<int>& dims, con
   return record("norm", y, {x}, saving(x, y), [p, kept = d.kept](const Grads& dy, const Saved& s, Needs) -> Grads {
     Tensor x = s[0], y = reshape(nonzero_or_one(s[1]), kept);
     Tensor ratio = where(x == 0, 1, abs(x)) / y;
-    return where(x == 0, 0, sign(x) * pow(ratio, p - 1) * reshape(dy[0], kept));
+    return where(x == 0, 0, detail::unary("sign", UnaryOp::sign, x) * pow(ratio, p - 1) * reshape(dy[0], kept));
   });
 }
 
@@ -112,6 +112,24 @@ Tensor norm(const Tensor& input, double p, const std::vector<int>& dims, bool ke
   });
 }
 
+// e^(x − y), the softmax: where the largest elements are +∞ they share 1, and where all are −∞ it is 0. y keeps the reduced dimensions.
+static Tensor shares(const Tensor& x, const Tensor& y, const std::vector<int>& dims) {
+  Tensor top;
+  {
+    NoGrad off;
+    top = y == INFINITY;
+  }
+  Tensor finite = where(isinf(y), 0, y);
+  if (!any(top).item<bool>()) return exp(x - finite);
+  Tensor share;
+  {
+    NoGrad off;
+    Tensor highest = to(logical_and(top, x == INFINITY), x.dtype());
+    share = highest / nonzero_or_one(sum(highest, dims, true));
+  }
+  return exp(where(top, -INFINITY, x - finite)) + share;
+}
+
 // y = log Σ e^(x − m) + m with the largest x as m (0 if that is infinite),   dx = e^(x − y) dy
 Tensor logsumexp(const Tensor& input, const std::vector<int>& dims, bool keepdim) {
   return in_full_precision(input, [&](const Tensor& x) {
@@ -123,9 +141,8 @@ Tensor logsumexp(const Tensor& input, const std::vector<int>& dims, bool keepdim
       m = where(isfinite(m), m, 0);
       y = reshape(log(reduce_shifted(ShiftedReduceOp::exponential, "logsumexp", x, m, d)) + m, d.result(keepdim));
     }
-    return record("logsumexp", y, {x}, saving(x, y), [kept = d.kept](const Grads& dy, const Saved& s, Needs) -> Grads {
-      Tensor finite = where(s[1] == -INFINITY, 0, s[1]);
-      return exp(s[0] - reshape(finite, kept)) * reshape(dy[0], kept);
+    return record("logsumexp", y, {x}, saving(x, y), [dims, kept = d.kept](const Grads& dy, const Saved& s, Needs) -> Grads {
+      return shares(s[0], reshape(s[1], kept), dims) * reshape(dy[0], kept);
     });
   });
 }

@@ -48,6 +48,11 @@ int fortran_int(const char* op, int64_t n) {
   if (n > std::numeric_limits<int>::max()) throw ShapeError(std::string(op) + ": size " + std::to_string(n) + " is beyond LAPACK's 2147483647");
   return static_cast<int>(n);
 }
+// The size of the work space that LAPACK asked for, which it gives as an S.
+template <typename S>
+int work_size(const char* op, S wanted) {
+  return fortran_int(op, static_cast<int64_t>(static_cast<double>(wanted) * (1 + static_cast<double>(std::numeric_limits<S>::epsilon()))) + 1);
+}
 
 // Runs body(i) → LAPACK's info for every matrix of the batch; returns the first batch whose info is not 0 (or −1) and that info.
 struct Failure {
@@ -66,7 +71,7 @@ Failure for_each_matrix(int64_t count, Body&& body) {
 }
 void check_converged(const char* op, Failure f) {
   if (f.batch >= 0)
-    throw ValueError(std::string(op) + ": batch " + std::to_string(f.batch) + " did not converge (does it hold NaN or infinity?)");
+    throw ValueError(std::string(op) + ": batch " + std::to_string(f.batch) + " did not converge");
 }
 void check_pivots(const char* op, Failure f) {
   if (f.batch >= 0)
@@ -83,7 +88,10 @@ void cholesky(const Tensor& a, Tensor& l) {
       S* matrix = l.data<S>() + i * size;
       int info = 0;
       choose<S>(dpotrf_, spotrf_)("U", &n, matrix, &n, &info);
-      for (int64_t row = 0; row < n; ++row) std::fill(matrix + row * n + row + 1, matrix + (row + 1) * n, S(0));
+      for (int64_t row = 0; row < n; ++row) {
+        std::fill(matrix + row * n + row + 1, matrix + (row + 1) * n, S(0));
+        if (info == 0 && !std::isfinite(matrix[row * n + row])) info = static_cast<int>(row + 1);  // NaN in a, which potrf may overlook
+      }
       return info;
     });
     if (f.batch >= 0)
@@ -159,7 +167,7 @@ void svd(const Tensor& a, Tensor& u, Tensor& s, Tensor& vh) {
                                     work, &lwork, iwork.data(), &info);
       };
       run(&wanted);
-      lwork = static_cast<int>(wanted) + 1;
+      lwork = work_size("svd", wanted);
       std::vector<S> work(static_cast<size_t>(lwork));
       run(work.data());
       return info;
@@ -173,7 +181,7 @@ void qr(const Tensor& at, Tensor& qt, Tensor& r) {
     check_converged("qr", for_each_matrix(at.size(0), [&](int64_t i) {
       const S* matrix = at.data<S>() + i * m * n;
       std::vector<S> columns(matrix, matrix + int64_t{m} * n), tau(static_cast<size_t>(k));
-      int info = 0, lwork = 64 * std::max(m, n);
+      int info = 0, lwork = fortran_int("qr", 64 * int64_t{std::max(m, n)});
       std::vector<S> work(static_cast<size_t>(lwork));
       choose<S>(dgeqrf_, sgeqrf_)(&m, &n, columns.data(), &m, tau.data(), work.data(), &lwork, &info);
       S* upper = r.data<S>() + i * k * n;
@@ -191,7 +199,7 @@ void eigh(const Tensor& a, Tensor& w, Tensor& vt) {
   visit_f32_f64("eigh", a.dtype(), [&]<typename S>() {
     std::copy_n(a.data<S>(), a.numel(), vt.data<S>());
     check_converged("eigh", for_each_matrix(a.size(0), [&](int64_t i) {
-      int info = 0, lwork = 1 + 6 * n + 2 * n * n, liwork = 3 + 5 * n;
+      int info = 0, lwork = fortran_int("eigh", 1 + 6 * int64_t{n} + 2 * int64_t{n} * n), liwork = 3 + 5 * n;
       std::vector<S> work(static_cast<size_t>(lwork));
       std::vector<int> iwork(static_cast<size_t>(liwork));
       choose<S>(dsyevd_, ssyevd_)("V", "U", &n, vt.data<S>() + i * n * n, &n, w.data<S>() + i * n, work.data(), &lwork, iwork.data(), &liwork, &info);

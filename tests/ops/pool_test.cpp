@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "engine/core/parallel.h"
+#include "ops/index.h"
 #include "tests/ops/samples.h"
 
 using namespace plumb;
@@ -162,6 +163,13 @@ TEST_CASE("adaptive pooling: parts begin at ⌊iL/n⌋ and end at ⌈(i+1)L/n⌉
   CHECK(difference(adaptive_avg_pool2d(x, 1), reshape(global_avg_pool(x), {2, 3, 1, 1})) < 1e-14);
   CHECK(same_bits(adaptive_max_pool2d(x, 1), reshape(global_max_pool(x), {2, 3, 1, 1})));
   CHECK(same_bits(adaptive_avg_pool1d(select(x, 2, 0), 5), clone(select(x, 2, 0))));
+  auto [values, places] = adaptive_max_pool2d_with_indices(x, {3, 8});  // places count within a plane: reading there gives the values
+  CHECK(to_vector(values) == largest);
+  CHECK(same_bits(gather(flatten(x, 2), 2, flatten(places, 2)), flatten(values, 2)));
+  Tensor line = flatten(x, 2);
+  auto [line_values, line_places] = adaptive_max_pool1d_with_indices(line, 4);
+  CHECK(same_bits(line_values, adaptive_max_pool1d(line, 4)));
+  CHECK(same_bits(gather(line, 2, line_places), line_values));
 }
 
 TEST_CASE("pooling: an empty batch") {

@@ -111,6 +111,12 @@ TEST_CASE("topk: the head of the sorted order") {
           CHECK(ordered_right(x, dim, false, topk(x, k, dim, false)));
         }
       }
+  auto [values, places] = topk(tensor({{5.0, 1.0, 7.0, 6.0}, {1.0, NAN, 3.0, 2.0}}), 3, 1, true, false);  // in place
+  CHECK(to_vector(values) == std::vector<double>{5, 7, 6, 1, 3, 2});
+  CHECK(to_vector<int64_t>(places) == std::vector<int64_t>{0, 2, 3, 0, 2, 3});
+  CHECK(to_vector<int64_t>(topk(tensor({4, 1, 3, 2}), 2, 0, false, false).indices) == std::vector<int64_t>{1, 3});
+  CHECK(topk(scalar_tensor(3.0, f32), 1, 0, true, false).values.item() == 3);
+  CHECK(topk(zeros({3, 4}), 0, 1, true, false).values.shape() == Shape{3, 0});
   CHECK(topk(zeros({3, 4}), 0).values.shape() == Shape{3, 0});
   CHECK_THROWS_WITH_AS(topk(zeros({3, 4}), 5), "topk: k = 5 is outside [0, 4]", ValueError);
   CHECK_THROWS_AS(topk(zeros({3, 4}), 1, 2), IndexError);

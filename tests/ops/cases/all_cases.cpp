@@ -19,6 +19,7 @@ std::vector<OpCase> loss_cases();
 std::vector<OpCase> linalg_cases();
 std::vector<OpCase> attention_cases();
 std::vector<OpCase> recurrent_cases();
+std::vector<OpCase> random_cases();
 std::vector<OpCase> conv_cases();
 std::vector<OpCase> pool_cases();
 std::vector<OpCase> vision_cases();
@@ -42,6 +43,7 @@ std::vector<OpCase> all_op_cases() {
            linalg_cases,
            attention_cases,
            recurrent_cases,
+           random_cases,
            conv_cases,
            pool_cases,
            vision_cases,

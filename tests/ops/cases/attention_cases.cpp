@@ -23,6 +23,17 @@ std::vector<OpCase> attention_cases() {
       {"packed attention", {real({1, 3, 16})}, [](T x) { return packed_attention(x, 2, 1, {.causal = true}); }},
       {"rotary embedding", {real({2, 2, 4})}, [positions](T x) { return rotary_embedding(x, positions); }},
       {"rotary embedding interleaved", {real({2, 4})}, [positions](T x) { return rotary_embedding(x, positions, {.base = 50, .interleaved = true}); }},
+      {"sinusoidal embedding", {real({2, 3})}, [](T p) { return sinusoidal_embedding(p, 4, 50); }},
+      {"feature_dropout", {real({3, 4, 2})},
+       [](T x) {
+         manual_seed(5);
+         return feature_dropout(x, 0.3);
+       }},
+      {"alpha_dropout", {real({3, 5})},
+       [](T x) {
+         manual_seed(5);
+         return alpha_dropout(x, 0.3);
+       }},
       {"dropout", {real({3, 5})},
        [](T x) {
          manual_seed(5);

@@ -41,6 +41,12 @@ std::vector<OpCase> elementary_cases() {
       {"digamma", {positive(s)}, digamma, true},
       {"polygamma 2", {positive(s)}, [](const Tensor& x) { return polygamma(2, x); }, true, 32},
       {"sigmoid", {real(s)}, sigmoid, true},
+      // Piecewise constant: the derivative is 0 beside the steps.
+      {"sign", {real(s).away_from({0})}, sign, true},
+      {"floor", {real(s).away_from({-2, -1, 0, 1, 2})}, floor, true},
+      {"ceil", {real(s).away_from({-2, -1, 0, 1, 2})}, ceil, true},
+      {"trunc", {real(s).away_from({-2, -1, 0, 1, 2})}, trunc, true},
+      {"round", {real(s).away_from({-1.5, -0.5, 0.5, 1.5})}, round, true},
       {"nan_to_zero", {real(s)}, nan_to_zero, true},
   };
 }

@@ -27,9 +27,12 @@ std::vector<OpCase> linalg_cases() {
   return {
       row("cholesky", {square}, [](T x) { return cholesky(definite(x)); }),
       row("solve", {square, right}, [](T x, T b) { return solve(dominant(x), b); }),
-      row("solve, broadcast", {within(-1, 1, {3, 3}), right}, [](T x, T b) { return solve(dominant(x), b); }),
+      row("solve, broadcast", {within(-1, 1, {2, 1, 3, 3}), right}, [](T x, T b) { return solve(dominant(x), b); }),
+      row("solve, one matrix for a batch", {within(-1, 1, {3, 3}), real({2, 2, 3, 2})}, [](T x, T b) { return solve(dominant(x), b); }),
+      row("solve, a vector", {square, real({3})}, [](T x, T b) { return solve(dominant(x), b); }),
       row("triangular_solve", {square, right}, [](T x, T b) { return triangular_solve(dominant(x), b); }),
       row("triangular_solve upper, unit", {square, right}, [](T x, T b) { return triangular_solve(dominant(x), b, true, true); }),
+      row("triangular_solve, one matrix for a batch", {within(-1, 1, {3, 3}), right}, [](T x, T b) { return triangular_solve(dominant(x), b, true); }),
       row("inv", {square}, [](T x) { return inv(dominant(x)); }),
       row("slogdet", {square}, [](T x) { return slogdet(dominant(x)).logabs; }),
   };

@@ -28,6 +28,7 @@ std::vector<OpCase> pointwise_cases() {
       {"neg", {real(kShape)}, [](T a) { return -a; }, true},
       {"remainder", {within(4.1, 4.4, kShape), within(1.1, 1.3, kShape)}, [](T a, T b) { return remainder(a, b); }, true},
       {"remainder of negatives", {within(-4.4, -4.1, kShape), within(1.1, 1.3, kShape)}, [](T a, T b) { return remainder(a, b); }, true},
+      {"floor_divide", {within(4.1, 4.4, kShape), within(1.1, 1.3, kShape)}, [](T a, T b) { return floor_divide(a, b); }, true},
       {"pow", {positive(kShape), real(kShape)}, [](T a, T b) { return pow(a, b); }, true, 16},
       {"pow 3", {real(kShape)}, [](T a) { return pow(a, 3); }, true},
       {"pow 2", {real(kShape)}, [](T a) { return pow(a, 2); }, true},
