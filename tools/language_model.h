@@ -6,8 +6,8 @@
 #include "engine/data/tokens.h"
 #include "engine/io/tokenizer.h"
 #include "models/train/run_directory.h"
-#include "models/train/trainer.h"
 #include "models/transformer/gpt.h"
+#include "tools/train/settings.h"
 
 namespace plumb::tools {
 
@@ -18,10 +18,7 @@ struct GptRun {
   std::string tokenizer = "char";
   int64_t bpe_vocab = 4096;
   transformer::GptConfig model;
-  int64_t batch = 12, steps = 2000, warmup = 100, eval_every = 250, checkpoint_every = 500;
-  double lr = 1e-3, min_lr = 1e-4, weight_decay = 0.1, beta1 = 0.9, beta2 = 0.99, clip = 1;
-  uint64_t seed = 0;
-  std::string device = "cpu", dtype = "f32";
+  TrainingSettings training;
 
   std::string to_json() const;
   static GptRun from_json(const std::string& json);

@@ -14,6 +14,8 @@ CheckpointContext& checkpoint_context() {
   return context;
 }
 
+bool recomputing() { return checkpoint_context().again; }
+
 namespace {
 
 class ContextScope {
@@ -36,7 +38,7 @@ void CheckpointFrame::recompute() {
   } restore{now};
   Autocast cast(autocast);
   GradMode recording(true);
-  ContextScope scope({std::shared_ptr<CheckpointFrame>(this, [](CheckpointFrame*) {}), true});
+  ContextScope scope({std::shared_ptr<CheckpointFrame>(this, [](CheckpointFrame*) {}), true, true});
   values.clear();  // of an earlier attempt that threw
   values.reserve(dropped);
   run();
@@ -52,7 +54,7 @@ std::vector<Tensor> checkpoint(const std::function<std::vector<Tensor>()>& f) {
   frame->run = [f] { f(); };
   frame->generator = default_generator();
   frame->autocast = Autocast::type();
-  ContextScope scope({frame, false});
+  ContextScope scope({frame, false, recomputing()});
   return f();
 }
 

@@ -12,4 +12,7 @@ namespace plumb {
 Tensor checkpoint(const std::function<Tensor()>& f);
 std::vector<Tensor> checkpoint(const std::function<std::vector<Tensor>()>& f);
 
+/// True while a checkpointed region runs again on this thread: what is to happen once a step (running statistics) is not done then.
+bool recomputing();
+
 }  // namespace plumb

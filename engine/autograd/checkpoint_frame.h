@@ -24,6 +24,7 @@ struct CheckpointFrame {
 struct CheckpointContext {
   std::shared_ptr<CheckpointFrame> frame;
   bool collecting = false;
+  bool again = false;  ///< within a second run, also in regions inside it
 };
 CheckpointContext& checkpoint_context();
 

@@ -21,7 +21,7 @@ Dataset image_set(const Tensor& image, const Tensor& label, const std::vector<st
 }
 
 /// IDX images [N, H, W] of bytes as [N, 1, H, W].
-Tensor idx_images(const std::string& path) {
+Tensor image_array(const std::string& path) {
   Tensor x = load_idx(path);
   if (x.dtype() != u8 || x.rank() != 3)
     throw_io_error("idx", path, fmt::format("holds {} {}; images are u8 [N, height, width]", name(x.dtype()), to_string(x.shape())));
@@ -31,7 +31,7 @@ Tensor idx_images(const std::string& path) {
 }
 
 /// IDX labels [N] of bytes below `classes` as i64.
-Tensor idx_labels(const std::string& path, int64_t count, int64_t classes) {
+Tensor label_array(const std::string& path, int64_t count, int64_t classes) {
   Tensor x = load_idx(path);
   if (x.dtype() != u8 || x.rank() != 1)
     throw_io_error("idx", path, fmt::format("holds {} {}; labels are u8 [N]", name(x.dtype()), to_string(x.shape())));
@@ -48,8 +48,7 @@ Tensor idx_labels(const std::string& path, int64_t count, int64_t classes) {
 Dataset idx_part(const std::string& set, const std::string& directory, const std::string& part) {
   std::string images = find_data_file(set, directory, set, part + "-images-idx3-ubyte");
   std::string labels = find_data_file(set, directory, set, part + "-labels-idx1-ubyte");
-  Tensor image = idx_images(images);
-  return image_set(image, idx_labels(labels, image.size(0), 10), {images, labels});
+  return idx_images(images, labels, 10);
 }
 
 DatasetParts idx_set(const std::string& set, const std::string& directory, std::vector<std::string> class_names) {
@@ -82,17 +81,22 @@ Tensor joined(const std::vector<Tensor>& parts) {
   return all;
 }
 
-Dataset cifar_part(const std::vector<std::string>& files) {
+}  // namespace
+
+Dataset idx_images(const std::string& images, const std::string& labels, int64_t classes) {
+  Tensor image = image_array(images);
+  return image_set(image, label_array(labels, image.size(0), classes), {images, labels});
+}
+
+Dataset cifar_images(const std::vector<std::string>& files, CifarKind kind) {
   std::vector<Tensor> images, labels;
   for (const std::string& path : files) {
-    CifarImages part = load_cifar(path);
+    CifarImages part = load_cifar(path, kind);
     images.push_back(contiguous_data(part.image));
     labels.push_back(contiguous_data(part.label));
   }
   return image_set(joined(images), joined(labels), files);
 }
-
-}  // namespace
 
 DatasetParts mnist(const std::string& directory) { return idx_set("mnist", directory, {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}); }
 
@@ -102,8 +106,8 @@ DatasetParts fashion_mnist(const std::string& directory) {
 }
 
 DatasetParts cifar10(const std::string& directory) {
-  return DatasetParts([=] { return cifar_part(cifar_training_files(directory)); },
-                      [=] { return cifar_part({find_data_file("cifar10", directory, "cifar10", "test_batch.bin")}); },
+  return DatasetParts([=] { return cifar_images(cifar_training_files(directory)); },
+                      [=] { return cifar_images({find_data_file("cifar10", directory, "cifar10", "test_batch.bin")}); },
                       {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"});
 }
 

@@ -1,6 +1,7 @@
 // Normalisation layers, forward.
 #include "models/nn/norm.h"
 
+#include "engine/autograd/checkpoint.h"
 #include "engine/autograd/grad_mode.h"
 #include "ops/pointwise.h"
 
@@ -58,7 +59,7 @@ void BatchNorm::track(const plumb::BatchNorm& batch) const {
 Tensor BatchNorm::operator()(const Tensor& x) const {
   if (!training() && options_.running) return batch_norm(x, running_mean, running_var, weight, bias, options_.eps);
   plumb::BatchNorm batch = batch_norm_training(x, weight, bias, options_.eps);
-  if (training() && options_.running) track(batch);
+  if (training() && options_.running && !recomputing()) track(batch);
   return batch.y;
 }
 

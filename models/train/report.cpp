@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -13,11 +15,14 @@
 namespace plumb::train {
 namespace {
 
+using Measured = std::vector<std::pair<std::string, double>>;
+
 constexpr const char* kStyle =
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:800px;padding:0 1rem;color:#222;background:#fff}"
     "svg{width:100%;height:auto;margin:1rem 0}svg text{font:11px system-ui,sans-serif}"
     ".title{font-weight:600;font-size:13px}.grid{stroke:#e6e6e6}table{border-collapse:collapse}td{padding:.1rem 1.2rem .1rem 0;vertical-align:top}"
-    "td:first-child{color:#666}pre{background:#f6f6f4;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}";
+    "td:first-child{color:#666}pre{background:#f6f6f4;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}"
+    "figure{display:inline-block;margin:.5rem 1rem .5rem 0}figure img{max-width:100%;image-rendering:pixelated}figcaption{color:#666;font-size:13px}";
 
 Series series_of(const std::vector<Metrics>& metrics, const std::string& key, const std::string& name, const std::string& colour, bool dots = false) {
   Series s{name, {}, {}, colour, dots};
@@ -38,30 +43,88 @@ std::string rows(const nlohmann::ordered_json& object, const std::string& prefix
   return out;
 }
 
+// The newest number of each measure whose name begins with `prefix`, in order of first appearance.
+Measured newest(const std::vector<Metrics>& metrics, const std::string& prefix) {
+  Measured found;
+  for (const Metrics& m : metrics)
+    for (auto& [name, value] : m.values) {
+      if (!name.starts_with(prefix)) continue;
+      auto known = std::ranges::find(found, name, &std::pair<std::string, double>::first);
+      if (known == found.end()) found.push_back({name, value});
+      else known->second = value;
+    }
+  return found;
+}
+
+// val_accuracy: "validation accuracy".
+std::string spoken(const std::string& name) {
+  std::string words = name.starts_with("val_") ? "validation " + name.substr(4) : name;
+  std::ranges::replace(words, '_', ' ');
+  return words;
+}
+
 std::string summary(const std::vector<Metrics>& metrics) {
   if (metrics.empty()) return "<p>No step is finished yet.</p>";
   const Metrics& last = metrics.back();
-  double validation = std::nan("");
-  for (const Metrics& m : metrics)
-    if (std::isfinite(m["val_loss"])) validation = m["val_loss"];
   std::string text = fmt::format("<p>{} steps; training loss {:.4f}", last.step, last["train_loss"]);
-  if (std::isfinite(validation)) text += fmt::format(", validation loss {:.4f}", validation);
+  for (const char* prefix : {"val_", "test_"})
+    for (auto& [name, value] : newest(metrics, prefix)) text += fmt::format(", {} {:.4f}", escape_html(spoken(name)), value);
   return text + ".</p>";
+}
+
+// Validation measures but for the loss, a chart each.
+std::string measure_charts(const std::vector<Metrics>& metrics) {
+  std::string charts;
+  for (auto& [name, value] : newest(metrics, "val_")) {
+    if (name == "val_loss") continue;
+    std::string title = spoken(name);
+    title[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(title[0])));
+    charts += line_chart(title, "step", {series_of(metrics, name, "", "#c0392b")});
+  }
+  return charts;
+}
+
+std::string base64(const std::string& bytes) {
+  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    size_t left = std::min<size_t>(3, bytes.size() - i);
+    uint32_t group = 0;
+    for (size_t k = 0; k < 3; ++k) group = group << 8 | (k < left ? static_cast<unsigned char>(bytes[i + k]) : 0u);
+    for (size_t k = 0; k < 4; ++k) text.push_back(k <= left ? kLetters[group >> (18 - 6 * k) & 63] : '=');
+  }
+  return text;
+}
+
+// At most four of the pictures, evenly spaced, the newest among them; inside the page, so that it can be sent alone.
+std::string pictures(const RunDirectory& run, const std::string& title) {
+  std::vector<int64_t> steps = run.sample_steps();
+  if (steps.empty()) return "";
+  constexpr size_t kMost = 4;
+  size_t shown = std::min(kMost, steps.size());
+  std::string html = "<h2>" + escape_html(title) + "</h2>\n";
+  for (size_t i = 1; i <= shown; ++i) {
+    int64_t step = steps[i * steps.size() / shown - 1];
+    html += fmt::format("<figure><img alt='step {0}' src='data:image/png;base64,{1}'><figcaption>step {0}</figcaption></figure>\n", step, base64(read_file(run.samples_path(step))));
+  }
+  return html;
 }
 
 }  // namespace
 
-void write_report(const RunDirectory& run, const std::string& samples) {
+void write_report(const RunDirectory& run, const ReportParts& parts) {
   std::vector<Metrics> metrics;
   if (path_exists(run.file("metrics.jsonl"))) metrics = read_metrics(run.file("metrics.jsonl"));
   std::string title = escape_html(run.path());
   std::string page = fmt::format("<!doctype html><html lang='en'><meta charset='utf-8'><title>{0}</title><style>{1}</style>\n<h1>{0}</h1>\n{2}", title, kStyle, summary(metrics));
   page += line_chart("Loss", "step", {series_of(metrics, "train_loss", "training", "#9db7d5"), series_of(metrics, "val_loss", "validation", "#c0392b", true)});
+  page += measure_charts(metrics);
   page += line_chart("Learning rate", "step", {series_of(metrics, "lr", "", "#2c7a4b")});
   page += line_chart("Gradient norm", "step", {series_of(metrics, "grad_norm", "", "#8e6bb0")});
   for (const char* rate : {"tokens_per_s", "images_per_s"})
     if (!series_of(metrics, rate, "", "").x.empty()) page += line_chart(std::string(rate) == "tokens_per_s" ? "Tokens per second" : "Images per second", "step", {series_of(metrics, rate, "", "#555")});
-  if (!samples.empty()) page += "<h2>What it writes</h2>\n<pre>" + escape_html(samples) + "</pre>\n";
+  page += pictures(run, parts.images_title);
+  if (!parts.text.empty()) page += "<h2>What it writes</h2>\n<pre>" + escape_html(parts.text) + "</pre>\n";
   page += "<h2>Configuration</h2>\n<table>" + rows(nlohmann::ordered_json::parse(run.config())) + "</table>\n</html>\n";
   write_file_atomic(run.file("report.html"), page);
 }

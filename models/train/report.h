@@ -6,8 +6,13 @@
 
 namespace plumb::train {
 
-/// Writes report.html into the run from its config.json and metrics.jsonl: one page without scripts or links, that opens anywhere.
-/// `samples` is text the model wrote (may be empty). Throws IoError.
-void write_report(const RunDirectory& run, const std::string& samples);
+struct ReportParts {
+  std::string text = {};         ///< what the model wrote
+  std::string images_title = {}; ///< what the pictures in samples/ show
+};
+
+/// Writes report.html into the run from its config.json, metrics.jsonl and the pictures in samples/ (some of them, the newest always): one
+/// page without scripts or links, that opens anywhere. Throws IoError.
+void write_report(const RunDirectory& run, const ReportParts& parts);
 
 }  // namespace plumb::train

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "engine/io/file.h"
+#include "engine/io/image.h"
+#include "models/train/image_grid.h"
 
 namespace plumb::train {
 namespace {
@@ -17,17 +19,23 @@ namespace fs = std::filesystem;
 constexpr int kFormat = 1;  // of run directories; raised when an older program could no longer read them
 constexpr size_t kKeptCheckpoints = 2;
 
-// Steps of the checkpoints that are there, newest first.
-std::vector<int64_t> checkpoint_steps(const std::string& directory) {
+// N of the files step-N`ending` in `directory`, smallest first.
+std::vector<int64_t> steps_in(const std::string& directory, const std::string& ending) {
   std::vector<int64_t> steps;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(directory, error)) {
     long long step = 0;
     int length = 0;
     std::string name = entry.path().filename().string();
-    if (std::sscanf(name.c_str(), "step-%lld.safetensors%n", &step, &length) == 1 && length == static_cast<int>(name.size())) steps.push_back(step);
+    if (std::sscanf(name.c_str(), "step-%lld%n", &step, &length) == 1 && name.substr(static_cast<size_t>(length)) == ending) steps.push_back(step);
   }
-  std::sort(steps.rbegin(), steps.rend());
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+std::vector<int64_t> checkpoint_steps(const std::string& directory) {  // newest first
+  std::vector<int64_t> steps = steps_in(directory, ".safetensors");
+  std::reverse(steps.begin(), steps.end());
   return steps;
 }
 
@@ -81,14 +89,31 @@ std::optional<Checkpoint> RunDirectory::latest() const {
   return checkpoint;
 }
 
+void RunDirectory::save_best(const StateDict& model) const { save_safetensors(file("checkpoints/best.safetensors"), model); }
+StateDict RunDirectory::load_best() const { return load_safetensors(file("checkpoints/best.safetensors")); }
+
+std::string RunDirectory::samples_path(int64_t step) const { return fmt::format("{}/samples/step-{:08}.png", path_, step); }
+std::vector<int64_t> RunDirectory::sample_steps() const { return steps_in(file("samples"), ".png"); }
+
+void RunDirectory::save_samples(int64_t step, const Tensor& images) const {
+  std::error_code error;
+  fs::create_directories(file("samples"), error);
+  if (error) throw IoError("run: " + file("samples") + ": cannot be made: " + error.message());
+  save_png(samples_path(step), image_grid(images));
+}
+
 bool RunDirectory::finished() const { return path_exists(file("model.safetensors")); }
 
 void RunDirectory::save_model(const StateDict& model) const { save_safetensors(file("model.safetensors"), model); }
 
 StateDict RunDirectory::load_model() const {
   if (finished()) return load_safetensors(file("model.safetensors"));
-  if (auto checkpoint = latest()) return without_prefix(checkpoint->tensors, "model.");
-  throw IoError("run: " + path_ + " has no model yet; go on with it: plumb train gpt --resume " + path_);
+  if (auto checkpoint = latest()) {
+    StateDict averaged = without_prefix(checkpoint->tensors, "ema.");
+    return averaged.empty() ? without_prefix(checkpoint->tensors, "model.") : averaged;
+  }
+  std::string kind = nlohmann::json::parse(config()).value("kind", "gpt");
+  throw IoError("run: " + path_ + " has no model yet; go on with it: plumb train " + kind + " --resume " + path_);
 }
 
 StateDict without_prefix(const StateDict& state, const std::string& prefix) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/io/safetensors.h"
 
@@ -30,10 +31,19 @@ class RunDirectory {
   void save(const Checkpoint& checkpoint) const;
   /// The newest checkpoint, or nothing before the first. Throws IoError if it cannot be read.
   std::optional<Checkpoint> latest() const;
+  /// checkpoints/best.safetensors: the weights of the best evaluation so far.
+  void save_best(const StateDict& model) const;
+  StateDict load_best() const;
+  /// Writes samples/step-N.png: images [n, C, H, W] in [0, 1] on a grid. Throws IoError, and as image_grid.
+  void save_samples(int64_t step, const Tensor& images) const;
+  std::string samples_path(int64_t step) const;
+  /// Steps of the pictures in samples/, in order.
+  std::vector<int64_t> sample_steps() const;
   bool finished() const;
   /// Writes model.safetensors, which marks the run as finished.
   void save_model(const StateDict& model) const;
-  /// The tensors of the finished model, or those of the newest checkpoint's model. Throws IoError if there is neither.
+  /// The tensors of the finished model, or those of the newest checkpoint's model (the averaged ones if it has them). Throws IoError if
+  /// there is neither.
   StateDict load_model() const;
 
  private:

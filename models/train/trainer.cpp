@@ -3,19 +3,24 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <optional>
 
 #include "engine/autograd/backward.h"
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
 #include "models/optim/clip.h"
+#include "models/train/early_stopping.h"
 #include "models/train/event_file.h"
 #include "models/train/interrupt.h"
 #include "models/train/metrics.h"
 #include "models/train/progress.h"
 #include "models/train/report.h"
+#include "models/train/weight_average.h"
+#include "ops/pointwise.h"
 
 namespace plumb::train {
 namespace {
@@ -26,13 +31,13 @@ constexpr std::string_view kScalar = "optimizer.";  // of an optimiser's numbers
 class Loop {
  public:
   Loop(const RunDirectory& run, const Training& training, const TrainOptions& options)
-      : run_(run), training_(training), options_(options), step_(restore()), metrics_(run.file("metrics.jsonl"), step_), events_(run.path(), step_),
-        progress_("train", options.steps, step_) {}
+      : run_(run), training_(training), options_(options), stopping_{options.patience, training.watched_highest}, step_(restore()),
+        metrics_(run.file("metrics.jsonl"), step_), events_(run.path(), step_), progress_("train", options.steps, step_) {}
 
   int run() {
     InterruptScope interrupts;
     if (step_ > 0) progress_.say(fmt::format("going on from step {}", step_));
-    while (step_ < options_.steps) {
+    while (step_ < options_.steps && !stopping_.stops()) {
       one_step();
       if (int signal = InterruptScope::signal()) return interrupted(signal);
       if (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0 && step_ < options_.steps) save();
@@ -44,7 +49,10 @@ class Loop {
   int64_t restore();
   void save();
   void one_step();
-  double evaluate();
+  double add_gradients(const Generator& before);
+  Measures evaluate();
+  Measures test();
+  StateDict final_weights() const;
   [[noreturn]] void not_finite(const char* what, double value, const Generator& before);
   int interrupted(int signal);
   int finish();
@@ -52,13 +60,41 @@ class Loop {
   const RunDirectory& run_;
   const Training& training_;
   const TrainOptions& options_;
+  EarlyStopping stopping_;
+  std::optional<WeightAverage> average_;
   int64_t step_;  // steps done
   MetricsFile metrics_;
   EventFile events_;
   Progress progress_;
 };
 
+// Evaluation mode with nothing recorded; what is drawn meanwhile does not change what training draws.
+class EvaluationScope {
+ public:
+  explicit EvaluationScope(nn::Module& model) : model_(model), kept_(default_generator()) { model_.eval(); }
+  ~EvaluationScope() {
+    default_generator() = kept_;
+    model_.train();
+  }
+
+ private:
+  nn::Module& model_;
+  NoGrad off_;
+  Generator kept_;
+};
+
+StateDict copy_of(const StateDict& state) {
+  StateDict copies;
+  for (auto& [name, tensor] : state) {
+    Tensor copy = empty(tensor.shape(), tensor.dtype(), tensor.device(), "train");
+    copy_data(tensor, copy);
+    copies[name] = copy;
+  }
+  return copies;
+}
+
 int64_t Loop::restore() {
+  if (options_.ema > 0) average_.emplace(*training_.model, options_.ema);
   auto checkpoint = run_.latest();
   if (!checkpoint) return 0;
   training_.model->load_state(without_prefix(checkpoint->tensors, "model."));
@@ -67,6 +103,15 @@ int64_t Loop::restore() {
     if (name.starts_with(kScalar)) state.scalars[name.substr(kScalar.size())] = std::stod(text);
   training_.optimizer->load_state(state);
   default_generator().set_state(std::stoull(checkpoint->values.at("generator_seed")), std::stoull(checkpoint->values.at("generator_offset")));
+  if (average_) {
+    average_->load_state(without_prefix(checkpoint->tensors, "ema."));
+    average_->set_updates(checkpoint->step);
+  }
+  if (checkpoint->values.contains("best")) {
+    stopping_.best = std::stod(checkpoint->values.at("best"));
+    stopping_.best_step = std::stoll(checkpoint->values.at("best_step"));
+    stopping_.waited = std::stoll(checkpoint->values.at("evaluations_since_best"));
+  }
   return checkpoint->step;
 }
 
@@ -74,9 +119,15 @@ void Loop::save() {
   StateDict tensors = with_prefix(training_.model->state(), "model.");
   optim::OptimizerState state = training_.optimizer->state();
   tensors.merge(with_prefix(state.tensors, "optimizer."));
+  if (average_) tensors.merge(with_prefix(average_->state(), "ema."));
   const Generator& generator = default_generator();
   FileMetadata values{{"generator_seed", std::to_string(generator.seed())}, {"generator_offset", std::to_string(generator.offset())}};
   for (auto& [name, number] : state.scalars) values[std::string(kScalar) + name] = fmt::format("{}", number);  // shortest form that reads back exactly
+  if (options_.patience > 0) {
+    values["best"] = fmt::format("{}", stopping_.best);
+    values["best_step"] = std::to_string(stopping_.best_step);
+    values["evaluations_since_best"] = std::to_string(stopping_.waited);
+  }
   run_.save({step_, tensors, values});
 }
 
@@ -86,21 +137,51 @@ void Loop::not_finite(const char* what, double value, const Generator& before) {
   default_generator() = before;
   try {
     AnomalyMode checking;
-    training_.loss(step_).backward();
+    for (int64_t i = 0; i < options_.accumulate; ++i) training_.loss({step_, i, options_.accumulate}).backward();
   } catch (const AutogradError& error) {
     cause = fmt::format(" ({})", error.what());
   }
   throw ValueError(message + cause + "; a lower --lr may help. The run is as it was at its last checkpoint");
 }
 
-double Loop::evaluate() {
-  training_.model->eval();
-  NoGrad off;
-  Generator kept = default_generator();  // evaluation must not change what training draws
-  double loss = training_.validate();
-  default_generator() = kept;
-  training_.model->train();
-  return loss;
+Measures Loop::evaluate() {
+  EvaluationScope evaluation(*training_.model);
+  std::optional<WeightAverage::Lent> averaged;
+  if (average_) averaged.emplace(*average_);
+  if (training_.images) run_.save_samples(step_, training_.images());
+  Measures measures = training_.validate ? training_.validate() : Measures{};
+  if (options_.patience == 0) return measures;
+  for (auto& [name, value] : measures)
+    if (name == training_.watched && stopping_.improved(step_, value)) run_.save_best(training_.model->state());
+  return measures;
+}
+
+// The best weights where the run looked for them, else the averaged ones, else those of the last step.
+StateDict Loop::final_weights() const {
+  if (options_.patience > 0 && stopping_.best_step > 0) return run_.load_best();
+  return average_ ? average_->state() : training_.model->state();
+}
+
+Measures Loop::test() {
+  EvaluationScope evaluation(*training_.model);
+  StateDict kept = copy_of(training_.model->state());
+  training_.model->load_state(final_weights());
+  Measures measures = training_.test();
+  training_.model->load_state(kept);
+  return measures;
+}
+
+// Backward through every part of the batch, whose gradients add up to that of the mean. Returns the mean loss.
+double Loop::add_gradients(const Generator& before) {
+  double total = 0, share = 1 / static_cast<double>(options_.accumulate);
+  for (int64_t i = 0; i < options_.accumulate; ++i) {
+    Tensor loss = training_.loss({step_, i, options_.accumulate});
+    double value = loss.item();
+    if (!std::isfinite(value)) not_finite("the loss", value, before);
+    total += value * share;
+    (options_.accumulate == 1 ? loss : loss * share).backward();
+  }
+  return total;
 }
 
 void Loop::one_step() {
@@ -108,31 +189,34 @@ void Loop::one_step() {
   Generator before = default_generator();
   training_.optimizer->set_lr_scale(training_.schedule(step_));
   training_.optimizer->zero_grad();
-  Tensor loss = training_.loss(step_);
-  double value = loss.item();
-  if (!std::isfinite(value)) not_finite("the loss", value, before);
-  loss.backward();
+  double value = add_gradients(before);
   double norm = optim::clip_grad_norm(training_.model->parameters(), options_.clip_norm > 0 ? options_.clip_norm : INFINITY);
   if (!std::isfinite(norm)) not_finite("the gradient norm", norm, before);
   training_.optimizer->step();
+  if (average_) average_->update();
   double rate = options_.items_per_step / std::chrono::duration<double>(Clock::now() - start).count();
   ++step_;
   Metrics line{step_, {{"train_loss", value}, {"lr", training_.optimizer->lr()}, {"grad_norm", norm}, {options_.items + "_per_s", rate}}};
-  bool evaluated = training_.validate && (step_ == options_.steps || (options_.eval_every > 0 && step_ % options_.eval_every == 0));
-  if (evaluated) line.values.push_back({"val_loss", evaluate()});
+  bool evaluated = step_ == options_.steps || (options_.eval_every > 0 && step_ % options_.eval_every == 0);
+  Measures measures = evaluated ? evaluate() : Measures{};
+  if (training_.test && (step_ == options_.steps || stopping_.stops())) std::ranges::copy(test(), std::back_inserter(measures));
+  std::ranges::copy(measures, std::back_inserter(line.values));
   metrics_.append(line);
   for (auto& [name, number] : line.values) events_.scalar(name, number, step_);
-  std::string note = fmt::format("loss {:.4f}  {:.0f} {}/s", value, rate, options_.items);
-  progress_.update(step_, note);
-  if (!evaluated) return;
+  progress_.update(step_, fmt::format("loss {:.4f}  {:.0f} {}/s", value, rate, options_.items));
+  if (measures.empty()) return;
   events_.flush();
-  progress_.say(fmt::format("step {}: train loss {:.4f}, val loss {:.4f}", step_, value, line["val_loss"]));
+  std::string said = fmt::format("step {}: train loss {:.4f}", step_, value);
+  for (auto [name, number] : measures) said += fmt::format(", {} {:.4f}", (std::ranges::replace(name, '_', ' '), name), number);
+  progress_.say(said);
+  if (stopping_.stops())
+    progress_.say(fmt::format("no better {} in {} evaluations; the weights of step {} are kept", training_.watched, stopping_.waited, stopping_.best_step));
 }
 
 int Loop::interrupted(int signal) {
   progress_.finish();
   save();
-  write_report(run_, "");
+  write_report(run_, {.images_title = training_.images_title});
   fmt::print(stderr, "interrupted after step {}; saved. Go on with --resume {}\n", step_, run_.path());
   return 128 + signal;
 }
@@ -141,13 +225,15 @@ int Loop::finish() {
   progress_.finish();
   events_.flush();
   save();
-  std::string sample;
+  StateDict weights = final_weights();
+  ReportParts parts{.images_title = training_.images_title};
   if (training_.sample) {
-    training_.model->eval();
-    sample = training_.sample();
+    EvaluationScope evaluation(*training_.model);
+    training_.model->load_state(weights);
+    parts.text = training_.sample();
   }
-  write_report(run_, sample);
-  run_.save_model(training_.model->state());
+  write_report(run_, parts);
+  run_.save_model(weights);
   return 0;
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "models/nn/module.h"
 #include "models/optim/optimizer.h"
@@ -14,19 +16,37 @@ struct TrainOptions {
   int64_t eval_every = 250;        ///< steps between evaluations; the last step is always evaluated; 0: only then
   int64_t checkpoint_every = 500;  ///< steps between checkpoints; 0: only when interrupted
   double clip_norm = 1;            ///< gradients are scaled to at most this global norm; 0: not
+  int64_t accumulate = 1;          ///< parts of a step's batch, each with a backward pass of its own: less memory, the same gradient
+  double ema = 0;                  ///< decay of averaged weights, which are then what is evaluated, sampled and saved in the end; 0: none
+  int64_t patience = 0;            ///< evaluations without improvement after which the run ends with its best weights; 0: never
   double items_per_step = 1;       ///< for the rate in metrics
   std::string items = "tokens";    ///< what is counted: "tokens" or "images"
 };
 
+/// One of the equal parts of a step's batch.
+struct Part {
+  int64_t step;
+  int64_t index = 0, count = 1;  ///< this part's place among so many
+};
+
+/// Measured numbers under their names, in the order of report and metrics.
+using Measures = std::vector<std::pair<std::string, double>>;
+
 /// What is trained. Everything that changes during training is in the module, the optimiser and the default generator; what a step
-/// reads depends on the step's number alone.
+/// reads depends on the step's number alone. validate, test, sample and images are called in evaluation mode, without recording, with the
+/// averaged weights if there are any; what they draw from the default generator is given back.
 struct Training {
   nn::Module* model;
   optim::Optimizer* optimizer;
-  std::function<double(int64_t step)> schedule;       ///< factor of the optimiser's learning rates at step 0, 1, …
-  std::function<Tensor(int64_t step)> loss;           ///< the scalar to minimise at that step
-  std::function<double()> validate;                   ///< the validation loss; may be empty
-  std::function<std::string()> sample;                ///< text for the report; may be empty
+  std::function<double(int64_t step)> schedule;   ///< factor of the optimiser's learning rates at step 0, 1, …
+  std::function<Tensor(const Part& part)> loss;   ///< the scalar to minimise: the mean over that part of the step's batch
+  std::function<Measures()> validate = {};        ///< "val_loss", "val_accuracy", …; may be empty
+  std::function<Measures()> test = {};            ///< "test_accuracy", …, once, with the final weights; may be empty
+  std::function<std::string()> sample = {};       ///< text for the report; may be empty
+  std::function<Tensor()> images = {};            ///< [n, C, H, W] in [0, 1], at every evaluation, to samples/step-N.png; may be empty
+  std::string images_title = "Samples";           ///< what they show, for the report
+  std::string watched = "val_loss";               ///< the measure whose improvement early stopping waits for
+  bool watched_highest = false;                   ///< whether larger is better
 };
 
 /// Trains from the newest checkpoint of `run` (or from the start) to the last step, writing metrics.jsonl, event files, checkpoints, the

@@ -1,6 +1,7 @@
 // GPT, forward. The derivative is the operations'.
 #include "models/transformer/gpt.h"
 
+#include "engine/autograd/checkpoint.h"
 #include "engine/autograd/grad_mode.h"
 #include "models/transformer/initial_weights.h"
 #include "ops/attention.h"
@@ -66,7 +67,7 @@ Tensor Gpt::embedded(const Tensor& tokens, int64_t first) const {
 
 Tensor Gpt::operator()(const Tensor& tokens) const {
   Tensor x = embedded(tokens, 0);
-  for (const Block& block : blocks_) x = block(x);
+  for (const Block& block : blocks_) x = recompute && training() ? checkpoint([&block, x] { return block(x); }) : block(x);
   return head_(norm_(x));
 }
 

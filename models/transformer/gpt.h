@@ -73,6 +73,8 @@ class Gpt : public nn::Module, public CausalDecoder {
   int64_t context() const override { return config_.context; }
   const GptConfig& config() const { return config_; }
 
+  bool recompute = false;  ///< in training, each block keeps its input only and runs again for its gradient
+
  private:
   Tensor embedded(const Tensor& tokens, int64_t first_position) const;
 

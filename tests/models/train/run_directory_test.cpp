@@ -86,7 +86,7 @@ TEST_CASE("run: the report shows the configuration and escapes what it quotes") 
   Scratch s;
   auto run = RunDirectory::create(s.run(), R"({"model": {"width": 128}})");
   std::ofstream(s.run() + "/metrics.jsonl") << "{\"step\":1,\"train_loss\":2.5,\"lr\":0.1,\"grad_norm\":1,\"tokens_per_s\":10,\"val_loss\":2.25}\n";
-  write_report(run, "<script>");
+  write_report(run, {.text = "<script>"});
   std::string page = read_file(run.file("report.html"));
   CHECK(page.find("model.width") != std::string::npos);
   CHECK(page.find("validation loss 2.2500") != std::string::npos);

@@ -1,17 +1,15 @@
 // `plumb train gpt`, `sample` and `eval` as a user meets them: a small run, killed and resumed, with any number of threads.
 #include <doctest/doctest.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "engine/io/file.h"
 #include "models/train/metrics.h"
-#include "tests/scratch.h"
-#include "tests/tools/run_command.h"
+#include "tests/tools/stop_midway.h"
 
 using namespace plumb;
 namespace fs = std::filesystem;
@@ -39,40 +37,6 @@ struct Runs {
   std::string weights(const std::string& name) const { return read_file(run(name) + "/model.safetensors"); }
   std::string train(const std::string& name) const { return "train gpt --data " + data() + " --out " + run(name) + kSizes; }
 };
-
-// Starts `plumb` with `arguments` and sends it `signal` once it has written `lines` lines of metrics; returns its exit status.
-int stop_midway(const std::string& arguments, const std::string& metrics, size_t lines, int signal) {
-  pid_t child = fork();
-  if (child == 0) {
-    std::string command = "exec " + std::string(std::getenv("PLUMB_BINARY")) + " " + arguments + " >/dev/null 2>&1";
-    execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
-    _exit(127);
-  }
-  auto written = [&] {
-    if (!path_exists(metrics)) return size_t{0};
-    std::ifstream file(metrics);
-    size_t n = 0;
-    for (std::string line; std::getline(file, line);) ++n;
-    return n;
-  };
-  for (int tries = 0; written() < lines && tries < 20000; ++tries) usleep(1000);
-  kill(child, signal);
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-// Every number but the rate, which is a clock's.
-std::vector<std::string> numbers(const std::string& path) {
-  std::vector<std::string> out;
-  for (const auto& line : train::read_metrics(path)) {
-    std::string s = std::to_string(line.step);
-    for (auto& [name, value] : line.values)
-      if (name != "tokens_per_s") s += " " + name + "=" + std::to_string(value);
-    out.push_back(s);
-  }
-  return out;
-}
 
 }  // namespace
 
@@ -149,6 +113,51 @@ TEST_CASE("train gpt: bytes and byte pairs, f64 and bf16") {
   }
 }
 
+TEST_CASE("train gpt: accumulation, averaged weights and early stopping resume bit by bit") {
+  Runs r;
+  const char* options = " --accumulate 2 --ema 0.9 --early-stop 50";
+  REQUIRE(run_plumb(r.train("whole") + options).code == 0);
+  CHECK(stop_midway(r.train("cut") + options, r.run("cut") + "/metrics.jsonl", 30, SIGKILL) == 128 + SIGKILL);
+  CHECK(run_plumb("train gpt --resume " + r.run("cut")).code == 0);
+  CHECK(r.weights("cut") == r.weights("whole"));
+  CHECK(numbers(r.run("cut") + "/metrics.jsonl") == numbers(r.run("whole") + "/metrics.jsonl"));
+}
+
+TEST_CASE("train gpt: recomputed blocks give the same weights") {
+  Runs r;
+  REQUIRE(run_plumb(r.train("kept")).code == 0);
+  REQUIRE(run_plumb(r.train("recomputed") + " --recompute").code == 0);
+  CHECK(r.weights("recomputed") == r.weights("kept"));
+}
+
+TEST_CASE("train gpt: a run of an earlier version goes on") {
+  Runs r;
+  REQUIRE(run_plumb(r.train("whole")).code == 0);
+  CHECK(stop_midway(r.train("cut"), r.run("cut") + "/metrics.jsonl", 5, SIGTERM) == 143);
+  std::string path = r.run("cut") + "/config.json", config = read_file(path), old;
+  std::istringstream lines(config);
+  auto newer = [](const std::string& line) {
+    for (const char* name : {"accumulate", "early_stop", "momentum", "ema", "optimizer", "recompute"})
+      if (line.find("\"" + std::string(name) + "\"") != std::string::npos) return true;
+    return false;
+  };
+  for (std::string line; std::getline(lines, line);)
+    if (!newer(line)) old += line + "\n";
+  REQUIRE(old.size() < config.size());
+  std::ofstream(path) << old;
+  Outcome o = run_plumb("train gpt --resume " + r.run("cut"));
+  CHECK_MESSAGE(o.code == 0, o.err);
+  CHECK(r.weights("cut") == r.weights("whole"));
+}
+
+TEST_CASE("train gpt: SGD learns too") {
+  Runs r;
+  Outcome o = run_plumb(r.train("sgd") + " --optimizer sgd --lr 0.3 --warmup 5 --min-lr 0.01");
+  REQUIRE_MESSAGE(o.code == 0, o.err);
+  auto lines = train::read_metrics(r.run("sgd") + "/metrics.jsonl");
+  CHECK(lines.back()["val_loss"] < lines[19]["val_loss"]);
+}
+
 TEST_CASE("train gpt: bad input is one line that names it, exit code 2, and nothing is made") {
   Runs r;
   std::ofstream(r.scratch.path("empty.txt"));
@@ -167,6 +176,10 @@ TEST_CASE("train gpt: bad input is one line that names it, exit code 2, and noth
   refused("train gpt --data " + r.data() + " --width 10 --heads 3" + out, "--width 10 is not a multiple of --heads 3");
   refused("train gpt --data " + r.data() + " --steps 0" + out, "--steps must be at least 1");
   refused("train gpt --data " + r.data() + " --tokenizer words" + out, "--tokenizer words is unknown");
+  refused("train gpt --data " + r.data() + " --accumulate 5" + out, "--accumulate 5 does not divide --batch 12");
+  refused("train gpt --data " + r.data() + " --optimizer lbfgs" + out, "--optimizer lbfgs is unknown");
+  refused("train gpt --data " + r.data() + " --ema 1" + out, "--ema must lie in [0, 1)");
+  refused("train gpt --data " + r.data() + " --early-stop 3 --eval-every 0" + out, "--early-stop needs evaluations on the way");
   refused("train gpt --data " + r.data() + " --colour red" + out, "--colour");
   refused("train gpt --data " + r.data(), "--out is missing");
   refused("train gpt" + out, "--data is missing");

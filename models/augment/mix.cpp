@@ -1,0 +1,111 @@
+// Mixing images and labels of two examples.
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <vector>
+
+#include "engine/core/error.h"
+#include "models/augment/augment.h"
+#include "models/augment/internal/images.h"
+
+namespace plumb::augment {
+namespace {
+
+using detail::Geometry;
+
+double normal_number(Generator& generator) {
+  double radius = std::sqrt(-2 * std::log1p(-generator.next_double()));
+  return radius * std::cos(2 * std::numbers::pi * generator.next_double());
+}
+
+// Marsaglia & Tsang 2000; below 1 by Gamma(a) = Gamma(a + 1) · U^(1/a).
+double gamma_number(double shape, Generator& generator) {
+  if (shape < 1) {
+    double base = gamma_number(shape + 1, generator);
+    return base * std::pow(1 - generator.next_double(), 1 / shape);
+  }
+  double d = shape - 1.0 / 3, c = 1 / std::sqrt(9 * d);
+  for (;;) {
+    double x = normal_number(generator), v = std::pow(1 + c * x, 3);
+    if (v > 0 && std::log1p(-generator.next_double()) < 0.5 * x * x + d - d * v + d * std::log(v)) return d * v;
+  }
+}
+
+std::vector<int64_t> partners(int64_t n, Generator& generator) {
+  std::vector<int64_t> order(static_cast<size_t>(n));
+  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int64_t>(i);
+  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[generator.next_below(i)]);
+  return order;
+}
+
+void check(const char* name, const Tensor& images, const Tensor& labels, int64_t classes, double alpha) {
+  Geometry g = detail::geometry(name, images);
+  if (!(alpha > 0)) throw ValueError(std::string(name) + ": alpha must be positive, it is " + std::to_string(alpha));
+  if (labels.dtype() != i64 || labels.rank() != 1 || labels.size(0) != g.batch)
+    throw ShapeError(std::string(name) + ": labels must be i64 [" + std::to_string(g.batch) + "], got " + to_string(labels.shape()));
+  Tensor dense = contiguous_data(labels);
+  for (int64_t i = 0; i < g.batch; ++i)
+    if (int64_t l = dense.data<int64_t>()[i]; l < 0 || l >= classes) throw IndexError(std::string(name) + ": label " + std::to_string(l) + " is outside [0, " + std::to_string(classes) + ")");
+}
+
+Tensor mixed_targets(const Tensor& labels, const std::vector<int64_t>& partner, int64_t classes, double share) {
+  Tensor target = zeros({labels.size(0), classes}), dense = contiguous_data(labels);
+  const int64_t* label = dense.data<int64_t>();
+  for (int64_t i = 0; i < labels.size(0); ++i) {
+    float* row = target.data<float>() + i * classes;
+    row[label[i]] += static_cast<float>(share);
+    row[label[partner[static_cast<size_t>(i)]]] += static_cast<float>(1 - share);
+  }
+  return target;
+}
+
+}  // namespace
+
+double beta_number(double alpha, double beta, Generator& generator) {
+  if (!(alpha > 0 && beta > 0)) throw ValueError("beta: alpha " + std::to_string(alpha) + " and beta " + std::to_string(beta) + " must be positive");
+  double a = gamma_number(alpha, generator), b = gamma_number(beta, generator);
+  return a + b > 0 ? a / (a + b) : (generator.next_double() < alpha / (alpha + beta) ? 1 : 0);  // both may underflow for tiny alphas
+}
+
+Mixed mixup(const Tensor& images, const Tensor& labels, int64_t classes, double alpha, Generator& generator) {
+  check("mixup", images, labels, classes, alpha);
+  Geometry g = detail::geometry("mixup", images);
+  double share = beta_number(alpha, alpha, generator);
+  std::vector<int64_t> partner = partners(g.batch, generator);
+  Tensor dense = contiguous_data(images);
+  const float* all = dense.data<float>();
+  auto own = static_cast<float>(share), other = static_cast<float>(1 - share);
+  Tensor mixed = detail::each_image("mixup", images, [&](int64_t i, const float* from, float* to) {
+    const float* second = all + partner[static_cast<size_t>(i)] * g.image();
+    for (int64_t k = 0; k < g.image(); ++k) to[k] = own * from[k] + other * second[k];
+  });
+  return {mixed, mixed_targets(labels, partner, classes, share)};
+}
+
+Mixed cutmix(const Tensor& images, const Tensor& labels, int64_t classes, double alpha, Generator& generator) {
+  check("cutmix", images, labels, classes, alpha);
+  Geometry g = detail::geometry("cutmix", images);
+  double side = std::sqrt(1 - beta_number(alpha, alpha, generator));
+  auto range = [&](int64_t size) {
+    auto middle = static_cast<int64_t>(generator.next_below(static_cast<uint64_t>(size))), half = static_cast<int64_t>(side * static_cast<double>(size) / 2);
+    return std::pair{std::max<int64_t>(0, middle - half), std::min(size, middle + half)};
+  };
+  auto [top, bottom] = range(g.height);
+  auto [left, right] = range(g.width);
+  std::vector<int64_t> partner = partners(g.batch, generator);
+  Tensor dense = contiguous_data(images);
+  const float* all = dense.data<float>();
+  Tensor mixed = detail::each_image("cutmix", images, [&, top = top, bottom = bottom, left = left, right = right](int64_t i, const float* from, float* to) {
+    const float* second = all + partner[static_cast<size_t>(i)] * g.image();
+    std::copy(from, from + g.image(), to);
+    for (int64_t c = 0; c < g.channels; ++c)
+      for (int64_t y = top; y < bottom; ++y) {
+        int64_t row = c * g.plane() + y * g.width;
+        std::copy(second + row + left, second + row + right, to + row + left);
+      }
+  });
+  double pasted = static_cast<double>((bottom - top) * (right - left)) / static_cast<double>(g.plane());
+  return {mixed, mixed_targets(labels, partner, classes, 1 - pasted)};
+}
+
+}  // namespace plumb::augment

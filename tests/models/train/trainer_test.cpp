@@ -1,0 +1,183 @@
+// The training loop on a model of a few numbers: accumulation, averaged weights, early stopping, measures, pictures, going on.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "engine/core/generator.h"
+#include "engine/io/file.h"
+#include "engine/io/image.h"
+#include "models/nn/linear.h"
+#include "models/optim/adam.h"
+#include "models/optim/schedule.h"
+#include "models/train/metrics.h"
+#include "models/train/trainer.h"
+#include "models/train/weight_average.h"
+#include "ops/loss.h"
+#include "ops/pointwise.h"
+#include "ops/random.h"
+#include "ops/shape.h"
+#include "tests/scratch.h"
+
+using namespace plumb;
+using namespace plumb::train;
+
+namespace {
+
+// y = 2 x0 − x1 learned from batches of 8 that depend on the step alone.
+struct Task {
+  plumb_test::Scratch scratch;
+  nn::Linear model{2, 1};
+  optim::AdamW adamw{model.parameters(), {.lr = 0.05}};
+  Training training{.model = &model, .optimizer = &adamw, .schedule = optim::constant(), .loss = [this](const Part& part) { return loss(part); }};
+
+  explicit Task(uint64_t seed = 1) {
+    manual_seed(seed);
+    nn::Linear fresh(2, 1);
+    model.load_state(fresh.state());
+  }
+  Tensor loss(const Part& part) {
+    Generator generator(100 + static_cast<uint64_t>(part.step));
+    Tensor x = randn({8, 2}, {.generator = &generator});
+    Tensor y = narrow(x, 1, 0, 1) * 2 - narrow(x, 1, 1, 1);
+    int64_t rows = 8 / part.count;
+    return mse_loss(model(narrow(x, 0, part.index * rows, rows)), narrow(y, 0, part.index * rows, rows));
+  }
+  RunDirectory directory() { return std::filesystem::exists(scratch.path("run")) ? RunDirectory::open(scratch.path("run")) : RunDirectory::create(scratch.path("run"), "{}"); }
+  int run(const TrainOptions& options) { return train::train(directory(), training, options); }
+  std::vector<Metrics> metrics() { return read_metrics(scratch.path("run/metrics.jsonl")); }
+  std::vector<float> weights() { return {model.weight.data<float>()[0], model.weight.data<float>()[1], model.bias.data<float>()[0]}; }
+  std::vector<float> saved() {
+    StateDict state = directory().load_model();
+    return {state.at("weight").data<float>()[0], state.at("weight").data<float>()[1], state.at("bias").data<float>()[0]};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("trainer: parts of a batch give the gradient of the whole") {
+  Task whole, parts;
+  CHECK(whole.run({.steps = 1, .clip_norm = 0}) == 0);
+  CHECK(parts.run({.steps = 1, .clip_norm = 0, .accumulate = 4}) == 0);
+  for (int i = 0; i < 2; ++i) {
+    float a = whole.model.weight.grad().data<float>()[i], b = parts.model.weight.grad().data<float>()[i];
+    CHECK(std::abs(a - b) <= 8 * 1.2e-7 * 20);  // sums of 8 terms below 20 in another order
+    CHECK(a != 0);
+  }
+  CHECK(parts.metrics()[0]["train_loss"] == doctest::Approx(whole.metrics()[0]["train_loss"]).epsilon(1e-6));
+}
+
+TEST_CASE("trainer: averaged weights are evaluated and saved; training goes on with its own") {
+  Task plain, averaged;
+  std::vector<float> evaluated;
+  averaged.training.validate = [&] { return Measures{{"val_loss", (evaluated = averaged.weights(), 1.0)}}; };
+  plain.run({.steps = 20});
+  averaged.run({.steps = 20, .eval_every = 20, .ema = 0.9});
+  CHECK(averaged.weights() == plain.weights());
+  CHECK(averaged.saved() == evaluated);
+  CHECK(averaged.saved() != plain.saved());
+  // By hand: d = min(0.9, (1 + k)/(10 + k)) after update k.
+  Task again;
+  std::vector<float> mean = again.weights();
+  std::vector<double> expected(mean.begin(), mean.end());
+  for (int k = 0; k < 20; ++k) {
+    again.run({.steps = k + 1});
+    std::filesystem::remove(again.scratch.path("run/model.safetensors"));
+    double d = std::min(0.9, (1.0 + k) / (10.0 + k));
+    for (size_t i = 0; i < 3; ++i) expected[i] = d * expected[i] + (1 - d) * static_cast<double>(again.weights()[i]);
+  }
+  for (size_t i = 0; i < 3; ++i) CHECK(static_cast<double>(evaluated[i]) == doctest::Approx(expected[i]).epsilon(1e-5));
+}
+
+TEST_CASE("trainer: a run in two halves has the bits of one, with accumulation, averaging and early stopping on") {
+  auto with_validation = [](Task& task) {
+    task.training.validate = [&task] { return Measures{{"val_loss", static_cast<double>(task.weights()[0])}}; };
+  };
+  TrainOptions options{.steps = 12, .eval_every = 3, .checkpoint_every = 4, .accumulate = 2, .ema = 0.8, .patience = 100};
+  Task whole, halves;
+  with_validation(whole);
+  with_validation(halves);
+  whole.run(options);
+  TrainOptions first = options;
+  first.steps = 7;
+  halves.run(first);
+  std::filesystem::remove(halves.scratch.path("run/model.safetensors"));
+  std::filesystem::remove(halves.scratch.path("run/checkpoints/step-00000007.safetensors"));  // as if killed after step 7
+  Task resumed(9);
+  with_validation(resumed);
+  std::filesystem::copy(halves.scratch.path("run"), resumed.scratch.path("run"), std::filesystem::copy_options::recursive);
+  resumed.run(options);
+  CHECK(resumed.weights() == whole.weights());
+  CHECK(resumed.saved() == whole.saved());
+  CHECK(read_file(resumed.scratch.path("run/checkpoints/step-00000012.safetensors")) == read_file(whole.scratch.path("run/checkpoints/step-00000012.safetensors")));
+}
+
+TEST_CASE("trainer: early stopping ends the run after `patience` evaluations without improvement, with the best weights") {
+  Task task;
+  std::vector<std::vector<float>> seen;
+  const double losses[] = {3, 2, NAN, 2.5, 1};
+  task.training.validate = [&] {
+    seen.push_back(task.weights());
+    return Measures{{"val_loss", losses[seen.size() - 1]}, {"val_accuracy", 0.5}};
+  };
+  task.training.test = [&] { return Measures{{"test_accuracy", task.weights() == seen[1] ? 1.0 : 0.0}}; };
+  task.run({.steps = 100, .eval_every = 2, .patience = 2});
+  auto lines = task.metrics();
+  CHECK(lines.size() == 8);
+  CHECK(task.saved() == seen[1]);
+  CHECK(lines.back()["test_accuracy"] == 1.0);
+  CHECK(lines.back()["val_accuracy"] == 0.5);
+  CHECK(task.directory().finished());
+  std::filesystem::remove(task.scratch.path("run/model.safetensors"));  // as if killed just before: going on must not train further
+  task.run({.steps = 100, .eval_every = 2, .patience = 2});
+  CHECK(task.metrics().size() == 8);
+  CHECK(task.saved() == seen[1]);
+}
+
+TEST_CASE("trainer: evaluation is in evaluation mode and draws nothing from training's numbers") {
+  Task quiet, noisy;
+  noisy.training.validate = [&] {
+    CHECK_FALSE(noisy.model.training());
+    return Measures{{"val_loss", rand({3}).data<float>()[0]}};
+  };
+  uint64_t before = default_generator().offset();
+  noisy.run({.steps = 4, .eval_every = 1});
+  CHECK(default_generator().offset() == before);
+  CHECK(noisy.model.training());
+}
+
+TEST_CASE("trainer: pictures are written at evaluations and shown in the report") {
+  Task task;
+  int64_t calls = 0;
+  task.training.images = [&] { return full({3, 1, 4, 4}, 0.25 * static_cast<double>(++calls)); };
+  task.training.images_title = "Grey <squares>";
+  task.run({.steps = 4, .eval_every = 2});
+  CHECK(task.directory().sample_steps() == std::vector<int64_t>{2, 4});
+  Tensor picture = load_image(task.scratch.path("run/samples/step-00000004.png"));
+  CHECK(picture.shape() == Shape{2 * 50 + 2, 2 * 50 + 2, 1});  // 12 times as large, 2 between
+  CHECK(picture.data<uint8_t>()[3 * picture.size(1) + 3] == 128);
+  std::string report = read_file(task.scratch.path("run/report.html"));
+  CHECK(report.find("Grey &lt;squares&gt;") != std::string::npos);
+  CHECK(report.find("src='data:image/png;base64,iVBORw0KGgo") != std::string::npos);
+}
+
+TEST_CASE("trainer: the report shows every measure and a chart of each validation measure") {
+  Task task;
+  task.training.validate = [] { return Measures{{"val_loss", 0.5}, {"val_accuracy", 0.75}}; };
+  task.training.test = [] { return Measures{{"test_accuracy", 0.625}}; };
+  task.run({.steps = 4, .eval_every = 2});
+  CHECK(std::isnan(task.metrics()[1]["test_accuracy"]));
+  CHECK(task.metrics()[3]["test_accuracy"] == 0.625);
+  std::string report = read_file(task.scratch.path("run/report.html"));
+  for (const char* part : {"validation loss 0.5000", "validation accuracy 0.7500", "test accuracy 0.6250", "Validation accuracy</text>"})
+    CHECK_MESSAGE(report.find(part) != std::string::npos, part);
+}
+
+TEST_CASE("weight average: wrong state is named and changes nothing") {
+  nn::Linear model(2, 1);
+  WeightAverage average(model, 0.9);
+  CHECK_THROWS_WITH_AS(average.load_state({{"weight", zeros({1, 2})}}), "ema: \"bias\" is missing", ValueError);
+  CHECK_THROWS_WITH_AS(average.load_state({{"bias", zeros({1})}, {"weight", zeros({1, 3})}}), "ema: \"weight\" is [1, 3] in the state, [1, 2] in the model", ShapeError);
+  CHECK_THROWS_WITH_AS(WeightAverage(model, 1), "ema: the decay must lie in (0, 1), it is 1.000000", ValueError);
+  CHECK(average.state().at("weight").data<float>()[0] == model.weight.data<float>()[0]);
+}

@@ -1,0 +1,163 @@
+// Settings, model and measures of an image classifier.
+#include "tools/image_classifier.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "engine/autograd/grad_mode.h"
+#include "ops/loss.h"
+#include "ops/pointwise.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace plumb::tools {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AugmentSettings, crop, cutout, flip, rotate, shift, zoom, shear, jitter, mixup, cutmix)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ClassifierRun, data, data_sha256, model, augment, validation, label_smoothing, test, mean, std, image, class_names)
+
+namespace {
+
+constexpr int64_t kEvalBatch = 500;
+
+std::string config_of_model(const ClassifierRun& run) {
+  if (run.model == "mlp") return run.mlp.to_json();
+  return run.model == "resnet" ? run.resnet.to_json() : run.wide_resnet.to_json();
+}
+
+Tensor channels(const std::vector<double>& values) {
+  Tensor t = empty({1, static_cast<int64_t>(values.size()), 1, 1}, f32);
+  std::ranges::transform(values, t.data<float>(), [](double v) { return static_cast<float>(v); });
+  return t;
+}
+
+template <typename Network, typename Config>
+std::unique_ptr<nn::Module> make(const Config& config, bool recompute, std::function<Tensor(const Tensor&)>& logits) {
+  auto network = std::make_unique<Network>(config);
+  if constexpr (requires { network->recompute; }) network->recompute = recompute;
+  logits = [n = network.get()](const Tensor& x) { return (*n)(x); };
+  return network;
+}
+
+}  // namespace
+
+ClassifierRun::ClassifierRun() {
+  training.batch = 128;
+  training.steps = 1500;
+  training.warmup = 100;
+  training.optimizer = "sgd";
+  training.lr = 0.1;
+  training.min_lr = 0;
+  training.weight_decay = 5e-4;
+  training.clip = 0;
+}
+
+std::string ClassifierRun::to_json() const {
+  nlohmann::ordered_json json{{"kind", "classifier"}};
+  json["network"] = nlohmann::ordered_json::parse(config_of_model(*this));
+  json.update(nlohmann::ordered_json(nlohmann::json(*this)));
+  json.update(nlohmann::ordered_json(nlohmann::json(training)));
+  return json.dump();
+}
+
+ClassifierRun ClassifierRun::from_json(const std::string& text) {
+  auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object() || json.value("kind", "") != "classifier") throw ConfigError("the run is not one of train classifier");
+  try {
+    ClassifierRun run = json.get<ClassifierRun>();
+    json.get_to(run.training);
+    std::string network = json.at("network").dump();
+    if (run.model == "mlp") run.mlp = mlp::MlpConfig::from_json(network);
+    else if (run.model == "resnet") run.resnet = resnet::ResNetConfig::from_json(network);
+    else run.wide_resnet = resnet::WideResNetConfig::from_json(network);
+    return run;
+  } catch (const nlohmann::json::exception& error) {
+    throw ConfigError(std::string("config.json is incomplete: ") + error.what());
+  }
+}
+
+int64_t ClassifierRun::classes() const {
+  if (model == "mlp") return mlp.outputs;
+  return model == "resnet" ? resnet.classes : wide_resnet.classes;
+}
+
+void ClassifierRun::check() const {
+  training.check();
+  require(model == "mlp" || model == "resnet" || model == "wide-resnet", "--model " + model + " is unknown; choose mlp, resnet or wide-resnet");
+  if (model == "mlp") mlp.check();
+  if (model == "resnet") resnet.check();
+  if (model == "wide-resnet") wide_resnet.check();
+  require(model != "mlp" || !training.recompute, "--recompute: an mlp has no blocks to compute again");
+  require(validation >= 0 && validation < 1, fmt::format("--validation must lie in [0, 1), it is {}", validation));
+  require(validation > 0 || training.early_stop == 0, "--early-stop needs a validation part: --validation must not be 0");
+  require(label_smoothing >= 0 && label_smoothing < 1, fmt::format("--label-smoothing must lie in [0, 1), it is {}", label_smoothing));
+  const AugmentSettings& a = augment;
+  require(a.crop >= 0 && a.cutout >= 0, "--crop and --cutout must not be negative");
+  for (auto [name, value] : {std::pair{"--rotate", a.rotate}, {"--shift", a.shift}, {"--zoom", a.zoom}, {"--shear", a.shear}, {"--mixup", a.mixup}, {"--cutmix", a.cutmix}})
+    require(value >= 0, fmt::format("{} must not be negative, it is {}", name, value));
+  require(a.jitter >= 0 && a.jitter <= 1, fmt::format("--jitter must lie in [0, 1], it is {}", a.jitter));
+  require(a.mixup == 0 || a.cutmix == 0, "--mixup and --cutmix exclude each other");
+}
+
+ImageClassifier::ImageClassifier(const ClassifierRun& run) : scale_(channels(run.std)), shift_(channels(run.mean)) {
+  bool recompute = run.training.recompute;
+  if (run.model == "mlp") network_ = make<mlp::Mlp>(run.mlp, recompute, logits_);
+  else if (run.model == "resnet") network_ = make<resnet::ResNet>(run.resnet, recompute, logits_);
+  else network_ = make<resnet::WideResNet>(run.wide_resnet, recompute, logits_);
+  run.training.prepare(*network_);
+}
+
+Tensor ImageClassifier::operator()(const Tensor& images) const {
+  Tensor x = (images - shift_) / scale_;
+  return logits_(to(x, network_->parameters()[0].dtype()));
+}
+
+Scores measure(const ImageClassifier& classifier, const data::Dataset& images, int64_t worst) {
+  NoGrad off;
+  Scores scores;
+  std::vector<std::pair<double, int64_t>> wrong;
+  int64_t place = 0, right = 0;
+  for (const auto& batch : images.batch(kEvalBatch)) {
+    Tensor logits = classifier(batch.image), answer = argmax(logits, -1);
+    Tensor losses = to(cross_entropy(logits, batch.label, {.reduction = Reduction::none}), f64);
+    for (int64_t i = 0; i < batch.size(); ++i, ++place) {
+      double loss = losses.data<double>()[i];
+      scores.loss += loss;
+      if (answer.data<int64_t>()[i] == batch.label.data<int64_t>()[i]) ++right;
+      else wrong.push_back({-loss, place});
+    }
+  }
+  scores.loss /= static_cast<double>(place);
+  scores.accuracy = static_cast<double>(right) / static_cast<double>(place);
+  std::ranges::sort(wrong);
+  for (size_t i = 0; i < wrong.size() && static_cast<int64_t>(i) < worst; ++i) scores.worst.push_back(wrong[i].second);
+  return scores;
+}
+
+void channel_statistics(const data::Dataset& images, std::vector<double>& mean, std::vector<double>& std) {
+  std::vector<double> sum, squares;
+  double count = 0;
+  for (const auto& batch : images.batch(kEvalBatch)) {
+    int64_t channels = batch.image.size(1), plane = batch.image.size(2) * batch.image.size(3);
+    sum.resize(static_cast<size_t>(channels));
+    squares.resize(static_cast<size_t>(channels));
+    const float* x = batch.image.data<float>();
+    for (int64_t i = 0; i < batch.size() * channels; ++i)
+      for (int64_t k = 0; k < plane; ++k, ++x) {
+        sum[static_cast<size_t>(i % channels)] += static_cast<double>(*x);
+        squares[static_cast<size_t>(i % channels)] += static_cast<double>(*x) * static_cast<double>(*x);
+      }
+    count += static_cast<double>(batch.size() * plane);
+  }
+  mean.clear();
+  std.clear();
+  for (size_t c = 0; c < sum.size(); ++c) {
+    mean.push_back(sum[c] / count);
+    double deviation = std::sqrt(std::max(0.0, squares[c] / count - mean[c] * mean[c]));
+    std.push_back(deviation > 1e-6 ? deviation : 1);  // a channel that is the same everywhere
+  }
+}
+
+}  // namespace plumb::tools

@@ -1,0 +1,74 @@
+// What `plumb train classifier` and `eval` share: a run's settings, its model, and how it is measured.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/mlp/mlp.h"
+#include "models/resnet/resnet.h"
+#include "models/resnet/wide_resnet.h"
+#include "models/train/trainer.h"
+#include "tools/labelled_images.h"
+#include "tools/train/settings.h"
+
+namespace plumb::tools {
+
+/// How training images are changed: every entry 0 leaves them as they are.
+struct AugmentSettings {
+  int64_t crop = 0, cutout = 0;
+  bool flip = false;
+  double rotate = 0, shift = 0, zoom = 0, shear = 0, jitter = 0, mixup = 0, cutmix = 0;
+};
+
+/// Everything that config.json of a classifier run holds.
+struct ClassifierRun {
+  std::vector<std::string> data;  ///< absolute paths, or "digits"
+  std::string data_sha256;        ///< of the files' hashes
+  std::string model = "resnet";   ///< mlp, resnet or wide-resnet
+  mlp::MlpConfig mlp;
+  resnet::ResNetConfig resnet;
+  resnet::WideResNetConfig wide_resnet;
+  AugmentSettings augment;
+  double validation = 0.1;        ///< share of the training part that is held back to choose settings by; 0: none
+  double label_smoothing = 0;
+  bool test = true;               ///< measure on the test part in the end
+  std::vector<double> mean, std;  ///< of each channel of the training images, which the network sees shifted and scaled by them
+  std::vector<int64_t> image;     ///< [C, H, W] of the images
+  std::vector<std::string> class_names;
+  TrainingSettings training;
+
+  ClassifierRun();
+  std::string to_json() const;
+  static ClassifierRun from_json(const std::string& json);
+  /// Throws ConfigError naming the option that is out of range.
+  void check() const;
+  int64_t classes() const;
+};
+
+/// A network and how it is called.
+class ImageClassifier {
+ public:
+  /// Weights drawn from the default generator.
+  explicit ImageClassifier(const ClassifierRun& run);
+  nn::Module& module() { return *network_; }
+  /// images [B, C, H, W] in [0, 1] → logits [B, classes].
+  Tensor operator()(const Tensor& images) const;
+
+ private:
+  std::unique_ptr<nn::Module> network_;
+  std::function<Tensor(const Tensor&)> logits_;
+  Tensor scale_, shift_;  // [1, C, 1, 1]
+};
+
+struct Scores {
+  double loss = 0, accuracy = 0;
+  std::vector<int64_t> worst;  ///< places of the wrong answers with the largest losses, largest first
+};
+/// The mean cross-entropy and the share of right answers over `images`; at most `worst` of the wrong ones.
+Scores measure(const ImageClassifier& classifier, const data::Dataset& images, int64_t worst = 0);
+
+/// Mean and standard deviation of each channel over `images`.
+void channel_statistics(const data::Dataset& images, std::vector<double>& mean, std::vector<double>& std);
+
+}  // namespace plumb::tools

@@ -1,0 +1,31 @@
+// Labelled images from what a user names: a directory or files in one of the published forms.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "engine/data/dataset.h"
+
+namespace plumb::tools {
+
+struct LabelledImages {
+  data::Dataset train, test;  ///< image [C, H, W] f32 in [0, 1], label i64
+  std::vector<std::string> class_names;
+  int64_t classes = 0;
+  Shape shape;                ///< of an image
+  bool own_test = true;       ///< the test part came as one; else it was split off
+};
+
+/// `names` is one of
+///   "digits": the 8×8 digits that the library carries;
+///   a directory with MNIST's four IDX files, CIFAR-10's or CIFAR-100's binary files, or a folder mnist, fashion_mnist or cifar10 with them;
+///   a directory with folders train and test of class folders; or of class folders (PNG, JPEG), of which a tenth of each class, the same
+///   at every seed, becomes the test part;
+///   files: IDX images and labels of the training part, or of both parts (four files); CIFAR-10 batches, "test" in the name: the test part.
+/// Throws IoError naming the file or folder that is missing, empty, damaged or has images of other sizes, ConfigError for parts that do
+/// not fit together.
+LabelledImages load_labelled_images(const std::vector<std::string>& names);
+
+/// The SHA-256 over the hashes of all files that `images` came from, in order.
+std::string fingerprint(const LabelledImages& images);
+
+}  // namespace plumb::tools

@@ -1,0 +1,212 @@
+// `plumb train classifier`: an MLP, ResNet or WideResNet trained on labelled images.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/autograd/autocast.h"
+#include "engine/core/generator.h"
+#include "engine/data/step_batches.h"
+#include "models/augment/augment.h"
+#include "ops/loss.h"
+#include "tools/image_classifier.h"
+#include "tools/train/kinds.h"
+#include "tools/train/settings.h"
+
+namespace plumb::tools {
+namespace {
+
+struct Options {
+  ClassifierRun run;
+  int64_t depth = 8, width = 16, widen = 2, epochs = 0;
+  bool imagenet = false, no_test = false;
+  std::string norm = "batch";
+  int64_t groups = 8;
+  double dropout = 0;
+};
+
+// The part of the training images that settings are chosen by is the same at every seed.
+struct Parts {
+  data::Dataset train, validation;
+};
+Parts split(const ClassifierRun& run, const LabelledImages& images) {
+  if (run.validation == 0) return {images.train, {}};
+  std::vector<data::Dataset> parts = images.train.split({1 - run.validation, run.validation}, {.seed = 0, .stratified = true});
+  return {parts[0], parts[1]};
+}
+
+augment::Mixed augmented(const ClassifierRun& run, const data::Batch& batch, int64_t classes) {
+  const AugmentSettings& a = run.augment;
+  Generator& generator = default_generator();
+  Tensor x = batch.image;
+  if (a.rotate > 0 || a.shift > 0 || a.zoom > 0 || a.shear > 0)
+    x = augment::random_affine(x, {.degrees = a.rotate, .translate = a.shift, .scale = a.zoom, .shear = a.shear}, generator);
+  if (a.crop > 0) x = augment::random_crop(x, a.crop, generator);
+  if (a.flip) x = augment::random_flip(x, generator);
+  if (a.jitter > 0) x = augment::colour_jitter(x, {a.jitter, a.jitter, a.jitter}, generator);
+  if (a.cutout > 0) x = augment::cutout(x, a.cutout, generator);
+  if (a.mixup > 0) return augment::mixup(x, batch.label, classes, a.mixup, generator);
+  if (a.cutmix > 0) return augment::cutmix(x, batch.label, classes, a.cutmix, generator);
+  return {x, batch.label};
+}
+
+// The wrong answers that cost most, or the first images where nothing is wrong.
+Tensor hardest(const data::Dataset& images, const std::vector<int64_t>& worst) {
+  return images.subset(worst.empty() ? std::vector<int64_t>{0} : worst).batch(64).next().image;
+}
+
+int train_run(const train::RunDirectory& directory, const ClassifierRun& run, const LabelledImages& images) {
+  const TrainingSettings& settings = run.training;
+  manual_seed(settings.seed);
+  ImageClassifier classifier(run);
+  Parts parts = split(run, images);
+  fmt::print(stderr, "classifier: {} parameters, {} classes, images {}, {} to train on, {} to validate, {} to test\n", classifier.module().num_parameters(), images.classes,
+             to_string(images.shape), parts.train.size(), run.validation > 0 ? parts.validation.size() : 0, run.test ? images.test.size() : 0);
+  auto optimizer = settings.make_optimizer(classifier.module());
+  data::StepBatches batches(parts.train, {.batch = settings.batch, .seed = settings.seed});
+  std::vector<int64_t> worst;
+  train::Training training{
+      .model = &classifier.module(),
+      .optimizer = optimizer.get(),
+      .schedule = settings.schedule(),
+      .loss =
+          [&](const train::Part& part) {
+            Autocast cast(settings.autocast_type());
+            augment::Mixed batch = augmented(run, batches(part.step, part.index, part.count), images.classes);
+            return cross_entropy(classifier(batch.images), batch.target, {.label_smoothing = run.label_smoothing});
+          },
+      .images_title = "Validation images that it gets most wrong",
+  };
+  if (run.validation > 0) {
+    training.validate = [&] {
+      Scores scores = measure(classifier, parts.validation, 36);
+      worst = scores.worst;
+      return train::Measures{{"val_loss", scores.loss}, {"val_accuracy", scores.accuracy}};
+    };
+    training.images = [&] { return hardest(parts.validation, worst); };
+  }
+  if (run.test)
+    training.test = [&] {
+      Scores scores = measure(classifier, images.test);
+      return train::Measures{{"test_loss", scores.loss}, {"test_accuracy", scores.accuracy}};
+    };
+  return train::train(directory, training, settings.train_options(static_cast<double>(settings.batch), "images"));
+}
+
+// The network for images of this shape.
+void configure(Options& o, const LabelledImages& images) {
+  ClassifierRun& run = o.run;
+  if (run.model == "mlp") {
+    run.mlp.inputs = numel(images.shape);
+    run.mlp.outputs = images.classes;
+    run.mlp.dropout = o.dropout;
+  } else if (run.model == "resnet") {
+    require(o.dropout == 0, "--dropout: a resnet has none; choose --model wide-resnet or mlp");
+    run.resnet = o.imagenet ? resnet::ResNetConfig::imagenet(o.depth) : resnet::ResNetConfig::cifar(o.depth, o.width);
+    if (o.imagenet) run.resnet.width = o.width;
+    run.resnet.norm = o.norm, run.resnet.groups = o.groups, run.resnet.channels = images.shape[0], run.resnet.classes = images.classes;
+  } else if (run.model == "wide-resnet") {
+    run.wide_resnet = {.depth = o.depth, .widen = o.widen, .dropout = o.dropout, .channels = images.shape[0], .classes = images.classes, .norm = o.norm, .groups = o.groups};
+  }
+  if (o.epochs > 0) {
+    int64_t examples = split(run, images).train.size();
+    run.training.steps = (o.epochs * examples + run.training.batch - 1) / run.training.batch;
+  }
+  run.check();
+}
+
+int start(Options& o, const std::string& out) {
+  ClassifierRun& run = o.run;
+  run.test = !o.no_test;
+  require(o.epochs >= 0, "--epochs must not be negative");
+  run.training.check();  // before images are read, which takes its time
+  LabelledImages images = load_labelled_images(run.data);
+  for (std::string& name : run.data)
+    if (name != "digits") name = std::filesystem::absolute(name).lexically_normal().string();
+  configure(o, images);
+  data::Dataset train = split(run, images).train;
+  require(train.size() > 0 && (run.validation == 0 || train.size() < images.train.size()), fmt::format("--validation {} of {} training images leaves no images in one of the parts", run.validation, images.train.size()));
+  run.data_sha256 = fingerprint(images);
+  run.class_names = images.class_names;
+  run.image.assign(images.shape.begin(), images.shape.end());
+  channel_statistics(train, run.mean, run.std);
+  auto directory = train::RunDirectory::create(out, run.to_json());
+  return train_run(directory, run, images);
+}
+
+// Throws ConfigError if the images are no longer those that the run began with.
+LabelledImages own_images(const ClassifierRun& run) {
+  LabelledImages images = load_labelled_images(run.data);
+  if (fingerprint(images) != run.data_sha256) throw ConfigError(run.data[0] + " has changed since the run began; a resumed run would not be the same. Restore the images, or start a new run");
+  return images;
+}
+
+int resume(const train::RunDirectory& directory) {
+  ClassifierRun run = ClassifierRun::from_json(directory.config());
+  run.check();
+  return train_run(directory, run, own_images(run));
+}
+
+Action define(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  ClassifierRun& r = o->run;
+  app.add_option("--data", r.data, "a directory of MNIST's, CIFAR's or class folders' form, such files, or digits (8×8, carried inside)");
+  app.add_option("--model", r.model, "mlp, resnet or wide-resnet")->capture_default_str();
+  app.add_option("--depth", o->depth, "layers: 6n + 2 of a resnet (18, 34, 50, 101, 152 with --imagenet), 6n + 4 of a wide-resnet")->capture_default_str();
+  app.add_option("--width", o->width, "channels of a resnet's first stage")->capture_default_str();
+  app.add_option("--widen", o->widen, "a wide-resnet's width, times 16")->capture_default_str();
+  app.add_flag("--imagenet", o->imagenet, "a resnet for large images: 7×7 stem, max pool, four stages");
+  app.add_option("--hidden", r.mlp.hidden, "widths of an mlp's hidden layers")->capture_default_str();
+  app.add_option("--activation", r.mlp.activation, "of an mlp: relu, gelu, silu or tanh")->capture_default_str();
+  app.add_option("--dropout", o->dropout, "probability, of mlp and wide-resnet")->capture_default_str();
+  app.add_option("--norm", o->norm, "batch, group, instance or none")->capture_default_str();
+  app.add_option("--groups", o->groups, "of group norm")->capture_default_str();
+  app.add_option("--validation", r.validation, "share of the training part to choose settings by; 0: none, all of it is trained on")->capture_default_str();
+  app.add_flag("--no-test", o->no_test, "do not measure on the test part in the end");
+  app.add_option("--crop", r.augment.crop, "pixels of padding around images that are cut back at random")->capture_default_str();
+  app.add_flag("--flip", r.augment.flip, "half of the images mirrored");
+  app.add_option("--rotate", r.augment.rotate, "turned by up to so many degrees")->capture_default_str();
+  app.add_option("--shift", r.augment.shift, "moved by up to this share of the side")->capture_default_str();
+  app.add_option("--zoom", r.augment.zoom, "enlarged or made smaller by up to this share")->capture_default_str();
+  app.add_option("--shear", r.augment.shear, "slanted by up to so many degrees")->capture_default_str();
+  app.add_option("--jitter", r.augment.jitter, "brightness, contrast and saturation changed by up to this share")->capture_default_str();
+  app.add_option("--cutout", r.augment.cutout, "side of a square set to zero")->capture_default_str();
+  app.add_option("--mixup", r.augment.mixup, "alpha of mixed pairs of images; 0: none")->capture_default_str();
+  app.add_option("--cutmix", r.augment.cutmix, "alpha of images with a box of another; 0: none")->capture_default_str();
+  app.add_option("--label-smoothing", r.label_smoothing, "share of the target spread over all classes")->capture_default_str();
+  auto* epochs = app.add_option("--epochs", o->epochs, "passes over the training images, instead of --steps");
+  r.training.define(app, "images");
+  epochs->excludes(app.get_option("--steps"));
+  return start_or_resume(app, "classifier", [o](const std::string& out) { return start(*o, out); }, resume);
+}
+
+int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& names) {
+  ClassifierRun run = ClassifierRun::from_json(directory.config());
+  StateDict weights = directory.load_model();
+  data::Dataset images;
+  if (names.empty()) {
+    images = own_images(run).test;
+  } else {
+    LabelledImages given = load_labelled_images(names);
+    Shape own(run.image);
+    require(given.shape == own, fmt::format("{}: images are {}, those of the run {}", names[0], to_string(given.shape), to_string(own)));
+    require(given.classes <= run.classes(), fmt::format("{}: has {} classes, the run {}", names[0], given.classes, run.classes()));
+    images = given.own_test ? given.test : data::concat({given.train, given.test});
+  }
+  ImageClassifier classifier(run);
+  classifier.module().load_state(weights);
+  classifier.module().eval();
+  Scores scores = measure(classifier, images);
+  fmt::print("{{\"accuracy\": {}, \"loss\": {}, \"images\": {}}}\n", scores.accuracy, scores.loss, images.size());
+  return 0;
+}
+
+}  // namespace
+
+extern const TrainingKind classifier_kind;
+const TrainingKind classifier_kind{{"classifier", "an MLP, ResNet or WideResNet, on labelled images", define}, evaluate};
+
+}  // namespace plumb::tools

@@ -1,0 +1,59 @@
+// `plumb train` and `plumb eval`: the list of kinds, and what chooses among them.
+#include "tools/train/kinds.h"
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <memory>
+
+#include "tools/train/settings.h"
+
+namespace plumb::tools {
+
+extern const TrainingKind classifier_kind, gpt_kind;
+
+std::span<const TrainingKind* const> training_kinds() {
+  static constexpr std::array kinds{&gpt_kind, &classifier_kind};
+  return kinds;
+}
+
+const TrainingKind& kind_of_run(const train::RunDirectory& run) {
+  std::string name = kind_of(run);
+  for (const TrainingKind* kind : training_kinds())
+    if (name == kind->command.name) return *kind;
+  throw ConfigError(run.path() + " is a run of kind \"" + name + "\", which this program does not know");
+}
+
+namespace {
+
+Action define_train(CLI::App& app) {
+  std::vector<const Command*> commands;
+  for (const TrainingKind* kind : training_kinds()) commands.push_back(&kind->command);
+  return choose(app, commands);
+}
+
+struct Request {
+  std::string run;
+  std::vector<std::string> data;
+};
+
+int evaluate(const Request& request) {
+  auto run = train::RunDirectory::open(request.run);
+  const TrainingKind& kind = kind_of_run(run);
+  if (!kind.evaluate) throw ConfigError(request.run + ": runs of train " + kind.command.name + " are not evaluated by this command");
+  return kind.evaluate(run, request.data);
+}
+
+Action define_eval(CLI::App& app) {
+  auto request = std::make_shared<Request>();
+  app.add_option("run", request->run, "run directory")->required();
+  app.add_option("--data", request->data, "what to measure on: text files for gpt (every token but the first is predicted once); labelled images for classifier (by default the test part of its own data)");
+  return [request] { return evaluate(*request); };
+}
+
+}  // namespace
+
+extern const Command train_command, eval_command;
+const Command train_command{"train", "train a model", define_train};
+const Command eval_command{"eval", "measure a trained model on data", define_eval};
+
+}  // namespace plumb::tools

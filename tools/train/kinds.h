@@ -1,0 +1,25 @@
+// The kinds of models that `plumb train` knows. A new one is a file in tools/train/ that defines a TrainingKind, and its name in the list
+// of kinds.cpp.
+#pragma once
+#include <span>
+#include <string>
+#include <vector>
+
+#include "models/train/run_directory.h"
+#include "tools/commands.h"
+
+namespace plumb::tools {
+
+struct TrainingKind {
+  /// `plumb train NAME`: its name is the "kind" in config.json.
+  Command command;
+  /// `plumb eval RUN [--data …]`: prints one JSON object of measures; returns the exit code. Null: such runs are not evaluated.
+  int (*evaluate)(const train::RunDirectory& run, const std::vector<std::string>& data) = nullptr;
+};
+
+/// In the order of `plumb train --help`.
+std::span<const TrainingKind* const> training_kinds();
+/// The kind of the run. Throws ConfigError for a kind that is not known.
+const TrainingKind& kind_of_run(const train::RunDirectory& run);
+
+}  // namespace plumb::tools

@@ -1,0 +1,148 @@
+// Shared training options.
+#include "tools/train/settings.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/io/file.h"
+#include "models/optim/adam.h"
+#include "models/optim/sgd.h"
+#include "models/train/metrics.h"
+
+namespace plumb::tools {
+
+void require(bool holds, const std::string& problem) {
+  if (!holds) throw ConfigError(problem);
+}
+
+// Every setting under its name in config.json.
+template <typename Settings, typename F>
+static void each_setting(Settings& s, F f) {
+  f("batch", s.batch), f("steps", s.steps), f("accumulate", s.accumulate), f("recompute", s.recompute);
+  f("optimizer", s.optimizer), f("lr", s.lr), f("min_lr", s.min_lr), f("warmup", s.warmup), f("weight_decay", s.weight_decay);
+  f("beta1", s.beta1), f("beta2", s.beta2), f("momentum", s.momentum), f("clip", s.clip), f("ema", s.ema);
+  f("eval_every", s.eval_every), f("checkpoint_every", s.checkpoint_every), f("early_stop", s.early_stop);
+  f("seed", s.seed), f("device", s.device), f("dtype", s.dtype);
+}
+
+void to_json(nlohmann::json& json, const TrainingSettings& settings) {
+  each_setting(settings, [&](const char* name, const auto& value) { json[name] = value; });
+}
+void from_json(const nlohmann::json& json, TrainingSettings& settings) {
+  each_setting(settings, [&](const char* name, auto& value) {
+    if (json.contains(name)) json.at(name).get_to(value);
+  });
+}
+
+void TrainingSettings::define(CLI::App& app, const std::string& items) {
+  app.add_option("--batch", batch, items + " a step")->capture_default_str();
+  app.add_option("--steps", steps, "training steps")->capture_default_str();
+  app.add_option("--optimizer", optimizer, "adamw or sgd (Nesterov momentum)")->capture_default_str();
+  app.add_option("--lr", lr, "highest learning rate")->capture_default_str();
+  app.add_option("--min-lr", min_lr, "learning rate at the last step")->capture_default_str();
+  app.add_option("--warmup", warmup, "steps in which the learning rate rises")->capture_default_str();
+  app.add_option("--weight-decay", weight_decay, "of matrices")->capture_default_str();
+  app.add_option("--beta1", beta1, "AdamW's")->capture_default_str();
+  app.add_option("--beta2", beta2, "AdamW's")->capture_default_str();
+  app.add_option("--momentum", momentum, "SGD's")->capture_default_str();
+  app.add_option("--clip", clip, "largest gradient norm; 0: any")->capture_default_str();
+  app.add_option("--accumulate", accumulate, "equal parts of a batch, one backward pass each: less memory, the same gradient")->capture_default_str();
+  app.add_flag("--recompute", recompute, "compute each block again for its gradient instead of keeping what it needs: less memory");
+  app.add_option("--ema", ema, "decay of averaged weights, which are evaluated and saved in place of the last; 0: none")->capture_default_str();
+  app.add_option("--early-stop", early_stop, "end with the best weights after so many evaluations without improvement; 0: never")->capture_default_str();
+  app.add_option("--eval-every", eval_every, "steps between validations; the last step always; 0: only then")->capture_default_str();
+  app.add_option("--checkpoint-every", checkpoint_every, "steps between checkpoints; 0: none before the end")->capture_default_str();
+  app.add_option("--seed", seed, "of weights, data order and dropout")->capture_default_str();
+  app.add_option("--device", device, "cpu or cuda")->capture_default_str();
+  app.add_option("--dtype", dtype, "f32, bf16 (autocast) or f64")->capture_default_str();
+}
+
+void TrainingSettings::check() const {
+  require(dtype == "f32" || dtype == "bf16" || dtype == "f64", "--dtype " + dtype + " is unknown; choose f32, bf16 or f64");
+  require(optimizer == "adamw" || optimizer == "sgd", "--optimizer " + optimizer + " is unknown; choose adamw or sgd");
+  require(batch >= 1, "--batch must be at least 1, it is " + std::to_string(batch));
+  require(steps >= 1, "--steps must be at least 1, it is " + std::to_string(steps));
+  require(accumulate >= 1, "--accumulate must be at least 1, it is " + std::to_string(accumulate));
+  require(batch % accumulate == 0, fmt::format("--accumulate {} does not divide --batch {}", accumulate, batch));
+  require(eval_every >= 0, "--eval-every must not be negative");
+  require(checkpoint_every >= 0, "--checkpoint-every must not be negative");
+  require(early_stop >= 0, "--early-stop must not be negative");
+  require(early_stop == 0 || eval_every > 0, "--early-stop needs evaluations on the way: --eval-every must not be 0");
+  require(warmup >= 0, "--warmup must not be negative");
+  require(lr > 0, "--lr must be positive");
+  require(min_lr >= 0 && min_lr <= lr, "--min-lr must lie between 0 and --lr");
+  require(weight_decay >= 0, "--weight-decay must not be negative");
+  require(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1, "--beta1 and --beta2 must lie in [0, 1)");
+  require(momentum >= 0 && momentum < 1, "--momentum must lie in [0, 1)");
+  require(clip >= 0, "--clip must not be negative");
+  require(ema >= 0 && ema < 1, "--ema must lie in [0, 1)");
+  if (device_from_name(device).type != DeviceType::cpu) throw DeviceError("--device " + device + " is not available in this build");
+}
+
+namespace {
+
+template <typename Optimizer, typename Options>
+std::unique_ptr<optim::Optimizer> with_groups(const nn::Module& model, const Options& options) {
+  optim::Group<Options> decayed{{}, options}, plain{{}, options};
+  plain.options.weight_decay = 0;
+  for (const Tensor& p : model.parameters()) (p.rank() >= 2 ? decayed : plain).parameters.push_back(p);
+  return std::make_unique<Optimizer>(std::vector<optim::Group<Options>>{decayed, plain});
+}
+
+}  // namespace
+
+std::unique_ptr<optim::Optimizer> TrainingSettings::make_optimizer(const nn::Module& model) const {
+  if (optimizer == "sgd")
+    return with_groups<optim::SGD>(model, optim::SgdOptions{.lr = lr, .momentum = momentum, .weight_decay = weight_decay, .nesterov = momentum > 0});
+  return with_groups<optim::AdamW>(model, optim::AdamWOptions{.lr = lr, .beta1 = beta1, .beta2 = beta2, .weight_decay = weight_decay});
+}
+
+optim::Schedule TrainingSettings::schedule() const { return optim::cosine_with_warmup(std::min(warmup, steps - 1), steps, min_lr / lr); }
+
+train::TrainOptions TrainingSettings::train_options(double items_per_step, const std::string& items) const {
+  return {.steps = steps, .eval_every = eval_every, .checkpoint_every = checkpoint_every, .clip_norm = clip, .accumulate = accumulate,
+          .ema = ema, .patience = early_stop, .items_per_step = items_per_step, .items = items};
+}
+
+void TrainingSettings::prepare(nn::Module& model) const {
+  if (dtype == "f64") model.to(f64);
+}
+
+std::string kind_of(const train::RunDirectory& run) { return nlohmann::json::parse(run.config()).value("kind", ""); }
+
+namespace {
+
+int go_on(const std::string& path, const std::string& kind, const std::function<int(const train::RunDirectory&)>& resume) {
+  auto run = train::RunDirectory::open(path);
+  std::string found = kind_of(run);
+  if (found != kind) throw ConfigError(fmt::format("{} is a run of train {}, not of train {}", path, found, kind));
+  if (!run.finished()) return resume(run);
+  fmt::print("{} is finished: {} steps. Its report: {}\n", path, train::read_metrics(run.file("metrics.jsonl")).back().step, run.file("report.html"));
+  return 0;
+}
+
+}  // namespace
+
+Action start_or_resume(CLI::App& app, const std::string& kind, std::function<int(const std::string&)> start,
+                       std::function<int(const train::RunDirectory&)> resume) {
+  struct Paths {
+    std::string out, resume;
+  };
+  auto paths = std::make_shared<Paths>();
+  auto* out = app.add_option("--out", paths->out, "run directory to make");
+  auto* resumed = app.add_option("--resume", paths->resume, "go on with this run directory; everything else comes from it");
+  for (CLI::Option* option : app.get_options())
+    if (option != resumed && option->get_name() != "--help") resumed->excludes(option);
+  return [=] {
+    if (resumed->count() > 0) return go_on(paths->resume, kind, resume);
+    if (out->count() == 0) throw ConfigError("--out is missing: give the run directory to make");
+    if (path_exists(paths->out)) throw ConfigError(paths->out + " exists already; choose another --out, or go on with it: --resume " + paths->out);
+    return start(paths->out);
+  };
+}
+
+}  // namespace plumb::tools

@@ -1,0 +1,57 @@
+// What every `plumb train KIND` has in common: its options, their checks, how a run starts and how it goes on.
+#pragma once
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "models/nn/module.h"
+#include "models/optim/optimizer.h"
+#include "models/optim/schedule.h"
+#include "models/train/run_directory.h"
+#include "models/train/trainer.h"
+#include "tools/commands.h"
+
+namespace plumb::tools {
+
+/// Defaults are those of `train gpt`; a kind sets its own before it defines the options.
+struct TrainingSettings {
+  int64_t batch = 12, steps = 2000, warmup = 100, eval_every = 250, checkpoint_every = 500, accumulate = 1, early_stop = 0;
+  double lr = 1e-3, min_lr = 1e-4, weight_decay = 0.1, beta1 = 0.9, beta2 = 0.99, momentum = 0.9, clip = 1, ema = 0;
+  uint64_t seed = 0;
+  std::string optimizer = "adamw", device = "cpu", dtype = "f32";
+  bool recompute = false;
+
+  /// Adds --batch, --steps, --lr, …; `items` is what --batch counts ("sequences", "images").
+  void define(CLI::App& app, const std::string& items);
+  /// Throws ConfigError naming the option that is out of range, DeviceError for a device that this build does not have.
+  void check() const;
+
+  /// AdamW or SGD with Nesterov momentum; weight decay on matrices and kernels only, not on biases and norms.
+  std::unique_ptr<optim::Optimizer> make_optimizer(const nn::Module& model) const;
+  /// Linear warm-up, then by cosine to min_lr.
+  optim::Schedule schedule() const;
+  /// `items_per_step`, called `items`, are what the rate in metrics counts.
+  train::TrainOptions train_options(double items_per_step, const std::string& items) const;
+  /// What products are computed in: bf16 under --dtype bf16, else f32 (which turns autocast off).
+  DType autocast_type() const { return dtype == "bf16" ? bf16 : f32; }
+  /// Converts the model for --dtype f64; to be called before the optimiser is made.
+  void prepare(nn::Module& model) const;
+};
+/// As entries of a run's config.json. What early versions did not write is taken from the defaults.
+void to_json(nlohmann::json& json, const TrainingSettings& settings);
+void from_json(const nlohmann::json& json, TrainingSettings& settings);
+
+/// Throws ConfigError(problem) unless it `holds`.
+void require(bool holds, const std::string& problem);
+
+/// Adds --out and --resume, the last of a kind's options, and gives its action: `start` with the run directory to make, which does not
+/// exist, or `resume` with one whose run is not finished (a finished one is said to be so). Throws ConfigError for --resume beside others,
+/// a missing --out or one that exists, and a run of another kind.
+Action start_or_resume(CLI::App& app, const std::string& kind, std::function<int(const std::string& out)> start,
+                       std::function<int(const train::RunDirectory& run)> resume);
+
+/// The "kind" in the run's config.json; empty if it has none.
+std::string kind_of(const train::RunDirectory& run);
+
+}  // namespace plumb::tools
