@@ -43,8 +43,8 @@ const EngineOperations& engine_operations() {
 
 }  // namespace detail
 
-// A view whose base was written to since gets a new place in the graph: a view of what the base is now.
-static void refresh_view(TensorImpl& view) {
+// The new place: a view of what the base is now.
+void detail::refresh_view(TensorImpl& view) {
   TensorImpl& base = *view.base;
   view.writes = base.writes;
   if (!base.requires_grad) {  // overwritten with constants
@@ -61,12 +61,6 @@ static void refresh_view(TensorImpl& view) {
   view.node = fresh.impl()->node;
   view.output_index = fresh.impl()->output_index;
   view.requires_grad = true;
-}
-
-bool Tensor::requires_grad() const {
-  if (!impl_) return false;
-  if (impl_->base && impl_->base->writes != impl_->writes) [[unlikely]] refresh_view(*impl_);
-  return impl_->requires_grad;
 }
 
 Edge edge_of(const Tensor& x) {

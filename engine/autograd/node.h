@@ -38,7 +38,7 @@ struct Edge {
 /// The place of `x` in the graph (brought up to date if `x` is a view whose base was written to).
 Edge edge_of(const Tensor& x);
 
-class Node : public RefCounted {
+class Node : public RefCounted, public Pooled {
  public:
   virtual ~Node() = default;
   /// Gradients of the inputs from those of the outputs (all defined), for the inputs that `needs` names.

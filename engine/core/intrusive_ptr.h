@@ -19,6 +19,8 @@ class RefCounted {
     return count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
   }
   uint32_t use_count() const { return count_.load(std::memory_order_acquire); }
+  /// retain() of a new object: nobody else can be counting yet, so no locked instruction is needed.
+  void retain_first() const { count_.store(1, std::memory_order_relaxed); }
 
  private:
   mutable std::atomic<uint32_t> count_{0};
@@ -32,6 +34,13 @@ class IntrusivePtr {
   IntrusivePtr(std::nullptr_t) {}
   explicit IntrusivePtr(T* p) : p_(p) {
     if (p_) p_->retain();
+  }
+  /// Takes a new object that has no owner yet.
+  static IntrusivePtr first_owner(T* fresh) {
+    IntrusivePtr owner;
+    owner.p_ = fresh;
+    fresh->retain_first();
+    return owner;
   }
   IntrusivePtr(const IntrusivePtr& o) : IntrusivePtr(o.p_) {}
   IntrusivePtr(IntrusivePtr&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
@@ -51,5 +60,11 @@ class IntrusivePtr {
  private:
   T* p_ = nullptr;
 };
+
+/// A new T(args...) and its first owner.
+template <typename T, typename... Args>
+IntrusivePtr<T> make_intrusive(Args&&... args) {
+  return IntrusivePtr<T>::first_owner(new T(std::forward<Args>(args)...));
+}
 
 }  // namespace plumb

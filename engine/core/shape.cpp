@@ -20,7 +20,9 @@ void Dims::erase(int at) {
 }
 
 Strides contiguous_strides(const Shape& s) {
-  Strides strides = Dims::filled(s.rank(), 1);
+  Strides strides = s;
+  if (s.empty()) return strides;
+  strides[s.rank() - 1] = 1;
   for (int i = s.rank() - 2; i >= 0; --i) strides[i] = strides[i + 1] * std::max<int64_t>(s[i + 1], 1);
   return strides;
 }

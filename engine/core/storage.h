@@ -5,10 +5,11 @@
 
 #include "engine/core/device.h"
 #include "engine/core/intrusive_ptr.h"
+#include "engine/core/object_pool.h"
 
 namespace plumb {
 
-class Storage : public RefCounted {
+class Storage : public RefCounted, public Pooled {
  public:
   /// What happens to memory that came from elsewhere (a mapped file, another library's array).
   using Release = void (*)(void* context);

@@ -10,31 +10,22 @@
 
 namespace plumb {
 
-TensorImpl::TensorImpl() = default;
+TensorImpl::TensorImpl(StoragePtr storage, std::byte* data, const Shape& shape, const Strides& strides, int64_t numel, DType dtype, bool contiguous)
+    : storage(std::move(storage)), data(data), shape(shape), strides(strides), numel(numel), dtype(dtype), contiguous(contiguous) {}
 TensorImpl::~TensorImpl() = default;
 void destroy(TensorImpl* impl) { delete impl; }
 
-static TensorImpl& defined_impl(const Tensor& x) {
-  if (!x.defined()) throw ValueError("tensor: used before it was given a value");
-  return *x.impl();
-}
+void detail::undefined_tensor() { throw ValueError("tensor: used before it was given a value"); }
+using detail::defined_impl;
 
-const Shape& Tensor::shape() const { return defined_impl(*this).shape; }
-const Strides& Tensor::strides() const { return defined_impl(*this).strides; }
 int64_t Tensor::size(int dim) const {
   if (rank() == 0) throw IndexError("size: a tensor of rank 0 has no dimensions");
   return shape()[checked_dim("size", dim, rank())];
 }
-int64_t Tensor::numel() const { return defined_impl(*this).numel; }
-DType Tensor::dtype() const { return defined_impl(*this).dtype; }
-Device Tensor::device() const { return defined_impl(*this).storage->device(); }
-bool Tensor::is_contiguous() const { return defined_impl(*this).contiguous; }
 int64_t Tensor::storage_offset() const {
   const TensorImpl& t = defined_impl(*this);
   return (t.data - t.storage->data()) / static_cast<int64_t>(item_size(t.dtype));
 }
-void* Tensor::raw_data() const { return defined_impl(*this).data; }
-uint32_t Tensor::version() const { return defined_impl(*this).storage->version(); }
 
 void* Tensor::checked_data(DType wanted) const {
   const TensorImpl& t = defined_impl(*this);
@@ -71,16 +62,9 @@ static bool rows_without_gaps(const Shape& shape, const Strides& strides) {
   return true;
 }
 
-static Tensor over_storage(StoragePtr storage, std::byte* data, const Shape& shape, const Strides& strides, DType dtype) {
-  auto* impl = new TensorImpl;
-  impl->storage = std::move(storage);
-  impl->data = data;
-  impl->shape = shape;
-  impl->strides = strides;
-  impl->numel = numel(shape);
-  impl->dtype = dtype;
-  impl->contiguous = rows_without_gaps(shape, strides);
-  return Tensor(TensorImplPtr(impl));
+static Tensor row_major(StoragePtr storage, const Shape& shape, int64_t count, DType dtype) {
+  std::byte* data = storage->data();
+  return Tensor(make_intrusive<TensorImpl>(std::move(storage), data, shape, contiguous_strides(shape), count, dtype, true));
 }
 
 Tensor empty(const Shape& shape, DType dtype, Device device, const char* op) {
@@ -97,8 +81,7 @@ Tensor empty(const Shape& shape, DType dtype, Device device, const char* op) {
   } catch (const OutOfMemoryError&) {
     data = allocate(device, std::max<size_t>(bytes, 1), op, to_string(shape).c_str());  // once more, to name the shape
   }
-  StoragePtr storage(new Storage(device, data, std::max<size_t>(bytes, 1)));
-  return over_storage(storage, storage->data(), shape, contiguous_strides(shape), dtype);
+  return row_major(make_intrusive<Storage>(device, data, std::max<size_t>(bytes, 1)), shape, count, dtype);
 }
 
 Tensor empty_like(const Tensor& like, const char* op) { return empty(like.shape(), like.dtype(), like.device(), op); }
@@ -197,22 +180,22 @@ template std::vector<uint8_t> to_vector(const Tensor&);
 template std::vector<bool> to_vector(const Tensor&);
 
 Tensor from_blob(void* data, const Shape& shape, DType dtype, Storage::Release release, void* context, Device device) {
-  StoragePtr storage(new Storage(device, data, static_cast<size_t>(numel(shape)) * item_size(dtype), release, context));
-  return over_storage(storage, storage->data(), shape, contiguous_strides(shape), dtype);
+  int64_t count = numel(shape);
+  return row_major(make_intrusive<Storage>(device, data, static_cast<size_t>(count) * item_size(dtype), release, context), shape, count, dtype);
 }
 
 Tensor view_of(const Tensor& base, const Shape& shape, const Strides& strides, int64_t offset) {
   const TensorImpl& b = defined_impl(base);
-  Tensor view = over_storage(b.storage, b.data + offset * static_cast<int64_t>(item_size(b.dtype)), shape, strides, b.dtype);
-  TensorImpl& v = *view.impl();
-  v.base = b.base ? b.base : TensorImplPtr(base.impl());
-  v.writes = v.base->writes;
-  return view;
+  std::byte* data = b.data + offset * static_cast<int64_t>(item_size(b.dtype));
+  auto view = make_intrusive<TensorImpl>(b.storage, data, shape, strides, numel(shape), b.dtype, rows_without_gaps(shape, strides));
+  view->base = b.base ? b.base : TensorImplPtr(base.impl());
+  view->writes = view->base->writes;
+  return Tensor(std::move(view));
 }
 
 Tensor alias(const Tensor& x) {
   const TensorImpl& t = defined_impl(x);
-  return over_storage(t.storage, t.data, t.shape, t.strides, t.dtype);
+  return Tensor(make_intrusive<TensorImpl>(t.storage, t.data, t.shape, t.strides, t.numel, t.dtype, t.contiguous));
 }
 
 Tensor broadcast_view(const char* op, const Tensor& x, const Shape& shape) {

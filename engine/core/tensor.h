@@ -9,6 +9,7 @@
 #include "engine/core/dtype.h"
 #include "engine/core/error.h"
 #include "engine/core/intrusive_ptr.h"
+#include "engine/core/object_pool.h"
 #include "engine/core/scalar.h"
 #include "engine/core/shape.h"
 #include "engine/core/storage.h"
@@ -36,7 +37,7 @@ class Tensor {
   bool defined() const { return static_cast<bool>(impl_); }
   const Shape& shape() const;
   const Strides& strides() const;  ///< in elements
-  int rank() const { return shape().rank(); }
+  int rank() const;
   /// The size of dimension `dim`, counted from the end if negative. Throws IndexError outside the rank.
   int64_t size(int dim) const;
   int64_t numel() const;
@@ -95,16 +96,16 @@ struct GradState {
 };
 
 /// The data behind Tensor. Operations use Tensor; the graph and a few views reach in here.
-struct TensorImpl : RefCounted {
-  TensorImpl();
+struct TensorImpl : RefCounted, Pooled {
+  TensorImpl(StoragePtr storage, std::byte* data, const Shape& shape, const Strides& strides, int64_t numel, DType dtype, bool contiguous);
   ~TensorImpl();
   StoragePtr storage;
-  std::byte* data = nullptr;  ///< storage->data() + offset
+  std::byte* data;  ///< storage->data() + offset
   Shape shape;
   Strides strides;
-  int64_t numel = 1;
-  DType dtype = DType::f32;
-  bool contiguous = true;
+  int64_t numel;
+  DType dtype;
+  bool contiguous;
   bool requires_grad = false;
   uint32_t output_index = 0;      ///< which output of `node` this is
   uint32_t writes = 0;            ///< recorded writes in place to this base, or seen by this view
@@ -112,6 +113,32 @@ struct TensorImpl : RefCounted {
   TensorImplPtr base;             ///< for a view: the tensor that owns the elements
   std::shared_ptr<GradState> grad_state;
 };
+
+namespace detail {
+[[noreturn]] void undefined_tensor();
+/// Gives a view whose base was written to since a new place in the graph.
+void refresh_view(TensorImpl& view);
+inline TensorImpl& defined_impl(const Tensor& x) {
+  if (!x.defined()) [[unlikely]] undefined_tensor();
+  return *x.impl();
+}
+}  // namespace detail
+
+// What every operation asks of its inputs, several times over: worth no call.
+inline const Shape& Tensor::shape() const { return detail::defined_impl(*this).shape; }
+inline const Strides& Tensor::strides() const { return detail::defined_impl(*this).strides; }
+inline int Tensor::rank() const { return shape().rank(); }
+inline int64_t Tensor::numel() const { return detail::defined_impl(*this).numel; }
+inline DType Tensor::dtype() const { return detail::defined_impl(*this).dtype; }
+inline Device Tensor::device() const { return detail::defined_impl(*this).storage->device(); }
+inline bool Tensor::is_contiguous() const { return detail::defined_impl(*this).contiguous; }
+inline void* Tensor::raw_data() const { return detail::defined_impl(*this).data; }
+inline uint32_t Tensor::version() const { return detail::defined_impl(*this).storage->version(); }
+inline bool Tensor::requires_grad() const {
+  if (!impl_) return false;
+  if (impl_->base && impl_->base->writes != impl_->writes) [[unlikely]] detail::refresh_view(*impl_);
+  return impl_->requires_grad;
+}
 
 // -- creation ---------------------------------------------------------------------------------------
 
