@@ -1,5 +1,6 @@
 // The CPU's caching allocator. Sizes are rounded to classes (four a power of two); small classes have a cache in each thread,
-// the rest share lists under a lock. Blocks of 2 MiB and more are aligned for huge pages.
+// the rest share lists under a lock. Blocks of 2 MiB and more are aligned for huge pages. A small block from the thread's cache takes
+// no lock and no atomic operation: what a thread allocates and frees is counted there and added to the shared counters now and then.
 #include "engine/core/allocator.h"
 
 #include <sys/mman.h>
@@ -15,13 +16,16 @@
 #include <vector>
 
 #include "engine/core/error.h"
+#include "engine/core/free_list.h"
 
 namespace plumb {
 namespace {
 
-constexpr size_t kSmallest = 64, kSmallLimit = 4096, kHugePage = size_t{1} << 21;
+constexpr size_t kSmallest = 64, kHugePage = size_t{1} << 21;
 constexpr int kClasses = 4 * 48;
-constexpr size_t kThreadCacheBlocks = 64;
+constexpr int kSmallClasses = 4 * 6 + 1;
+constexpr size_t kThreadCacheBytes = size_t{64} << 10;  // in each class
+constexpr int64_t kUncounted = 16 << 10;                // bytes that a thread may not have told the shared counters about
 
 // Class c holds blocks of 64·2^(c/4)·(1 + (c%4)/4) bytes, each a multiple of 16.
 size_t class_bytes(int c) { return (kSmallest << (c / 4)) / 4 * static_cast<size_t>(4 + c % 4); }
@@ -35,32 +39,43 @@ int size_class(size_t bytes) {
 
 std::string mebibytes(int64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
 
-struct ThreadCache;
+// What a thread did since it last added it to the shared counters.
+struct Tally {
+  int64_t live = 0, peak = 0, allocations = 0;
+};
+
+// Small blocks that this thread freed and will probably ask for again at once. Plain data: reaching it costs no check.
+struct ThreadCache {
+  detail::FreeList lists[kSmallClasses];
+  Tally tally;
+  bool opened = false;
+  bool open = false;  // false before the thread's first use and when it ends
+};
+constinit thread_local ThreadCache thread_cache;
 
 class CpuAllocator {
  public:
-  void* allocate(size_t bytes, const char* op, const char* what);
-  void deallocate(void* block, size_t bytes) noexcept;
-  MemoryStats stats() const {
-    return {live_.load(), peak_.load(), reserved_.load(), allocations_.load()};
-  }
-  void reset_peak() { peak_ = live_.load(); }
-  void release_cached();
-  void set_limit(int64_t bytes) { limit_ = bytes > 0 ? bytes : physical_memory(); }
+  /// From the shared lists or the system.
+  void* allocate(int c, const char* op, const char* what);
   void give_back(int c, void* block) noexcept {
     std::lock_guard lock(mutex_);
     free_[static_cast<size_t>(c)].push_back(block);
   }
+  void count(Tally& tally) noexcept;
+  MemoryStats stats() {
+    count(thread_cache.tally);
+    return {live_.load(), peak_.load(), reserved_.load(), allocations_.load()};
+  }
+  void reset_peak() {
+    count(thread_cache.tally);
+    peak_ = live_.load();
+  }
+  void release_cached();
+  void set_limit(int64_t bytes) { limit_ = bytes > 0 ? bytes : physical_memory(); }
 
  private:
   static int64_t physical_memory() { return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE); }
   void* from_system(int c);
-  void count(int64_t block) {
-    int64_t live = live_.fetch_add(block, std::memory_order_relaxed) + block;
-    allocations_.fetch_add(1, std::memory_order_relaxed);
-    int64_t peak = peak_.load(std::memory_order_relaxed);
-    while (live > peak && !peak_.compare_exchange_weak(peak, live, std::memory_order_relaxed)) {}
-  }
 
   std::mutex mutex_;
   std::array<std::vector<void*>, kClasses> free_;
@@ -72,22 +87,42 @@ CpuAllocator& cpu_allocator() {
   return *allocator;
 }
 
-// Small blocks that this thread freed and will probably ask for again at once.
-struct ThreadCache {
-  struct List {
-    size_t size = 0;
-    std::array<void*, kThreadCacheBlocks> blocks;
-  };
-  std::array<List, 4 * 6 + 1> lists;
-  ~ThreadCache() {
-    alive = false;
-    for (size_t c = 0; c < lists.size(); ++c)
-      while (lists[c].size) cpu_allocator().give_back(static_cast<int>(c), lists[c].blocks[--lists[c].size]);
+// Ends a thread's cache with the thread. Blocks freed even later (by statics, by other thread-locals) go to the shared lists.
+struct CloseCache {
+  ~CloseCache() {
+    thread_cache.open = false;
+    for (int c = 0; c < kSmallClasses; ++c)
+      while (!thread_cache.lists[c].empty()) cpu_allocator().give_back(c, thread_cache.lists[c].pop());
+    cpu_allocator().count(thread_cache.tally);
   }
-  static thread_local bool alive;
 };
-thread_local bool ThreadCache::alive = true;
-thread_local ThreadCache thread_cache;
+
+void open_cache() {
+  thread_cache.opened = thread_cache.open = true;
+  static thread_local CloseCache at_the_end_of_the_thread;
+}
+
+void CpuAllocator::count(Tally& tally) noexcept {
+  int64_t before = live_.fetch_add(tally.live, std::memory_order_relaxed), highest = before + tally.peak;
+  allocations_.fetch_add(tally.allocations, std::memory_order_relaxed);
+  int64_t peak = peak_.load(std::memory_order_relaxed);
+  while (highest > peak && !peak_.compare_exchange_weak(peak, highest, std::memory_order_relaxed)) {}
+  tally = {};
+}
+
+void count_allocated(int64_t bytes) {
+  Tally& tally = thread_cache.tally;
+  tally.live += bytes;
+  tally.peak = std::max(tally.peak, tally.live);
+  ++tally.allocations;
+  if (tally.live > kUncounted || !thread_cache.open) cpu_allocator().count(tally);
+}
+
+void count_freed(int64_t bytes) noexcept {
+  Tally& tally = thread_cache.tally;
+  tally.live -= bytes;
+  if (tally.live < -kUncounted || !thread_cache.open) cpu_allocator().count(tally);
+}
 
 void* CpuAllocator::from_system(int c) {
   size_t bytes = class_bytes(c);
@@ -99,17 +134,7 @@ void* CpuAllocator::from_system(int c) {
   return block;
 }
 
-void* CpuAllocator::allocate(size_t bytes, const char* op, const char* what) {
-  int c = bytes >> 46 ? kClasses : size_class(bytes);
-  if (c >= kClasses) throw OutOfMemoryError(std::string(op) + ": a tensor of shape " + what + " is larger than any memory");
-  auto block_bytes = static_cast<int64_t>(class_bytes(c));
-  if (bytes <= kSmallLimit && ThreadCache::alive) {
-    auto& list = thread_cache.lists[static_cast<size_t>(c)];
-    if (list.size) {
-      count(block_bytes);
-      return list.blocks[--list.size];
-    }
-  }
+void* CpuAllocator::allocate(int c, const char* op, const char* what) {
   void* block = nullptr;
   {
     std::lock_guard lock(mutex_);
@@ -125,23 +150,9 @@ void* CpuAllocator::allocate(size_t bytes, const char* op, const char* what) {
     block = from_system(c);
   }
   if (!block)
-    throw OutOfMemoryError(std::string(op) + ": out of memory: " + mebibytes(block_bytes) + " for a tensor of shape " + what + "; " +
-                           mebibytes(live_) + " are live, the limit is " + mebibytes(limit_));
-  count(block_bytes);
+    throw OutOfMemoryError(std::string(op) + ": out of memory: " + mebibytes(static_cast<int64_t>(class_bytes(c))) + " for a tensor of shape " + what + "; " +
+                           mebibytes(stats().live) + " are live, the limit is " + mebibytes(limit_));
   return block;
-}
-
-void CpuAllocator::deallocate(void* block, size_t bytes) noexcept {
-  int c = size_class(bytes);
-  live_.fetch_sub(static_cast<int64_t>(class_bytes(c)), std::memory_order_relaxed);
-  if (bytes <= kSmallLimit && ThreadCache::alive) {
-    auto& list = thread_cache.lists[static_cast<size_t>(c)];
-    if (list.size < kThreadCacheBlocks) {
-      list.blocks[list.size++] = block;
-      return;
-    }
-  }
-  give_back(c, block);
 }
 
 void CpuAllocator::release_cached() {
@@ -162,9 +173,24 @@ void require_cpu(Device d) {
 
 void* allocate(Device device, size_t bytes, const char* op, const char* what) {
   require_cpu(device);
-  return cpu_allocator().allocate(bytes, op, what);
+  int c = bytes >> 46 ? kClasses : size_class(bytes);
+  if (c >= kClasses) throw OutOfMemoryError(std::string(op) + ": a tensor of shape " + what + " is larger than any memory");
+  if (!thread_cache.opened) open_cache();
+  bool cached = c < kSmallClasses && !thread_cache.lists[c].empty();
+  void* block = cached ? thread_cache.lists[c].pop() : cpu_allocator().allocate(c, op, what);
+  count_allocated(static_cast<int64_t>(class_bytes(c)));
+  return block;
 }
-void deallocate(Device, void* block, size_t bytes) noexcept { cpu_allocator().deallocate(block, bytes); }
+
+void deallocate(Device, void* block, size_t bytes) noexcept {
+  int c = size_class(bytes);
+  size_t block_bytes = class_bytes(c);
+  count_freed(static_cast<int64_t>(block_bytes));
+  bool kept = c < kSmallClasses && thread_cache.open && (thread_cache.lists[c].size() + 1) * block_bytes <= kThreadCacheBytes;
+  if (kept) thread_cache.lists[c].push(block);
+  else cpu_allocator().give_back(c, block);
+}
+
 MemoryStats memory_stats(Device device) {
   require_cpu(device);
   return cpu_allocator().stats();

@@ -20,6 +20,7 @@ void* allocate(Device device, size_t bytes, const char* op, const char* what);
 /// Returns a block obtained from allocate(device, bytes).
 void deallocate(Device device, void* block, size_t bytes) noexcept;
 
+/// Blocks of up to 4 KiB that other threads allocate or free are counted when they come to 16 KiB, and when the thread ends.
 MemoryStats memory_stats(Device device);
 /// Sets `peak` to what is live now.
 void reset_peak_memory(Device device);

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cstring>
 #include <thread>
 #include <vector>
@@ -100,6 +101,38 @@ TEST_CASE("allocator: blocks freed on another thread, and threads that end, leav
     for (int i = 0; i < 500; ++i) empty({i});
   }).join();
   CHECK(memory_stats(cpu).live == live);
+}
+
+TEST_CASE("allocator: small blocks are counted exactly on their own thread, and within 16 KiB while others run") {
+  std::vector<Tensor> kept;
+  reset_peak_memory(cpu);
+  MemoryStats before = memory_stats(cpu);
+  for (int i = 0; i < 10; ++i) kept.push_back(empty({16}));
+  kept.clear();
+  for (int i = 0; i < 3; ++i) kept.push_back(empty({16}));
+  MemoryStats after = memory_stats(cpu);
+  CHECK(after.live == before.live + 3 * 64);
+  CHECK(after.peak == before.live + 10 * 64);
+  CHECK(after.allocations == before.allocations + 13);
+  reset_peak_memory(cpu);
+  CHECK(memory_stats(cpu).peak == after.live);
+
+  std::atomic<bool> allocated = false, seen = false;
+  std::thread other([&] {
+    std::vector<Tensor> theirs;
+    for (int i = 0; i < 1000; ++i) theirs.push_back(empty({16}));
+    allocated = true;
+    allocated.notify_one();
+    seen.wait(false);
+  });
+  allocated.wait(false);
+  int64_t counted = memory_stats(cpu).live - after.live;
+  CHECK(counted <= 64000);
+  CHECK(counted >= 64000 - 16384);
+  seen = true;
+  seen.notify_one();
+  other.join();
+  CHECK(memory_stats(cpu).live == after.live);
 }
 
 TEST_CASE("allocator: a device that is not there") {
