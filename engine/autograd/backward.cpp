@@ -70,6 +70,9 @@ class BackwardPass {
     NodePtr node;
     Grads gradients;
   };
+  Pending& pending_at(uint64_t sequence);
+  Pending& earlier(uint64_t sequence);
+  Pending take_latest();
   bool leads_to_input(const Edge& edge) const {
     if (edge.leaf) return wanted_leaves_.contains(edge.leaf.get());
     if (wanted_outputs_.contains(edge.node.get())) return true;
@@ -77,7 +80,7 @@ class BackwardPass {
     return found != on_path_.end() && found->second;
   }
   void mark_paths(Node* root);
-  void visit(Node& node, Grads gradients);
+  void visit(Node& node, Grads& gradients);
   void deliver(const Edge& edge, Tensor gradient);
   void deliver_leaf(TensorImpl& leaf, Tensor gradient);
   void capture(Node& node, Grads& gradients);
@@ -86,15 +89,9 @@ class BackwardPass {
 
   GradOptions options_;
   bool selective_;
-  Pending& pending_at(uint64_t sequence) {
-    auto found = pending_.lower_bound(sequence);
-    if (found != pending_.end() && found->first == sequence) return found->second;
-    if (!spare_) return pending_.try_emplace(found, sequence)->second;
-    spare_.key() = sequence;
-    return pending_.insert(found, std::move(spare_))->second;
-  }
-  std::map<uint64_t, Pending> pending_;                // by sequence number
-  std::map<uint64_t, Pending>::node_type spare_;       // of the node visited last: a chain of operations allocates one entry in all
+  Pending latest_;                                 // what is visited next, kept apart: along a chain of operations nothing else is pending
+  std::map<uint64_t, Pending> earlier_;            // the rest, by sequence number
+  std::map<uint64_t, Pending>::node_type spare_;   // an entry of `earlier_` for reuse
   std::unordered_map<Node*, std::vector<std::pair<uint32_t, size_t>>> wanted_outputs_;
   std::unordered_map<TensorImpl*, std::vector<size_t>> wanted_leaves_;
   std::vector<std::pair<TensorImplPtr, Tensor>> hooked_leaves_;
@@ -165,13 +162,37 @@ void BackwardPass::deliver(const Edge& edge, Tensor gradient) {
   slot = slot.defined() ? sum(std::move(slot), std::move(gradient), options_.create_graph) : std::move(gradient);
 }
 
+BackwardPass::Pending& BackwardPass::earlier(uint64_t sequence) {
+  auto found = earlier_.lower_bound(sequence);
+  if (found != earlier_.end() && found->first == sequence) return found->second;
+  if (!spare_) return earlier_.try_emplace(found, sequence)->second;
+  spare_.key() = sequence;
+  return earlier_.insert(found, std::move(spare_))->second;
+}
+
+BackwardPass::Pending& BackwardPass::pending_at(uint64_t sequence) {
+  if (latest_.node && latest_.node->sequence == sequence) return latest_;
+  bool later = latest_.node ? sequence > latest_.node->sequence : earlier_.empty() || sequence > earlier_.rbegin()->first;
+  if (!later) return earlier(sequence);
+  if (latest_.node) earlier(latest_.node->sequence) = std::move(latest_);
+  return latest_;
+}
+
+BackwardPass::Pending BackwardPass::take_latest() {
+  if (latest_.node || earlier_.empty()) return std::move(latest_);
+  auto entry = earlier_.extract(std::prev(earlier_.end()));
+  Pending latest = std::move(entry.mapped());
+  if (!spare_) spare_ = std::move(entry);
+  return latest;
+}
+
 // Hooks, kept gradients and wanted results of a node's outputs.
 void BackwardPass::capture(Node& node, Grads& gradients) {
-  if (node.hooks)
-    for (auto& [output, hook] : *node.hooks)
+  if (node.watchers)
+    for (auto& [output, hook] : node.watchers->hooks)
       if (gradients[output].defined()) run_hooks({hook}, gradients[output]);
-  if (node.retained && !selective_)
-    for (auto& [output, state] : *node.retained)
+  if (node.watchers && !selective_)
+    for (auto& [output, state] : node.watchers->retained)
       if (gradients[output].defined())
         state->grad = state->grad.defined() ? detail::engine_operations().add(state->grad, gradients[output]) : gradients[output];
   if (auto found = wanted_outputs_.find(&node); found != wanted_outputs_.end())
@@ -179,8 +200,8 @@ void BackwardPass::capture(Node& node, Grads& gradients) {
       if (gradients[output].defined()) keep_result(i, gradients[output]);
 }
 
-void BackwardPass::visit(Node& node, Grads gradients) {
-  capture(node, gradients);
+void BackwardPass::visit(Node& node, Grads& gradients) {
+  if (node.watchers || selective_) capture(node, gradients);
   if (selective_) {
     auto on_path = on_path_.find(&node);
     if (on_path == on_path_.end() || !on_path->second) return;
@@ -205,13 +226,7 @@ void BackwardPass::visit(Node& node, Grads gradients) {
 
 void BackwardPass::run() {
   GradMode recording(options_.create_graph);
-  while (!pending_.empty()) {
-    auto latest = pending_.extract(std::prev(pending_.end()));
-    NodePtr node = std::move(latest.mapped().node);
-    Grads gradients = std::move(latest.mapped().gradients);
-    if (!spare_) spare_ = std::move(latest);
-    visit(*node, std::move(gradients));
-  }
+  for (Pending next = take_latest(); next.node; next = take_latest()) visit(*next.node, next.gradients);
   for (auto& [leaf, gradient] : hooked_leaves_) {
     run_hooks(leaf->grad_state->hooks, gradient);
     deliver_leaf(*leaf, std::move(gradient));

@@ -1,4 +1,4 @@
-// Nodes: their numbering, their destruction, and a tensor's place among them.
+// Nodes: their numbering, their destruction, and the place of a view among them.
 #include "engine/autograd/node.h"
 
 #include <atomic>
@@ -61,13 +61,6 @@ void detail::refresh_view(TensorImpl& view) {
   view.node = fresh.impl()->node;
   view.output_index = fresh.impl()->output_index;
   view.requires_grad = true;
-}
-
-Edge edge_of(const Tensor& x) {
-  if (!x.requires_grad()) return {};
-  TensorImpl* impl = x.impl();
-  if (impl->node) return {impl->node, {}, impl->output_index};
-  return {{}, TensorImplPtr(impl), 0};
 }
 
 }  // namespace plumb

@@ -1,6 +1,6 @@
 // A node of the graph: one recorded operation, what it was computed from, and how a gradient passes through it.
 #pragma once
-#include <array>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -13,8 +13,14 @@ namespace plumb {
 /// Gradients, one for each output (going in) or input (coming out) of an operation. An undefined tensor stands for none.
 class Grads : public SmallVector<Tensor, 3> {
  public:
-  using SmallVector::SmallVector;
-  Grads(Tensor single) { push_back(std::move(single)); }
+  Grads() = default;
+  /// {da, db}: moved in, which a braced list of tensors could not be.
+  template <typename... T>
+    requires(sizeof...(T) > 0 && (std::same_as<std::remove_cvref_t<T>, Tensor> && ...))
+  Grads(T&&... gradients) {
+    reserve(sizeof...(T));
+    (push_back(std::forward<T>(gradients)), ...);
+  }
 };
 
 /// Which inputs of an operation need a gradient; those beyond the 64th always do.
@@ -35,9 +41,6 @@ struct Edge {
   explicit operator bool() const { return node || leaf; }
 };
 
-/// The place of `x` in the graph (brought up to date if `x` is a view whose base was written to).
-Edge edge_of(const Tensor& x);
-
 class Node : public RefCounted, public Pooled {
  public:
   virtual ~Node() = default;
@@ -57,11 +60,27 @@ class Node : public RefCounted, public Pooled {
     Device device;
   };
   std::vector<OutputInfo> outputs;  ///< only kept for several outputs, to fill in gradients of zero
-  std::unique_ptr<std::vector<std::pair<uint32_t, GradientHook>>> hooks;
-  std::unique_ptr<std::vector<std::pair<uint32_t, std::shared_ptr<GradState>>>> retained;  ///< outputs that keep their gradient
+  /// Who wants to see the gradients of which outputs: rarely anybody, so allocated when asked for.
+  struct Watchers {
+    std::vector<std::pair<uint32_t, GradientHook>> hooks;
+    std::vector<std::pair<uint32_t, std::shared_ptr<GradState>>> retained;  ///< outputs that keep their gradient
+  };
+  std::unique_ptr<Watchers> watchers;
+  Watchers& made_watchers() {
+    if (!watchers) watchers = std::make_unique<Watchers>();
+    return *watchers;
+  }
   uint32_t output_count = 1;
   Node* next_dead = nullptr;  ///< for destroying deep graphs without recursion
 };
+
+/// The place of `x` in the graph (brought up to date if `x` is a view whose base was written to).
+inline Edge edge_of(const Tensor& x) {
+  if (!x.requires_grad()) return {};
+  TensorImpl* impl = x.impl();
+  if (impl->node) return {impl->node, {}, impl->output_index};
+  return {{}, TensorImplPtr(impl), 0};
+}
 
 /// The next number for a node.
 uint64_t next_sequence();

@@ -7,12 +7,6 @@
 namespace plumb {
 namespace detail {
 
-bool any_requires_grad(const Inputs& inputs) {
-  for (size_t i = 0; i < inputs.size(); ++i)
-    if (inputs[i].requires_grad()) return true;
-  return false;
-}
-
 static int output_place(const Tensor& t, std::span<Tensor> outputs) {
   for (size_t i = 0; i < outputs.size(); ++i)
     if (outputs[i].same_as(t)) return static_cast<int>(i);
@@ -20,7 +14,7 @@ static int output_place(const Tensor& t, std::span<Tensor> outputs) {
 }
 
 void connect(Node& node, SmallVector<SavedTensor, 2>& saved, const char* name, std::span<Tensor> outputs, const Inputs& inputs, const Saving& saving) {
-  NodePtr holder(&node);
+  NodePtr holder = NodePtr::first_owner(&node);
   node.name = name;
   node.sequence = next_sequence();
   node.output_count = static_cast<uint32_t>(outputs.size());
@@ -32,7 +26,7 @@ void connect(Node& node, SmallVector<SavedTensor, 2>& saved, const char* name, s
     TensorImpl& out = *outputs[i].impl();
     if (outputs.size() > 1) node.outputs.push_back({out.shape, out.dtype, out.storage->device()});
     if (!is_floating(out.dtype)) continue;
-    out.node = holder;
+    out.node = i + 1 < outputs.size() ? holder : std::move(holder);
     out.output_index = i;
     out.requires_grad = true;
   }

@@ -38,6 +38,11 @@ class Saving {
  private:
   SmallVector<const Tensor*, 6> tensors_;
 };
+/// t, or an undefined tensor in its place: for values that only some gradients need.
+inline const Tensor& kept_if(bool needed, const Tensor& t) {
+  static const Tensor none;
+  return needed ? t : none;
+}
 template <typename... T>
 Saving saving(const T&... tensors) {
   Saving s;
@@ -52,7 +57,11 @@ inline Saving saving(const std::vector<Tensor>& tensors) {
 
 namespace detail {
 
-bool any_requires_grad(const Inputs& inputs);
+inline bool any_requires_grad(const Inputs& inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (inputs[i].requires_grad()) return true;
+  return false;
+}
 
 template <typename Derivative>
 class OperationNode final : public Node {
@@ -69,7 +78,7 @@ class OperationNode final : public Node {
   Derivative derivative_;
 };
 
-/// Names the node, ties it to its inputs and its outputs, and saves what it needs.
+/// Names the node (a new one), ties it to its inputs and its outputs, and saves what it needs.
 void connect(Node& node, SmallVector<SavedTensor, 2>& saved, const char* name, std::span<Tensor> outputs, const Inputs& inputs, const Saving& saving);
 
 template <typename Derivative>

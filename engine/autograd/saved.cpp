@@ -7,12 +7,10 @@
 namespace plumb {
 
 SavedTensor::SavedTensor(const Tensor& x, int output_index)
-    : output_index_(output_index), requires_grad_(x.requires_grad()), version_(x.version()) {
+    : output_index_(output_index), version_(x.version()), requires_grad_(x.requires_grad()) {
   CheckpointContext& context = checkpoint_context();
   if (context.frame && !context.collecting) {
-    frame_ = context.frame;
-    frame_index_ = frame_->dropped++;
-    if (output_index < 0) edge_ = edge_of(x);
+    dropped_.reset(new DroppedTensor{context.frame, context.frame->dropped++, output_index < 0 ? edge_of(x) : Edge()});
     return;
   }
   if (context.frame) context.frame->values.push_back(alias(x));
@@ -29,15 +27,15 @@ static Tensor attached(const Tensor& value, const Edge& edge) {
 }
 
 Tensor SavedTensor::get(Node* owner) const {
-  if (frame_) frame_->recompute();
-  const Tensor& value = frame_ ? frame_->values[frame_index_] : value_;
+  if (dropped_) dropped_->frame->recompute();
+  const Tensor& value = dropped_ ? dropped_->frame->values[dropped_->index] : value_;
   if (!value.defined()) return value;
-  if (!frame_ && value.version() != version_)
+  if (!dropped_ && value.version() != version_)
     throw AutogradError(std::string("backward: a tensor that ") + owner->name + " saved, of shape " + to_string(value.shape()) +
                         ", was changed in place afterwards (version " + std::to_string(value.version()) + ", saved at " + std::to_string(version_) + ")");
   if (!grad_enabled() || !requires_grad_) return value;
   if (output_index_ >= 0) return attached(value, {NodePtr(owner), {}, static_cast<uint32_t>(output_index_)});
-  return frame_ ? attached(value, edge_) : value;
+  return dropped_ ? attached(value, dropped_->edge) : value;
 }
 
 }  // namespace plumb

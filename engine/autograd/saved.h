@@ -6,6 +6,13 @@ namespace plumb {
 
 struct CheckpointFrame;
 
+/// A tensor that a checkpoint left out: its place among those that the second run brings back.
+struct DroppedTensor {
+  std::shared_ptr<CheckpointFrame> frame;
+  size_t index;
+  Edge edge;  ///< of an input
+};
+
 /// One tensor kept by a node. An input is kept as it is; an output is kept without its node (which would be a cycle) and attached to it on use.
 class SavedTensor {
  public:
@@ -17,12 +24,10 @@ class SavedTensor {
 
  private:
   Tensor value_;
-  Edge edge_;  ///< of an input whose value a checkpoint dropped
-  std::shared_ptr<CheckpointFrame> frame_;
-  size_t frame_index_ = 0;
+  std::unique_ptr<DroppedTensor> dropped_;  ///< instead of value_; rare, so kept apart
   int output_index_ = -1;
-  bool requires_grad_ = false;
   uint32_t version_ = 0;
+  bool requires_grad_ = false;
 };
 
 /// The tensors an operation kept, in the order given to saving().

@@ -37,9 +37,7 @@ void Tensor::retain_grad() const {
   if (!requires_grad()) throw AutogradError("retain_grad: the tensor does not require a gradient");
   if (!impl_->node || grad_state(*this).retain) return;
   grad_state(*this).retain = true;
-  auto& retained = impl_->node->retained;
-  if (!retained) retained = std::make_unique<std::vector<std::pair<uint32_t, std::shared_ptr<GradState>>>>();
-  retained->push_back({impl_->output_index, impl_->grad_state});
+  impl_->node->made_watchers().retained.push_back({impl_->output_index, impl_->grad_state});
 }
 
 void Tensor::register_hook(GradientHook hook) const {
@@ -48,9 +46,7 @@ void Tensor::register_hook(GradientHook hook) const {
     grad_state(*this).hooks.push_back(std::move(hook));
     return;
   }
-  auto& hooks = impl_->node->hooks;
-  if (!hooks) hooks = std::make_unique<std::vector<std::pair<uint32_t, GradientHook>>>();
-  hooks->push_back({impl_->output_index, std::move(hook)});
+  impl_->node->made_watchers().hooks.push_back({impl_->output_index, std::move(hook)});
 }
 
 void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_graph) const {

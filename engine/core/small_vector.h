@@ -25,7 +25,10 @@ class SmallVector {
     take(o);
     return *this;
   }
-  ~SmallVector() { clear_storage(); }
+  ~SmallVector() {
+    std::destroy(begin(), end());
+    free_heap();
+  }
 
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
@@ -56,7 +59,10 @@ class SmallVector {
     while (size_ < n) new (data_ + size_++) T();
     while (size_ > n) data_[--size_].~T();
   }
-  void clear() { resize(0); }
+  void clear() {
+    std::destroy(begin(), end());
+    size_ = 0;
+  }
 
  private:
   T* inline_data() { return reinterpret_cast<T*>(inline_); }

@@ -49,6 +49,23 @@ TEST_CASE("backward: a gradient that reaches two leaves is not shared between th
   CHECK(given.item() == 5);
 }
 
+TEST_CASE("backward: visits the latest operation first, whatever the order in which gradients arrive") {
+  Tensor x = leaf({1});
+  std::vector<int> visited;
+  auto probe = [&](int id, const std::vector<Tensor>& inputs) {
+    return record("probe", tensor({1.0}, f64), inputs, saving(), [&visited, id, n = inputs.size()](const Grads& dy, const Saved&, Needs) -> Grads {
+      visited.push_back(id);
+      Grads all;
+      for (size_t i = 0; i < n; ++i) all.push_back(dy[0]);
+      return all;
+    });
+  };
+  Tensor a = probe(1, {x}), b = probe(2, {x}), c = probe(3, {a}), d = probe(4, {x}), e = probe(5, {d});
+  probe(6, {b, d, a, e, c, x, b}).backward();
+  CHECK(visited == std::vector<int>{6, 5, 4, 3, 2, 1});
+  CHECK(x.grad().item() == 2 + 2 + 2 + 1);  // through d (twice), a (twice), b (twice), and directly
+}
+
 TEST_CASE("backward: of a leaf itself, of a tensor used many times, of a diamond") {
   Tensor x = leaf({3});
   x.backward();
