@@ -2,6 +2,8 @@
 #include "ops/pointwise.h"
 
 #include <cmath>
+#include <memory>
+#include <utility>
 
 #include "engine/autograd/inplace.h"
 #include "engine/core/data_kernels.h"
@@ -21,9 +23,11 @@ Tensor unary(const char* name, UnaryOp op, const Tensor& x, double a, double b) 
 
 Tensor floating(const Tensor& x) { return is_floating(x.dtype()) ? x : to(x, f32); }
 
+[[noreturn]] static void devices_differ(const char* name, Device a, Device b) {
+  throw DeviceError(std::string(name) + ": one tensor is on " + to_string(a) + ", the other on " + to_string(b));
+}
 void check_same_device(const char* name, const Tensor& a, const Tensor& b) {
-  if (a.device() != b.device())
-    throw DeviceError(std::string(name) + ": one tensor is on " + to_string(a.device()) + ", the other on " + to_string(b.device()));
+  if (a.device() != b.device()) devices_differ(name, a.device(), b.device());
 }
 
 Tensor binary(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
@@ -56,7 +60,7 @@ static Promoted promoted(const Tensor& a, const Tensor& b, bool to_floating = fa
 }
 static bool same_numbers(const Tensor& a, const Tensor& b) { return a.dtype() == b.dtype() && a.dtype() != boolean; }
 
-Tensor sum_to(const Tensor& g, const Shape& shape) {
+Tensor sum_to(Tensor g, const Shape& shape) {
   if (g.shape() == shape) return g;
   std::vector<int> dims;
   int shift = g.rank() - shape.rank();
@@ -65,29 +69,48 @@ Tensor sum_to(const Tensor& g, const Shape& shape) {
   return reshape(sum(g, dims, true), shape);
 }
 
+// The shapes of two inputs, for summing a gradient back to them; kept only if one of them was broadcast, which is rare.
+class InputShapes {
+ public:
+  InputShapes(const Tensor& a, const Tensor& b) {
+    if (a.shape() != b.shape()) shapes_ = std::make_unique<std::pair<Shape, Shape>>(a.shape(), b.shape());
+  }
+  Tensor first(Tensor g) const {
+    if (shapes_) return sum_to(std::move(g), shapes_->first);
+    return g;
+  }
+  Tensor second(Tensor g) const {
+    if (shapes_) return sum_to(std::move(g), shapes_->second);
+    return g;
+  }
+
+ private:
+  std::unique_ptr<std::pair<Shape, Shape>> shapes_;
+};
+
 // d(a + b) = da + db
 Tensor add(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b)) { auto p = promoted(a, b); return add(p.a, p.b); }
   return record("add", binary("add", BinaryOp::add, a, b), {a, b}, saving(),
-                [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved&, Needs needs) -> Grads {
-                  return {needs[0] ? sum_to(dy[0], sa) : Tensor(), needs[1] ? sum_to(dy[0], sb) : Tensor()};
+                [in = InputShapes(a, b)](const Grads& dy, const Saved&, Needs needs) -> Grads {
+                  return {needs[0] ? in.first(dy[0]) : Tensor(), needs[1] ? in.second(dy[0]) : Tensor()};
                 });
 }
 
 Tensor sub(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b)) { auto p = promoted(a, b); return sub(p.a, p.b); }
   return record("sub", binary("sub", BinaryOp::sub, a, b), {a, b}, saving(),
-                [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved&, Needs needs) -> Grads {
-                  return {needs[0] ? sum_to(dy[0], sa) : Tensor(), needs[1] ? sum_to(neg(dy[0]), sb) : Tensor()};
+                [in = InputShapes(a, b)](const Grads& dy, const Saved&, Needs needs) -> Grads {
+                  return {needs[0] ? in.first(dy[0]) : Tensor(), needs[1] ? in.second(neg(dy[0])) : Tensor()};
                 });
 }
 
 // d(a b) = b da + a db
 Tensor mul(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b)) { auto p = promoted(a, b); return mul(p.a, p.b); }
-  return record("mul", binary("mul", BinaryOp::mul, a, b), {a, b}, saving(a.requires_grad() ? b : Tensor(), b.requires_grad() ? a : Tensor()),
-                [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-                  return {needs[0] ? sum_to(dy[0] * s[0], sa) : Tensor(), needs[1] ? sum_to(dy[0] * s[1], sb) : Tensor()};
+  return record("mul", binary("mul", BinaryOp::mul, a, b), {a, b}, saving(kept_if(a.requires_grad(), b), kept_if(b.requires_grad(), a)),
+                [in = InputShapes(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  return {needs[0] ? in.first(dy[0] * s[0]) : Tensor(), needs[1] ? in.second(dy[0] * s[1]) : Tensor()};
                 });
 }
 
@@ -95,9 +118,9 @@ Tensor mul(const Tensor& a, const Tensor& b) {
 Tensor div(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return div(p.a, p.b); }
   Tensor y = binary("div", BinaryOp::div, a, b);
-  return record("div", y, {a, b}, saving(b, y), [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+  return record("div", y, {a, b}, saving(b, y), [in = InputShapes(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
     Tensor da = dy[0] / s[0];
-    return {needs[0] ? sum_to(da, sa) : Tensor(), needs[1] ? sum_to(neg(da * s[1]), sb) : Tensor()};
+    return {needs[0] ? in.first(da) : Tensor(), needs[1] ? in.second(neg(da * s[1])) : Tensor()};
   });
 }
 
@@ -142,8 +165,8 @@ Tensor floor_divide(const Tensor& a, const Tensor& b) {
 Tensor remainder(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b)) { auto p = promoted(a, b); return remainder(p.a, p.b); }
   return record("remainder", binary("remainder", BinaryOp::remainder, a, b), {a, b}, saving(a, b),
-                [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-                  return {needs[0] ? sum_to(dy[0], sa) : Tensor(), needs[1] ? sum_to(neg(dy[0] * binary("floor_divide", BinaryOp::floor_divide, s[0], s[1])), sb) : Tensor()};
+                [in = InputShapes(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  return {needs[0] ? in.first(dy[0]) : Tensor(), needs[1] ? in.second(neg(dy[0] * binary("floor_divide", BinaryOp::floor_divide, s[0], s[1]))) : Tensor()};
                 });
 }
 
@@ -151,12 +174,12 @@ Tensor remainder(const Tensor& a, const Tensor& b) {
 Tensor pow(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return pow(p.a, p.b); }
   Tensor y = binary("pow", BinaryOp::pow, a, b);
-  return record("pow", y, {a, b}, saving(a, b, y), [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+  return record("pow", y, {a, b}, saving(a, b, y), [in = InputShapes(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
     Tensor da, db;
-    if (needs[0]) da = sum_to(where(s[1] == 0, 0, dy[0] * s[1] * pow(s[0], s[1] - 1)), sa);
+    if (needs[0]) da = in.first(where(s[1] == 0, 0, dy[0] * s[1] * pow(s[0], s[1] - 1)));
     if (needs[1]) {
       Tensor at_zero = logical_and(s[0] == 0, s[1] >= 0);
-      db = sum_to(where(at_zero, 0, dy[0] * s[2] * log(where(at_zero, 1, s[0]))), sb);
+      db = in.second(where(at_zero, 0, dy[0] * s[2] * log(where(at_zero, 1, s[0]))));
     }
     return {da, db};
   });
@@ -190,9 +213,9 @@ static Tensor share_of_first(const Tensor& a, const Tensor& b, bool larger) {
 }
 
 static Tensor extremum(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
-  return record(name, binary(name, op, a, b), {a, b}, saving(a, b), [op, sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+  return record(name, binary(name, op, a, b), {a, b}, saving(a, b), [op, in = InputShapes(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
     Tensor share = share_of_first(s[0], s[1], op == BinaryOp::maximum);
-    return {needs[0] ? sum_to(dy[0] * share, sa) : Tensor(), needs[1] ? sum_to(dy[0] * (1 - share), sb) : Tensor()};
+    return {needs[0] ? in.first(dy[0] * share) : Tensor(), needs[1] ? in.second(dy[0] * (1 - share)) : Tensor()};
   });
 }
 Tensor maximum(const Tensor& a, const Tensor& b) {

@@ -96,6 +96,6 @@ void copy_(Tensor& target, const Tensor& source);
 void masked_fill_(Tensor& a, const Tensor& condition, Scalar value);
 
 /// g summed over the dimensions along which `shape` was broadcast to g's: the derivative of broadcasting.
-Tensor sum_to(const Tensor& g, const Shape& shape);
+Tensor sum_to(Tensor g, const Shape& shape);
 
 }  // namespace plumb

@@ -28,7 +28,7 @@ bool runs_inline(int64_t n, int64_t grain);
 template <typename Body>
 void parallel_for(int64_t n, int64_t grain, Body&& body) {
   if (n <= 0) return;
-  if (detail::runs_inline(n, grain)) return static_cast<void>(body(int64_t{0}, n));
+  if (n <= grain || detail::runs_inline(n, grain)) return static_cast<void>(body(int64_t{0}, n));
   using B = std::remove_reference_t<Body>;
   const auto call = [](void* context, int64_t begin, int64_t end) { (*static_cast<B*>(context))(begin, end); };
   detail::run_ranges(n, grain, call, const_cast<void*>(static_cast<const void*>(&body)));

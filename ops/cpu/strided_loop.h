@@ -15,9 +15,9 @@ inline constexpr int64_t kPointwiseGrain = 16384;
 template <size_t N>
 struct StridedLoop {
   int rank = 0;
-  std::array<int64_t, kMaxRank> sizes{};
-  std::array<std::array<int64_t, N>, kMaxRank> strides{};  ///< in bytes, a row for each dimension
-  std::array<std::byte*, N> data{};
+  std::array<int64_t, kMaxRank> sizes;  // the arrays stay unset beyond `rank`: filling them would cost more than a small loop
+  std::array<std::array<int64_t, N>, kMaxRank> strides;  ///< in bytes, a row for each dimension
+  std::array<std::byte*, N> data;
   int64_t count = 1;
 };
 
@@ -27,7 +27,7 @@ StridedLoop<N> strided_loop(const std::array<const Tensor*, N>& operands) {
   StridedLoop<N> loop;
   const Shape& shape = operands[0]->shape();
   for (size_t k = 0; k < N; ++k) loop.data[k] = static_cast<std::byte*>(operands[k]->raw_data());
-  loop.count = numel(shape);
+  loop.count = operands[0]->numel();
   bool contiguous = std::all_of(operands.begin(), operands.end(), [](const Tensor* t) { return t->is_contiguous(); });
   if (contiguous) {
     loop.rank = 1;
@@ -76,11 +76,13 @@ void for_each_row(const StridedLoop<N>& loop, int64_t begin, int64_t end, Row&& 
   std::array<int64_t, kMaxRank> index{};
   std::array<std::byte*, N> at = loop.data;
   int64_t rest = begin;
-  for (size_t d = inner + 1; d-- > 0;) {
+  for (size_t d = inner; d > 0; --d) {
     index[d] = rest % loop.sizes[d];
     rest /= loop.sizes[d];
     for (size_t k = 0; k < N; ++k) at[k] += index[d] * loop.strides[d][k];
   }
+  index[0] = rest;  // no division: most loops have one dimension
+  for (size_t k = 0; k < N; ++k) at[k] += rest * loop.strides[0][k];
   while (begin < end) {
     int64_t n = std::min(end - begin, loop.sizes[inner] - index[inner]);
     row(n, at, loop.strides[inner]);

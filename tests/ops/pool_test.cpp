@@ -39,16 +39,16 @@ int64_t outputs(int64_t size, int64_t window, int64_t stride, int64_t padding, i
   return n;
 }
 
-struct Pooled {
+struct PoolValues {
   std::vector<double> max, place, mean_all, mean_inside;
   Shape shape;
 };
-Pooled plain_loops(const Tensor& x, const Config& c) {
+PoolValues plain_loops(const Tensor& x, const Config& c) {
   std::vector<double> v = to_vector(x);
   const int64_t planes = x.size(0) * x.size(1), h = x.size(2), w = x.size(3);
   const int64_t oh = outputs(h, c.window.height, c.stride.height, c.padding.height, c.dilation.height, c.ceil_mode);
   const int64_t ow = outputs(w, c.window.width, c.stride.width, c.padding.width, c.dilation.width, c.ceil_mode);
-  Pooled r;
+  PoolValues r;
   r.shape = {x.size(0), x.size(1), oh, ow};
   for (int64_t n = 0; n < planes; ++n)
     for (int64_t i = 0; i < oh; ++i)
@@ -82,7 +82,7 @@ TEST_CASE("max_pool2d: values and places agree with plain loops in every type") 
   for (DType t : {f64, f32, bf16, f16})
     for (const Config& c : configs()) {
       Tensor x = sample(c.input, 1, t);
-      Pooled expected = plain_loops(x, c);
+      PoolValues expected = plain_loops(x, c);
       for (const Tensor& input : {x, strided(x)}) {
         auto y = max_pool2d_with_indices(input, c.window, {c.stride, c.padding, c.dilation, c.ceil_mode});
         CAPTURE(to_string(c.input));
@@ -122,7 +122,7 @@ TEST_CASE("avg_pool2d agrees with plain loops, padding counted or not") {
     for (const Config& c : configs()) {
       if (c.dilation != Size2(1)) continue;
       Tensor x = sample(c.input, 1, t);
-      Pooled expected = plain_loops(x, c);
+      PoolValues expected = plain_loops(x, c);
       CAPTURE(to_string(c.input));
       for (const Tensor& input : {x, strided(x)}) {
         CHECK(difference(avg_pool2d(input, c.window, {c.stride, c.padding, c.ceil_mode, true}), from_vector(expected.mean_all, expected.shape)) < tolerance(t));
