@@ -2,7 +2,9 @@
 #include "engine/io/wordpiece.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <unordered_map>
 
 #include "engine/core/error.h"
@@ -211,6 +213,29 @@ Tokenizer Tokenizer::load_word_pieces(const std::string& path, const WordPieceOp
   try {
     return word_pieces(std::move(tokens), options);
   } catch (const ValueError& e) { throw_io_error("tokenizer", path, e.what()); }
+}
+
+std::vector<std::string> learn_words(std::string_view text, int64_t size, int64_t min_count, const WordPieceOptions& options) {
+  std::map<std::string, int64_t> words;
+  std::set<std::string> characters;
+  std::string normal = normalize_for_word_pieces(text, options);
+  for_each_word(normal, [&](std::string_view word) {
+    ++words[std::string(word)];
+    for_each_character(word, [&](uint32_t, std::string_view bytes) { characters.emplace(bytes); });
+  });
+  if (words.empty()) throw ValueError("wordpiece: there is no word to learn from");
+  std::vector<std::string> tokens{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+  for (const std::string& c : characters) {
+    tokens.push_back(c);
+    tokens.push_back(options.prefix + c);
+  }
+  std::vector<std::pair<int64_t, std::string>> frequent;
+  for (const auto& [word, count] : words)
+    if (count >= min_count && !characters.contains(word)) frequent.push_back({-count, word});
+  std::sort(frequent.begin(), frequent.end());
+  for (const auto& [count, word] : frequent)
+    if (static_cast<int64_t>(tokens.size()) < size) tokens.push_back(word);
+  return tokens;
 }
 
 static std::pair<int32_t, int32_t> markers(const Tokenizer& tokenizer, int64_t max_length, int64_t needed) {

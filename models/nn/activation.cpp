@@ -7,6 +7,32 @@
 
 namespace plumb::nn {
 
+const char* name(ActivationKind kind) {
+  switch (kind) {
+    case ActivationKind::gelu: return "gelu";
+    case ActivationKind::gelu_tanh: return "gelu_tanh";
+    case ActivationKind::relu: return "relu";
+    case ActivationKind::silu: return "silu";
+  }
+  return "?";
+}
+
+ActivationKind activation_named(const std::string& wanted) {
+  for (ActivationKind kind : {ActivationKind::gelu, ActivationKind::gelu_tanh, ActivationKind::relu, ActivationKind::silu})
+    if (wanted == name(kind)) return kind;
+  throw ConfigError("activation \"" + wanted + "\" is unknown; choose gelu, gelu_tanh, relu or silu");
+}
+
+Tensor activate(ActivationKind kind, const Tensor& x) {
+  switch (kind) {
+    case ActivationKind::gelu: return gelu(x);
+    case ActivationKind::gelu_tanh: return gelu(x, GeluForm::tanh);
+    case ActivationKind::relu: return relu(x);
+    case ActivationKind::silu: return silu(x);
+  }
+  return x;
+}
+
 PReLU::PReLU(int64_t channels, double start) {
   if (channels < 1) throw ValueError("prelu: the number of channels must be positive, it is " + std::to_string(channels));
   register_parameter("weight", weight, full({channels}, start));

@@ -1,10 +1,19 @@
 // Functions as layers, for Sequential. Those without options can also be given to it as they are: Sequential(Linear(3, 4), relu).
 #pragma once
+#include <string>
+
 #include "models/nn/module.h"
 #include "ops/activation.h"
 #include "ops/elementary.h"
 
 namespace plumb::nn {
+
+/// The activations that a configuration can name.
+enum class ActivationKind : uint8_t { gelu, gelu_tanh, relu, silu };
+/// "gelu", "gelu_tanh", "relu" or "silu". Throws ConfigError for another name.
+ActivationKind activation_named(const std::string& name);
+const char* name(ActivationKind kind);
+Tensor activate(ActivationKind kind, const Tensor& x);
 
 /// f as a module without parameters.
 template <Tensor (*f)(const Tensor&)>

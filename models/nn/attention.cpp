@@ -53,7 +53,7 @@ static void check_sequences(const Tensor& x, const Tensor& context) {
 
 Tensor MultiheadAttention::attended(const Tensor& q, const Tensor& k, const Tensor& v, AttentionOptions o) const {
   o.dropout = training() ? dropout_ : 0;
-  return out(flatten(transpose(scaled_dot_product_attention(q, k, v, o), 1, 2), 2));
+  return through_bottleneck(out(flatten(transpose(scaled_dot_product_attention(q, k, v, o), 1, 2), 2)));
 }
 
 Tensor MultiheadAttention::operator()(const Tensor& x, const AttentionOptions& options) const {

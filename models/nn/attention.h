@@ -2,6 +2,7 @@
 #pragma once
 #include <optional>
 
+#include "models/nn/bottleneck.h"
 #include "models/nn/key_value_cache.h"
 #include "models/nn/linear.h"
 #include "ops/attention.h"
@@ -23,7 +24,7 @@ struct MultiheadAttentionOptions {
 /// out(attention(query(x), key(c), value(c))) with the width divided among the heads (Vaswani et al. 2017); c is x itself (self-attention)
 /// or another sequence. Projections start Xavier-uniform, biases as 0. Throws ValueError unless the heads divide the width (or head_width is
 /// given) and the key_value_heads divide the heads.
-class MultiheadAttention : public Module {
+class MultiheadAttention : public Module, public BottleneckPlace {
  public:
   MultiheadAttention(int64_t width, int64_t heads, MultiheadAttentionOptions options = {});
   MultiheadAttention(Module* parent, std::string name, int64_t width, int64_t heads, MultiheadAttentionOptions options = {})
@@ -43,6 +44,8 @@ class MultiheadAttention : public Module {
   /// attend(x, project(context)) is (*this)(x, context).
   std::pair<Tensor, Tensor> project(const Tensor& context) const;
   Tensor attend(const Tensor& x, const std::pair<Tensor, Tensor>& keys_and_values, const AttentionOptions& options = {}) const;
+
+  int64_t output_width() const override { return out.weight.size(0); }
 
   Linear query, key, value, out;
 

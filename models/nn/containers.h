@@ -32,6 +32,14 @@ class ModuleList : public Module {
   void push_back(T module) { items_.push_back(std::move(module)); }
   void pop_back() { items_.pop_back(); }
   void clear() { items_.clear(); }
+  /// Takes out every module for which f is true; the others keep their order.
+  template <typename F>
+  void remove_if(F&& f) {
+    std::vector<T> kept;
+    for (T& item : items_)
+      if (!f(static_cast<const T&>(item))) kept.push_back(std::move(item));
+    items_ = std::move(kept);
+  }
   size_t size() const { return items_.size(); }
   bool empty() const { return items_.empty(); }
   T& operator[](size_t i) { return items_[i]; }

@@ -74,7 +74,7 @@ ConvLayer<Options>::ConvLayer(int64_t in, int64_t out, Size kernel, Options o) :
 
 template <typename Options>
 Tensor ConvLayer<Options>::operator()(const Tensor& x) const {
-  return convolved(x, weight, bias, options_);
+  return convolved(x, this->adapted_weight(), this->bias, options_);
 }
 
 template class ConvLayer<Conv2dOptions>;

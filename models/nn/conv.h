@@ -1,6 +1,6 @@
 // Convolution layers.
 #pragma once
-#include "models/nn/module.h"
+#include "models/nn/weight_layer.h"
 #include "ops/conv.h"
 
 namespace plumb::nn {
@@ -41,7 +41,7 @@ using ConvTranspose1dOptions = ConvTransposeOptions<int64_t>;
 /// The operation that Options belongs to, with a learned weight and bias. Both start as U(−1/√f, 1/√f), f the number of elements of
 /// weight[0]. Throws ValueError for sizes that are not positive or groups that do not divide the channels.
 template <typename Options>
-class ConvLayer : public Module {
+class ConvLayer : public WeightLayer {
  public:
   using Size = typename Options::Size;
   ConvLayer(int64_t in, int64_t out, Size kernel, Options options = {});
@@ -50,8 +50,6 @@ class ConvLayer : public Module {
     join(parent, std::move(name));
   }
   Tensor operator()(const Tensor& x) const;
-
-  Parameter weight, bias;
 
  private:
   Options options_;

@@ -1,18 +1,13 @@
 // The feed-forward network of a transformer block, plain or gated.
 #pragma once
 #include <optional>
-#include <string>
 
+#include "models/nn/activation.h"
+#include "models/nn/bottleneck.h"
 #include "models/nn/dropout.h"
 #include "models/nn/linear.h"
 
 namespace plumb::nn {
-
-enum class ActivationKind : uint8_t { gelu, gelu_tanh, relu, silu };
-/// "gelu", "gelu_tanh", "relu" or "silu". Throws ConfigError for another name.
-ActivationKind activation_named(const std::string& name);
-const char* name(ActivationKind kind);
-Tensor activate(ActivationKind kind, const Tensor& x);
 
 struct FeedForwardOptions {
   ActivationKind activation = ActivationKind::gelu;
@@ -24,13 +19,14 @@ struct FeedForwardOptions {
 };
 
 /// down(a(up(x))); gated: down(a(gate(x)) ⊙ up(x)) (Shazeer 2020). x [.., width] → [.., width], `inner` wide in between.
-class FeedForward : public Module {
+class FeedForward : public Module, public BottleneckPlace {
  public:
   FeedForward(int64_t width, int64_t inner, FeedForwardOptions options = {});
   FeedForward(Module* parent, std::string name, int64_t width, int64_t inner, FeedForwardOptions options = {}) : FeedForward(width, inner, options) {
     join(parent, std::move(name));
   }
   Tensor operator()(const Tensor& x) const;
+  int64_t output_width() const override { return down.weight.size(0); }
 
   std::optional<Linear> gate;
   Linear up, down;

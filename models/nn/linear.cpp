@@ -1,10 +1,12 @@
 // Fully connected layers.
 #include "models/nn/linear.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "models/nn/init.h"
 #include "ops/matmul.h"
+#include "ops/pointwise.h"
 
 namespace plumb::nn {
 
@@ -18,6 +20,14 @@ Linear::Linear(int64_t in, int64_t out, LinearOptions options) {
   init::uniform(bias, -bound, bound);
 }
 
-Tensor Linear::operator()(const Tensor& x) const { return linear(x, weight, bias); }
+Tensor Linear::operator()(const Tensor& x) const {
+  if (!adapters || adapters->original.defined()) return linear(x, weight, bias);
+  auto needs_weight = [](const LowRankAdapter& a) { return a.active && a.has_magnitude(); };
+  if (std::any_of(adapters->begin(), adapters->end(), needs_weight)) return linear(x, adapted_weight(), bias);
+  Tensor y = linear(x, weight, bias);  // the low-rank path beside the weight is cheaper than a changed weight
+  for (const LowRankAdapter& adapter : *adapters)
+    if (adapter.active) y = y + adapter.beside(x);
+  return y;
+}
 
 }  // namespace plumb::nn

@@ -1,6 +1,6 @@
 // Fully connected layers.
 #pragma once
-#include "models/nn/module.h"
+#include "models/nn/weight_layer.h"
 
 namespace plumb::nn {
 
@@ -12,13 +12,11 @@ struct LinearOptions {
 
 /// y = x · weightᵀ + bias over the last dimension: x [.., in] → [.., out]; weight [out, in], bias [out].
 /// Starts as U(−1/√in, 1/√in), both. Throws ValueError unless the sizes are positive.
-class Linear : public Module {
+class Linear : public WeightLayer {
  public:
   Linear(int64_t in, int64_t out, LinearOptions options = {});
   Linear(Module* parent, std::string name, int64_t in, int64_t out, LinearOptions options = {}) : Linear(in, out, options) { join(parent, std::move(name)); }
   Tensor operator()(const Tensor& x) const;
-
-  Parameter weight, bias;
 };
 
 }  // namespace plumb::nn

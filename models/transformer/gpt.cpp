@@ -19,14 +19,15 @@ CausalAttention::CausalAttention(nn::Module* parent, std::string name, const Gpt
       dropout(c.dropout) {}
 
 Tensor CausalAttention::operator()(const Tensor& x) const {
-  return residual_dropout(out(packed_attention(qkv(x), heads, heads, {.causal = true, .dropout = training() ? dropout : 0})));
+  Tensor y = packed_attention(qkv(x), heads, heads, {.causal = true, .dropout = training() ? dropout : 0});
+  return residual_dropout(through_bottleneck(out(y)));
 }
 
 Tensor CausalAttention::operator()(const Tensor& x, KeyValueCache& cache, size_t block) const {
   Tensor split = transpose(unflatten(qkv(x), 2, {3 * heads, x.size(2) / heads}), 1, 2);  // [B, 3 heads, T, width / heads]
   auto [keys, values] = cache.extend(block, slice(split, 1, heads, 2 * heads), slice(split, 1, 2 * heads));
   Tensor y = scaled_dot_product_attention(slice(split, 1, 0, heads), keys, values, {.causal = true});
-  return out(flatten(transpose(y, 1, 2), 2));
+  return through_bottleneck(out(flatten(transpose(y, 1, 2), 2)));
 }
 
 Block::Block(const GptConfig& c)
@@ -58,17 +59,24 @@ Gpt::Gpt(const GptConfig& c)
   draw_weights(*this, initial_deviation(c.width), c.layers, {"attention.out.weight", "mlp.down.weight"});
 }
 
-Tensor Gpt::embedded(const Tensor& tokens, int64_t first) const {
+Tensor Gpt::embedded(const Tensor& tokens, int64_t first, const nn::SoftPrompt* prompt) const {
   if (tokens.rank() != 2) throw ShapeError("gpt: takes tokens [B, T], got " + to_string(tokens.shape()));
-  if (first + tokens.size(1) > config_.context)
-    throw ShapeError("gpt: " + std::to_string(first + tokens.size(1)) + " tokens are more than the context of " + std::to_string(config_.context));
-  return dropout_(token_embedding_(tokens) + slice(position_embedding_.weight, 0, first, first + tokens.size(1)));
+  int64_t end = first + tokens.size(1) + (prompt ? prompt->length() : 0);
+  if (end > config_.context) throw ShapeError("gpt: " + std::to_string(end) + " tokens are more than the context of " + std::to_string(config_.context));
+  Tensor x = token_embedding_(tokens);
+  return dropout_((prompt ? (*prompt)(x) : x) + slice(position_embedding_.weight, 0, first, end));
 }
 
 Tensor Gpt::operator()(const Tensor& tokens) const {
   Tensor x = embedded(tokens, 0);
   for (const Block& block : blocks_) x = recompute && training() ? checkpoint([&block, x] { return block(x); }) : block(x);
   return head_(norm_(x));
+}
+
+Tensor Gpt::operator()(const Tensor& tokens, const nn::SoftPrompt& prompt) const {
+  Tensor x = embedded(tokens, 0, &prompt);
+  for (const Block& block : blocks_) x = block(x);
+  return head_(norm_(slice(x, 1, prompt.length())));
 }
 
 KeyValueCache Gpt::make_cache(int64_t batch) const {

@@ -3,12 +3,14 @@
 #include <string>
 #include <vector>
 
+#include "models/nn/bottleneck.h"
 #include "models/nn/containers.h"
 #include "models/nn/dropout.h"
 #include "models/nn/embedding.h"
 #include "models/nn/feed_forward.h"
 #include "models/nn/linear.h"
 #include "models/nn/norm.h"
+#include "models/nn/soft_prompt.h"
 #include "models/transformer/decoder.h"
 
 namespace plumb::transformer {
@@ -34,7 +36,7 @@ struct GptConfig {
 };
 
 /// y = out(attention(qkv(x))), causal.
-struct CausalAttention : nn::Module {
+struct CausalAttention : nn::Module, nn::BottleneckPlace {
   nn::Linear qkv, out;
   nn::Dropout residual_dropout;
   int64_t heads;
@@ -44,6 +46,7 @@ struct CausalAttention : nn::Module {
   Tensor operator()(const Tensor& x) const;
   /// The same for x that continues what `cache` holds; adds its keys and values at place `block` (the caller advances cache.length).
   Tensor operator()(const Tensor& x, KeyValueCache& cache, size_t block) const;
+  int64_t output_width() const override { return out.weight.size(0); }
 };
 
 /// x + attention(norm1(x)), then x + mlp(norm2(x)).
@@ -67,6 +70,8 @@ class Gpt : public nn::Module, public CausalDecoder {
 
   /// tokens [B, T], T ≤ context → logits [B, T, vocab]. Throws ShapeError for a longer T.
   Tensor operator()(const Tensor& tokens) const;
+  /// The same logits of tokens that stand behind a learned prompt, which takes its part of the context.
+  Tensor operator()(const Tensor& tokens, const nn::SoftPrompt& prompt) const;
   /// Logits of the last of `tokens` [B, T] → [B, vocab], given what the cache holds; the cache then holds them too.
   Tensor next(const Tensor& tokens, KeyValueCache& cache) const override;
   KeyValueCache make_cache(int64_t batch = 1) const override;
@@ -76,7 +81,7 @@ class Gpt : public nn::Module, public CausalDecoder {
   bool recompute = false;  ///< in training, each block keeps its input only and runs again for its gradient
 
  private:
-  Tensor embedded(const Tensor& tokens, int64_t first_position) const;
+  Tensor embedded(const Tensor& tokens, int64_t first_position, const nn::SoftPrompt* prompt = nullptr) const;
 
   GptConfig config_;
   nn::Embedding token_embedding_, position_embedding_;

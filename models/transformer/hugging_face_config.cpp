@@ -224,4 +224,49 @@ std::string write_config(const LlamaConfig& c) {
   return json.dump(2) + "\n";
 }
 
+void read_config(const std::string& text, const std::string& path, VisionConfig& c) {
+  ConfigReader file(text, path, {"vit"});
+  file.only("qkv_bias", true);
+  c.image_height = c.image_width = file.get<int64_t>("image_size", 224);
+  c.channels = file.get<int64_t>("num_channels", 3);
+  c.patch = file.get<int64_t>("patch_size", 16);
+  c.layers = file.size("num_hidden_layers");
+  c.heads = file.size("num_attention_heads");
+  c.width = file.size("hidden_size");
+  c.inner = file.size("intermediate_size");
+  c.dropout = file.get("hidden_dropout_prob", 0.0);
+  c.attention_dropout = file.get("attention_probs_dropout_prob", 0.0);
+  c.norm_eps = file.get("layer_norm_eps", 1e-12);
+  c.activation = file.activation("hidden_act", "gelu");
+  checked(file, c);
+}
+
+std::string write_config(const VisionConfig& c) {
+  if (c.image_height != c.image_width) throw ConfigError("save_pretrained: images there are square, this model's are " + std::to_string(c.image_height) + " × " + std::to_string(c.image_width));
+  if (c.pooling != "first") throw ConfigError("save_pretrained: the classifier there sees the class token, this model's the mean of the patches");
+  OrderedJson labels, numbers;
+  for (int64_t i = 0; i < c.classes; ++i) {
+    labels[std::to_string(i)] = "LABEL_" + std::to_string(i);
+    numbers["LABEL_" + std::to_string(i)] = i;
+  }
+  OrderedJson json{{"architectures", {"ViTForImageClassification"}},
+                   {"model_type", "vit"},
+                   {"image_size", c.image_height},
+                   {"num_channels", c.channels},
+                   {"patch_size", c.patch},
+                   {"num_hidden_layers", c.layers},
+                   {"num_attention_heads", c.heads},
+                   {"hidden_size", c.width},
+                   {"intermediate_size", c.inner},
+                   {"hidden_dropout_prob", c.dropout},
+                   {"attention_probs_dropout_prob", c.attention_dropout},
+                   {"layer_norm_eps", c.norm_eps},
+                   {"hidden_act", theirs(c.activation)},
+                   {"qkv_bias", true},
+                   {"id2label", std::move(labels)},
+                   {"label2id", std::move(numbers)},
+                   {"torch_dtype", "float32"}};
+  return json.dump(2) + "\n";
+}
+
 }  // namespace plumb::transformer::detail

@@ -59,6 +59,13 @@ Tensor Llama::operator()(const Tensor& tokens) const {
   return head_(norm_(x));
 }
 
+Tensor Llama::operator()(const Tensor& tokens, const nn::SoftPrompt& prompt) const {
+  check_tokens(tokens, prompt.length());
+  Tensor x = prompt(token_embedding_(tokens));
+  for (const LlamaBlock& block : blocks_) x = block(x);
+  return head_(norm_(slice(x, 1, prompt.length())));
+}
+
 KeyValueCache Llama::make_cache(int64_t batch) const {
   const LlamaConfig& c = config_;
   const Tensor& like = token_embedding_.weight;

@@ -8,6 +8,7 @@
 #include "models/nn/embedding.h"
 #include "models/nn/feed_forward.h"
 #include "models/nn/norm.h"
+#include "models/nn/soft_prompt.h"
 #include "models/transformer/decoder.h"
 
 namespace plumb::transformer {
@@ -59,6 +60,8 @@ class Llama : public nn::Module, public CausalDecoder {
 
   /// tokens [B, T], T ≤ context → logits [B, T, vocab]. Throws ShapeError for a longer T.
   Tensor operator()(const Tensor& tokens) const;
+  /// The same logits of tokens that stand behind a learned prompt, which takes its part of the context.
+  Tensor operator()(const Tensor& tokens, const nn::SoftPrompt& prompt) const;
   Tensor next(const Tensor& tokens, KeyValueCache& cache) const override;
   KeyValueCache make_cache(int64_t batch = 1) const override;
   int64_t context() const override { return config_.context; }

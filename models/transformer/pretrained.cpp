@@ -70,6 +70,26 @@ const NameTable& names_of(const Llama*) {
   return table;
 }
 
+const NameTable& names_of(const VisionTransformer*) {
+  static const NameTable table{
+      .rules = {{"patches.projection.", "embeddings.patch_embeddings.projection."},
+                {"class_token", "embeddings.cls_token"},
+                {"positions", "embeddings.position_embeddings"},
+                {"blocks.*.norm1.", "encoder.layer.*.layernorm_before."},
+                {"blocks.*.attention.query.", "encoder.layer.*.attention.attention.query."},
+                {"blocks.*.attention.key.", "encoder.layer.*.attention.attention.key."},
+                {"blocks.*.attention.value.", "encoder.layer.*.attention.attention.value."},
+                {"blocks.*.attention.out.", "encoder.layer.*.attention.output.dense."},
+                {"blocks.*.norm2.", "encoder.layer.*.layernorm_after."},
+                {"blocks.*.mlp.up.", "encoder.layer.*.intermediate.dense."},
+                {"blocks.*.mlp.down.", "encoder.layer.*.output.dense."},
+                {"norm.", "layernorm."},
+                {"classifier.", "classifier."}},
+      .prefixes = {"vit.", ""},
+      .passed_over = {"vit.pooler.", "pooler."}};
+  return table;
+}
+
 }  // namespace detail
 
 namespace {
@@ -99,7 +119,7 @@ Renamed renamed(const std::string& name, const NameTable& table) {
   throw ValueError("pretrained: the parameter \"" + name + "\" has no name there");
 }
 
-std::string with_prefix(const std::string& prefix, const std::string& name) { return name.starts_with("lm_head.") ? name : prefix + name; }
+std::string with_prefix(const std::string& prefix, const std::string& name) { return name.starts_with("lm_head.") || name.starts_with("classifier.") ? name : prefix + name; }
 
 [[noreturn]] void fail(const std::string& directory, const std::string& problem) { throw IoError("load_pretrained: " + directory + ": " + problem); }
 
@@ -256,6 +276,16 @@ Llama load_pretrained<Llama>(const std::string& directory) {
   return model;
 }
 
+template <>
+VisionTransformer load_pretrained<VisionTransformer>(const std::string& directory) {
+  auto config = configuration<VisionConfig>(directory);
+  Weights weights = read_weights(directory);
+  if (auto found = weights.state.find("classifier.weight"); found != weights.state.end() && found->second.rank() == 2) config.classes = found->second.size(0);
+  VisionTransformer model(config);
+  load_weights(model, directory, weights);
+  return model;
+}
+
 std::unique_ptr<CausalDecoder> load_pretrained_decoder(const std::string& directory) {
   std::string type = pretrained_type(directory);
   if (type == "gpt2") return std::make_unique<Gpt>(load_pretrained<Gpt>(directory));
@@ -265,5 +295,6 @@ std::unique_ptr<CausalDecoder> load_pretrained_decoder(const std::string& direct
 void save_pretrained(const Encoder& model, const std::string& directory) { save_model(model, directory); }
 void save_pretrained(const Gpt& model, const std::string& directory) { save_model(model, directory); }
 void save_pretrained(const Llama& model, const std::string& directory) { save_model(model, directory); }
+void save_pretrained(const VisionTransformer& model, const std::string& directory) { save_model(model, directory); }
 
 }  // namespace plumb::transformer

@@ -124,6 +124,99 @@ def qwen2(directory):
     save_model(model.bfloat16(), directory)
 
 
+@section
+def vit(directory):
+    config = transformers.ViTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24, image_size=8, patch_size=4,
+                                    num_channels=2, num_labels=5)
+    model = stir(transformers.ViTForImageClassification(config), 9)
+    save_model(model, directory)
+    images = torch.randn(3, 2, 8, 8)
+    out = model(images, output_hidden_states=True)
+    save(directory, "expected", images=images, logits=out.logits)
+
+
+def attention_names(here, there, state, parameters):
+    """Splits the packed projections of torch.nn.MultiheadAttention."""
+    for part, weight, bias in zip(("query", "key", "value"), parameters[f"{there}.in_proj_weight"].chunk(3), parameters[f"{there}.in_proj_bias"].chunk(3)):
+        state[f"{here}.{part}.weight"], state[f"{here}.{part}.bias"] = weight, bias
+    for kind in ("weight", "bias"):
+        state[f"{here}.out.{kind}"] = parameters[f"{there}.out_proj.{kind}"]
+
+
+def copy_names(pairs, state, parameters):
+    for here, there in pairs:
+        for kind in ("weight", "bias"):
+            state[f"{here}.{kind}"] = parameters[f"{there}.{kind}"]
+
+
+@section
+def translator(directory):
+    """torch.nn.Transformer between embeddings; its weights under this project's names, an encoder of 2 blocks and a decoder of 1."""
+    width, vocab = 12, 17
+    net = torch.nn.Transformer(width, 3, 2, 1, dim_feedforward=20, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
+    torch.manual_seed(10)
+    source_table, target_table = 0.3 * torch.randn(vocab, width), 0.3 * torch.randn(vocab, width)
+    net = stir(net, 11)
+    parameters, state = dict(net.named_parameters()), {"source_embedding.weight": source_table, "target_embedding.weight": target_table}
+    for i in range(2):
+        here, there = f"encoder.{i}", f"encoder.layers.{i}"
+        attention_names(f"{here}.attention", f"{there}.self_attn", state, parameters)
+        copy_names([(f"{here}.{a}", f"{there}.{b}") for a, b in (("mlp.up", "linear1"), ("mlp.down", "linear2"), ("norm1", "norm1"), ("norm2", "norm2"))], state, parameters)
+    attention_names("decoder.0.attention", "decoder.layers.0.self_attn", state, parameters)
+    attention_names("decoder.0.cross", "decoder.layers.0.multihead_attn", state, parameters)
+    copy_names([(f"decoder.0.{a}", f"decoder.layers.0.{b}") for a, b in (("mlp.up", "linear1"), ("mlp.down", "linear2"), ("norm1", "norm1"), ("norm2", "norm2"), ("norm3", "norm3"))], state, parameters)
+    copy_names([("encoder_norm", "encoder.norm"), ("decoder_norm", "decoder.norm")], state, parameters)
+    source, target = 1 + tokens(vocab - 1, 3, 7, 12), 1 + tokens(vocab - 1, 3, 5, 13)
+    source[1, 4:] = 0
+    source[2, 6:] = 0
+
+    def embedded(table, ids):
+        frequency = 10000.0 ** (-torch.arange(width // 2) / (width // 2))
+        angle = torch.arange(ids.shape[1])[:, None] * frequency
+        return table[ids] * width**0.5 + torch.cat([angle.sin(), angle.cos()], 1)
+
+    hidden = net(embedded(source_table, source), embedded(target_table, target), src_key_padding_mask=source == 0, memory_key_padding_mask=source == 0,
+                 tgt_mask=torch.triu(torch.ones(5, 5, dtype=torch.bool), 1))
+    save(directory, "model", **state)
+    save(directory, "expected", source=source, target=target, logits=hidden @ target_table.T)
+
+
+@section
+def tabular(directory):
+    """The FT-Transformer written out from its paper: two columns of numbers, two of categories."""
+    torch.manual_seed(14)
+    width, heads, inner = 8, 2, 6
+    shapes = {"tokens.weight": (2, width), "tokens.bias": (4, width), "tokens.tables.0.weight": (3, width), "tokens.tables.1.weight": (5, width),
+              "class_token": (1, 1, width), "norm.weight": (width,), "norm.bias": (width,), "head.weight": (3, width), "head.bias": (3,)}
+    for name in ("query", "key", "value", "out"):
+        shapes[f"blocks.0.attention.{name}.weight"], shapes[f"blocks.0.attention.{name}.bias"] = (width, width), (width,)
+    for name, rows, columns in (("gate", inner, width), ("up", inner, width), ("down", width, inner)):
+        shapes[f"blocks.0.mlp.{name}.weight"], shapes[f"blocks.0.mlp.{name}.bias"] = (rows, columns), (rows,)
+    for name in ("norm1", "norm2"):
+        shapes[f"blocks.0.{name}.weight"] = shapes[f"blocks.0.{name}.bias"] = (width,)
+    state = {name: 0.5 * torch.randn(shape) for name, shape in shapes.items()}
+    numbers, categories = torch.randn(6, 2), torch.stack([torch.randint(0, 3, (6,)), torch.randint(0, 5, (6,))], 1)
+
+    def norm(x, name):
+        return torch.nn.functional.layer_norm(x, (width,), state[f"{name}.weight"], state[f"{name}.bias"])
+
+    def affine(x, name):
+        return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+    def attention(x):
+        q, k, v = (affine(x, f"blocks.0.attention.{part}").unflatten(2, (heads, width // heads)).transpose(1, 2) for part in ("query", "key", "value"))
+        mixed = torch.softmax(q @ k.transpose(2, 3) / (width // heads) ** 0.5, 3) @ v
+        return affine(mixed.transpose(1, 2).flatten(2), "blocks.0.attention.out")
+
+    columns = [numbers[:, :, None] * state["tokens.weight"]] + [state[f"tokens.tables.{j}.weight"][categories[:, j]][:, None] for j in range(2)]
+    x = torch.cat([state["class_token"].expand(6, 1, width), torch.cat(columns, 1) + state["tokens.bias"]], 1)
+    x = x + attention(norm(x, "blocks.0.norm1"))
+    y = norm(x, "blocks.0.norm2")
+    x = x + affine(torch.relu(affine(y, "blocks.0.mlp.gate")) * affine(y, "blocks.0.mlp.up"), "blocks.0.mlp.down")
+    save(directory, "model", **state)
+    save(directory, "expected", numbers=numbers, categories=categories, output=affine(torch.relu(norm(x[:, 0], "norm")), "head"))
+
+
 WORDS = ["The tide comes in, the tide goes out; the keeper's lamp doesn't care.", "Les marées d'été reviennent, là où naïve façade.",
          "Über den Flüssen fließt der Lärm.", "Вода приходит и вода уходит; маяк не спит.", "潮が満ちて潮が引く 灯台", "한국어 문장 조수",
          "tides, tidal, untidy; lighthouses 1,234.50 $5 #tag @name"]

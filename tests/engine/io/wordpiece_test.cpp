@@ -60,6 +60,17 @@ TEST_CASE("wordpiece: markers, segments and truncation") {
   CHECK_THROWS_WITH_AS(encode_marked(Tokenizer::bytes(), "the", 9), "encode_marked: the byte tokenizer has no [CLS] and [SEP]", ValueError);
 }
 
+TEST_CASE("wordpiece: a vocabulary of words is learnt by frequency, and spells the rest by characters") {
+  std::vector<std::string> tokens = learn_words("The tide, the tide; THE lamp! a", 5 + 2 * 12 + 2);
+  CHECK(tokens[4] == "[MASK]");
+  CHECK(std::vector<std::string>(tokens.end() - 2, tokens.end()) == std::vector<std::string>{"the", "tide"});
+  CHECK(learn_words("the tide the", 100, 2).back() == "the");
+  Tokenizer t = Tokenizer::word_pieces(tokens);
+  CHECK(t.decode(t.encode("the lamp!")) == "the lamp !");
+  CHECK(t.encode("lamp").size() == 4);
+  CHECK_THROWS_WITH_AS(learn_words("  ", 10), "wordpiece: there is no word to learn from", ValueError);
+}
+
 TEST_CASE("wordpiece: what is saved is loaded again, and bad vocabularies are refused") {
   plumb_test::Scratch scratch;
   Tokenizer t = small();
