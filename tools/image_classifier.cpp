@@ -24,6 +24,7 @@ constexpr int64_t kEvalBatch = 500;
 
 std::string config_of_model(const ClassifierRun& run) {
   if (run.model == "mlp") return run.mlp.to_json();
+  if (run.model == "vit") return run.vit.to_json();
   return run.model == "resnet" ? run.resnet.to_json() : run.wide_resnet.to_json();
 }
 
@@ -54,8 +55,20 @@ ClassifierRun::ClassifierRun() {
   training.clip = 0;
 }
 
+ClassifierRun ClassifierRun::for_vit() {
+  ClassifierRun run;
+  run.kind = run.model = "vit";
+  run.training.optimizer = "adamw";
+  run.training.lr = 1e-3;
+  run.training.min_lr = 1e-5;
+  run.training.weight_decay = 0.05;
+  run.training.beta2 = 0.999;
+  run.training.clip = 1;
+  return run;
+}
+
 std::string ClassifierRun::to_json() const {
-  nlohmann::ordered_json json{{"kind", "classifier"}};
+  nlohmann::ordered_json json{{"kind", kind}};
   json["network"] = nlohmann::ordered_json::parse(config_of_model(*this));
   json.update(nlohmann::ordered_json(nlohmann::json(*this)));
   json.update(nlohmann::ordered_json(nlohmann::json(training)));
@@ -64,12 +77,15 @@ std::string ClassifierRun::to_json() const {
 
 ClassifierRun ClassifierRun::from_json(const std::string& text) {
   auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object() || json.value("kind", "") != "classifier") throw ConfigError("the run is not one of train classifier");
+  std::string kind = json.is_object() ? json.value("kind", "") : "";
+  if (kind != "classifier" && kind != "vit") throw ConfigError("the run is not one of train classifier");
   try {
     ClassifierRun run = json.get<ClassifierRun>();
+    run.kind = kind;
     json.get_to(run.training);
     std::string network = json.at("network").dump();
     if (run.model == "mlp") run.mlp = mlp::MlpConfig::from_json(network);
+    else if (run.model == "vit") run.vit = transformer::VisionConfig::from_json(network);
     else if (run.model == "resnet") run.resnet = resnet::ResNetConfig::from_json(network);
     else run.wide_resnet = resnet::WideResNetConfig::from_json(network);
     return run;
@@ -80,13 +96,15 @@ ClassifierRun ClassifierRun::from_json(const std::string& text) {
 
 int64_t ClassifierRun::classes() const {
   if (model == "mlp") return mlp.outputs;
+  if (model == "vit") return vit.classes;
   return model == "resnet" ? resnet.classes : wide_resnet.classes;
 }
 
 void ClassifierRun::check() const {
   training.check();
-  require(model == "mlp" || model == "resnet" || model == "wide-resnet", "--model " + model + " is unknown; choose mlp, resnet or wide-resnet");
+  require((kind == "vit") == (model == "vit") && (model == "vit" || model == "mlp" || model == "resnet" || model == "wide-resnet"), "--model " + model + " is unknown; choose mlp, resnet or wide-resnet");
   if (model == "mlp") mlp.check();
+  if (model == "vit") vit.check();
   if (model == "resnet") resnet.check();
   if (model == "wide-resnet") wide_resnet.check();
   require(model != "mlp" || !training.recompute, "--recompute: an mlp has no blocks to compute again");
@@ -104,6 +122,7 @@ void ClassifierRun::check() const {
 ImageClassifier::ImageClassifier(const ClassifierRun& run) : scale_(channels(run.std)), shift_(channels(run.mean)) {
   bool recompute = run.training.recompute;
   if (run.model == "mlp") network_ = make<mlp::Mlp>(run.mlp, recompute, logits_);
+  else if (run.model == "vit") network_ = make<transformer::VisionTransformer>(run.vit, recompute, logits_);
   else if (run.model == "resnet") network_ = make<resnet::ResNet>(run.resnet, recompute, logits_);
   else network_ = make<resnet::WideResNet>(run.wide_resnet, recompute, logits_);
   run.training.prepare(*network_);

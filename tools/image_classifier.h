@@ -9,6 +9,7 @@
 #include "models/resnet/resnet.h"
 #include "models/resnet/wide_resnet.h"
 #include "models/train/trainer.h"
+#include "models/transformer/vision.h"
 #include "tools/labelled_images.h"
 #include "tools/train/settings.h"
 
@@ -21,14 +22,16 @@ struct AugmentSettings {
   double rotate = 0, shift = 0, zoom = 0, shear = 0, jitter = 0, mixup = 0, cutmix = 0;
 };
 
-/// Everything that config.json of a classifier run holds.
+/// Everything that config.json of a classifier run holds, or of a vit run, which is one with another network and other defaults.
 struct ClassifierRun {
+  std::string kind = "classifier";  ///< or "vit"
   std::vector<std::string> data;  ///< absolute paths, or "digits"
   std::string data_sha256;        ///< of the files' hashes
-  std::string model = "resnet";   ///< mlp, resnet or wide-resnet
+  std::string model = "resnet";   ///< mlp, resnet or wide-resnet; vit in a vit run
   mlp::MlpConfig mlp;
   resnet::ResNetConfig resnet;
   resnet::WideResNetConfig wide_resnet;
+  transformer::VisionConfig vit;
   AugmentSettings augment;
   double validation = 0.1;        ///< share of the training part that is held back to choose settings by; 0: none
   double label_smoothing = 0;
@@ -39,6 +42,8 @@ struct ClassifierRun {
   TrainingSettings training;
 
   ClassifierRun();
+  /// The defaults of `train vit`.
+  static ClassifierRun for_vit();
   std::string to_json() const;
   static ClassifierRun from_json(const std::string& json);
   /// Throws ConfigError naming the option that is out of range.

@@ -79,7 +79,7 @@ Tensor Translator::embedded(const nn::Embedding& table, const Tensor& tokens, in
   if (tokens.rank() != 2) throw ShapeError("translator: takes tokens [B, T], got " + to_string(tokens.shape()));
   int64_t end = first + tokens.size(1);
   if (end > config_.context) throw ShapeError("translator: " + std::to_string(end) + " tokens are more than the context of " + std::to_string(config_.context));
-  Tensor positions = to(sinusoidal_embedding(arange(first, end, 1, i64, table.weight.device()), config_.width), table.weight.dtype());
+  Tensor positions = plumb::to(sinusoidal_embedding(arange(first, end, 1, i64, table.weight.device()), config_.width), table.weight.dtype());
   return dropout_(table(tokens) * std::sqrt(static_cast<double>(config_.width)) + positions);
 }
 

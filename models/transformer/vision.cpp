@@ -1,6 +1,7 @@
 // The vision transformer: its configuration and its forward pass.
 #include "models/transformer/vision.h"
 
+#include "engine/autograd/checkpoint.h"
 #include "models/nn/init.h"
 #include "models/transformer/initial_weights.h"
 #include "models/transformer/internal/config_json.h"
@@ -60,7 +61,7 @@ Tensor VisionTransformer::hidden(const Tensor& images) const {
     throw ShapeError("vision: takes images [B, " + std::to_string(c.channels) + ", " + std::to_string(c.image_height) + ", " + std::to_string(c.image_width) + "], got " + to_string(images.shape()));
   Tensor x = cat({expand(class_token_, {images.size(0), 1, c.width}), patches_(images)}, 1) + positions_;
   x = dropout_(x);
-  for (const PreNormBlock& block : blocks_) x = block(x);
+  for (const PreNormBlock& block : blocks_) x = recompute && training() ? checkpoint([&block, x] { return block(x); }) : block(x);
   return norm_(x);
 }
 

@@ -41,6 +41,8 @@ class VisionTransformer : public nn::Module {
   Tensor hidden(const Tensor& images) const;
   const VisionConfig& config() const { return config_; }
 
+  bool recompute = false;  ///< in training, each block keeps its input only and runs again for its gradient
+
  private:
   VisionConfig config_;
   nn::PatchEmbedding patches_;

@@ -1,4 +1,4 @@
-// `plumb train classifier`: an MLP, ResNet or WideResNet trained on labelled images.
+// `plumb train classifier` and `plumb train vit`: an MLP, ResNet, WideResNet or vision transformer trained on labelled images.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -63,7 +63,7 @@ int train_run(const train::RunDirectory& directory, const ClassifierRun& run, co
   manual_seed(settings.seed);
   ImageClassifier classifier(run);
   Parts parts = split(run, images);
-  fmt::print(stderr, "classifier: {} parameters, {} classes, images {}, {} to train on, {} to validate, {} to test\n", classifier.module().num_parameters(), images.classes,
+  fmt::print(stderr, "{}: {} parameters, {} classes, images {}, {} to train on, {} to validate, {} to test\n", run.kind, classifier.module().num_parameters(), images.classes,
              to_string(images.shape), parts.train.size(), run.validation > 0 ? parts.validation.size() : 0, run.test ? images.test.size() : 0);
   auto optimizer = settings.make_optimizer(classifier.module());
   data::StepBatches batches(parts.train, {.batch = settings.batch, .seed = settings.seed});
@@ -103,6 +103,9 @@ void configure(Options& o, const LabelledImages& images) {
     run.mlp.inputs = numel(images.shape);
     run.mlp.outputs = images.classes;
     run.mlp.dropout = o.dropout;
+  } else if (run.model == "vit") {
+    run.vit.channels = images.shape[0], run.vit.image_height = images.shape[1], run.vit.image_width = images.shape[2], run.vit.classes = images.classes;
+    run.vit.dropout = o.dropout;
   } else if (run.model == "resnet") {
     require(o.dropout == 0, "--dropout: a resnet has none; choose --model wide-resnet or mlp");
     run.resnet = o.imagenet ? resnet::ResNetConfig::imagenet(o.depth) : resnet::ResNetConfig::cifar(o.depth, o.width);
@@ -150,10 +153,26 @@ int resume(const train::RunDirectory& directory) {
   return train_run(directory, run, own_images(run));
 }
 
+// What a kind's own options, which come first, are followed by.
+Action define_rest(CLI::App& app, const std::shared_ptr<Options>& o);
+
+Action define_vit(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  o->run = ClassifierRun::for_vit();
+  transformer::VisionConfig& v = o->run.vit;
+  app.add_option("--patch", v.patch, "side of a patch, in pixels; must divide the images' sides")->capture_default_str();
+  app.add_option("--layers", v.layers, "blocks")->capture_default_str();
+  app.add_option("--heads", v.heads, "attention heads a block")->capture_default_str();
+  app.add_option("--width", v.width, "of the residual stream")->capture_default_str();
+  app.add_option("--inner", v.inner, "width inside the feed-forward networks")->capture_default_str();
+  app.add_option("--pooling", v.pooling, "what is classified: the class token (first) or the mean of the patches (mean)")->capture_default_str();
+  app.add_option("--dropout", o->dropout, "probability")->capture_default_str();
+  return define_rest(app, o);
+}
+
 Action define(CLI::App& app) {
   auto o = std::make_shared<Options>();
   ClassifierRun& r = o->run;
-  app.add_option("--data", r.data, "a directory of MNIST's, CIFAR's or class folders' form, such files, or digits (8×8, carried inside)");
   app.add_option("--model", r.model, "mlp, resnet or wide-resnet")->capture_default_str();
   app.add_option("--depth", o->depth, "layers: 6n + 2 of a resnet (18, 34, 50, 101, 152 with --imagenet), 6n + 4 of a wide-resnet")->capture_default_str();
   app.add_option("--width", o->width, "channels of a resnet's first stage")->capture_default_str();
@@ -164,6 +183,12 @@ Action define(CLI::App& app) {
   app.add_option("--dropout", o->dropout, "probability, of mlp and wide-resnet")->capture_default_str();
   app.add_option("--norm", o->norm, "batch, group, instance or none")->capture_default_str();
   app.add_option("--groups", o->groups, "of group norm")->capture_default_str();
+  return define_rest(app, o);
+}
+
+Action define_rest(CLI::App& app, const std::shared_ptr<Options>& o) {
+  ClassifierRun& r = o->run;
+  app.add_option("--data", r.data, "a directory of MNIST's, CIFAR's or class folders' form, such files, or digits (8×8, carried inside)");
   app.add_option("--validation", r.validation, "share of the training part to choose settings by; 0: none, all of it is trained on")->capture_default_str();
   app.add_flag("--no-test", o->no_test, "do not measure on the test part in the end");
   app.add_option("--crop", r.augment.crop, "pixels of padding around images that are cut back at random")->capture_default_str();
@@ -180,7 +205,7 @@ Action define(CLI::App& app) {
   auto* epochs = app.add_option("--epochs", o->epochs, "passes over the training images, instead of --steps");
   r.training.define(app, "images");
   epochs->excludes(app.get_option("--steps"));
-  return start_or_resume(app, "classifier", [o](const std::string& out) { return start(*o, out); }, resume);
+  return start_or_resume(app, r.kind, [o](const std::string& out) { return start(*o, out); }, resume);
 }
 
 int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& names) {
@@ -206,7 +231,8 @@ int evaluate(const train::RunDirectory& directory, const std::vector<std::string
 
 }  // namespace
 
-extern const TrainingKind classifier_kind;
+extern const TrainingKind classifier_kind, vit_kind;
 const TrainingKind classifier_kind{{"classifier", "an MLP, ResNet or WideResNet, on labelled images", define}, evaluate};
+const TrainingKind vit_kind{{"vit", "a vision transformer, on labelled images", define_vit}, evaluate};
 
 }  // namespace plumb::tools

@@ -9,10 +9,10 @@
 
 namespace plumb::tools {
 
-extern const TrainingKind classifier_kind, gpt_kind;
+extern const TrainingKind classifier_kind, encoder_kind, gpt_kind, translate_kind, vit_kind;
 
 std::span<const TrainingKind* const> training_kinds() {
-  static constexpr std::array kinds{&gpt_kind, &classifier_kind};
+  static constexpr std::array kinds{&gpt_kind, &encoder_kind, &translate_kind, &vit_kind, &classifier_kind};
   return kinds;
 }
 

@@ -1,0 +1,246 @@
+// `plumb train encoder`: a BERT-style encoder trained from scratch to tell positive from negative film reviews.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/autograd/autocast.h"
+#include "engine/autograd/grad_mode.h"
+#include "engine/core/generator.h"
+#include "engine/data/step_batches.h"
+#include "engine/io/sha256.h"
+#include "engine/io/wordpiece.h"
+#include "models/transformer/encoder_classifier.h"
+#include "ops/loss.h"
+#include "ops/pointwise.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+#include "ops/softmax.h"
+#include "tools/film_reviews.h"
+#include "tools/train/kinds.h"
+#include "tools/train/settings.h"
+
+namespace plumb::tools {
+namespace {
+
+/// Everything that config.json of an encoder run holds.
+struct EncoderRun {
+  std::string data;         ///< absolute path of review_polarity.tar.gz
+  std::string data_sha256;
+  int64_t fold = 9;         ///< what is tested on; the other nine are trained on
+  double validation = 0.1;  ///< share of the nine to choose settings by; 0: none
+  int64_t vocab = 8000, min_count = 3;
+  double word_dropout = 0.1;  ///< share of the words of a training review that are made unknown
+  double head_dropout = 0.5;
+  transformer::EncoderConfig model{.layers = 1, .heads = 4, .width = 64, .inner = 128, .context = 256, .token_types = 1, .dropout = 0.2, .attention_dropout = 0.1, .norm_eps = 1e-5, .pooler = false};
+  TrainingSettings training;
+
+  EncoderRun() {
+    training.batch = 16, training.steps = 2000, training.warmup = 100, training.eval_every = 250;
+    training.lr = 1e-3, training.min_lr = 1e-5, training.weight_decay = 0.05, training.beta2 = 0.999;
+  }
+  std::string to_json() const {
+    nlohmann::ordered_json json{{"kind", "encoder"},     {"data", data},           {"data_sha256", data_sha256},   {"fold", fold},
+                                {"validation", validation}, {"vocab", vocab},       {"min_count", min_count},       {"word_dropout", word_dropout},
+                                {"head_dropout", head_dropout}};
+    json["model"] = nlohmann::ordered_json::parse(model.to_json());
+    nlohmann::json settings = training;
+    json.update(nlohmann::ordered_json(settings));
+    return json.dump();
+  }
+  static EncoderRun from_json(const std::string& text) {
+    auto json = nlohmann::json::parse(text, nullptr, false);
+    if (!json.is_object() || json.value("kind", "") != "encoder") throw ConfigError("the run is not one of train encoder");
+    try {
+      EncoderRun r;
+      json.at("data").get_to(r.data), json.at("data_sha256").get_to(r.data_sha256), json.at("fold").get_to(r.fold), json.at("validation").get_to(r.validation);
+      json.at("vocab").get_to(r.vocab), json.at("min_count").get_to(r.min_count), json.at("word_dropout").get_to(r.word_dropout), json.at("head_dropout").get_to(r.head_dropout);
+      r.model = transformer::EncoderConfig::from_json(json.at("model").dump());
+      tools::from_json(json, r.training);
+      return r;
+    } catch (const nlohmann::json::exception& error) {
+      throw ConfigError(std::string("config.json is incomplete: ") + error.what());
+    }
+  }
+  void check() const {
+    require(fold >= 0 && fold <= 9, fmt::format("--fold must lie between 0 and 9, it is {}", fold));
+    require(validation >= 0 && validation < 1, fmt::format("--validation must lie in [0, 1), it is {}", validation));
+    require(min_count >= 1, fmt::format("--min-count must be at least 1, it is {}", min_count));
+    require(word_dropout >= 0 && word_dropout < 1, fmt::format("--word-dropout must lie in [0, 1), it is {}", word_dropout));
+    require(head_dropout >= 0 && head_dropout < 1, fmt::format("--head-dropout must lie in [0, 1), it is {}", head_dropout));
+    model.check();
+    training.check();
+  }
+};
+
+struct Example {
+  std::vector<int32_t> tokens;
+  int64_t label;
+};
+struct Parts {
+  std::vector<Example> train, validation, test;
+};
+
+// Every tenth training review (or another share) of each class, spread over the folds, is held back for validation.
+Parts split(const EncoderRun& run, const std::vector<Review>& reviews, const Tokenizer& tokenizer) {
+  Parts parts;
+  int64_t every = run.validation > 0 ? std::max<int64_t>(2, static_cast<int64_t>(1 / run.validation + 0.5)) : 0;
+  for (const Review& review : reviews) {
+    Example example{tokenizer.encode(review.text), review.positive};
+    bool held_back = every > 0 && review.number % every == 0;
+    (review.fold() == run.fold ? parts.test : held_back ? parts.validation : parts.train).push_back(std::move(example));
+  }
+  return parts;
+}
+
+Tokenizer make_tokenizer(const EncoderRun& run, const std::vector<Review>& reviews) {
+  std::string text;
+  for (const Review& review : reviews)
+    if (review.fold() != run.fold) text += review.text;
+  return Tokenizer::word_pieces(learn_words(text, run.vocab, run.min_count));
+}
+
+// One window of each review, at random, some of its words unknown; another in every epoch.
+data::Dataset windows(const EncoderRun& run, const std::vector<Example>& examples, int32_t unknown) {
+  int64_t context = run.model.context;
+  data::Dataset places = data::from_function(static_cast<int64_t>(examples.size()), [&examples](int64_t i) {
+    data::Sample sample;
+    sample.label = scalar_tensor(examples[static_cast<size_t>(i)].label, i64);
+    sample.index = i;
+    return sample;
+  });
+  return places.map([&examples, &run, context, unknown](data::Sample sample, Generator& generator) {
+    const std::vector<int32_t>& tokens = examples[static_cast<size_t>(sample.index)].tokens;
+    int64_t spare = std::max<int64_t>(0, static_cast<int64_t>(tokens.size()) - context), first = static_cast<int64_t>(generator.next_double() * static_cast<double>(spare + 1));
+    sample.tokens = zeros({context}, i64);
+    for (int64_t t = 0; t < std::min<int64_t>(context, static_cast<int64_t>(tokens.size())); ++t)
+      sample.tokens.data<int64_t>()[t] = generator.next_double() < run.word_dropout ? unknown : tokens[static_cast<size_t>(first + t)];
+    return sample;
+  });
+}
+
+Tensor loss_of(const transformer::EncoderClassifier& model, const data::Batch& batch) { return cross_entropy(model(batch.tokens, batch.tokens != 0), batch.label); }
+
+struct Scores {
+  double loss = 0, accuracy = 0;
+};
+// Every review whole: the mean of the probabilities of its consecutive windows.
+Scores measure(const transformer::EncoderClassifier& model, const std::vector<Example>& examples) {
+  NoGrad off;
+  int64_t context = model.encoder.config().context;
+  Scores scores;
+  for (const Example& example : examples) {
+    int64_t length = static_cast<int64_t>(example.tokens.size()), rows = std::max<int64_t>(1, (length + context - 1) / context);
+    Tensor tokens = zeros({rows, context}, i64);
+    std::copy(example.tokens.begin(), example.tokens.end(), tokens.data<int64_t>());
+    std::vector<double> p = to_vector(mean(softmax(model(tokens, tokens != 0), 1), {0}));
+    scores.loss -= std::log(std::max(p[static_cast<size_t>(example.label)], 1e-12));
+    scores.accuracy += (p[1] > p[0]) == (example.label == 1);
+  }
+  double n = static_cast<double>(std::max<size_t>(1, examples.size()));
+  return {scores.loss / n, scores.accuracy / n};
+}
+
+int train_run(const train::RunDirectory& directory, const EncoderRun& run, const Tokenizer& tokenizer, const std::vector<Review>& reviews) {
+  const TrainingSettings& settings = run.training;
+  manual_seed(settings.seed);
+  transformer::EncoderClassifier model(run.model, 2, run.head_dropout);
+  settings.prepare(model);
+  Parts parts = split(run, reviews, tokenizer);
+  fmt::print(stderr, "encoder: {} parameters, vocabulary {}, {} reviews to train on, {} to validate, {} to test (fold {})\n", model.num_parameters(), run.model.vocab, parts.train.size(),
+             parts.validation.size(), parts.test.size(), run.fold);
+  auto optimizer = settings.make_optimizer(model);
+  data::StepBatches batches(windows(run, parts.train, *tokenizer.token_id("[UNK]")), {.batch = settings.batch, .seed = settings.seed});
+  train::Training training{
+      .model = &model,
+      .optimizer = optimizer.get(),
+      .schedule = settings.schedule(),
+      .loss =
+          [&](const train::Part& part) {
+            Autocast cast(settings.autocast_type());
+            return loss_of(model, batches(part.step, part.index, part.count));
+          },
+  };
+  if (!parts.validation.empty())
+    training.validate = [&] {
+      Scores scores = measure(model, parts.validation);
+      return train::Measures{{"val_loss", scores.loss}, {"val_accuracy", scores.accuracy}};
+    };
+  training.test = [&] {
+    Scores scores = measure(model, parts.test);
+    return train::Measures{{"test_loss", scores.loss}, {"test_accuracy", scores.accuracy}};
+  };
+  return train::train(directory, training, settings.train_options(static_cast<double>(settings.batch), "reviews"));
+}
+
+int start(EncoderRun& run, const std::string& out) {
+  require(!run.data.empty(), "--data is missing: give the path of review_polarity.tar.gz");
+  run.check();
+  std::vector<Review> reviews = read_film_reviews(run.data);
+  run.data = std::filesystem::absolute(run.data).lexically_normal().string();
+  run.data_sha256 = sha256_of_file(run.data);
+  Tokenizer tokenizer = make_tokenizer(run, reviews);
+  run.model.vocab = tokenizer.vocab_size();
+  Parts parts = split(run, reviews, tokenizer);
+  require(!parts.train.empty() && !parts.test.empty(), fmt::format("{}: fold {} leaves no reviews to train on, or none to test", run.data, run.fold));
+  auto directory = train::RunDirectory::create(out, run.to_json());
+  tokenizer.save(directory.file("tokenizer.json"));
+  return train_run(directory, run, tokenizer, reviews);
+}
+
+std::vector<Review> own_reviews(const EncoderRun& run) {
+  if (sha256_of_file(run.data) != run.data_sha256) throw ConfigError(run.data + " has changed since the run began; a resumed run would not be the same. Restore it, or start a new run");
+  return read_film_reviews(run.data);
+}
+
+int resume(const train::RunDirectory& directory) {
+  EncoderRun run = EncoderRun::from_json(directory.config());
+  run.check();
+  std::vector<Review> reviews = own_reviews(run);
+  return train_run(directory, run, make_tokenizer(run, reviews), reviews);
+}
+
+Action define(CLI::App& app) {
+  auto o = std::make_shared<EncoderRun>();
+  app.add_option("--data", o->data, "review_polarity.tar.gz");
+  app.add_option("--fold", o->fold, "of ten, by file number: tested on; the others are trained on")->capture_default_str();
+  app.add_option("--validation", o->validation, "share of the training reviews to choose settings by; 0: none, all are trained on")->capture_default_str();
+  app.add_option("--vocab", o->vocab, "words, the most frequent")->capture_default_str();
+  app.add_option("--min-count", o->min_count, "rarer words are spelt by letters")->capture_default_str();
+  app.add_option("--layers", o->model.layers, "blocks")->capture_default_str();
+  app.add_option("--heads", o->model.heads, "attention heads a block")->capture_default_str();
+  app.add_option("--width", o->model.width, "of the residual stream")->capture_default_str();
+  app.add_option("--inner", o->model.inner, "width inside the feed-forward networks")->capture_default_str();
+  app.add_option("--context", o->model.context, "words of a review that are seen together")->capture_default_str();
+  app.add_option("--dropout", o->model.dropout, "of embeddings and of what blocks add")->capture_default_str();
+  app.add_option("--attention-dropout", o->model.attention_dropout, "of attention weights")->capture_default_str();
+  app.add_option("--head-dropout", o->head_dropout, "before the classifier")->capture_default_str();
+  app.add_option("--word-dropout", o->word_dropout, "share of words made unknown in training")->capture_default_str();
+  o->training.define(app, "reviews");
+  return start_or_resume(app, "encoder", [o](const std::string& out) { return start(*o, out); }, resume);
+}
+
+int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& data) {
+  EncoderRun run = EncoderRun::from_json(directory.config());
+  if (data.size() > 1) throw ConfigError("--data: give one archive of reviews; its fold of the run is measured");
+  std::vector<Review> reviews = data.empty() ? own_reviews(run) : read_film_reviews(data[0]);
+  Parts parts = split(run, reviews, Tokenizer::load(directory.file("tokenizer.json")));
+  transformer::EncoderClassifier model(run.model, 2, run.head_dropout);
+  run.training.prepare(model);
+  model.load_state(directory.load_model());
+  model.eval();
+  Scores scores = measure(model, parts.test);
+  fmt::print("{{\"accuracy\": {}, \"loss\": {}, \"reviews\": {}}}\n", scores.accuracy, scores.loss, parts.test.size());
+  return 0;
+}
+
+}  // namespace
+
+extern const TrainingKind encoder_kind;
+const TrainingKind encoder_kind{{"encoder", "a BERT-style encoder, on film reviews", define}, evaluate};
+
+}  // namespace plumb::tools

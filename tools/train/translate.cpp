@@ -1,0 +1,218 @@
+// `plumb train translate`: an encoder–decoder transformer trained on generated pairs, number words and digits; and `plumb translate`.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/autograd/autocast.h"
+#include "engine/autograd/grad_mode.h"
+#include "engine/core/generator.h"
+#include "engine/data/number_pairs.h"
+#include "models/transformer/translator.h"
+#include "ops/loss.h"
+#include "ops/shape.h"
+#include "tools/train/kinds.h"
+#include "tools/train/settings.h"
+
+namespace plumb::tools {
+namespace {
+
+using data::NumberPairs;
+
+/// Everything that config.json of a translate run holds.
+struct TranslateRun {
+  int64_t digits = 6;
+  bool to_words = false;
+  transformer::TranslatorConfig model{.encoder_layers = 2, .decoder_layers = 2, .width = 64, .inner = 256};
+  TrainingSettings training;
+
+  TranslateRun() {
+    training.batch = 64, training.steps = 1500, training.warmup = 100, training.eval_every = 250;
+    training.lr = 1e-3, training.min_lr = 1e-5, training.weight_decay = 0.01, training.beta2 = 0.98;
+  }
+  NumberPairs pairs() const { return {digits, to_words}; }
+
+  std::string to_json() const {
+    nlohmann::ordered_json json{{"kind", "translate"}, {"digits", digits}, {"to_words", to_words}};
+    json["model"] = nlohmann::ordered_json::parse(model.to_json());
+    nlohmann::json settings = training;
+    json.update(nlohmann::ordered_json(settings));
+    return json.dump();
+  }
+  static TranslateRun from_json(const std::string& text) {
+    auto json = nlohmann::json::parse(text, nullptr, false);
+    if (!json.is_object() || json.value("kind", "") != "translate") throw ConfigError("the run is not one of train translate");
+    try {
+      TranslateRun run;
+      json.at("digits").get_to(run.digits);
+      json.at("to_words").get_to(run.to_words);
+      run.model = transformer::TranslatorConfig::from_json(json.at("model").dump());
+      tools::from_json(json, run.training);
+      return run;
+    } catch (const nlohmann::json::exception& error) {
+      throw ConfigError(std::string("config.json is incomplete: ") + error.what());
+    }
+  }
+};
+
+constexpr int64_t kMeasured = 500;  // numbers that an evaluation translates
+
+/// Mean cross-entropy a token and the share of numbers whose whole translation, the likeliest of `beams`, is right.
+struct Scores {
+  double loss = 0, exact = 0;
+};
+Scores measure(const transformer::Translator& model, const NumberPairs& pairs, NumberPairs::Part part, int64_t beams) {
+  NoGrad off;
+  Generator generator(2024);  // the same numbers at every evaluation of every run
+  std::vector<int64_t> numbers = pairs.draw(part, kMeasured, generator);
+  data::PairBatch batch = pairs.batch(numbers);
+  Scores scores;
+  scores.loss = cross_entropy(flatten(model(batch.source, batch.input), 0, 1), flatten(batch.output), {.ignore_index = 0}).item();
+  for (int64_t number : numbers) {
+    auto found = model.translate(pairs.source(number), {.beams = beams, .max_tokens = pairs.longest()});
+    std::vector<int32_t> expected = pairs.target(number);
+    expected.push_back(2);
+    scores.exact += found.front().tokens == expected;
+  }
+  scores.exact /= static_cast<double>(numbers.size());
+  return scores;
+}
+
+std::string examples(const transformer::Translator& model, const NumberPairs& pairs) {
+  Generator generator(7);
+  std::string text;
+  for (int64_t number : pairs.draw(NumberPairs::Part::validation, 8, generator)) {
+    auto found = model.translate(pairs.source(number), {.beams = 4, .max_tokens = pairs.longest()});
+    text += fmt::format("{} → {}\n", number, pairs.print(found.front().tokens));
+  }
+  return text;
+}
+
+int train_run(const train::RunDirectory& directory, const TranslateRun& run) {
+  const TrainingSettings& settings = run.training;
+  manual_seed(settings.seed);
+  NumberPairs pairs = run.pairs();
+  transformer::Translator model(run.model);
+  settings.prepare(model);
+  fmt::print(stderr, "translate: {} parameters, numbers of up to {} digits, {}\n", model.num_parameters(), run.digits, run.to_words ? "digits to words" : "words to digits");
+  auto optimizer = settings.make_optimizer(model);
+  train::Training training{
+      .model = &model,
+      .optimizer = optimizer.get(),
+      .schedule = settings.schedule(),
+      .loss =
+          [&](const train::Part& part) {
+            Autocast cast(settings.autocast_type());
+            // A step's numbers depend on the seed and its number alone, so a resumed run goes on where it was.
+            Generator generator(settings.seed * 1'000'003 + static_cast<uint64_t>(part.step) + 1);
+            std::vector<int64_t> numbers = pairs.draw(NumberPairs::Part::train, settings.batch, generator);
+            int64_t rows = settings.batch / part.count;
+            auto first = numbers.begin() + part.index * rows;
+            data::PairBatch batch = pairs.batch({first, first + rows});
+            return cross_entropy(flatten(model(batch.source, batch.input), 0, 1), flatten(batch.output), {.ignore_index = 0});
+          },
+      .validate =
+          [&] {
+            Scores scores = measure(model, pairs, NumberPairs::Part::validation, 1);
+            return train::Measures{{"val_loss", scores.loss}, {"val_exact", scores.exact}};
+          },
+      .test =
+          [&] {
+            Scores scores = measure(model, pairs, NumberPairs::Part::test, 4);
+            return train::Measures{{"test_loss", scores.loss}, {"test_exact", scores.exact}};
+          },
+      .sample = [&] { return examples(model, pairs); },
+  };
+  return train::train(directory, training, settings.train_options(static_cast<double>(settings.batch), "pairs"));
+}
+
+void configure(TranslateRun& run) {
+  require(run.digits >= 1 && run.digits <= 12, fmt::format("--digits must lie between 1 and 12, it is {}", run.digits));
+  run.training.check();
+  NumberPairs pairs = run.pairs();
+  run.model.source_vocab = static_cast<int64_t>(pairs.source_tokens().size());
+  run.model.target_vocab = static_cast<int64_t>(pairs.target_tokens().size());
+  run.model.context = pairs.longest();
+  run.model.check();
+}
+
+Action define(CLI::App& app) {
+  auto o = std::make_shared<TranslateRun>();
+  app.add_option("--digits", o->digits, "of the largest numbers")->capture_default_str();
+  app.add_flag("--to-words", o->to_words, "digits to words instead of words to digits");
+  app.add_option("--layers", o->model.encoder_layers, "blocks of the encoder")->capture_default_str();
+  app.add_option("--decoder-layers", o->model.decoder_layers, "blocks of the decoder")->capture_default_str();
+  app.add_option("--heads", o->model.heads, "attention heads a block")->capture_default_str();
+  app.add_option("--width", o->model.width, "of the residual streams")->capture_default_str();
+  app.add_option("--inner", o->model.inner, "width inside the feed-forward networks")->capture_default_str();
+  app.add_option("--dropout", o->model.dropout, "probability")->capture_default_str();
+  o->training.define(app, "pairs");
+  auto start = [o](const std::string& out) {
+    configure(*o);
+    auto directory = train::RunDirectory::create(out, o->to_json());
+    return train_run(directory, *o);
+  };
+  auto resume = [](const train::RunDirectory& directory) {
+    TranslateRun run = TranslateRun::from_json(directory.config());
+    configure(run);
+    return train_run(directory, run);
+  };
+  return start_or_resume(app, "translate", start, resume);
+}
+
+transformer::Translator load_translator(const train::RunDirectory& directory, const TranslateRun& run) {
+  transformer::Translator model(run.model);
+  run.training.prepare(model);
+  model.load_state(directory.load_model());
+  model.eval();
+  return model;
+}
+
+int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& data) {
+  if (!data.empty()) throw ConfigError("--data is not for runs of train translate, whose pairs are generated");
+  TranslateRun run = TranslateRun::from_json(directory.config());
+  Scores scores = measure(load_translator(directory, run), run.pairs(), NumberPairs::Part::test, 4);
+  fmt::print("{{\"exact\": {}, \"loss\": {}, \"pairs\": {}}}\n", scores.exact, scores.loss, kMeasured);
+  return 0;
+}
+
+struct Request {
+  std::string run;
+  std::vector<std::string> texts;
+  transformer::BeamOptions beam;
+};
+
+int translate(const Request& request) {
+  auto directory = train::RunDirectory::open(request.run);
+  TranslateRun run = TranslateRun::from_json(directory.config());
+  NumberPairs pairs = run.pairs();
+  std::vector<std::vector<int32_t>> sources;
+  for (const std::string& text : request.texts) {
+    sources.push_back(pairs.parse(text));
+    require(!sources.back().empty() && static_cast<int64_t>(sources.back().size()) <= run.model.context,
+            fmt::format("\"{}\" has {} tokens; the run takes 1 to {}", text, sources.back().size(), run.model.context));
+  }
+  transformer::Translator model = load_translator(directory, run);
+  transformer::BeamOptions beam = request.beam;
+  beam.max_tokens = pairs.longest();
+  for (const auto& source : sources) fmt::print("{}\n", pairs.print(model.translate(source, beam).front().tokens));
+  return 0;
+}
+
+Action define_translate(CLI::App& app) {
+  auto request = std::make_shared<Request>();
+  app.add_option("run", request->run, "run directory of train translate")->required();
+  app.add_option("texts", request->texts, "each gives a line: number words or digits, as the run was trained")->required();
+  app.add_option("--beams", request->beam.beams, "sequences kept at each length")->capture_default_str();
+  return [request] { return translate(*request); };
+}
+
+}  // namespace
+
+extern const TrainingKind translate_kind;
+const TrainingKind translate_kind{{"translate", "an encoder-decoder, on generated number words and digits", define}, evaluate};
+extern const Command translate_command;
+const Command translate_command{"translate", "translate with a trained encoder-decoder", define_translate};
+
+}  // namespace plumb::tools
