@@ -148,8 +148,8 @@ Measures Loop::evaluate() {
   EvaluationScope evaluation(*training_.model);
   std::optional<WeightAverage::Lent> averaged;
   if (average_) averaged.emplace(*average_);
-  if (training_.images) run_.save_samples(step_, training_.images());
   Measures measures = training_.validate ? training_.validate() : Measures{};
+  if (training_.images) run_.save_samples(step_, training_.images());
   if (options_.patience == 0) return measures;
   for (auto& [name, value] : measures)
     if (name == training_.watched && stopping_.improved(step_, value)) run_.save_best(training_.model->state());

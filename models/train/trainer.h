@@ -43,7 +43,7 @@ struct Training {
   std::function<Measures()> validate = {};        ///< "val_loss", "val_accuracy", …; may be empty
   std::function<Measures()> test = {};            ///< "test_accuracy", …, once, with the final weights; may be empty
   std::function<std::string()> sample = {};       ///< text for the report; may be empty
-  std::function<Tensor()> images = {};            ///< [n, C, H, W] in [0, 1], at every evaluation, to samples/step-N.png; may be empty
+  std::function<Tensor()> images = {};            ///< [n, C, H, W] in [0, 1], after every validation, to samples/step-N.png; may be empty
   std::string images_title = "Samples";           ///< what they show, for the report
   std::string watched = "val_loss";               ///< the measure whose improvement early stopping waits for
   bool watched_highest = false;                   ///< whether larger is better
