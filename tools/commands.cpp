@@ -8,7 +8,11 @@ namespace plumb::tools {
 extern const Command bench_command, data_command, embed_command, eval_command, info_command, sample_command, train_command, translate_command;
 
 std::span<const Command* const> commands() {
+#ifdef PLUMB_QUICK
+  static constexpr std::array table{&train_command, &sample_command, &eval_command, &info_command};
+#else
   static constexpr std::array table{&train_command, &sample_command, &eval_command, &translate_command, &embed_command, &bench_command, &data_command, &info_command};
+#endif
   return table;
 }
 

@@ -18,7 +18,7 @@ trap 'echo "quickstart: $step failed" >&2' ERR
 # A build directory that is there keeps its options; a fresh one builds what training needs and nothing else.
 step="configuring the build"
 if [ ! -f build/CMakeCache.txt ]; then
-  options=(-DPLUMB_TESTS=OFF)
+  options=(-DPLUMB_TESTS=OFF -DPLUMB_QUICK=ON)
   if command -v nvcc >/dev/null && nvidia-smi -L >/dev/null 2>&1; then options+=(-DPLUMB_CUDA=ON); fi
   cmake --preset release "${options[@]}" >/dev/null
 fi

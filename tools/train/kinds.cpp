@@ -12,7 +12,11 @@ namespace plumb::tools {
 extern const TrainingKind classifier_kind, encoder_kind, gpt_kind, translate_kind, vit_kind;
 
 std::span<const TrainingKind* const> training_kinds() {
+#ifdef PLUMB_QUICK
+  static constexpr std::array kinds{&gpt_kind};
+#else
   static constexpr std::array kinds{&gpt_kind, &encoder_kind, &translate_kind, &vit_kind, &classifier_kind};
+#endif
   return kinds;
 }
 
