@@ -35,10 +35,11 @@ Tensor channels(const std::vector<double>& values) {
 }
 
 template <typename Network, typename Config>
-std::unique_ptr<nn::Module> make(const Config& config, bool recompute, std::function<Tensor(const Tensor&)>& logits) {
+std::unique_ptr<nn::Module> make(const Config& config, bool recompute, std::function<Tensor(const Tensor&)>& logits, std::function<Tensor(const Tensor&)>& features) {
   auto network = std::make_unique<Network>(config);
   if constexpr (requires { network->recompute; }) network->recompute = recompute;
-  logits = [n = network.get()](const Tensor& x) { return (*n)(x); };
+  logits = features = [n = network.get()](const Tensor& x) { return (*n)(x); };
+  if constexpr (requires(const Tensor& x) { network->features(x); }) features = [n = network.get()](const Tensor& x) { return n->features(x); };
   return network;
 }
 
@@ -121,17 +122,16 @@ void ClassifierRun::check() const {
 
 ImageClassifier::ImageClassifier(const ClassifierRun& run) : scale_(channels(run.std)), shift_(channels(run.mean)) {
   bool recompute = run.training.recompute;
-  if (run.model == "mlp") network_ = make<mlp::Mlp>(run.mlp, recompute, logits_);
-  else if (run.model == "vit") network_ = make<transformer::VisionTransformer>(run.vit, recompute, logits_);
-  else if (run.model == "resnet") network_ = make<resnet::ResNet>(run.resnet, recompute, logits_);
-  else network_ = make<resnet::WideResNet>(run.wide_resnet, recompute, logits_);
+  if (run.model == "mlp") network_ = make<mlp::Mlp>(run.mlp, recompute, logits_, features_);
+  else if (run.model == "vit") network_ = make<transformer::VisionTransformer>(run.vit, recompute, logits_, features_);
+  else if (run.model == "resnet") network_ = make<resnet::ResNet>(run.resnet, recompute, logits_, features_);
+  else network_ = make<resnet::WideResNet>(run.wide_resnet, recompute, logits_, features_);
   run.training.prepare(*network_);
 }
 
-Tensor ImageClassifier::operator()(const Tensor& images) const {
-  Tensor x = (images - shift_) / scale_;
-  return logits_(to(x, network_->parameters()[0].dtype()));
-}
+Tensor ImageClassifier::normalised(const Tensor& images) const { return to((images - shift_) / scale_, network_->parameters()[0].dtype()); }
+Tensor ImageClassifier::operator()(const Tensor& images) const { return logits_(normalised(images)); }
+Tensor ImageClassifier::features(const Tensor& images) const { return features_(normalised(images)); }
 
 Scores measure(const ImageClassifier& classifier, const data::Dataset& images, int64_t worst) {
   NoGrad off;

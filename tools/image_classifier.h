@@ -59,10 +59,14 @@ class ImageClassifier {
   nn::Module& module() { return *network_; }
   /// images [B, C, H, W] in [0, 1] → logits [B, classes].
   Tensor operator()(const Tensor& images) const;
+  /// What its last layer reads, [B, features]; the logits of a network that does not give that.
+  Tensor features(const Tensor& images) const;
 
  private:
+  Tensor normalised(const Tensor& images) const;
+
   std::unique_ptr<nn::Module> network_;
-  std::function<Tensor(const Tensor&)> logits_;
+  std::function<Tensor(const Tensor&)> logits_, features_;
   Tensor scale_, shift_;  // [1, C, 1, 1]
 };
 

@@ -1,4 +1,4 @@
-// `plumb sample`: text from a trained GPT, a token at a time.
+// `plumb sample`: text from a trained GPT, a token at a time; pictures from a trained U-Net.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
@@ -6,6 +6,7 @@
 #include "models/transformer/generate.h"
 #include "tools/commands.h"
 #include "tools/language_model.h"
+#include "tools/sample_images.h"
 
 namespace plumb::tools {
 namespace {
@@ -15,12 +16,12 @@ struct Options {
   int64_t tokens = 500;
   uint64_t seed = 0;
   transformer::SamplingOptions sampling;
+  ImageSampleOptions images;
 };
 
-int sample(const Options& o) {
+int sample_text(const train::RunDirectory& directory, const Options& o) {
   o.sampling.check();
   if (o.tokens < 0) throw ConfigError("--tokens must not be negative, it is " + std::to_string(o.tokens));
-  auto directory = train::RunDirectory::open(o.run);
   GptRun settings = load_settings(directory);
   Tokenizer tokenizer = Tokenizer::load(directory.file("tokenizer.json"));
   std::vector<int32_t> prompt = tokenizer.encode(o.prompt);
@@ -37,21 +38,27 @@ int sample(const Options& o) {
   return 0;
 }
 
+int sample(const Options& o) {
+  auto directory = train::RunDirectory::open(o.run);
+  return kind_of(directory) == "unet" ? sample_images(directory, o.images, o.seed) : sample_text(directory, o);
+}
+
 Action define(CLI::App& app) {
   auto o = std::make_shared<Options>();
   app.add_option("run", o->run, "run directory")->required();
-  app.add_option("--prompt", o->prompt, "text to go on from")->capture_default_str();
-  app.add_option("--tokens", o->tokens, "how many to write")->capture_default_str();
-  app.add_option("--temperature", o->sampling.temperature, "0: always the most likely token")->capture_default_str();
-  app.add_option("--top-k", o->sampling.top_k, "only the k most likely tokens; 0: all")->capture_default_str();
-  app.add_option("--top-p", o->sampling.top_p, "only the likeliest tokens that reach this probability together")->capture_default_str();
+  app.add_option("--prompt", o->prompt, "text: what to go on from")->capture_default_str();
+  app.add_option("--tokens", o->tokens, "text: how many to write")->capture_default_str();
+  app.add_option("--temperature", o->sampling.temperature, "text: how daring; 0: always the most likely token")->capture_default_str();
+  app.add_option("--top-k", o->sampling.top_k, "text: only the k most likely tokens; 0: all")->capture_default_str();
+  app.add_option("--top-p", o->sampling.top_p, "text: only the likeliest tokens that reach this probability together")->capture_default_str();
   app.add_option("--seed", o->seed, "of the draws")->capture_default_str();
+  define_image_options(app, o->images);
   return [o] { return sample(*o); };
 }
 
 }  // namespace
 
 extern const Command sample_command;
-const Command sample_command{"sample", "write text with a trained model", define};
+const Command sample_command{"sample", "write text or draw images with a trained model", define};
 
 }  // namespace plumb::tools

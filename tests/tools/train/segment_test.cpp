@@ -1,0 +1,31 @@
+// `plumb train segment` as a user meets it: a small run on rendered shapes.
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "engine/io/file.h"
+#include "engine/io/image.h"
+#include "models/train/metrics.h"
+#include "tests/tools/stop_midway.h"
+
+using namespace plumb;
+
+TEST_CASE("train segment: learns where shapes are, is tested in the end, and can be evaluated") {
+  plumb_test::Scratch scratch;
+  std::string out = scratch.path("run");
+  std::string options = " --size 32 --images 64 --validation 16 --test 24 --width 8 --depth 2 --batch 16 --steps 60 --warmup 5 --lr 0.01 --eval-every 30 --noise 0";
+  Outcome o = run_plumb("train segment --out " + out + options);
+  REQUIRE_MESSAGE(o.code == 0, o.err);
+  auto last = train::read_metrics(out + "/metrics.jsonl").back();
+  CHECK(last["val_iou"] > train::read_metrics(out + "/metrics.jsonl")[29]["val_iou"] - 0.05);
+  CHECK(last["test_iou_background"] > 0.8);
+  CHECK(last["test_iou"] > 0.2);  // of five classes: more than the background alone
+  CHECK(load_image(out + "/samples/step-00000060.png").size(2) == 3);
+  Outcome evaluated = run_plumb("eval " + out);
+  REQUIRE_MESSAGE(evaluated.code == 0, evaluated.err);
+  CHECK(nlohmann::json::parse(evaluated.out)["test_iou"].get<double>() == last["test_iou"]);
+  CHECK(run_plumb("train segment --out " + out + options).err.find("exists already") != std::string::npos);
+  Outcome bad = run_plumb("train segment --out " + scratch.path("bad") + " --depth 9");
+  CHECK(bad.code == 2);
+  CHECK_MESSAGE(bad.err.find("depth must lie in [1, 6], it is 9") != std::string::npos, bad.err);
+}

@@ -1,0 +1,137 @@
+// `plumb train unet`: a class-conditional diffusion U-Net trained on labelled images, as EDM (Karras et al. 2022).
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+
+#include "engine/core/generator.h"
+#include "engine/data/step_batches.h"
+#include "ops/create.h"
+#include "ops/join.h"
+#include "ops/reduce.h"
+#include "tools/diffusion_model.h"
+#include "tools/labelled_images.h"
+#include "tools/train/kinds.h"
+#include "tools/train/settings.h"
+
+namespace plumb::tools {
+namespace {
+
+constexpr int64_t kValidationBatch = 250;
+constexpr int64_t kSamplesPerClass = 8;
+
+struct Options {
+  DiffusionRun run;
+  bool unconditional = false;
+};
+
+// The part that is held back is the same at every seed.
+std::vector<data::Dataset> split(const DiffusionRun& run, const LabelledImages& images) {
+  return images.train.split({1 - run.validation, run.validation}, {.seed = 0, .stratified = true});
+}
+
+Tensor labels_of(const DiffusionRun& run, const data::Batch& batch) { return run.network.classes > 0 ? batch.label : full(batch.label.shape(), -1, i64); }
+
+// The mean loss over `images` with the same noise every time.
+double mean_loss(const DiffusionModel& model, const DiffusionRun& run, const data::Dataset& images) {
+  Generator generator(0);
+  double total = 0;
+  for (const auto& batch : images.batch(kValidationBatch)) total += sum(model.losses(batch.image, labels_of(run, batch), generator)).item();
+  return total / static_cast<double>(images.size());
+}
+
+// A row for each class, at most ten of them; without classes as many images.
+Tensor samples(const DiffusionModel& model, const DiffusionRun& run) {
+  Generator generator(run.training.seed);
+  int64_t rows = run.network.classes > 0 ? std::min<int64_t>(run.network.classes, 10) : 8;
+  Tensor labels = run.network.classes > 0 ? repeat_interleave(arange(rows), kSamplesPerClass, 0) : full({rows * kSamplesPerClass}, -1, i64);
+  return model.sample(labels, run.sampling, generator);
+}
+
+int train_run(const train::RunDirectory& directory, const DiffusionRun& run, const LabelledImages& images) {
+  const TrainingSettings& settings = run.training;
+  manual_seed(settings.seed);
+  DiffusionModel model(run);
+  std::vector<data::Dataset> parts = split(run, images);
+  fmt::print(stderr, "unet: {} parameters, {} classes, images {}, {} to train on, {} to validate\n", model.network().num_parameters(), run.network.classes, to_string(images.shape), parts[0].size(),
+             parts[1].size());
+  auto optimizer = settings.make_optimizer(model.network());
+  data::StepBatches batches(parts[0], {.batch = settings.batch, .seed = settings.seed});
+  data::Dataset held_out = parts[1].take(4 * kValidationBatch);
+  train::Training training{
+      .model = &model.network(),
+      .optimizer = optimizer.get(),
+      .schedule = settings.schedule(),
+      .loss =
+          [&](const train::Part& part) {
+            data::Batch batch = batches(part.step, part.index, part.count);
+            return mean(model.losses(batch.image, labels_of(run, batch), default_generator()));
+          },
+      .validate = [&] { return train::Measures{{"val_loss", mean_loss(model, run, held_out)}}; },
+      .images = [&] { return samples(model, run); },
+      .images_title = fmt::format("Samples: {}, {} steps, guidance {}", run.sampling.sampler, run.sampling.steps, run.sampling.guidance),
+  };
+  return train::train(directory, training, settings.train_options(static_cast<double>(settings.batch), "images"));
+}
+
+int start(Options& o, const std::string& out) {
+  DiffusionRun& run = o.run;
+  run.check();  // before images are read, which takes its time
+  LabelledImages images = load_labelled_images(run.data);
+  for (std::string& name : run.data)
+    if (name != "digits") name = std::filesystem::absolute(name).lexically_normal().string();
+  run.data_sha256 = fingerprint(images);
+  run.class_names = images.class_names;
+  run.image.assign(images.shape.begin(), images.shape.end());
+  run.network.in_channels = run.network.out_channels = images.shape[0];
+  run.network.classes = o.unconditional ? 0 : images.classes;
+  if (o.unconditional) run.sampling.guidance = 1;
+  run.check();
+  auto directory = train::RunDirectory::create(out, run.to_json());
+  return train_run(directory, run, images);
+}
+
+int resume(const train::RunDirectory& directory) {
+  DiffusionRun run = DiffusionRun::from_json(directory.config());
+  run.check();
+  LabelledImages images = load_labelled_images(run.data);
+  if (fingerprint(images) != run.data_sha256) throw ConfigError(run.data[0] + " has changed since the run began; a resumed run would not be the same. Restore the images, or start a new run");
+  return train_run(directory, run, images);
+}
+
+Action define(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  DiffusionRun& r = o->run;
+  unet::UnetConfig& n = r.network;
+  app.add_option("--data", r.data, "a directory of MNIST's, CIFAR's or class folders' form, such files, or digits (8×8, carried inside)");
+  app.add_option("--width", n.width, "channels of the first level")->capture_default_str();
+  app.add_option("--multipliers", n.multipliers, "channels of each level, times the width; every further level halves the image")->capture_default_str();
+  app.add_option("--blocks", n.blocks, "residual blocks a level")->capture_default_str();
+  app.add_option("--attention", n.attention_levels, "levels with attention, 0 the full image")->capture_default_str();
+  app.add_option("--heads", n.heads, "of attention")->capture_default_str();
+  app.add_option("--groups", n.groups, "of group norms")->capture_default_str();
+  app.add_option("--dropout", n.dropout, "probability")->capture_default_str();
+  app.add_flag("--self-condition", n.self_condition, "the network sees its own last estimate");
+  app.add_flag("--unconditional", o->unconditional, "without classes");
+  app.add_option("--class-dropout", r.class_dropout, "share of images shown without their class, for guidance")->capture_default_str();
+  app.add_option("--sigma-data", r.sigma_data, "standard deviation of the images in [−1, 1] that the network expects")->capture_default_str();
+  app.add_option("--sigma-min", r.sigma_min, "lowest noise level of samplers")->capture_default_str();
+  app.add_option("--sigma-max", r.sigma_max, "highest noise level of samplers")->capture_default_str();
+  app.add_option("--noise-mean", r.noise_mean, "mean of ln σ in training")->capture_default_str();
+  app.add_option("--noise-std", r.noise_std, "standard deviation of ln σ in training")->capture_default_str();
+  app.add_option("--guidance", r.sampling.guidance, "how strongly samples follow their class; 1: as learned")->capture_default_str();
+  app.add_option("--sampler", r.sampling.sampler, "euler, ddim, ancestral, heun or dpmpp_2m")->capture_default_str();
+  app.add_option("--sample-steps", r.sampling.steps, "noise levels of a sample")->capture_default_str();
+  app.add_option("--validation", r.validation, "share of the training part to measure the loss on")->capture_default_str();
+  r.training.define(app, "images");
+  return start_or_resume(app, "unet", [o](const std::string& out) { return start(*o, out); }, resume);
+}
+
+}  // namespace
+
+extern const TrainingKind unet_kind;
+const TrainingKind unet_kind{{"unet", "a diffusion U-Net that draws images of a class", define}, nullptr};
+
+}  // namespace plumb::tools
