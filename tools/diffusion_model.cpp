@@ -85,7 +85,8 @@ DiffusionModel::DiffusionModel(const DiffusionRun& run) : run_(run), network_(ru
 diffusion::Denoiser DiffusionModel::denoiser(const Tensor& labels) const {
   auto last = std::make_shared<Tensor>();
   return [this, labels, last](const Tensor& x, const Tensor& sigma) {
-    unet::UnetInputs inputs{.labels = labels};
+    unet::UnetInputs inputs;
+    if (run_.network.classes > 0) inputs.labels = labels;
     if (run_.network.self_condition && last->defined()) inputs.self_condition = *last;
     Tensor clean = precondition_.denoise([&](const Tensor& y, const Tensor& t) { return network_(y, t, inputs); }, x, sigma);
     *last = clean.detach();
