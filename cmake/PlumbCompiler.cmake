@@ -23,14 +23,19 @@ if(PLUMB_SANITIZE)
 endif()
 find_program(PLUMB_CCACHE ccache)
 if(PLUMB_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # Without this, ccache keeps nothing that was compiled with a precompiled header.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${PLUMB_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${PLUMB_CCACHE})
 endif()
 
 # plumb_precompile(target headers…): reads these headers once for the target's files instead of once a file, which halves its build.
 # Every file still includes what it uses: with PLUMB_PRECOMPILE=OFF (in tools/nightly.sh) nothing is read for it. A file with flags of
 # its own cannot share the compiled headers and is left out.
-option(PLUMB_PRECOMPILE "Read common headers once a target" ON)
+# ccache can hand out a precompiled header that no longer fits its headers, so it is one or the other.
+if(CMAKE_CXX_COMPILER_LAUNCHER)
+  set(precompile OFF)
+else()
+  set(precompile ON)
+endif()
+option(PLUMB_PRECOMPILE "Read common headers once a target" ${precompile})
 function(plumb_precompile target)
   if(NOT PLUMB_PRECOMPILE)
     return()

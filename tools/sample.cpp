@@ -40,7 +40,10 @@ int sample_text(const train::RunDirectory& directory, const Options& o) {
 
 int sample(const Options& o) {
   auto directory = train::RunDirectory::open(o.run);
-  return kind_of(directory) == "unet" ? sample_images(directory, o.images, o.seed) : sample_text(directory, o);
+#ifndef PLUMB_QUICK  // which has no image models
+  if (kind_of(directory) == "unet") return sample_images(directory, o.images, o.seed);
+#endif
+  return sample_text(directory, o);
 }
 
 Action define(CLI::App& app) {
@@ -52,7 +55,9 @@ Action define(CLI::App& app) {
   app.add_option("--top-k", o->sampling.top_k, "text: only the k most likely tokens; 0: all")->capture_default_str();
   app.add_option("--top-p", o->sampling.top_p, "text: only the likeliest tokens that reach this probability together")->capture_default_str();
   app.add_option("--seed", o->seed, "of the draws")->capture_default_str();
+#ifndef PLUMB_QUICK
   define_image_options(app, o->images);
+#endif
   return [o] { return sample(*o); };
 }
 
