@@ -1,6 +1,7 @@
 // GptConfig to JSON and back.
-#include "engine/io/json_object.h"
 #include "models/transformer/gpt.h"
+
+#include "engine/io/json_object.h"
 
 namespace plumb::transformer {
 
