@@ -126,8 +126,8 @@ def qwen2(directory):
 
 @section
 def vit(directory):
-    config = transformers.ViTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24, image_size=8, patch_size=4,
-                                    num_channels=2, num_labels=5)
+    config = transformers.ViTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24, image_size=8,
+                                    patch_size=4, num_channels=2, num_labels=5)
     model = stir(transformers.ViTForImageClassification(config), 9)
     save_model(model, directory)
     images = torch.randn(3, 2, 8, 8)
@@ -137,7 +137,8 @@ def vit(directory):
 
 def attention_names(here, there, state, parameters):
     """Splits the packed projections of torch.nn.MultiheadAttention."""
-    for part, weight, bias in zip(("query", "key", "value"), parameters[f"{there}.in_proj_weight"].chunk(3), parameters[f"{there}.in_proj_bias"].chunk(3)):
+    packed = (parameters[f"{there}.in_proj_{kind}"].chunk(3) for kind in ("weight", "bias"))
+    for part, weight, bias in zip(("query", "key", "value"), *packed):
         state[f"{here}.{part}.weight"], state[f"{here}.{part}.bias"] = weight, bias
     for kind in ("weight", "bias"):
         state[f"{here}.out.{kind}"] = parameters[f"{there}.out_proj.{kind}"]
@@ -158,13 +159,15 @@ def translator(directory):
     source_table, target_table = 0.3 * torch.randn(vocab, width), 0.3 * torch.randn(vocab, width)
     net = stir(net, 11)
     parameters, state = dict(net.named_parameters()), {"source_embedding.weight": source_table, "target_embedding.weight": target_table}
+    parts = (("mlp.up", "linear1"), ("mlp.down", "linear2"))
     for i in range(2):
         here, there = f"encoder.{i}", f"encoder.layers.{i}"
         attention_names(f"{here}.attention", f"{there}.self_attn", state, parameters)
-        copy_names([(f"{here}.{a}", f"{there}.{b}") for a, b in (("mlp.up", "linear1"), ("mlp.down", "linear2"), ("norm1", "norm1"), ("norm2", "norm2"))], state, parameters)
+        copy_names([(f"{here}.{a}", f"{there}.{b}") for a, b in (*parts, ("norm1", "norm1"), ("norm2", "norm2"))], state, parameters)
     attention_names("decoder.0.attention", "decoder.layers.0.self_attn", state, parameters)
     attention_names("decoder.0.cross", "decoder.layers.0.multihead_attn", state, parameters)
-    copy_names([(f"decoder.0.{a}", f"decoder.layers.0.{b}") for a, b in (("mlp.up", "linear1"), ("mlp.down", "linear2"), ("norm1", "norm1"), ("norm2", "norm2"), ("norm3", "norm3"))], state, parameters)
+    parts += tuple((norm, norm) for norm in ("norm1", "norm2", "norm3"))
+    copy_names([(f"decoder.0.{a}", f"decoder.layers.0.{b}") for a, b in parts], state, parameters)
     copy_names([("encoder_norm", "encoder.norm"), ("decoder_norm", "decoder.norm")], state, parameters)
     source, target = 1 + tokens(vocab - 1, 3, 7, 12), 1 + tokens(vocab - 1, 3, 5, 13)
     source[1, 4:] = 0
@@ -175,8 +178,8 @@ def translator(directory):
         angle = torch.arange(ids.shape[1])[:, None] * frequency
         return table[ids] * width**0.5 + torch.cat([angle.sin(), angle.cos()], 1)
 
-    hidden = net(embedded(source_table, source), embedded(target_table, target), src_key_padding_mask=source == 0, memory_key_padding_mask=source == 0,
-                 tgt_mask=torch.triu(torch.ones(5, 5, dtype=torch.bool), 1))
+    hidden = net(embedded(source_table, source), embedded(target_table, target), src_key_padding_mask=source == 0,
+                 memory_key_padding_mask=source == 0, tgt_mask=torch.triu(torch.ones(5, 5, dtype=torch.bool), 1))
     save(directory, "model", **state)
     save(directory, "expected", source=source, target=target, logits=hidden @ target_table.T)
 
@@ -186,8 +189,9 @@ def tabular(directory):
     """The FT-Transformer written out from its paper: two columns of numbers, two of categories."""
     torch.manual_seed(14)
     width, heads, inner = 8, 2, 6
-    shapes = {"tokens.weight": (2, width), "tokens.bias": (4, width), "tokens.tables.0.weight": (3, width), "tokens.tables.1.weight": (5, width),
-              "class_token": (1, 1, width), "norm.weight": (width,), "norm.bias": (width,), "head.weight": (3, width), "head.bias": (3,)}
+    shapes = {"tokens.weight": (2, width), "tokens.bias": (4, width), "tokens.tables.0.weight": (3, width),
+              "tokens.tables.1.weight": (5, width), "class_token": (1, 1, width), "norm.weight": (width,), "norm.bias": (width,),
+              "head.weight": (3, width), "head.bias": (3,)}
     for name in ("query", "key", "value", "out"):
         shapes[f"blocks.0.attention.{name}.weight"], shapes[f"blocks.0.attention.{name}.bias"] = (width, width), (width,)
     for name, rows, columns in (("gate", inner, width), ("up", inner, width), ("down", width, inner)):
@@ -204,11 +208,12 @@ def tabular(directory):
         return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
 
     def attention(x):
-        q, k, v = (affine(x, f"blocks.0.attention.{part}").unflatten(2, (heads, width // heads)).transpose(1, 2) for part in ("query", "key", "value"))
+        q, k, v = (affine(x, f"blocks.0.attention.{part}").unflatten(2, (heads, -1)).transpose(1, 2) for part in ("query", "key", "value"))
         mixed = torch.softmax(q @ k.transpose(2, 3) / (width // heads) ** 0.5, 3) @ v
         return affine(mixed.transpose(1, 2).flatten(2), "blocks.0.attention.out")
 
-    columns = [numbers[:, :, None] * state["tokens.weight"]] + [state[f"tokens.tables.{j}.weight"][categories[:, j]][:, None] for j in range(2)]
+    columns = [numbers[:, :, None] * state["tokens.weight"]]
+    columns += [state[f"tokens.tables.{j}.weight"][categories[:, j]][:, None] for j in range(2)]
     x = torch.cat([state["class_token"].expand(6, 1, width), torch.cat(columns, 1) + state["tokens.bias"]], 1)
     x = x + attention(norm(x, "blocks.0.norm1"))
     y = norm(x, "blocks.0.norm2")
@@ -229,7 +234,8 @@ TEXTS = ["", " ", "The tide goes out", "THE TIDE, the Tide!", "untidiest tidetab
 
 @section
 def wordpiece(directory):
-    """Vocabularies of word pieces, as vocab.txt and tokenizer.json, and the encodings of texts: lower-cased without accents, and cased."""
+    """Vocabularies of word pieces, as vocab.txt and tokenizer.json, and the encodings of texts: lower-cased without accents, and cased.
+    The library's trainer breaks ties by chance, so a new run may choose other pieces; sentence_encoder then has to be made again as well."""
     tokenizer = tokenizers.BertWordPieceTokenizer()
     tokenizer.train_from_iterator(WORDS, vocab_size=260, min_frequency=1, show_progress=False)
     vocabulary = [token for token, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])]
@@ -253,7 +259,8 @@ def mean_embeddings(model, tokenizer, texts, max_length):
     return torch.cat(rows)
 
 
-SENTENCES = ["The tide comes in.", "Les marées d'été!", "", "the lamp doesn't care, and the keeper doesn't care for the tide of numbers 1,234.50"]
+SENTENCES = ["The tide comes in.", "Les marées d'été!", "",
+             "the lamp doesn't care, and the keeper doesn't care for the tide of numbers 1,234.50"]
 
 
 @section
@@ -261,13 +268,15 @@ def sentence_encoder(directory):
     """A small model in the layout of the sentence-transformers library, and its embeddings; the last sentence is cut."""
     vocabulary = HERE / "wordpiece" / "vocab.txt"
     tokenizer = tokenizers.BertWordPieceTokenizer(str(vocabulary))
-    config = transformers.BertConfig(vocab_size=len(vocabulary.read_text(encoding="utf-8").splitlines()), hidden_size=12, num_hidden_layers=2,
-                                     num_attention_heads=2, intermediate_size=20, max_position_embeddings=32)
+    words = len(vocabulary.read_text(encoding="utf-8").splitlines())
+    config = transformers.BertConfig(vocab_size=words, hidden_size=12, num_hidden_layers=2, num_attention_heads=2, intermediate_size=20,
+                                     max_position_embeddings=32)
     model = stir(transformers.BertModel(config), 8)
     save_model(model, directory)
     tokenizer.save(str(directory / "tokenizer.json"), pretty=False)
     kinds = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]
-    modules = [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"} for i, (kind, path) in enumerate(kinds)]
+    modules = [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+               for i, (kind, path) in enumerate(kinds)]
     (directory / "modules.json").write_text(json.dumps(modules))
     (directory / "1_Pooling").mkdir()
     (directory / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}))
