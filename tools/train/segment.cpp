@@ -24,7 +24,7 @@ namespace plumb::tools {
 namespace {
 
 constexpr int64_t kEvalBatch = 50;
-constexpr int64_t kInPicture = 8;
+constexpr int64_t kInPicture = 12;  // three pictures each: a square of six by six, so that they stand side by side
 
 /// Everything that config.json of a segmentation run holds. Training, validation and test images are drawn from three seeds.
 struct SegmentRun {

@@ -20,7 +20,6 @@ namespace plumb::tools {
 namespace {
 
 constexpr int64_t kValidationBatch = 250;
-constexpr int64_t kSamplesPerClass = 8;
 
 struct Options {
   DiffusionRun run;
@@ -42,11 +41,11 @@ double mean_loss(const DiffusionModel& model, const DiffusionRun& run, const dat
   return total / static_cast<double>(images.size());
 }
 
-// A row for each class, at most ten of them; without classes as many images.
+// A row for each class, at most ten of them: a square, which is how they are laid out.
 Tensor samples(const DiffusionModel& model, const DiffusionRun& run) {
   Generator generator(run.training.seed);
   int64_t rows = run.network.classes > 0 ? std::min<int64_t>(run.network.classes, 10) : 8;
-  Tensor labels = run.network.classes > 0 ? repeat_interleave(arange(rows), kSamplesPerClass, 0) : full({rows * kSamplesPerClass}, -1, i64);
+  Tensor labels = run.network.classes > 0 ? repeat_interleave(arange(rows), rows, 0) : full({rows * rows}, -1, i64);
   return model.sample(labels, run.sampling, generator);
 }
 
