@@ -4,28 +4,26 @@
 #include <span>
 #include <string>
 
-namespace CLI {
-class App;
-}
+#include "tools/command_line.h"
 
 namespace plumb::tools {
 
 /// What a command does once its options are parsed; returns the exit code. A plumb::Error becomes one line on stderr and exit code 2.
 using Action = std::function<int()>;
 
-/// const Command sample_command{"sample", "generate text from a trained run", [](CLI::App& app) -> Action {
+/// const Command sample_command{"sample", "generate text from a trained run", [](CommandLine& line) -> Action {
 ///   auto o = std::make_shared<Options>();
-///   app.add_option("run", o->run, "run directory")->required();
+///   line.required("run", o->run, "run directory");
 ///   return [o] { return sample(*o); };
 /// }};
 struct Command {
   const char* name;
   const char* help;  ///< one line, lower case, no full stop
-  Action (*define)(CLI::App& app);
+  Action (*define)(CommandLine& line);
 };
 
-/// Makes `app` take exactly one of `commands` as its subcommand; the action runs the chosen one. For `plumb data fetch` and the like.
-Action choose(CLI::App& app, std::span<const Command* const> commands);
+/// Makes `line` take exactly one of `commands` as its subcommand; the action runs the chosen one. For `plumb data fetch` and the like.
+Action choose(CommandLine& line, std::span<const Command* const> commands);
 
 /// All commands, in the order of `plumb --help`.
 std::span<const Command* const> commands();

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "engine/autograd/autocast.h"
 #include "engine/autograd/grad_mode.h"
@@ -14,11 +13,20 @@
 #include "ops/pointwise.h"
 #include "ops/random.h"
 #include "ops/shape.h"
+#include "tools/train/run_config.h"
 
 namespace plumb::tools {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ImageSampling, sampler, steps, guidance, eta, churn)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DiffusionRun, data, data_sha256, sigma_data, sigma_min, sigma_max, noise_mean, noise_std, class_dropout, validation, image, class_names, sampling)
+static constexpr auto sampling_fields = [](auto& s, auto&& f) {
+  f("sampler", s.sampler), f("steps", s.steps), f("guidance", s.guidance), f("eta", s.eta), f("churn", s.churn);
+};
+static constexpr auto fields = [](auto& r, auto&& f) {
+  f("network", r.network), f("data", r.data), f("data_sha256", r.data_sha256), f("sigma_data", r.sigma_data), f("sigma_min", r.sigma_min), f("sigma_max", r.sigma_max), f("noise_mean", r.noise_mean);
+  f("noise_std", r.noise_std), f("class_dropout", r.class_dropout), f("validation", r.validation), f("image", r.image), f("class_names", r.class_names), f("sampling", r.sampling);
+};
+
+std::string ImageSampling::to_json() const { return fields_to_json(*this, sampling_fields); }
+ImageSampling ImageSampling::from_json(const std::string& text) { return fields_from_json<ImageSampling>("sampling", text, sampling_fields); }
 
 void ImageSampling::check() const {
   try {
@@ -44,25 +52,12 @@ DiffusionRun::DiffusionRun() {
   training.eval_every = 500;
 }
 
-std::string DiffusionRun::to_json() const {
-  nlohmann::ordered_json json{{"kind", "unet"}};
-  json["network"] = nlohmann::ordered_json::parse(network.to_json());
-  json.update(nlohmann::ordered_json(nlohmann::json(*this)));
-  json.update(nlohmann::ordered_json(nlohmann::json(training)));
-  return json.dump();
-}
+std::string DiffusionRun::to_json() const { return run_json("unet", *this, fields).text(); }
 
 DiffusionRun DiffusionRun::from_json(const std::string& text) {
-  auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object() || json.value("kind", "") != "unet") throw ConfigError("the run is not one of train unet");
-  try {
-    DiffusionRun run = json.get<DiffusionRun>();
-    json.get_to(run.training);
-    run.network = unet::UnetConfig::from_json(json.at("network").dump());
-    return run;
-  } catch (const nlohmann::json::exception& error) {
-    throw ConfigError(std::string("config.json is incomplete: ") + error.what());
-  }
+  DiffusionRun run;
+  read_run("unet", text, run, fields);
+  return run;
 }
 
 void DiffusionRun::check() const {

@@ -17,6 +17,8 @@ struct ImageSampling {
   double guidance = 1.5;
   double eta = 0, churn = 0;
 
+  std::string to_json() const;
+  static ImageSampling from_json(const std::string& json);
   /// Throws ConfigError naming the option that is out of range.
   void check() const;
 };

@@ -1,5 +1,4 @@
 // `plumb embed`: texts as vectors, by a sentence encoder such as all-MiniLM-L6-v2.
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -49,13 +48,13 @@ int embed(const Options& o) {
   return 0;
 }
 
-Action define(CLI::App& app) {
+Action define(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  app.add_option("texts", o->texts, "each gives a vector; printed as lines of JSON");
-  app.add_option("--model", o->model, "directory with config.json, model.safetensors and a tokenizer")->required();
-  app.add_option("--file", o->file, "more texts, one a line");
-  app.add_option("--out", o->out, "write the vectors to this .npy file instead");
-  app.add_option("--batch", o->batch, "texts computed at once")->capture_default_str();
+  line.option("texts", o->texts, "each gives a vector; printed as lines of JSON");
+  line.required("--model", o->model, "directory with config.json, model.safetensors and a tokenizer");
+  line.option("--file", o->file, "more texts, one a line");
+  line.option("--out", o->out, "write the vectors to this .npy file instead");
+  line.option("--batch", o->batch, "texts computed at once");
   return [o] { return embed(*o); };
 }
 

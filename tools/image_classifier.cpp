@@ -5,18 +5,27 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "engine/autograd/grad_mode.h"
 #include "ops/loss.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tools/train/run_config.h"
 
 namespace plumb::tools {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AugmentSettings, crop, cutout, flip, rotate, shift, zoom, shear, jitter, mixup, cutmix)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ClassifierRun, data, data_sha256, model, augment, validation, label_smoothing, test, mean, std, image, class_names)
+static constexpr auto augment_fields = [](auto& a, auto&& f) {
+  f("crop", a.crop), f("cutout", a.cutout), f("flip", a.flip), f("rotate", a.rotate), f("shift", a.shift), f("zoom", a.zoom), f("shear", a.shear), f("jitter", a.jitter);
+  f("mixup", a.mixup), f("cutmix", a.cutmix);
+};
+static constexpr auto fields = [](auto& r, auto&& f) {
+  f("data", r.data), f("data_sha256", r.data_sha256), f("model", r.model), f("augment", r.augment), f("validation", r.validation), f("label_smoothing", r.label_smoothing), f("test", r.test);
+  f("mean", r.mean), f("std", r.std), f("image", r.image), f("class_names", r.class_names);
+};
+
+std::string AugmentSettings::to_json() const { return fields_to_json(*this, augment_fields); }
+AugmentSettings AugmentSettings::from_json(const std::string& text) { return fields_from_json<AugmentSettings>("augment", text, augment_fields); }
 
 namespace {
 
@@ -69,30 +78,24 @@ ClassifierRun ClassifierRun::for_vit() {
 }
 
 std::string ClassifierRun::to_json() const {
-  nlohmann::ordered_json json{{"kind", kind}};
-  json["network"] = nlohmann::ordered_json::parse(config_of_model(*this));
-  json.update(nlohmann::ordered_json(nlohmann::json(*this)));
-  json.update(nlohmann::ordered_json(nlohmann::json(training)));
-  return json.dump();
+  JsonObject json = run_json(kind, *this, fields);
+  json.set("network", JsonObject::parse(config_of_model(*this), "network"));
+  return json.text();
 }
 
 ClassifierRun ClassifierRun::from_json(const std::string& text) {
-  auto json = nlohmann::json::parse(text, nullptr, false);
-  std::string kind = json.is_object() ? json.value("kind", "") : "";
-  if (kind != "classifier" && kind != "vit") throw ConfigError("the run is not one of train classifier");
-  try {
-    ClassifierRun run = json.get<ClassifierRun>();
-    run.kind = kind;
-    json.get_to(run.training);
-    std::string network = json.at("network").dump();
-    if (run.model == "mlp") run.mlp = mlp::MlpConfig::from_json(network);
-    else if (run.model == "vit") run.vit = transformer::VisionConfig::from_json(network);
-    else if (run.model == "resnet") run.resnet = resnet::ResNetConfig::from_json(network);
-    else run.wide_resnet = resnet::WideResNetConfig::from_json(network);
-    return run;
-  } catch (const nlohmann::json::exception& error) {
-    throw ConfigError(std::string("config.json is incomplete: ") + error.what());
-  }
+  ClassifierRun run;
+  std::string kind;
+  JsonObject::parse(text, "config.json").read("kind", kind);
+  if (kind == "vit") run.kind = kind;
+  JsonObject network, json = read_run(run.kind, text, run, fields);
+  require(json.contains("network"), "config.json: network is missing");
+  json.read("network", network);
+  if (run.model == "mlp") run.mlp = mlp::MlpConfig::from_json(network.text());
+  else if (run.model == "vit") run.vit = transformer::VisionConfig::from_json(network.text());
+  else if (run.model == "resnet") run.resnet = resnet::ResNetConfig::from_json(network.text());
+  else run.wide_resnet = resnet::WideResNetConfig::from_json(network.text());
+  return run;
 }
 
 int64_t ClassifierRun::classes() const {

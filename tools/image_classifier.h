@@ -20,6 +20,9 @@ struct AugmentSettings {
   int64_t crop = 0, cutout = 0;
   bool flip = false;
   double rotate = 0, shift = 0, zoom = 0, shear = 0, jitter = 0, mixup = 0, cutmix = 0;
+
+  std::string to_json() const;
+  static AugmentSettings from_json(const std::string& json);
 };
 
 /// Everything that config.json of a classifier run holds, or of a vit run, which is one with another network and other defaults.

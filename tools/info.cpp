@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -79,9 +78,9 @@ int info(bool only_blas_speed) {
   return 0;
 }
 
-Action define(CLI::App& app) {
+Action define(CommandLine& line) {
   auto only_blas_speed = std::make_shared<bool>(false);
-  app.add_flag("--blas-speed", *only_blas_speed, "print only the BLAS's GFLOP/s on one thread");
+  line.flag("--blas-speed", *only_blas_speed, "print only the BLAS's GFLOP/s on one thread");
   return [only_blas_speed] { return info(*only_blas_speed); };
 }
 

@@ -1,36 +1,24 @@
 // Loading what a GPT run is made of.
 #include "tools/language_model.h"
 
-#include <nlohmann/json.hpp>
-
 #include "engine/autograd/grad_mode.h"
 #include "engine/io/file.h"
 #include "ops/loss.h"
 #include "ops/shape.h"
+#include "tools/train/run_config.h"
 
 namespace plumb::tools {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GptRun, data, data_sha256, tokenizer, bpe_vocab)
+static constexpr auto fields = [](auto& r, auto&& f) {
+  f("model", r.model), f("data", r.data), f("data_sha256", r.data_sha256), f("tokenizer", r.tokenizer), f("bpe_vocab", r.bpe_vocab);
+};
 
-std::string GptRun::to_json() const {
-  nlohmann::ordered_json json{{"kind", "gpt"}};
-  json["model"] = nlohmann::ordered_json::parse(model.to_json());
-  json.update(nlohmann::ordered_json(nlohmann::json(*this)));
-  json.update(nlohmann::ordered_json(nlohmann::json(training)));
-  return json.dump();
-}
+std::string GptRun::to_json() const { return run_json("gpt", *this, fields).text(); }
 
 GptRun GptRun::from_json(const std::string& text) {
-  auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object() || json.value("kind", "") != "gpt") throw ConfigError("the run is not one of train gpt");
-  try {
-    GptRun run = json.get<GptRun>();
-    run.training = json.get<TrainingSettings>();
-    run.model = transformer::GptConfig::from_json(json.at("model").dump());
-    return run;
-  } catch (const nlohmann::json::exception& error) {
-    throw ConfigError(std::string("config.json is incomplete: ") + error.what());
-  }
+  GptRun run;
+  read_run("gpt", text, run, fields);
+  return run;
 }
 
 void GptRun::check() const {

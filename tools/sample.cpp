@@ -1,5 +1,4 @@
 // `plumb sample`: text from a trained GPT, a token at a time; pictures from a trained U-Net.
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
@@ -46,17 +45,17 @@ int sample(const Options& o) {
   return sample_text(directory, o);
 }
 
-Action define(CLI::App& app) {
+Action define(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  app.add_option("run", o->run, "run directory")->required();
-  app.add_option("--prompt", o->prompt, "text: what to go on from")->capture_default_str();
-  app.add_option("--tokens", o->tokens, "text: how many to write")->capture_default_str();
-  app.add_option("--temperature", o->sampling.temperature, "text: how daring; 0: always the most likely token")->capture_default_str();
-  app.add_option("--top-k", o->sampling.top_k, "text: only the k most likely tokens; 0: all")->capture_default_str();
-  app.add_option("--top-p", o->sampling.top_p, "text: only the likeliest tokens that reach this probability together")->capture_default_str();
-  app.add_option("--seed", o->seed, "of the draws")->capture_default_str();
+  line.required("run", o->run, "run directory");
+  line.option("--prompt", o->prompt, "text: what to go on from");
+  line.option("--tokens", o->tokens, "text: how many to write");
+  line.option("--temperature", o->sampling.temperature, "text: how daring; 0: always the most likely token");
+  line.option("--top-k", o->sampling.top_k, "text: only the k most likely tokens; 0: all");
+  line.option("--top-p", o->sampling.top_p, "text: only the likeliest tokens that reach this probability together");
+  line.option("--seed", o->seed, "of the draws");
 #ifndef PLUMB_QUICK
-  define_image_options(app, o->images);
+  define_image_options(line, o->images);
 #endif
   return [o] { return sample(*o); };
 }

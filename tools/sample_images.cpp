@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "engine/autograd/grad_mode.h"
@@ -88,16 +87,16 @@ void print_measures(const DiffusionRun& run, const ImageSampling& s, const Tenso
 
 }  // namespace
 
-void define_image_options(CLI::App& app, ImageSampleOptions& o) {
-  app.add_option("--class", o.label, "images: the class to draw, −1 for none; without it every class in turn");
-  app.add_option("--count", o.count, "images: how many")->capture_default_str();
-  app.add_option("--steps", o.steps, "images: noise levels (default: the run's)");
-  app.add_option("--guidance", o.guidance, "images: how strongly they follow their class (default: the run's)");
-  app.add_option("--sampler", o.sampler, "images: euler, ddim, ancestral, heun or dpmpp_2m (default: the run's)");
-  app.add_option("--eta", o.eta, "images: noise that ddim puts back, 0 to 1");
-  app.add_option("--churn", o.churn, "images: noise that heun and euler add");
-  app.add_option("--out", o.out, "images: PNG to write, the first hundred")->capture_default_str();
-  app.add_option("--judge", o.judge, "images: a run of train classifier that tells how good they are: the share that is the class asked for, precision, recall, copies");
+void define_image_options(CommandLine& line, ImageSampleOptions& o) {
+  line.option("--class", o.label, "images: the class to draw, −1 for none; without it every class in turn");
+  line.option("--count", o.count, "images: how many");
+  line.option("--steps", o.steps, "images: noise levels (default: the run's)");
+  line.option("--guidance", o.guidance, "images: how strongly they follow their class (default: the run's)");
+  line.option("--sampler", o.sampler, "images: euler, ddim, ancestral, heun or dpmpp_2m (default: the run's)");
+  line.option("--eta", o.eta, "images: noise that ddim puts back, 0 to 1");
+  line.option("--churn", o.churn, "images: noise that heun and euler add");
+  line.option("--out", o.out, "images: PNG to write, the first hundred");
+  line.option("--judge", o.judge, "images: a run of train classifier that tells how good they are: the share that is the class asked for, precision, recall, copies");
 }
 
 int sample_images(const train::RunDirectory& directory, const ImageSampleOptions& o, uint64_t seed) {

@@ -4,10 +4,7 @@
 #include <string>
 
 #include "models/train/run_directory.h"
-
-namespace CLI {
-class App;
-}
+#include "tools/command_line.h"
 
 namespace plumb::tools {
 
@@ -21,7 +18,7 @@ struct ImageSampleOptions {
   std::string judge;  ///< run of `train classifier`
 };
 
-void define_image_options(CLI::App& app, ImageSampleOptions& options);
+void define_image_options(CommandLine& line, ImageSampleOptions& options);
 /// Draws, writes the picture, and prints a JSON object with what was measured if there is a judge. Returns the exit code.
 int sample_images(const train::RunDirectory& directory, const ImageSampleOptions& options, uint64_t seed);
 

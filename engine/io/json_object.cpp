@@ -115,6 +115,19 @@ std::vector<std::string> JsonObject::names() const {
   return names;
 }
 
+static void list(const Json& object, const std::string& prefix, std::vector<std::pair<std::string, std::string>>& listing) {
+  for (const auto& [name, value] : object.items()) {
+    if (value.is_object()) list(value, prefix + name + ".", listing);
+    else listing.push_back({prefix + name, value.is_string() ? value.get<std::string>() : value.dump()});
+  }
+}
+
+std::vector<std::pair<std::string, std::string>> JsonObject::listing() const {
+  std::vector<std::pair<std::string, std::string>> all;
+  list(value_->json, "", all);
+  return all;
+}
+
 std::string JsonObject::text(int indent) const { return value_->json.dump(indent > 0 ? indent : -1); }
 
 template void JsonObject::set(std::string_view, const bool&);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace plumb {
@@ -35,6 +36,10 @@ class JsonObject {
   /// Whether the name is there, with a value that is not null.
   bool contains(std::string_view name) const;
   std::vector<std::string> names() const;
+  /// What the object is called in errors.
+  const std::string& what() const { return what_; }
+  /// Every value as text, strings without their quotes; a value of an object within is called "outer.inner".
+  std::vector<std::pair<std::string, std::string>> listing() const;
   /// One line; with `indent` > 0, one value a line.
   std::string text(int indent = 0) const;
 

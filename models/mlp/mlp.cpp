@@ -1,34 +1,21 @@
 // The multi-layer perceptron, and its configuration as JSON.
 #include "models/mlp/mlp.h"
 
-#include <nlohmann/json.hpp>
-
+#include "engine/io/json_fields.h"
 #include "models/nn/init.h"
+#include "models/require.h"
 #include "ops/activation.h"
 #include "ops/elementary.h"
 #include "ops/shape.h"
 
 namespace plumb::mlp {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(MlpConfig, inputs, hidden, outputs, activation, norm, dropout)
+static constexpr auto fields = [](auto& c, auto&& f) {
+  f("inputs", c.inputs), f("hidden", c.hidden), f("outputs", c.outputs), f("activation", c.activation), f("norm", c.norm), f("dropout", c.dropout);
+};
 
-std::string MlpConfig::to_json() const { return nlohmann::json(*this).dump(); }
-
-MlpConfig MlpConfig::from_json(const std::string& text) {
-  auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object()) throw ConfigError("mlp: the configuration is not a JSON object");
-  try {
-    MlpConfig config = json.get<MlpConfig>();
-    config.check();
-    return config;
-  } catch (const nlohmann::json::exception& error) {
-    throw ConfigError(std::string("mlp: the configuration has a value of the wrong kind: ") + error.what());
-  }
-}
-
-static void require(bool holds, const std::string& problem) {
-  if (!holds) throw ConfigError(problem);
-}
+std::string MlpConfig::to_json() const { return fields_to_json(*this, fields); }
+MlpConfig MlpConfig::from_json(const std::string& text) { return fields_from_json<MlpConfig>("mlp", text, fields); }
 
 void MlpConfig::check() const {
   require(inputs >= 1 && outputs >= 1, "an mlp needs inputs and outputs, not " + std::to_string(inputs) + " and " + std::to_string(outputs));

@@ -1,19 +1,20 @@
 // Configurations of the ResNets to JSON and back.
-#include <nlohmann/json.hpp>
-
+#include "engine/io/json_fields.h"
+#include "models/require.h"
 #include "models/resnet/resnet.h"
 #include "models/resnet/wide_resnet.h"
 
 namespace plumb::resnet {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ResNetConfig, small_images, bottleneck, blocks, width, channels, classes, norm, groups, padded_shortcuts, zero_residual)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(WideResNetConfig, depth, widen, dropout, channels, classes, norm, groups)
+static constexpr auto fields = [](auto& c, auto&& f) {
+  f("small_images", c.small_images), f("bottleneck", c.bottleneck), f("blocks", c.blocks), f("width", c.width), f("channels", c.channels), f("classes", c.classes);
+  f("norm", c.norm), f("groups", c.groups), f("padded_shortcuts", c.padded_shortcuts), f("zero_residual", c.zero_residual);
+};
+static constexpr auto wide_fields = [](auto& c, auto&& f) {
+  f("depth", c.depth), f("widen", c.widen), f("dropout", c.dropout), f("channels", c.channels), f("classes", c.classes), f("norm", c.norm), f("groups", c.groups);
+};
 
 namespace {
-
-void require(bool holds, const std::string& problem) {
-  if (!holds) throw ConfigError(problem);
-}
 
 void check_norm(const std::string& norm, int64_t groups, int64_t narrowest) {
   require(norm == "batch" || norm == "group" || norm == "instance" || norm == "none", "--norm " + norm + " is unknown; choose batch, group, instance or none");
@@ -23,19 +24,6 @@ void check_norm(const std::string& norm, int64_t groups, int64_t narrowest) {
 
 void at_least_one(std::initializer_list<std::pair<const char*, int64_t>> numbers) {
   for (auto& [name, value] : numbers) require(value >= 1, std::string(name) + " must be at least 1, it is " + std::to_string(value));
-}
-
-template <typename Config>
-Config parse(const std::string& text, const char* model) {
-  auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object()) throw ConfigError(std::string(model) + ": the configuration is not a JSON object");
-  try {
-    Config config = json.get<Config>();
-    config.check();
-    return config;
-  } catch (const nlohmann::json::exception& error) {
-    throw ConfigError(std::string(model) + ": the configuration has a value of the wrong kind: " + error.what());
-  }
 }
 
 }  // namespace
@@ -59,10 +47,10 @@ ResNetConfig ResNetConfig::imagenet(int64_t depth) {
   return c;
 }
 
-std::string ResNetConfig::to_json() const { return nlohmann::json(*this).dump(); }
-ResNetConfig ResNetConfig::from_json(const std::string& text) { return parse<ResNetConfig>(text, "resnet"); }
-std::string WideResNetConfig::to_json() const { return nlohmann::json(*this).dump(); }
-WideResNetConfig WideResNetConfig::from_json(const std::string& text) { return parse<WideResNetConfig>(text, "wide resnet"); }
+std::string ResNetConfig::to_json() const { return fields_to_json(*this, fields); }
+ResNetConfig ResNetConfig::from_json(const std::string& text) { return fields_from_json<ResNetConfig>("resnet", text, fields); }
+std::string WideResNetConfig::to_json() const { return fields_to_json(*this, wide_fields); }
+WideResNetConfig WideResNetConfig::from_json(const std::string& text) { return fields_from_json<WideResNetConfig>("wide resnet", text, wide_fields); }
 
 void ResNetConfig::check() const {
   at_least_one({{"--width", width}, {"channels", channels}, {"classes", classes}});

@@ -6,25 +6,32 @@
 
 #include <cstring>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "engine/core/error.h"
 #include "engine/io/file.h"
+#include "engine/io/json_object.h"
 
 namespace plumb::train {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 [[noreturn]] void fail(const std::string& path, const std::string& problem) { throw IoError("metrics: " + path + ": " + problem); }
 
 Metrics parse_line(const std::string& path, std::string_view line, size_t number) {
-  Json json = Json::parse(line, nullptr, false);
-  if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) fail(path, "line " + std::to_string(number) + " is not an object with a step");
-  Metrics m{json["step"].get<int64_t>(), {}};
-  for (auto& [name, value] : json.items())
-    if (name != "step") m.values.push_back({name, value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN()});
-  return m;
+  try {
+    auto json = JsonObject::parse(line, "line " + std::to_string(number));
+    if (!json.contains("step")) fail(path, json.what() + ": has no step");
+    Metrics m;
+    json.read("step", m.step);
+    for (const std::string& name : json.names()) {
+      if (name == "step") continue;
+      double value = std::numeric_limits<double>::quiet_NaN();  // which is written as null
+      if (json.contains(name)) json.read(name, value);
+      m.values.push_back({name, value});
+    }
+    return m;
+  } catch (const ConfigError& error) {
+    fail(path, error.what());
+  }
 }
 
 // Calls f(line without its newline, offset after it) for every whole line.
@@ -63,10 +70,10 @@ MetricsFile::MetricsFile(const std::string& path, int64_t last_step) : path_(pat
 MetricsFile::~MetricsFile() { close(descriptor_); }
 
 void MetricsFile::append(const Metrics& metrics) {
-  Json json;
-  json["step"] = metrics.step;
-  for (auto& [name, value] : metrics.values) json[name] = value;
-  std::string line = json.dump() + "\n";
+  JsonObject json;
+  json.set("step", metrics.step);
+  for (auto& [name, value] : metrics.values) json.set(name, value);
+  std::string line = json.text() + "\n";
   off_t before = lseek(descriptor_, 0, SEEK_END);
   if (write(descriptor_, line.data(), line.size()) == static_cast<ssize_t>(line.size())) return;
   int error = errno;

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "engine/io/file.h"
+#include "engine/io/json_object.h"
 #include "models/train/line_chart.h"
 #include "models/train/metrics.h"
 
@@ -34,12 +34,9 @@ Series series_of(const std::vector<Metrics>& metrics, const std::string& key, co
   return s;
 }
 
-std::string rows(const nlohmann::ordered_json& object, const std::string& prefix = "") {
+std::string rows(const JsonObject& object) {
   std::string out;
-  for (auto& [key, value] : object.items()) {
-    if (value.is_object()) out += rows(value, prefix + key + ".");
-    else out += fmt::format("<tr><td>{}</td><td>{}</td></tr>\n", escape_html(prefix + key), escape_html(value.is_string() ? value.get<std::string>() : value.dump()));
-  }
+  for (auto& [name, value] : object.listing()) out += fmt::format("<tr><td>{}</td><td>{}</td></tr>\n", escape_html(name), escape_html(value));
   return out;
 }
 
@@ -125,7 +122,7 @@ void write_report(const RunDirectory& run, const ReportParts& parts) {
     if (!series_of(metrics, rate, "", "").x.empty()) page += line_chart(std::string(rate) == "tokens_per_s" ? "Tokens per second" : "Images per second", "step", {series_of(metrics, rate, "", "#555")});
   page += pictures(run, parts.images_title);
   if (!parts.text.empty()) page += "<h2>What it writes</h2>\n<pre>" + escape_html(parts.text) + "</pre>\n";
-  page += "<h2>Configuration</h2>\n<table>" + rows(nlohmann::ordered_json::parse(run.config())) + "</table>\n</html>\n";
+  page += "<h2>Configuration</h2>\n<table>" + rows(JsonObject::parse(run.config(), "config.json")) + "</table>\n</html>\n";
   write_file_atomic(run.file("report.html"), page);
 }
 

@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "engine/io/file.h"
 #include "engine/io/image.h"
+#include "engine/io/json_object.h"
 #include "models/train/image_grid.h"
 
 namespace plumb::train {
@@ -45,13 +45,13 @@ std::string checkpoint_path(const std::string& run, int64_t step) { return fmt::
 
 RunDirectory RunDirectory::create(const std::string& path, const std::string& config_json) {
   if (path_exists(path)) throw ConfigError(path + " exists already; choose another --out, or go on with it: --resume " + path);
-  nlohmann::ordered_json config = nlohmann::ordered_json::parse(config_json);
-  config["format"] = kFormat;
+  auto config = JsonObject::parse(config_json, "run");
+  config.set("format", kFormat);
   std::error_code error;
   fs::create_directories(path + "/checkpoints", error);
   if (error) throw IoError("run: " + path + ": cannot be made: " + error.message());
   try {
-    write_file_atomic(path + "/config.json", config.dump(2) + "\n");
+    write_file_atomic(path + "/config.json", config.text(2) + "\n");
   } catch (...) {
     fs::remove_all(path, error);
     throw;
@@ -62,9 +62,12 @@ RunDirectory RunDirectory::create(const std::string& path, const std::string& co
 RunDirectory RunDirectory::open(const std::string& path) {
   std::string config_path = path + "/config.json";
   if (!path_exists(config_path)) throw IoError("run: " + path + " is not a run directory (it has no config.json)");
-  auto config = nlohmann::json::parse(read_file(config_path), nullptr, false);
-  if (!config.is_object()) throw IoError("run: " + config_path + " is not a JSON object");
-  int format = config.value("format", 0);
+  int format = 0;
+  try {
+    JsonObject::parse(read_file(config_path), config_path).read("format", format);
+  } catch (const ConfigError& error) {
+    throw IoError(std::string("run: ") + error.what());
+  }
   if (format != kFormat) throw IoError(fmt::format("run: {} has format {}, this program reads format {}", path, format, kFormat));
   return RunDirectory(path);
 }
@@ -112,7 +115,8 @@ StateDict RunDirectory::load_model() const {
     StateDict averaged = without_prefix(checkpoint->tensors, "ema.");
     return averaged.empty() ? without_prefix(checkpoint->tensors, "model.") : averaged;
   }
-  std::string kind = nlohmann::json::parse(config()).value("kind", "gpt");
+  std::string kind = "gpt";
+  JsonObject::parse(config(), "config.json").read("kind", kind);
   throw IoError("run: " + path_ + " has no model yet; go on with it: plumb train " + kind + " --resume " + path_);
 }
 

@@ -1,17 +1,17 @@
 // EncoderConfig to JSON and back.
+#include "engine/io/json_fields.h"
+#include "models/require.h"
 #include "models/transformer/encoder.h"
-#include "models/transformer/internal/config_json.h"
 
 namespace plumb::transformer {
-using namespace detail;
 
 static constexpr auto fields = [](auto& c, auto&& f) {
   f("vocab", c.vocab), f("layers", c.layers), f("heads", c.heads), f("width", c.width), f("inner", c.inner), f("context", c.context), f("token_types", c.token_types);
   f("dropout", c.dropout), f("attention_dropout", c.attention_dropout), f("norm_eps", c.norm_eps), f("padding", c.padding), f("activation", c.activation), f("pooler", c.pooler);
 };
 
-std::string EncoderConfig::to_json() const { return config_to_json(*this, fields); }
-EncoderConfig EncoderConfig::from_json(const std::string& text) { return config_from_json<EncoderConfig>("encoder", text, fields); }
+std::string EncoderConfig::to_json() const { return fields_to_json(*this, fields); }
+EncoderConfig EncoderConfig::from_json(const std::string& text) { return fields_from_json<EncoderConfig>("encoder", text, fields); }
 
 void EncoderConfig::check() const {
   require_positive("encoder", {{"vocab", vocab}, {"layers", layers}, {"heads", heads}, {"width", width}, {"inner", inner}, {"context", context}, {"token_types", token_types}});

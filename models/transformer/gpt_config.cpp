@@ -1,47 +1,17 @@
 // GptConfig to JSON and back.
+#include "engine/io/json_fields.h"
+#include "models/require.h"
 #include "models/transformer/gpt.h"
-
-#include "engine/io/json_object.h"
 
 namespace plumb::transformer {
 
-std::string GptConfig::to_json() const {
-  JsonObject json;
-  json.set("vocab", vocab);
-  json.set("layers", layers);
-  json.set("heads", heads);
-  json.set("width", width);
-  json.set("context", context);
-  json.set("dropout", dropout);
-  json.set("bias", bias);
-  json.set("tied", tied);
-  json.set("inner", inner);
-  json.set("activation", activation);
-  json.set("norm_eps", norm_eps);
-  return json.text();
-}
+static constexpr auto fields = [](auto& c, auto&& f) {
+  f("vocab", c.vocab), f("layers", c.layers), f("heads", c.heads), f("width", c.width), f("context", c.context), f("dropout", c.dropout), f("bias", c.bias), f("tied", c.tied);
+  f("inner", c.inner), f("activation", c.activation), f("norm_eps", c.norm_eps);
+};
 
-GptConfig GptConfig::from_json(const std::string& text) {
-  auto json = JsonObject::parse(text, "gpt");
-  GptConfig c;
-  json.read("vocab", c.vocab);
-  json.read("layers", c.layers);
-  json.read("heads", c.heads);
-  json.read("width", c.width);
-  json.read("context", c.context);
-  json.read("dropout", c.dropout);
-  json.read("bias", c.bias);
-  json.read("tied", c.tied);
-  json.read("inner", c.inner);
-  json.read("activation", c.activation);
-  json.read("norm_eps", c.norm_eps);
-  c.check();
-  return c;
-}
-
-static void require(bool holds, const std::string& problem) {
-  if (!holds) throw ConfigError(problem);
-}
+std::string GptConfig::to_json() const { return fields_to_json(*this, fields); }
+GptConfig GptConfig::from_json(const std::string& text) { return fields_from_json<GptConfig>("gpt", text, fields); }
 
 void GptConfig::check() const {
   for (auto [name, value] : {std::pair{"vocab", vocab}, {"layers", layers}, {"heads", heads}, {"width", width}, {"context", context}})

@@ -1,9 +1,9 @@
 // LlamaConfig to JSON and back.
-#include "models/transformer/internal/config_json.h"
+#include "engine/io/json_fields.h"
+#include "models/require.h"
 #include "models/transformer/llama.h"
 
 namespace plumb::transformer {
-using namespace detail;
 
 static constexpr auto fields = [](auto& c, auto&& f) {
   f("vocab", c.vocab), f("layers", c.layers), f("heads", c.heads), f("key_value_heads", c.key_value_heads), f("width", c.width), f("head_width", c.head_width);
@@ -11,8 +11,8 @@ static constexpr auto fields = [](auto& c, auto&& f) {
   f("attention_bias", c.attention_bias), f("out_bias", c.out_bias), f("mlp_bias", c.mlp_bias), f("tied", c.tied), f("activation", c.activation);
 };
 
-std::string LlamaConfig::to_json() const { return config_to_json(*this, fields); }
-LlamaConfig LlamaConfig::from_json(const std::string& text) { return config_from_json<LlamaConfig>("llama", text, fields); }
+std::string LlamaConfig::to_json() const { return fields_to_json(*this, fields); }
+LlamaConfig LlamaConfig::from_json(const std::string& text) { return fields_from_json<LlamaConfig>("llama", text, fields); }
 
 void LlamaConfig::check() const {
   require_positive("llama", {{"vocab", vocab}, {"layers", layers}, {"heads", heads}, {"width", width}, {"inner", inner}, {"context", context}});

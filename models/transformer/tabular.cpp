@@ -3,23 +3,23 @@
 
 #include <cmath>
 
+#include "engine/io/json_fields.h"
 #include "models/nn/init.h"
-#include "models/transformer/internal/config_json.h"
+#include "models/require.h"
 #include "ops/activation.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
 
 namespace plumb::transformer {
-using namespace detail;
 
 static constexpr auto fields = [](auto& c, auto&& f) {
   f("numeric", c.numeric), f("categories", c.categories), f("outputs", c.outputs), f("layers", c.layers), f("heads", c.heads), f("width", c.width), f("inner", c.inner);
   f("dropout", c.dropout), f("attention_dropout", c.attention_dropout);
 };
 
-std::string TabularConfig::to_json() const { return config_to_json(*this, fields); }
-TabularConfig TabularConfig::from_json(const std::string& text) { return config_from_json<TabularConfig>("tabular", text, fields); }
+std::string TabularConfig::to_json() const { return fields_to_json(*this, fields); }
+TabularConfig TabularConfig::from_json(const std::string& text) { return fields_from_json<TabularConfig>("tabular", text, fields); }
 
 void TabularConfig::check() const {
   require_positive("tabular", {{"outputs", outputs}, {"layers", layers}, {"heads", heads}, {"width", width}, {"inner", inner}});

@@ -4,14 +4,14 @@
 #include <cmath>
 
 #include "engine/autograd/grad_mode.h"
+#include "engine/io/json_fields.h"
 #include "models/nn/init.h"
-#include "models/transformer/internal/config_json.h"
+#include "models/require.h"
 #include "ops/create.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
 
 namespace plumb::transformer {
-using namespace detail;
 
 static constexpr auto fields = [](auto& c, auto&& f) {
   f("source_vocab", c.source_vocab), f("target_vocab", c.target_vocab), f("encoder_layers", c.encoder_layers), f("decoder_layers", c.decoder_layers);
@@ -19,8 +19,8 @@ static constexpr auto fields = [](auto& c, auto&& f) {
   f("padding", c.padding), f("begin", c.begin), f("end", c.end), f("tied", c.tied), f("activation", c.activation);
 };
 
-std::string TranslatorConfig::to_json() const { return config_to_json(*this, fields); }
-TranslatorConfig TranslatorConfig::from_json(const std::string& text) { return config_from_json<TranslatorConfig>("translator", text, fields); }
+std::string TranslatorConfig::to_json() const { return fields_to_json(*this, fields); }
+TranslatorConfig TranslatorConfig::from_json(const std::string& text) { return fields_from_json<TranslatorConfig>("translator", text, fields); }
 
 void TranslatorConfig::check() const {
   require_positive("translator", {{"source_vocab", source_vocab}, {"target_vocab", target_vocab}, {"encoder_layers", encoder_layers}, {"decoder_layers", decoder_layers}, {"heads", heads}, {"width", width}, {"inner", inner}, {"context", context}});

@@ -2,16 +2,16 @@
 #include "models/transformer/vision.h"
 
 #include "engine/autograd/checkpoint.h"
+#include "engine/io/json_fields.h"
 #include "models/nn/init.h"
+#include "models/require.h"
 #include "models/transformer/initial_weights.h"
-#include "models/transformer/internal/config_json.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
 namespace plumb::transformer {
-using namespace detail;
 
 static constexpr auto fields = [](auto& c, auto&& f) {
   f("image_height", c.image_height), f("image_width", c.image_width), f("channels", c.channels), f("patch", c.patch), f("classes", c.classes), f("layers", c.layers), f("heads", c.heads);
@@ -19,8 +19,8 @@ static constexpr auto fields = [](auto& c, auto&& f) {
   f("activation", c.activation), f("pooling", c.pooling);
 };
 
-std::string VisionConfig::to_json() const { return config_to_json(*this, fields); }
-VisionConfig VisionConfig::from_json(const std::string& text) { return config_from_json<VisionConfig>("vision", text, fields); }
+std::string VisionConfig::to_json() const { return fields_to_json(*this, fields); }
+VisionConfig VisionConfig::from_json(const std::string& text) { return fields_from_json<VisionConfig>("vision", text, fields); }
 
 void VisionConfig::check() const {
   require_positive("vision", {{"image_height", image_height}, {"image_width", image_width}, {"channels", channels}, {"patch", patch}, {"classes", classes}, {"layers", layers}, {"heads", heads}, {"width", width}, {"inner", inner}});

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/io/json_object.h"
+#include "engine/io/json_fields.h"
 #include "models/nn/init.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
@@ -24,33 +24,12 @@ Tensor as_frames(const Tensor& video) { return flatten(transpose(video, 1, 2), 0
 
 }  // namespace
 
-std::string MotionConfig::to_json() const {
-  JsonObject json;
-  json.set("heads", heads);
-  json.set("groups", groups);
-  json.set("max_frames", max_frames);
-  json.set("blocks", blocks);
-  json.set("attention_layers", attention_layers);
-  json.set("levels", levels);
-  json.set("middle", middle);
-  json.set("positions", positions);
-  return json.text();
-}
+static constexpr auto fields = [](auto& c, auto&& f) {
+  f("heads", c.heads), f("groups", c.groups), f("max_frames", c.max_frames), f("blocks", c.blocks), f("attention_layers", c.attention_layers), f("levels", c.levels), f("middle", c.middle), f("positions", c.positions);
+};
 
-MotionConfig MotionConfig::from_json(const std::string& text) {
-  auto json = JsonObject::parse(text, "motion");
-  MotionConfig c;
-  json.read("heads", c.heads);
-  json.read("groups", c.groups);
-  json.read("max_frames", c.max_frames);
-  json.read("blocks", c.blocks);
-  json.read("attention_layers", c.attention_layers);
-  json.read("levels", c.levels);
-  json.read("middle", c.middle);
-  json.read("positions", c.positions);
-  c.check();
-  return c;
-}
+std::string MotionConfig::to_json() const { return fields_to_json(*this, fields); }
+MotionConfig MotionConfig::from_json(const std::string& text) { return fields_from_json<MotionConfig>("motion", text, fields); }
 
 void MotionConfig::check() const {
   for (auto [name, value] : {std::pair{"heads", heads}, {"groups", groups}, {"max_frames", max_frames}, {"blocks", blocks}, {"attention_layers", attention_layers}})

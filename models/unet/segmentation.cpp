@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "engine/autograd/grad_mode.h"
-#include "engine/io/json_object.h"
+#include "engine/io/json_fields.h"
 #include "ops/activation.h"
 #include "ops/index.h"
 #include "ops/join.h"
@@ -24,27 +24,12 @@ void require(bool holds, const std::string& problem) {
 
 }  // namespace
 
-std::string SegmentationConfig::to_json() const {
-  JsonObject json;
-  json.set("in_channels", in_channels);
-  json.set("classes", classes);
-  json.set("width", width);
-  json.set("depth", depth);
-  json.set("bilinear", bilinear);
-  return json.text();
-}
+static constexpr auto fields = [](auto& c, auto&& f) {
+  f("in_channels", c.in_channels), f("classes", c.classes), f("width", c.width), f("depth", c.depth), f("bilinear", c.bilinear);
+};
 
-SegmentationConfig SegmentationConfig::from_json(const std::string& text) {
-  auto json = JsonObject::parse(text, "segmentation");
-  SegmentationConfig c;
-  json.read("in_channels", c.in_channels);
-  json.read("classes", c.classes);
-  json.read("width", c.width);
-  json.read("depth", c.depth);
-  json.read("bilinear", c.bilinear);
-  c.check();
-  return c;
-}
+std::string SegmentationConfig::to_json() const { return fields_to_json(*this, fields); }
+SegmentationConfig SegmentationConfig::from_json(const std::string& text) { return fields_from_json<SegmentationConfig>("segmentation", text, fields); }
 
 void SegmentationConfig::check() const {
   for (auto [name, value] : {std::pair{"in_channels", in_channels}, {"classes", classes}, {"width", width}})

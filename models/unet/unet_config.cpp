@@ -2,94 +2,41 @@
 #include "models/unet/unet_config.h"
 
 #include <algorithm>
-#include <type_traits>
 
-#include "engine/core/error.h"
-#include "engine/io/json_object.h"
+#include "engine/io/json_fields.h"
 
 namespace plumb::unet {
 namespace {
 
-// The one list of names: visit(name, member) for each, in order.
-template <typename Config, typename Visit>
-void each_member(Config& c, Visit&& visit) {
-  visit("in_channels", c.in_channels);
-  visit("out_channels", c.out_channels);
-  visit("width", c.width);
-  visit("multipliers", c.multipliers);
-  visit("blocks", c.blocks);
-  visit("attention_levels", c.attention_levels);
-  visit("middle_attention", c.middle_attention);
-  visit("heads", c.heads);
-  visit("head_width", c.head_width);
-  visit("groups", c.groups);
-  visit("embedding", c.embedding);
-  visit("time", c.time);
-  visit("time_scale", c.time_scale);
-  visit("scale_shift", c.scale_shift);
-  visit("resample", c.resample);
-  visit("skips", c.skips);
-  visit("dropout", c.dropout);
-  visit("classes", c.classes);
-  visit("null_class", c.null_class);
-  visit("context", c.context);
-  visit("transformer_depth", c.transformer_depth);
-  visit("self_condition", c.self_condition);
-  visit("zero_init", c.zero_init);
-}
+constexpr auto fields = [](auto& c, auto&& f) {
+  f("in_channels", c.in_channels), f("out_channels", c.out_channels), f("width", c.width), f("multipliers", c.multipliers), f("blocks", c.blocks);
+  f("attention_levels", c.attention_levels), f("middle_attention", c.middle_attention), f("heads", c.heads), f("head_width", c.head_width), f("groups", c.groups);
+  f("embedding", c.embedding), f("time", c.time), f("time_scale", c.time_scale), f("scale_shift", c.scale_shift), f("resample", c.resample);
+  f("skips", c.skips), f("dropout", c.dropout), f("classes", c.classes), f("null_class", c.null_class), f("context", c.context);
+  f("transformer_depth", c.transformer_depth), f("self_condition", c.self_condition), f("zero_init", c.zero_init);
+};
 
 void require(bool holds, const std::string& problem) {
   if (!holds) throw ConfigError("unet: " + problem);
 }
 
-// The words for the values of each enumeration, in order.
-const std::vector<std::string>& words(Resample) {
-  static const std::vector<std::string> all{"convolution", "block", "pool"};
-  return all;
-}
-const std::vector<std::string>& words(Skips) {
-  static const std::vector<std::string> all{"every_layer", "every_level"};
-  return all;
-}
-const std::vector<std::string>& words(TimeKind) {
-  static const std::vector<std::string> all{"sinusoidal", "fourier"};
-  return all;
-}
-
-template <typename Member>
-void write(JsonObject& json, const char* name, const Member& member) {
-  if constexpr (std::is_enum_v<Member>) json.set(name, words(member)[static_cast<size_t>(member)]);
-  else json.set(name, member);
-}
-
-template <typename Member>
-void read(const JsonObject& json, const char* name, Member& member) {
-  if constexpr (std::is_enum_v<Member>) {
-    std::string word = words(member)[static_cast<size_t>(member)];
-    json.read(name, word);
-    auto found = std::ranges::find(words(member), word);
-    require(found != words(member).end(), std::string(name) + " cannot be \"" + word + "\"");
-    member = static_cast<Member>(found - words(member).begin());
-  } else {
-    json.read(name, member);
-  }
-}
-
 }  // namespace
 
-std::string UnetConfig::to_json() const {
-  JsonObject json;
-  each_member(*this, [&](const char* name, const auto& member) { write(json, name, member); });
-  return json.text();
+static const std::vector<std::string>& words_of(Resample) {
+  static const std::vector<std::string> words{"convolution", "block", "pool"};
+  return words;
+}
+static const std::vector<std::string>& words_of(Skips) {
+  static const std::vector<std::string> words{"every_layer", "every_level"};
+  return words;
+}
+static const std::vector<std::string>& words_of(TimeKind) {
+  static const std::vector<std::string> words{"sinusoidal", "fourier"};
+  return words;
 }
 
-UnetConfig UnetConfig::from_json(const std::string& text) {
-  auto json = JsonObject::parse(text, "unet");
-  UnetConfig c;
-  each_member(c, [&](const char* name, auto& member) { read(json, name, member); });
-  c.check();
-  return c;
-}
+std::string UnetConfig::to_json() const { return fields_to_json(*this, fields); }
+UnetConfig UnetConfig::from_json(const std::string& text) { return fields_from_json<UnetConfig>("unet", text, fields); }
 
 bool UnetConfig::attends(int64_t level) const { return std::ranges::find(attention_levels, level) != attention_levels.end(); }
 

@@ -1,15 +1,14 @@
 // `plumb bench`: how fast this build is on this machine.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <cmath>
 #include <cstdlib>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "engine/core/error.h"
 #include "engine/core/parallel.h"
+#include "engine/io/json_object.h"
 #include "tools/bench/steps.h"
 #include "tools/commands.h"
 
@@ -23,16 +22,24 @@ struct Options {
 };
 
 std::string as_json(const StepTiming& t) {
-  nlohmann::ordered_json line{{"work", t.work}, {"peer", "plumb " PLUMB_VERSION}, {"device", "cpu"}};
+  JsonObject line;
+  line.set("work", t.work);
+  line.set("peer", "plumb " PLUMB_VERSION);
+  line.set("device", "cpu");
   if (t.ns_per_op > 0) {
-    line["ns_per_op_fwd_bwd"] = std::llround(t.ns_per_op);
-    return line.dump();
+    line.set("ns_per_op_fwd_bwd", int64_t{std::llround(t.ns_per_op)});
+    return line.text();
   }
-  line.update({{"dtype", "f32"}, {"compile", false}, {"threads", num_threads()}, {"optimiser", "fused"}, {"params", t.params}, {"step_s", std::round(t.step_s * 1e5) / 1e5}});
-  line[t.items + "_per_s"] = std::round(t.items_per_s * 10) / 10;
-  line["peak_mib"] = t.peak_mib;
-  line["over_import_mib"] = t.over_start_mib;
-  return line.dump();
+  line.set("dtype", "f32");
+  line.set("compile", false);
+  line.set("threads", int64_t{num_threads()});
+  line.set("optimiser", "fused");
+  line.set("params", t.params);
+  line.set("step_s", std::round(t.step_s * 1e5) / 1e5);
+  line.set(t.items + "_per_s", std::round(t.items_per_s * 10) / 10);
+  line.set("peak_mib", t.peak_mib);
+  line.set("over_import_mib", t.over_start_mib);
+  return line.text();
 }
 
 std::string as_text(const StepTiming& t) {
@@ -50,11 +57,11 @@ int steps(const Options& o) {
   return 0;
 }
 
-constexpr Command steps_command{"steps", "whole training steps", [](CLI::App& app) -> Action {
+constexpr Command steps_command{"steps", "whole training steps", [](CommandLine& line) -> Action {
   auto o = std::make_shared<Options>();
-  app.add_option("--only", o->only, "workloads to run: gpt, unet, tiny");
-  app.add_option("--steps", o->steps, "timed steps")->capture_default_str();
-  app.add_flag("--json", o->json, "one JSON object a line");
+  line.option("--only", o->only, "workloads to run: gpt, unet, tiny");
+  line.option("--steps", o->steps, "timed steps");
+  line.flag("--json", o->json, "one JSON object a line");
   return [o] { return steps(*o); };
 }};
 constexpr std::array<const Command*, 1> kinds{&steps_command};
@@ -62,6 +69,6 @@ constexpr std::array<const Command*, 1> kinds{&steps_command};
 }  // namespace
 
 extern const Command bench_command;
-const Command bench_command{"bench", "time this build", [](CLI::App& app) { return choose(app, kinds); }};
+const Command bench_command{"bench", "time this build", [](CommandLine& line) { return choose(line, kinds); }};
 
 }  // namespace plumb::tools

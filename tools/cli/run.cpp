@@ -127,23 +127,25 @@ int perform(const Action& action, const std::string& path) {
 
 }  // namespace
 
-Action choose(CLI::App& app, std::span<const Command* const> commands) {
+Action choose(CommandLine& line, std::span<const Command* const> commands) {
   auto chosen = std::make_shared<Action>();
   for (const Command* command : commands) {
-    CLI::App* sub = app.add_subcommand(command->name, command->help);
-    Action action = command->define(*sub);
+    CLI::App* sub = line.app().add_subcommand(command->name, command->help);
+    CommandLine its_line(*sub);
+    Action action = command->define(its_line);
     sub->final_callback([chosen, action = std::move(action)] { *chosen = action; });
   }
-  app.require_subcommand(1);
+  line.app().require_subcommand(1);
   return [chosen] { return (*chosen)(); };
 }
 
 int run(int argc, const char* const* argv) {
   CLI::App app("Plumb, a deep learning engine: trains, samples and measures models.", "plumb");
   app.set_version_flag("--version", "plumb " PLUMB_VERSION);
+  CommandLine line(app);
   Action action;
   try {
-    action = choose(app, commands());
+    action = choose(line, commands());
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return parse_failed(app, error);

@@ -1,7 +1,6 @@
 // `plumb data`: fetching published data sets, drawing subsets.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <cstdlib>
 #include <memory>
@@ -30,22 +29,23 @@ int fetch_sets(const FetchOptions& o) {
   return 0;
 }
 
-Action define_fetch(CLI::App& app) {
+Action define_fetch(CommandLine& line) {
   auto o = std::make_shared<FetchOptions>();
-  app.add_option("names", o->names, "data sets; none lists them all");
-  app.add_option("--to", o->directory, "data directory; by default $PLUMB_DATA, or data")->capture_default_str();
-  app.add_flag("--list", o->list, "list the data sets and their terms");
+  line.option("names", o->names, "data sets; none lists them all");
+  line.option("--to", o->directory, "data directory; by default $PLUMB_DATA, or data");
+  line.flag("--list", o->list, "list the data sets and their terms");
   return [o] { return fetch_sets(*o); };
 }
 
-Action define_subset(CLI::App& app) {
+Action define_subset(CommandLine& line) {
   auto o = std::make_shared<SubsetOptions>();
-  app.add_option("file", o->input, "IDX, CIFAR binary (.bin), CSV or text (.txt, by lines); gzipped or not")->required();
-  app.add_option("--out", o->output, "the file to write; gzipped if it ends in .gz")->required();
-  CLI::Option* count = app.add_option("--count", o->count, "records to draw");
-  app.add_option("--seed", o->seed, "of the draw")->capture_default_str();
-  app.add_option("--indices", o->indices, "take these records instead: a list as an earlier draw wrote it")->excludes(count);
-  app.add_flag("--header", o->csv_header, "keep the first row of a CSV file");
+  line.required("file", o->input, "IDX, CIFAR binary (.bin), CSV or text (.txt, by lines); gzipped or not");
+  line.required("--out", o->output, "the file to write; gzipped if it ends in .gz");
+  line.option("--count", o->count, "records to draw");
+  line.option("--seed", o->seed, "of the draw");
+  line.option("--indices", o->indices, "take these records instead: a list as an earlier draw wrote it");
+  line.exclude("--indices", "--count");
+  line.flag("--header", o->csv_header, "keep the first row of a CSV file");
   return [o] {
     if (o->count == 0 && o->indices.empty()) throw ConfigError("give --count or --indices");
     write_subset(*o);
@@ -57,9 +57,9 @@ Action define_subset(CLI::App& app) {
 constexpr Command kFetch{"fetch", "download published data sets from their own addresses, checked", define_fetch};
 constexpr Command kSubset{"subset", "draw a fixed, listed part of a data file", define_subset};
 
-Action define(CLI::App& app) {
+Action define(CommandLine& line) {
   static constexpr std::array commands{&kFetch, &kSubset};
-  return choose(app, commands);
+  return choose(line, commands);
 }
 
 }  // namespace

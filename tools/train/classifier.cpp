@@ -1,11 +1,9 @@
 // `plumb train classifier` and `plumb train vit`: an MLP, ResNet, WideResNet or vision transformer trained on labelled images.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "engine/autograd/autocast.h"
 #include "engine/core/generator.h"
@@ -154,58 +152,58 @@ int resume(const train::RunDirectory& directory) {
 }
 
 // What a kind's own options, which come first, are followed by.
-Action define_rest(CLI::App& app, const std::shared_ptr<Options>& o);
+Action define_rest(CommandLine& line, const std::shared_ptr<Options>& o);
 
-Action define_vit(CLI::App& app) {
+Action define_vit(CommandLine& line) {
   auto o = std::make_shared<Options>();
   o->run = ClassifierRun::for_vit();
   transformer::VisionConfig& v = o->run.vit;
-  app.add_option("--patch", v.patch, "side of a patch, in pixels; must divide the images' sides")->capture_default_str();
-  app.add_option("--layers", v.layers, "blocks")->capture_default_str();
-  app.add_option("--heads", v.heads, "attention heads a block")->capture_default_str();
-  app.add_option("--width", v.width, "of the residual stream")->capture_default_str();
-  app.add_option("--inner", v.inner, "width inside the feed-forward networks")->capture_default_str();
-  app.add_option("--pooling", v.pooling, "what is classified: the class token (first) or the mean of the patches (mean)")->capture_default_str();
-  app.add_option("--dropout", o->dropout, "probability")->capture_default_str();
-  return define_rest(app, o);
+  line.option("--patch", v.patch, "side of a patch, in pixels; must divide the images' sides");
+  line.option("--layers", v.layers, "blocks");
+  line.option("--heads", v.heads, "attention heads a block");
+  line.option("--width", v.width, "of the residual stream");
+  line.option("--inner", v.inner, "width inside the feed-forward networks");
+  line.option("--pooling", v.pooling, "what is classified: the class token (first) or the mean of the patches (mean)");
+  line.option("--dropout", o->dropout, "probability");
+  return define_rest(line, o);
 }
 
-Action define(CLI::App& app) {
+Action define(CommandLine& line) {
   auto o = std::make_shared<Options>();
   ClassifierRun& r = o->run;
-  app.add_option("--model", r.model, "mlp, resnet or wide-resnet")->capture_default_str();
-  app.add_option("--depth", o->depth, "layers: 6n + 2 of a resnet (18, 34, 50, 101, 152 with --imagenet), 6n + 4 of a wide-resnet")->capture_default_str();
-  app.add_option("--width", o->width, "channels of a resnet's first stage")->capture_default_str();
-  app.add_option("--widen", o->widen, "a wide-resnet's width, times 16")->capture_default_str();
-  app.add_flag("--imagenet", o->imagenet, "a resnet for large images: 7×7 stem, max pool, four stages");
-  app.add_option("--hidden", r.mlp.hidden, "widths of an mlp's hidden layers")->capture_default_str();
-  app.add_option("--activation", r.mlp.activation, "of an mlp: relu, gelu, silu or tanh")->capture_default_str();
-  app.add_option("--dropout", o->dropout, "probability, of mlp and wide-resnet")->capture_default_str();
-  app.add_option("--norm", o->norm, "batch, group, instance or none")->capture_default_str();
-  app.add_option("--groups", o->groups, "of group norm")->capture_default_str();
-  return define_rest(app, o);
+  line.option("--model", r.model, "mlp, resnet or wide-resnet");
+  line.option("--depth", o->depth, "layers: 6n + 2 of a resnet (18, 34, 50, 101, 152 with --imagenet), 6n + 4 of a wide-resnet");
+  line.option("--width", o->width, "channels of a resnet's first stage");
+  line.option("--widen", o->widen, "a wide-resnet's width, times 16");
+  line.flag("--imagenet", o->imagenet, "a resnet for large images: 7×7 stem, max pool, four stages");
+  line.option("--hidden", r.mlp.hidden, "widths of an mlp's hidden layers");
+  line.option("--activation", r.mlp.activation, "of an mlp: relu, gelu, silu or tanh");
+  line.option("--dropout", o->dropout, "probability, of mlp and wide-resnet");
+  line.option("--norm", o->norm, "batch, group, instance or none");
+  line.option("--groups", o->groups, "of group norm");
+  return define_rest(line, o);
 }
 
-Action define_rest(CLI::App& app, const std::shared_ptr<Options>& o) {
+Action define_rest(CommandLine& line, const std::shared_ptr<Options>& o) {
   ClassifierRun& r = o->run;
-  app.add_option("--data", r.data, "a directory of MNIST's, CIFAR's or class folders' form, such files, or digits (8×8, carried inside)");
-  app.add_option("--validation", r.validation, "share of the training part to choose settings by; 0: none, all of it is trained on")->capture_default_str();
-  app.add_flag("--no-test", o->no_test, "do not measure on the test part in the end");
-  app.add_option("--crop", r.augment.crop, "pixels of padding around images that are cut back at random")->capture_default_str();
-  app.add_flag("--flip", r.augment.flip, "half of the images mirrored");
-  app.add_option("--rotate", r.augment.rotate, "turned by up to so many degrees")->capture_default_str();
-  app.add_option("--shift", r.augment.shift, "moved by up to this share of the side")->capture_default_str();
-  app.add_option("--zoom", r.augment.zoom, "enlarged or made smaller by up to this share")->capture_default_str();
-  app.add_option("--shear", r.augment.shear, "slanted by up to so many degrees")->capture_default_str();
-  app.add_option("--jitter", r.augment.jitter, "brightness, contrast and saturation changed by up to this share")->capture_default_str();
-  app.add_option("--cutout", r.augment.cutout, "side of a square set to zero")->capture_default_str();
-  app.add_option("--mixup", r.augment.mixup, "alpha of mixed pairs of images; 0: none")->capture_default_str();
-  app.add_option("--cutmix", r.augment.cutmix, "alpha of images with a box of another; 0: none")->capture_default_str();
-  app.add_option("--label-smoothing", r.label_smoothing, "share of the target spread over all classes")->capture_default_str();
-  auto* epochs = app.add_option("--epochs", o->epochs, "passes over the training images, instead of --steps");
-  r.training.define(app, "images");
-  epochs->excludes(app.get_option("--steps"));
-  return start_or_resume(app, r.kind, [o](const std::string& out) { return start(*o, out); }, resume);
+  line.option("--data", r.data, "a directory of MNIST's, CIFAR's or class folders' form, such files, or digits (8×8, carried inside)");
+  line.option("--validation", r.validation, "share of the training part to choose settings by; 0: none, all of it is trained on");
+  line.flag("--no-test", o->no_test, "do not measure on the test part in the end");
+  line.option("--crop", r.augment.crop, "pixels of padding around images that are cut back at random");
+  line.flag("--flip", r.augment.flip, "half of the images mirrored");
+  line.option("--rotate", r.augment.rotate, "turned by up to so many degrees");
+  line.option("--shift", r.augment.shift, "moved by up to this share of the side");
+  line.option("--zoom", r.augment.zoom, "enlarged or made smaller by up to this share");
+  line.option("--shear", r.augment.shear, "slanted by up to so many degrees");
+  line.option("--jitter", r.augment.jitter, "brightness, contrast and saturation changed by up to this share");
+  line.option("--cutout", r.augment.cutout, "side of a square set to zero");
+  line.option("--mixup", r.augment.mixup, "alpha of mixed pairs of images; 0: none");
+  line.option("--cutmix", r.augment.cutmix, "alpha of images with a box of another; 0: none");
+  line.option("--label-smoothing", r.label_smoothing, "share of the target spread over all classes");
+  line.option("--epochs", o->epochs, "passes over the training images, instead of --steps");
+  r.training.define(line, "images");
+  line.exclude("--epochs", "--steps");
+  return start_or_resume(line, r.kind, [o](const std::string& out) { return start(*o, out); }, resume);
 }
 
 int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& names) {

@@ -1,12 +1,10 @@
 // `plumb train encoder`: a BERT-style encoder trained from scratch to tell positive from negative film reviews.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "engine/autograd/autocast.h"
 #include "engine/autograd/grad_mode.h"
@@ -22,6 +20,7 @@
 #include "ops/softmax.h"
 #include "tools/film_reviews.h"
 #include "tools/train/kinds.h"
+#include "tools/train/run_config.h"
 #include "tools/train/settings.h"
 
 namespace plumb::tools {
@@ -43,39 +42,33 @@ struct EncoderRun {
     training.batch = 16, training.steps = 2000, training.warmup = 100, training.eval_every = 250;
     training.lr = 1e-3, training.min_lr = 1e-5, training.weight_decay = 0.05, training.beta2 = 0.999;
   }
-  std::string to_json() const {
-    nlohmann::ordered_json json{{"kind", "encoder"},     {"data", data},           {"data_sha256", data_sha256},   {"fold", fold},
-                                {"validation", validation}, {"vocab", vocab},       {"min_count", min_count},       {"word_dropout", word_dropout},
-                                {"head_dropout", head_dropout}};
-    json["model"] = nlohmann::ordered_json::parse(model.to_json());
-    nlohmann::json settings = training;
-    json.update(nlohmann::ordered_json(settings));
-    return json.dump();
-  }
-  static EncoderRun from_json(const std::string& text) {
-    auto json = nlohmann::json::parse(text, nullptr, false);
-    if (!json.is_object() || json.value("kind", "") != "encoder") throw ConfigError("the run is not one of train encoder");
-    try {
-      EncoderRun r;
-      json.at("data").get_to(r.data), json.at("data_sha256").get_to(r.data_sha256), json.at("fold").get_to(r.fold), json.at("validation").get_to(r.validation);
-      json.at("vocab").get_to(r.vocab), json.at("min_count").get_to(r.min_count), json.at("word_dropout").get_to(r.word_dropout), json.at("head_dropout").get_to(r.head_dropout);
-      r.model = transformer::EncoderConfig::from_json(json.at("model").dump());
-      tools::from_json(json, r.training);
-      return r;
-    } catch (const nlohmann::json::exception& error) {
-      throw ConfigError(std::string("config.json is incomplete: ") + error.what());
-    }
-  }
-  void check() const {
-    require(fold >= 0 && fold <= 9, fmt::format("--fold must lie between 0 and 9, it is {}", fold));
-    require(validation >= 0 && validation < 1, fmt::format("--validation must lie in [0, 1), it is {}", validation));
-    require(min_count >= 1, fmt::format("--min-count must be at least 1, it is {}", min_count));
-    require(word_dropout >= 0 && word_dropout < 1, fmt::format("--word-dropout must lie in [0, 1), it is {}", word_dropout));
-    require(head_dropout >= 0 && head_dropout < 1, fmt::format("--head-dropout must lie in [0, 1), it is {}", head_dropout));
-    model.check();
-    training.check();
-  }
+  std::string to_json() const;
+  static EncoderRun from_json(const std::string& text);
+  void check() const;
 };
+
+constexpr auto fields = [](auto& r, auto&& f) {
+  f("data", r.data), f("data_sha256", r.data_sha256), f("fold", r.fold), f("validation", r.validation), f("vocab", r.vocab), f("min_count", r.min_count), f("word_dropout", r.word_dropout);
+  f("head_dropout", r.head_dropout), f("model", r.model);
+};
+
+std::string EncoderRun::to_json() const { return run_json("encoder", *this, fields).text(); }
+
+EncoderRun EncoderRun::from_json(const std::string& text) {
+  EncoderRun run;
+  read_run("encoder", text, run, fields);
+  return run;
+}
+
+void EncoderRun::check() const {
+  require(fold >= 0 && fold <= 9, fmt::format("--fold must lie between 0 and 9, it is {}", fold));
+  require(validation >= 0 && validation < 1, fmt::format("--validation must lie in [0, 1), it is {}", validation));
+  require(min_count >= 1, fmt::format("--min-count must be at least 1, it is {}", min_count));
+  require(word_dropout >= 0 && word_dropout < 1, fmt::format("--word-dropout must lie in [0, 1), it is {}", word_dropout));
+  require(head_dropout >= 0 && head_dropout < 1, fmt::format("--head-dropout must lie in [0, 1), it is {}", head_dropout));
+  model.check();
+  training.check();
+}
 
 struct Example {
   std::vector<int32_t> tokens;
@@ -204,24 +197,24 @@ int resume(const train::RunDirectory& directory) {
   return train_run(directory, run, make_tokenizer(run, reviews), reviews);
 }
 
-Action define(CLI::App& app) {
+Action define(CommandLine& line) {
   auto o = std::make_shared<EncoderRun>();
-  app.add_option("--data", o->data, "review_polarity.tar.gz");
-  app.add_option("--fold", o->fold, "of ten, by file number: tested on; the others are trained on")->capture_default_str();
-  app.add_option("--validation", o->validation, "share of the training reviews to choose settings by; 0: none, all are trained on")->capture_default_str();
-  app.add_option("--vocab", o->vocab, "words, the most frequent")->capture_default_str();
-  app.add_option("--min-count", o->min_count, "rarer words are spelt by letters")->capture_default_str();
-  app.add_option("--layers", o->model.layers, "blocks")->capture_default_str();
-  app.add_option("--heads", o->model.heads, "attention heads a block")->capture_default_str();
-  app.add_option("--width", o->model.width, "of the residual stream")->capture_default_str();
-  app.add_option("--inner", o->model.inner, "width inside the feed-forward networks")->capture_default_str();
-  app.add_option("--context", o->model.context, "words of a review that are seen together")->capture_default_str();
-  app.add_option("--dropout", o->model.dropout, "of embeddings and of what blocks add")->capture_default_str();
-  app.add_option("--attention-dropout", o->model.attention_dropout, "of attention weights")->capture_default_str();
-  app.add_option("--head-dropout", o->head_dropout, "before the classifier")->capture_default_str();
-  app.add_option("--word-dropout", o->word_dropout, "share of words made unknown in training")->capture_default_str();
-  o->training.define(app, "reviews");
-  return start_or_resume(app, "encoder", [o](const std::string& out) { return start(*o, out); }, resume);
+  line.option("--data", o->data, "review_polarity.tar.gz");
+  line.option("--fold", o->fold, "of ten, by file number: tested on; the others are trained on");
+  line.option("--validation", o->validation, "share of the training reviews to choose settings by; 0: none, all are trained on");
+  line.option("--vocab", o->vocab, "words, the most frequent");
+  line.option("--min-count", o->min_count, "rarer words are spelt by letters");
+  line.option("--layers", o->model.layers, "blocks");
+  line.option("--heads", o->model.heads, "attention heads a block");
+  line.option("--width", o->model.width, "of the residual stream");
+  line.option("--inner", o->model.inner, "width inside the feed-forward networks");
+  line.option("--context", o->model.context, "words of a review that are seen together");
+  line.option("--dropout", o->model.dropout, "of embeddings and of what blocks add");
+  line.option("--attention-dropout", o->model.attention_dropout, "of attention weights");
+  line.option("--head-dropout", o->head_dropout, "before the classifier");
+  line.option("--word-dropout", o->word_dropout, "share of words made unknown in training");
+  o->training.define(line, "reviews");
+  return start_or_resume(line, "encoder", [o](const std::string& out) { return start(*o, out); }, resume);
 }
 
 int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& data) {

@@ -1,7 +1,6 @@
 // `plumb train gpt`: a GPT trained on text files.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cmath>
 #include <filesystem>
 #include <memory>
@@ -97,21 +96,21 @@ int resume(const train::RunDirectory& directory) {
   return train_run(directory, run, tokenizer, data::split(encode_text(tokenizer, text, text_name(run))));
 }
 
-Action define(CLI::App& app) {
+Action define(CommandLine& line) {
   auto o = std::make_shared<Options>();
   GptRun& r = o->run;
-  app.add_option("--data", r.data, "text files, joined in this order; the last tenth is for validation");
-  app.add_option("--tokenizer", r.tokenizer, "char, byte or bpe")->capture_default_str();
-  app.add_option("--vocab", r.bpe_vocab, "vocabulary of bpe")->capture_default_str();
-  app.add_option("--layers", r.model.layers, "blocks")->capture_default_str();
-  app.add_option("--heads", r.model.heads, "attention heads a block")->capture_default_str();
-  app.add_option("--width", r.model.width, "of the residual stream")->capture_default_str();
-  app.add_option("--context", r.model.context, "tokens a sequence")->capture_default_str();
-  app.add_option("--dropout", r.model.dropout, "probability")->capture_default_str();
-  app.add_flag("--bias", r.model.bias, "biases in linear layers and norms");
-  app.add_flag("--untied", o->untied, "an output projection of its own");
-  r.training.define(app, "sequences");
-  return start_or_resume(app, "gpt", [o](const std::string& out) { return start(*o, out); }, resume);
+  line.option("--data", r.data, "text files, joined in this order; the last tenth is for validation");
+  line.option("--tokenizer", r.tokenizer, "char, byte or bpe");
+  line.option("--vocab", r.bpe_vocab, "vocabulary of bpe");
+  line.option("--layers", r.model.layers, "blocks");
+  line.option("--heads", r.model.heads, "attention heads a block");
+  line.option("--width", r.model.width, "of the residual stream");
+  line.option("--context", r.model.context, "tokens a sequence");
+  line.option("--dropout", r.model.dropout, "probability");
+  line.flag("--bias", r.model.bias, "biases in linear layers and norms");
+  line.flag("--untied", o->untied, "an output projection of its own");
+  r.training.define(line, "sequences");
+  return start_or_resume(line, "gpt", [o](const std::string& out) { return start(*o, out); }, resume);
 }
 
 int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& data) {

@@ -1,7 +1,6 @@
 // `plumb train` and `plumb eval`: the list of kinds, and what chooses among them.
 #include "tools/train/kinds.h"
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <memory>
 
@@ -29,10 +28,10 @@ const TrainingKind& kind_of_run(const train::RunDirectory& run) {
 
 namespace {
 
-Action define_train(CLI::App& app) {
+Action define_train(CommandLine& line) {
   std::vector<const Command*> commands;
   for (const TrainingKind* kind : training_kinds()) commands.push_back(&kind->command);
-  return choose(app, commands);
+  return choose(line, commands);
 }
 
 struct Request {
@@ -47,10 +46,10 @@ int evaluate(const Request& request) {
   return kind.evaluate(run, request.data);
 }
 
-Action define_eval(CLI::App& app) {
+Action define_eval(CommandLine& line) {
   auto request = std::make_shared<Request>();
-  app.add_option("run", request->run, "run directory")->required();
-  app.add_option("--data", request->data, "what to measure on: text files for gpt (every token but the first is predicted once); labelled images for classifier (by default the test part of its own data)");
+  line.required("run", request->run, "run directory");
+  line.option("--data", request->data, "what to measure on: text files for gpt (every token but the first is predicted once); labelled images for classifier (by default the test part of its own data)");
   return [request] { return evaluate(*request); };
 }
 

@@ -1,10 +1,8 @@
 // `plumb train segment`: a segmentation U-Net, on rendered shapes whose every pixel's class is known.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cmath>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "engine/autograd/autocast.h"
 #include "engine/autograd/grad_mode.h"
@@ -18,6 +16,7 @@
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "tools/train/kinds.h"
+#include "tools/train/run_config.h"
 #include "tools/train/settings.h"
 
 namespace plumb::tools {
@@ -50,7 +49,10 @@ struct SegmentRun {
   data::Dataset shapes(int64_t n, uint64_t part) const { return data::shapes(n, {.size = size, .channels = network.in_channels, .overlap = overlap, .noise = noise, .seed = 3 * data_seed + part}); }
 };
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SegmentRun, size, images, validation, test, noise, overlap, data_seed)
+constexpr auto fields = [](auto& r, auto&& f) {
+  f("network", r.network), f("size", r.size), f("images", r.images), f("validation", r.validation), f("test", r.test), f("noise", r.noise), f("overlap", r.overlap);
+  f("data_seed", r.data_seed);
+};
 
 void SegmentRun::check() const {
   training.check();
@@ -62,25 +64,12 @@ void SegmentRun::check() const {
   require(!training.recompute, "--recompute: a U-Net keeps its blocks' inputs for the skips; choose a smaller batch or --accumulate");
 }
 
-std::string SegmentRun::to_json() const {
-  nlohmann::ordered_json json{{"kind", "segment"}};
-  json["network"] = nlohmann::ordered_json::parse(network.to_json());
-  json.update(nlohmann::ordered_json(nlohmann::json(*this)));
-  json.update(nlohmann::ordered_json(nlohmann::json(training)));
-  return json.dump();
-}
+std::string SegmentRun::to_json() const { return run_json("segment", *this, fields).text(); }
 
 SegmentRun SegmentRun::from_json(const std::string& text) {
-  auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object() || json.value("kind", "") != "segment") throw ConfigError("the run is not one of train segment");
-  try {
-    SegmentRun run = json.get<SegmentRun>();
-    json.get_to(run.training);
-    run.network = unet::SegmentationConfig::from_json(json.at("network").dump());
-    return run;
-  } catch (const nlohmann::json::exception& error) {
-    throw ConfigError(std::string("config.json is incomplete: ") + error.what());
-  }
+  SegmentRun run;
+  read_run("segment", text, run, fields);
+  return run;
 }
 
 // [B, classes, H, W] against [B, H, W].
@@ -181,19 +170,19 @@ int resume(const train::RunDirectory& directory) {
   return train_run(directory, run);
 }
 
-Action define(CLI::App& app) {
+Action define(CommandLine& line) {
   auto run = std::make_shared<SegmentRun>();
-  app.add_option("--width", run->network.width, "channels of the first level; each further level has twice as many")->capture_default_str();
-  app.add_option("--depth", run->network.depth, "how often the image is halved")->capture_default_str();
-  app.add_flag("--bilinear", run->network.bilinear, "enlarge by interpolation instead of transposed convolutions");
-  app.add_option("--size", run->size, "side of the rendered images in pixels")->capture_default_str();
-  app.add_option("--images", run->images, "to train on")->capture_default_str();
-  app.add_option("--validation", run->validation, "images to validate on")->capture_default_str();
-  app.add_option("--test", run->test, "images to test on")->capture_default_str();
-  app.add_option("--noise", run->noise, "standard deviation of the noise on their pixels")->capture_default_str();
-  app.add_option("--data-seed", run->data_seed, "of the rendered images")->capture_default_str();
-  run->training.define(app, "images");
-  return start_or_resume(app, "segment", [run](const std::string& out) { return start(*run, out); }, resume);
+  line.option("--width", run->network.width, "channels of the first level; each further level has twice as many");
+  line.option("--depth", run->network.depth, "how often the image is halved");
+  line.flag("--bilinear", run->network.bilinear, "enlarge by interpolation instead of transposed convolutions");
+  line.option("--size", run->size, "side of the rendered images in pixels");
+  line.option("--images", run->images, "to train on");
+  line.option("--validation", run->validation, "images to validate on");
+  line.option("--test", run->test, "images to test on");
+  line.option("--noise", run->noise, "standard deviation of the noise on their pixels");
+  line.option("--data-seed", run->data_seed, "of the rendered images");
+  run->training.define(line, "images");
+  return start_or_resume(line, "segment", [run](const std::string& out) { return start(*run, out); }, resume);
 }
 
 // `plumb eval RUN`: on the run's own test images.
@@ -204,9 +193,9 @@ int evaluate(const train::RunDirectory& directory, const std::vector<std::string
   run.training.prepare(model);
   model.load_state(directory.load_model());
   model.eval();
-  nlohmann::ordered_json json;
-  for (const auto& [name, value] : measure(model, run.shapes(run.test, 2), "test")) json[name] = value;
-  fmt::print("{}\n", json.dump());
+  JsonObject json;
+  for (const auto& [name, value] : measure(model, run.shapes(run.test, 2), "test")) json.set(name, value);
+  fmt::print("{}\n", json.text());
   return 0;
 }
 

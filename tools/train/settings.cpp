@@ -3,62 +3,49 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "engine/io/file.h"
+#include "engine/io/json_fields.h"
 #include "models/optim/adam.h"
 #include "models/optim/sgd.h"
 #include "models/train/metrics.h"
 
 namespace plumb::tools {
 
-void require(bool holds, const std::string& problem) {
-  if (!holds) throw ConfigError(problem);
-}
-
-// Every setting under its name in config.json.
-template <typename Settings, typename F>
-static void each_setting(Settings& s, F f) {
+static constexpr auto fields = [](auto& s, auto&& f) {
   f("batch", s.batch), f("steps", s.steps), f("accumulate", s.accumulate), f("recompute", s.recompute);
   f("optimizer", s.optimizer), f("lr", s.lr), f("min_lr", s.min_lr), f("warmup", s.warmup), f("weight_decay", s.weight_decay);
   f("beta1", s.beta1), f("beta2", s.beta2), f("momentum", s.momentum), f("clip", s.clip), f("ema", s.ema);
   f("eval_every", s.eval_every), f("checkpoint_every", s.checkpoint_every), f("early_stop", s.early_stop);
   f("seed", s.seed), f("device", s.device), f("dtype", s.dtype);
-}
+};
 
-void to_json(nlohmann::json& json, const TrainingSettings& settings) {
-  each_setting(settings, [&](const char* name, const auto& value) { json[name] = value; });
-}
-void from_json(const nlohmann::json& json, TrainingSettings& settings) {
-  each_setting(settings, [&](const char* name, auto& value) {
-    if (json.contains(name)) json.at(name).get_to(value);
-  });
-}
+void TrainingSettings::set(JsonObject& json) const { set_fields(json, *this, fields); }
+void TrainingSettings::read(const JsonObject& json) { read_fields(json, *this, fields); }
 
-void TrainingSettings::define(CLI::App& app, const std::string& items) {
-  app.add_option("--batch", batch, items + " a step")->capture_default_str();
-  app.add_option("--steps", steps, "training steps")->capture_default_str();
-  app.add_option("--optimizer", optimizer, "adamw or sgd (Nesterov momentum)")->capture_default_str();
-  app.add_option("--lr", lr, "highest learning rate")->capture_default_str();
-  app.add_option("--min-lr", min_lr, "learning rate at the last step")->capture_default_str();
-  app.add_option("--warmup", warmup, "steps in which the learning rate rises")->capture_default_str();
-  app.add_option("--weight-decay", weight_decay, "of matrices")->capture_default_str();
-  app.add_option("--beta1", beta1, "AdamW's")->capture_default_str();
-  app.add_option("--beta2", beta2, "AdamW's")->capture_default_str();
-  app.add_option("--momentum", momentum, "SGD's")->capture_default_str();
-  app.add_option("--clip", clip, "largest gradient norm; 0: any")->capture_default_str();
-  app.add_option("--accumulate", accumulate, "equal parts of a batch, one backward pass each: less memory, the same gradient")->capture_default_str();
-  app.add_flag("--recompute", recompute, "compute each block again for its gradient instead of keeping what it needs: less memory");
-  app.add_option("--ema", ema, "decay of averaged weights, which are evaluated and saved in place of the last; 0: none")->capture_default_str();
-  app.add_option("--early-stop", early_stop, "end with the best weights after so many evaluations without improvement; 0: never")->capture_default_str();
-  app.add_option("--eval-every", eval_every, "steps between validations; the last step always; 0: only then")->capture_default_str();
-  app.add_option("--checkpoint-every", checkpoint_every, "steps between checkpoints; 0: none before the end")->capture_default_str();
-  app.add_option("--seed", seed, "of weights, data order and dropout")->capture_default_str();
-  app.add_option("--device", device, "cpu or cuda")->capture_default_str();
-  app.add_option("--dtype", dtype, "f32, bf16 (autocast) or f64")->capture_default_str();
+void TrainingSettings::define(CommandLine& line, const std::string& items) {
+  line.option("--batch", batch, items + " a step");
+  line.option("--steps", steps, "training steps");
+  line.option("--optimizer", optimizer, "adamw or sgd (Nesterov momentum)");
+  line.option("--lr", lr, "highest learning rate");
+  line.option("--min-lr", min_lr, "learning rate at the last step");
+  line.option("--warmup", warmup, "steps in which the learning rate rises");
+  line.option("--weight-decay", weight_decay, "of matrices");
+  line.option("--beta1", beta1, "AdamW's");
+  line.option("--beta2", beta2, "AdamW's");
+  line.option("--momentum", momentum, "SGD's");
+  line.option("--clip", clip, "largest gradient norm; 0: any");
+  line.option("--accumulate", accumulate, "equal parts of a batch, one backward pass each: less memory, the same gradient");
+  line.flag("--recompute", recompute, "compute each block again for its gradient instead of keeping what it needs: less memory");
+  line.option("--ema", ema, "decay of averaged weights, which are evaluated and saved in place of the last; 0: none");
+  line.option("--early-stop", early_stop, "end with the best weights after so many evaluations without improvement; 0: never");
+  line.option("--eval-every", eval_every, "steps between validations; the last step always; 0: only then");
+  line.option("--checkpoint-every", checkpoint_every, "steps between checkpoints; 0: none before the end");
+  line.option("--seed", seed, "of weights, data order and dropout");
+  line.option("--device", device, "cpu or cuda");
+  line.option("--dtype", dtype, "f32, bf16 (autocast) or f64");
 }
 
 void TrainingSettings::check() const {
@@ -112,7 +99,11 @@ void TrainingSettings::prepare(nn::Module& model) const {
   if (dtype == "f64") model.to(f64);
 }
 
-std::string kind_of(const train::RunDirectory& run) { return nlohmann::json::parse(run.config()).value("kind", ""); }
+std::string kind_of(const train::RunDirectory& run) {
+  std::string kind;
+  JsonObject::parse(run.config(), "config.json").read("kind", kind);
+  return kind;
+}
 
 namespace {
 
@@ -127,19 +118,18 @@ int go_on(const std::string& path, const std::string& kind, const std::function<
 
 }  // namespace
 
-Action start_or_resume(CLI::App& app, const std::string& kind, std::function<int(const std::string&)> start,
+Action start_or_resume(CommandLine line, const std::string& kind, std::function<int(const std::string&)> start,
                        std::function<int(const train::RunDirectory&)> resume) {
   struct Paths {
     std::string out, resume;
   };
   auto paths = std::make_shared<Paths>();
-  auto* out = app.add_option("--out", paths->out, "run directory to make");
-  auto* resumed = app.add_option("--resume", paths->resume, "go on with this run directory; everything else comes from it");
-  for (CLI::Option* option : app.get_options())
-    if (option != resumed && option->get_name() != "--help") resumed->excludes(option);
+  line.option("--out", paths->out, "run directory to make");
+  line.option("--resume", paths->resume, "go on with this run directory; everything else comes from it");
+  line.exclude_others("--resume");
   return [=] {
-    if (resumed->count() > 0) return go_on(paths->resume, kind, resume);
-    if (out->count() == 0) throw ConfigError("--out is missing: give the run directory to make");
+    if (line.given("--resume")) return go_on(paths->resume, kind, resume);
+    if (!line.given("--out")) throw ConfigError("--out is missing: give the run directory to make");
     if (path_exists(paths->out)) throw ConfigError(paths->out + " exists already; choose another --out, or go on with it: --resume " + paths->out);
     return start(paths->out);
   };

@@ -2,12 +2,13 @@
 #pragma once
 #include <functional>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "engine/io/json_object.h"
 #include "models/nn/module.h"
 #include "models/optim/optimizer.h"
 #include "models/optim/schedule.h"
+#include "models/require.h"
 #include "models/train/run_directory.h"
 #include "models/train/trainer.h"
 #include "tools/commands.h"
@@ -23,7 +24,7 @@ struct TrainingSettings {
   bool recompute = false;
 
   /// Adds --batch, --steps, --lr, …; `items` is what --batch counts ("sequences", "images").
-  void define(CLI::App& app, const std::string& items);
+  void define(CommandLine& line, const std::string& items);
   /// Throws ConfigError naming the option that is out of range, DeviceError for a device that this build does not have.
   void check() const;
 
@@ -37,18 +38,17 @@ struct TrainingSettings {
   DType autocast_type() const { return dtype == "bf16" ? bf16 : f32; }
   /// Converts the model for --dtype f64; to be called before the optimiser is made.
   void prepare(nn::Module& model) const;
-};
-/// As entries of a run's config.json. What early versions did not write is taken from the defaults.
-void to_json(nlohmann::json& json, const TrainingSettings& settings);
-void from_json(const nlohmann::json& json, TrainingSettings& settings);
 
-/// Throws ConfigError(problem) unless it `holds`.
-void require(bool holds, const std::string& problem);
+  /// As entries of a run's config.json.
+  void set(JsonObject& json) const;
+  /// What is missing stays as it is.
+  void read(const JsonObject& json);
+};
 
 /// Adds --out and --resume, the last of a kind's options, and gives its action: `start` with the run directory to make, which does not
 /// exist, or `resume` with one whose run is not finished (a finished one is said to be so). Throws ConfigError for --resume beside others,
 /// a missing --out or one that exists, and a run of another kind.
-Action start_or_resume(CLI::App& app, const std::string& kind, std::function<int(const std::string& out)> start,
+Action start_or_resume(CommandLine line, const std::string& kind, std::function<int(const std::string& out)> start,
                        std::function<int(const train::RunDirectory& run)> resume);
 
 /// The "kind" in the run's config.json; empty if it has none.

@@ -1,9 +1,7 @@
 // `plumb train translate`: an encoder–decoder transformer trained on generated pairs, number words and digits; and `plumb translate`.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "engine/autograd/autocast.h"
 #include "engine/autograd/grad_mode.h"
@@ -13,6 +11,7 @@
 #include "ops/loss.h"
 #include "ops/shape.h"
 #include "tools/train/kinds.h"
+#include "tools/train/run_config.h"
 #include "tools/train/settings.h"
 
 namespace plumb::tools {
@@ -33,28 +32,21 @@ struct TranslateRun {
   }
   NumberPairs pairs() const { return {digits, to_words}; }
 
-  std::string to_json() const {
-    nlohmann::ordered_json json{{"kind", "translate"}, {"digits", digits}, {"to_words", to_words}};
-    json["model"] = nlohmann::ordered_json::parse(model.to_json());
-    nlohmann::json settings = training;
-    json.update(nlohmann::ordered_json(settings));
-    return json.dump();
-  }
-  static TranslateRun from_json(const std::string& text) {
-    auto json = nlohmann::json::parse(text, nullptr, false);
-    if (!json.is_object() || json.value("kind", "") != "translate") throw ConfigError("the run is not one of train translate");
-    try {
-      TranslateRun run;
-      json.at("digits").get_to(run.digits);
-      json.at("to_words").get_to(run.to_words);
-      run.model = transformer::TranslatorConfig::from_json(json.at("model").dump());
-      tools::from_json(json, run.training);
-      return run;
-    } catch (const nlohmann::json::exception& error) {
-      throw ConfigError(std::string("config.json is incomplete: ") + error.what());
-    }
-  }
+  std::string to_json() const;
+  static TranslateRun from_json(const std::string& text);
 };
+
+constexpr auto fields = [](auto& r, auto&& f) {
+  f("digits", r.digits), f("to_words", r.to_words), f("model", r.model);
+};
+
+std::string TranslateRun::to_json() const { return run_json("translate", *this, fields).text(); }
+
+TranslateRun TranslateRun::from_json(const std::string& text) {
+  TranslateRun run;
+  read_run("translate", text, run, fields);
+  return run;
+}
 
 constexpr int64_t kMeasured = 500;  // numbers that an evaluation translates
 
@@ -137,17 +129,17 @@ void configure(TranslateRun& run) {
   run.model.check();
 }
 
-Action define(CLI::App& app) {
+Action define(CommandLine& line) {
   auto o = std::make_shared<TranslateRun>();
-  app.add_option("--digits", o->digits, "of the largest numbers")->capture_default_str();
-  app.add_flag("--to-words", o->to_words, "digits to words instead of words to digits");
-  app.add_option("--layers", o->model.encoder_layers, "blocks of the encoder")->capture_default_str();
-  app.add_option("--decoder-layers", o->model.decoder_layers, "blocks of the decoder")->capture_default_str();
-  app.add_option("--heads", o->model.heads, "attention heads a block")->capture_default_str();
-  app.add_option("--width", o->model.width, "of the residual streams")->capture_default_str();
-  app.add_option("--inner", o->model.inner, "width inside the feed-forward networks")->capture_default_str();
-  app.add_option("--dropout", o->model.dropout, "probability")->capture_default_str();
-  o->training.define(app, "pairs");
+  line.option("--digits", o->digits, "of the largest numbers");
+  line.flag("--to-words", o->to_words, "digits to words instead of words to digits");
+  line.option("--layers", o->model.encoder_layers, "blocks of the encoder");
+  line.option("--decoder-layers", o->model.decoder_layers, "blocks of the decoder");
+  line.option("--heads", o->model.heads, "attention heads a block");
+  line.option("--width", o->model.width, "of the residual streams");
+  line.option("--inner", o->model.inner, "width inside the feed-forward networks");
+  line.option("--dropout", o->model.dropout, "probability");
+  o->training.define(line, "pairs");
   auto start = [o](const std::string& out) {
     configure(*o);
     auto directory = train::RunDirectory::create(out, o->to_json());
@@ -158,7 +150,7 @@ Action define(CLI::App& app) {
     configure(run);
     return train_run(directory, run);
   };
-  return start_or_resume(app, "translate", start, resume);
+  return start_or_resume(line, "translate", start, resume);
 }
 
 transformer::Translator load_translator(const train::RunDirectory& directory, const TranslateRun& run) {
@@ -200,11 +192,11 @@ int translate(const Request& request) {
   return 0;
 }
 
-Action define_translate(CLI::App& app) {
+Action define_translate(CommandLine& line) {
   auto request = std::make_shared<Request>();
-  app.add_option("run", request->run, "run directory of train translate")->required();
-  app.add_option("texts", request->texts, "each gives a line: number words or digits, as the run was trained")->required();
-  app.add_option("--beams", request->beam.beams, "sequences kept at each length")->capture_default_str();
+  line.required("run", request->run, "run directory of train translate");
+  line.required("texts", request->texts, "each gives a line: number words or digits, as the run was trained");
+  line.option("--beams", request->beam.beams, "sequences kept at each length");
   return [request] { return translate(*request); };
 }
 

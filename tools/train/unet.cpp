@@ -1,7 +1,6 @@
 // `plumb train unet`: a class-conditional diffusion U-Net trained on labelled images, as EDM (Karras et al. 2022).
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <memory>
@@ -100,32 +99,32 @@ int resume(const train::RunDirectory& directory) {
   return train_run(directory, run, images);
 }
 
-Action define(CLI::App& app) {
+Action define(CommandLine& line) {
   auto o = std::make_shared<Options>();
   DiffusionRun& r = o->run;
   unet::UnetConfig& n = r.network;
-  app.add_option("--data", r.data, "a directory of MNIST's, CIFAR's or class folders' form, such files, or digits (8×8, carried inside)");
-  app.add_option("--width", n.width, "channels of the first level")->capture_default_str();
-  app.add_option("--multipliers", n.multipliers, "channels of each level, times the width; every further level halves the image")->capture_default_str();
-  app.add_option("--blocks", n.blocks, "residual blocks a level")->capture_default_str();
-  app.add_option("--attention", n.attention_levels, "levels with attention, 0 the full image")->capture_default_str();
-  app.add_option("--heads", n.heads, "of attention")->capture_default_str();
-  app.add_option("--groups", n.groups, "of group norms")->capture_default_str();
-  app.add_option("--dropout", n.dropout, "probability")->capture_default_str();
-  app.add_flag("--self-condition", n.self_condition, "the network sees its own last estimate");
-  app.add_flag("--unconditional", o->unconditional, "without classes");
-  app.add_option("--class-dropout", r.class_dropout, "share of images shown without their class, for guidance")->capture_default_str();
-  app.add_option("--sigma-data", r.sigma_data, "standard deviation of the images in [−1, 1] that the network expects")->capture_default_str();
-  app.add_option("--sigma-min", r.sigma_min, "lowest noise level of samplers")->capture_default_str();
-  app.add_option("--sigma-max", r.sigma_max, "highest noise level of samplers")->capture_default_str();
-  app.add_option("--noise-mean", r.noise_mean, "mean of ln σ in training")->capture_default_str();
-  app.add_option("--noise-std", r.noise_std, "standard deviation of ln σ in training")->capture_default_str();
-  app.add_option("--guidance", r.sampling.guidance, "how strongly samples follow their class; 1: as learned")->capture_default_str();
-  app.add_option("--sampler", r.sampling.sampler, "euler, ddim, ancestral, heun or dpmpp_2m")->capture_default_str();
-  app.add_option("--sample-steps", r.sampling.steps, "noise levels of a sample")->capture_default_str();
-  app.add_option("--validation", r.validation, "share of the training part to measure the loss on")->capture_default_str();
-  r.training.define(app, "images");
-  return start_or_resume(app, "unet", [o](const std::string& out) { return start(*o, out); }, resume);
+  line.option("--data", r.data, "a directory of MNIST's, CIFAR's or class folders' form, such files, or digits (8×8, carried inside)");
+  line.option("--width", n.width, "channels of the first level");
+  line.option("--multipliers", n.multipliers, "channels of each level, times the width; every further level halves the image");
+  line.option("--blocks", n.blocks, "residual blocks a level");
+  line.option("--attention", n.attention_levels, "levels with attention, 0 the full image");
+  line.option("--heads", n.heads, "of attention");
+  line.option("--groups", n.groups, "of group norms");
+  line.option("--dropout", n.dropout, "probability");
+  line.flag("--self-condition", n.self_condition, "the network sees its own last estimate");
+  line.flag("--unconditional", o->unconditional, "without classes");
+  line.option("--class-dropout", r.class_dropout, "share of images shown without their class, for guidance");
+  line.option("--sigma-data", r.sigma_data, "standard deviation of the images in [−1, 1] that the network expects");
+  line.option("--sigma-min", r.sigma_min, "lowest noise level of samplers");
+  line.option("--sigma-max", r.sigma_max, "highest noise level of samplers");
+  line.option("--noise-mean", r.noise_mean, "mean of ln σ in training");
+  line.option("--noise-std", r.noise_std, "standard deviation of ln σ in training");
+  line.option("--guidance", r.sampling.guidance, "how strongly samples follow their class; 1: as learned");
+  line.option("--sampler", r.sampling.sampler, "euler, ddim, ancestral, heun or dpmpp_2m");
+  line.option("--sample-steps", r.sampling.steps, "noise levels of a sample");
+  line.option("--validation", r.validation, "share of the training part to measure the loss on");
+  r.training.define(line, "images");
+  return start_or_resume(line, "unet", [o](const std::string& out) { return start(*o, out); }, resume);
 }
 
 }  // namespace

@@ -251,7 +251,7 @@ TEST_CASE("resnet: configurations go to JSON and back, and bad ones are named") 
   CHECK_THROWS_WITH_AS(ResNet({.norm = "layer"}), "--norm layer is unknown; choose batch, group, instance or none", ConfigError);
   CHECK_THROWS_WITH_AS(ResNet({.width = 12, .norm = "group"}), "--groups 8 does not divide the 12 channels of the first stage", ConfigError);
   CHECK_THROWS_WITH_AS(WideResNet({.depth = 12}), "--depth 12 is not 6n + 4 with n at least 1 (10, 16, 22, …)", ConfigError);
-  CHECK_THROWS_WITH_AS(ResNetConfig::from_json("[]"), "resnet: the configuration is not a JSON object", ConfigError);
+  CHECK_THROWS_WITH_AS(ResNetConfig::from_json("[]"), "resnet: not a JSON object", ConfigError);
   CHECK_THROWS_AS(ResNetConfig::from_json(R"({"width": "wide"})"), ConfigError);
   CHECK_THROWS_WITH_AS(ResNet({})(zeros({1, 1, 8, 8})), "resnet: takes images [B, 3, H, W], got [1, 1, 8, 8]", ShapeError);
 }

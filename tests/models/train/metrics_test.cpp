@@ -62,7 +62,7 @@ TEST_CASE("metrics: reopening drops later steps and a line cut short, so each st
 TEST_CASE("metrics: a line that is no object is named") {
   Directory d;
   std::ofstream(d.file("m.jsonl")) << "{\"step\": 1}\nnonsense\n";
-  std::string message = "metrics: " + d.file("m.jsonl") + ": line 2 is not an object with a step";
+  std::string message = "metrics: " + d.file("m.jsonl") + ": line 2: not a JSON object";
   CHECK_THROWS_WITH_AS(read_metrics(d.file("m.jsonl")), message.c_str(), IoError);
 }
 
