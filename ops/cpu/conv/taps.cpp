@@ -1,8 +1,8 @@
 // Convolution over taps, as an implicit matrix product or directly.
 //   product:  out [m, places] = weight [m, channels · taps] · in [channels · taps, places]
-// The right operand is never stored: a panel of places (32 floats on AVX-512) of one block of its rows is gathered from the window into
-// L1 and multiplied with all rows of the packed weight. With one or two output channels a group (depthwise) there is nothing to reuse a
-// panel for: output rows are summed directly from the window.
+// The right operand is never stored: a panel of places (32 floats on AVX-512) of one block of its rows is read from the window where it
+// lies, or gathered from it into L1, and multiplied with all rows of the packed weight. With one or two output channels a group
+// (depthwise) there is nothing to reuse a panel for: output rows are summed directly from the window.
 #include "ops/cpu/conv/taps.h"
 
 #include <cmath>
@@ -72,13 +72,45 @@ constexpr int64_t kPanels = 4;
 
 template <typename C>
 struct PanelBuffers {
-  PanelBuffers(const gemm::Kernels<C>& k, int64_t m, int64_t depth)
-      : b_panel(depth * k.columns), c_panel(m * k.columns), b(kPanels * b_panel), sums(kPanels * c_panel) {
+  PanelBuffers(const gemm::Kernels<C>& k, int64_t m, int64_t k_all)
+      : b_panel(std::min(k_all, gemm::kMaxDepth) * k.columns), c_panel(m * k.columns), b(kPanels * b_panel), sums(kPanels * c_panel), rows(k_all) {
     std::fill_n(b.data(), kPanels * b_panel, C(0));  // columns beyond the last place are computed too: let them be numbers
   }
   int64_t b_panel, c_panel;
   gemm::Buffer<C> b, sums;
+  gemm::Buffer<int64_t> rows;
 };
+
+// Rows of the right operand for the places of one panel: packed, or with `rows` in the window itself.
+template <typename C>
+struct Panel {
+  const C* b;
+  const int64_t* rows;
+};
+
+// sums [m, width] of each of `panels` panels; panel(q, k, depth) gives rows [k, k + depth) of panel q.
+template <typename T, typename PanelOf>
+void multiply_panels(const Job<T>& job, const gemm::Kernels<gemm::Accumulator<T>>& kernels, int64_t group, int64_t panels, PanelBuffers<gemm::Accumulator<T>>& buffers,
+                     const PanelOf& panel) {
+  using C = gemm::Accumulator<T>;
+  const TapConvolution& p = job.p;
+  const int64_t k_all = p.channels * p.grid.count(), depth = gemm::block_depth(k_all), width = kernels.columns;
+  const int64_t height = ceil_div(p.m, kernels.rows) * kernels.rows, m_block = std::max<int64_t>(1, gemm::kBlockRows<C> / kernels.rows) * kernels.rows;
+  Panel<C> blocks[kPanels];
+  for (int64_t k = 0; k < k_all; k += depth) {
+    gemm::PanelProduct<C> product{.n = width, .k = std::min(depth, k_all - k), .packed = true, .b_k = width, .c_row = width, .c_column = 1, .accumulate = k > 0};
+    for (int64_t q = 0; q < panels; ++q) blocks[q] = panel(q, k, product.k);
+    for (int64_t i = 0; i < p.m; i += m_block) {
+      product.m = std::min(m_block, p.m - i);
+      product.a = job.weight + group * job.packed_group + k * height + i * product.k;
+      for (int64_t q = 0; q < panels; ++q) {
+        product.b = blocks[q].b, product.b_rows = blocks[q].rows;
+        product.c = buffers.sums.data() + q * buffers.c_panel + i * width;
+        kernels.multiply_panel(product);
+      }
+    }
+  }
+}
 
 // Rows [k, k + depth) of the right operand, for the places of `runs`.
 template <typename C>
@@ -92,35 +124,82 @@ void fill_panel(const Window<C>& w, const TapGrid& grid, const Run* runs, int64_
 }
 
 template <typename T>
-void multiply_tile(const Job<T>& job, const gemm::Kernels<gemm::Accumulator<T>>& kernels, const Tile& tile, int64_t group,
-                   const Window<gemm::Accumulator<T>>& w, PanelBuffers<gemm::Accumulator<T>>& buffers) {
+void multiply_gathered(const Job<T>& job, const gemm::Kernels<gemm::Accumulator<T>>& kernels, const Tile& tile, int64_t group,
+                       const Window<gemm::Accumulator<T>>& w, PanelBuffers<gemm::Accumulator<T>>& buffers) {
   using C = gemm::Accumulator<T>;
   const TapConvolution& p = job.p;
-  const int64_t k_all = p.channels * p.grid.count(), depth = gemm::block_depth(k_all), width = kernels.columns, places = tile.places();
-  const int64_t height = ceil_div(p.m, kernels.rows) * kernels.rows, m_block = std::max<int64_t>(1, gemm::kBlockRows<C> / kernels.rows) * kernels.rows;
+  const int64_t width = kernels.columns, places = tile.places();
   Run runs[kPanels][64];
   int64_t run_count[kPanels];
   for (int64_t first = 0; first < places; first += kPanels * width) {
     const int64_t panels = std::min(kPanels, ceil_div(places - first, width));
     for (int64_t q = 0; q < panels; ++q)
       run_count[q] = runs_of(w, p.grid, tile, first + q * width, std::min(places, first + (q + 1) * width), runs[q]);
-    for (int64_t k = 0; k < k_all; k += depth) {
-      gemm::PanelProduct<C> product{.k = std::min(depth, k_all - k), .packed = true, .b_k = width, .c_row = width, .c_column = 1, .accumulate = k > 0};
-      for (int64_t q = 0; q < panels; ++q) fill_panel(w, p.grid, runs[q], run_count[q], k, product.k, kernels.columns, buffers.b.data() + q * buffers.b_panel);
-      for (int64_t i = 0; i < p.m; i += m_block) {
-        product.m = std::min(m_block, p.m - i);
-        product.n = width;
-        product.a = job.weight + group * job.packed_group + k * height + i * product.k;
-        for (int64_t q = 0; q < panels; ++q) {
-          product.b = buffers.b.data() + q * buffers.b_panel;
-          product.c = buffers.sums.data() + q * buffers.c_panel + i * width;
-          kernels.multiply_panel(product);
-        }
-      }
-    }
+    multiply_panels(job, kernels, group, panels, buffers, [&](int64_t q, int64_t k, int64_t depth) {
+      C* b = buffers.b.data() + q * buffers.b_panel;
+      fill_panel(w, p.grid, runs[q], run_count[q], k, depth, kernels.columns, b);
+      return Panel<C>{b, nullptr};
+    });
     for (int64_t q = 0; q < panels; ++q)
       store_places(job, tile, first + q * width, std::min(places, first + (q + 1) * width), group * p.m, p.m, buffers.sums.data() + q * buffers.c_panel, width);
   }
+}
+
+// With steps of 1, place (y, x) reads the window at position y · row + x and at fixed distances from it. So all positions of an image, from
+// its first place to its last, are multiplied where they lie, those between the rows of places in vain.
+template <typename T>
+int64_t positions_of(const Tile& tile, const Window<T>& w) {
+  return (tile.rows - 1) * w.row + tile.columns;
+}
+
+// Writes sums [m, width] of positions [begin, begin + width) of an image of the tile.
+template <typename T>
+void store_positions(const Job<T>& job, const Tile& tile, int64_t image, int64_t row_length, int64_t begin, int64_t width, int64_t channel, int64_t m,
+                     const gemm::Accumulator<T>* sums) {
+  for (int64_t i = 0; i < width;) {
+    const int64_t x = (begin + i) % row_length, y = (begin + i) / row_length, count = std::min(width - i, tile.columns - x);
+    if (count <= 0) {
+      i += row_length - x;
+      continue;
+    }
+    T* to = job.out.at(tile.image + image, channel, tile.y + y, tile.x + x);
+    for (int64_t c = 0; c < m; ++c) job.out.store(sums + c * width + i, count, job.bias_of(channel + c), to + c * job.out.channel);
+    i += count;
+  }
+}
+
+template <typename T>
+void multiply_in_place(const Job<T>& job, const gemm::Kernels<gemm::Accumulator<T>>& kernels, const Tile& tile, int64_t group,
+                       const Window<gemm::Accumulator<T>>& w, PanelBuffers<gemm::Accumulator<T>>& buffers) {
+  using C = gemm::Accumulator<T>;
+  const TapConvolution& p = job.p;
+  const int64_t width = kernels.columns, positions = positions_of(tile, w), each = ceil_div(positions, width), panels = tile.images * each;
+  int64_t* rows = buffers.rows.data();
+  for (int64_t c = 0; c < p.channels; ++c)
+    for (const Tap& t : p.grid.taps) *rows++ = c * w.channel + (t.y - p.grid.min_y) * w.row + t.x - p.grid.min_x;
+  auto begin = [&](int64_t panel) { return std::min(panel % each * width, positions - width); };  // the last one overlaps its neighbour
+  for (int64_t first = 0; first < panels; first += kPanels) {
+    const int64_t n = std::min(kPanels, panels - first);
+    multiply_panels(job, kernels, group, n, buffers, [&](int64_t q, int64_t k, int64_t) {
+      return Panel<C>{w.data + (first + q) / each * w.image + begin(first + q), buffers.rows.data() + k};
+    });
+    for (int64_t q = 0; q < n; ++q)
+      store_positions(job, tile, (first + q) / each, w.row, begin(first + q), width, group * p.m, p.m, buffers.sums.data() + q * buffers.c_panel);
+  }
+}
+
+// Gathering a row of a panel costs about as much as multiplying it with so many rows of the weight.
+constexpr int64_t kGatherRows = 16;
+
+template <typename T>
+void multiply_tile(const Job<T>& job, const gemm::Kernels<gemm::Accumulator<T>>& kernels, const Tile& tile, int64_t group,
+                   const Window<gemm::Accumulator<T>>& w, PanelBuffers<gemm::Accumulator<T>>& buffers) {
+  const TapConvolution& p = job.p;
+  const int64_t positions = positions_of(tile, w), width = kernels.columns;
+  const bool in_rows = p.grid.step_h == 1 && p.grid.step_w == 1 && w.column == 1 && w.row >= tile.columns && positions >= width;
+  const int64_t in_vain = tile.images * ceil_div(positions, width) * width - ceil_div(tile.places(), width) * width;
+  if (in_rows && in_vain * p.m <= kGatherRows * tile.places()) multiply_in_place(job, kernels, tile, group, w, buffers);
+  else multiply_gathered(job, kernels, tile, group, w, buffers);
 }
 
 // Every block of k holds all row panels of the group's weight, one after the other.
@@ -151,7 +230,7 @@ void by_product(Job<T> job) {
   job.weight = packed.data();
   const int64_t work = p.m * k_all * job.tiling.images * job.tiling.rows * job.tiling.columns;
   parallel_for(job.tiling.count * p.groups, ceil_div(gemm::kWorthThread, std::max<int64_t>(1, work)), [&](int64_t begin, int64_t end) {
-    PanelBuffers<C> buffers(kernels, p.m, std::min(k_all, gemm::kMaxDepth));
+    PanelBuffers<C> buffers(kernels, p.m, k_all);
     gemm::Buffer<C> padded(window_size(job.tiling, p.grid, p.channels));
     for (int64_t task = begin; task < end; ++task) {
       const Tile tile = job.tiling[task / p.groups];

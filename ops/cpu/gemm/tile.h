@@ -15,7 +15,9 @@ struct Tile {
   using T = typename V::Scalar;
   typename V::Vector sum[kRows][kVectors];
 
-  __attribute__((always_inline)) Tile(int64_t k, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t b_k) {
+  // Row p of B begins at b_row(p).
+  template <typename RowOfB>
+  __attribute__((always_inline)) Tile(int64_t k, const T* a, int64_t a_row, int64_t a_k, const RowOfB& b_row) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; i++)
 #pragma GCC unroll 16
@@ -24,7 +26,7 @@ struct Tile {
     for (int64_t p = 0; p < k; p++) {
       typename V::Vector row[kVectors];
 #pragma GCC unroll 16
-      for (int v = 0; v < kVectors; v++) row[v] = V::load(b + p * b_k + v * V::kWidth);
+      for (int v = 0; v < kVectors; v++) row[v] = V::load(b_row(p) + v * V::kWidth);
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; i++) {
         const typename V::Vector x = V::broadcast(a[p * a_k + i * a_row]);
@@ -55,14 +57,14 @@ void store_part(const typename V::Scalar* values, const PanelProduct<typename V:
     }
 }
 
-// kStep is the distance of two columns of a packed A, and 0 for an A that is read where it lies.
-template <typename V, int kRows, int kVectors, int kStep>
+// kStep is the distance of two columns of a packed A, and 0 for an A that is read where it lies. kScattered: B has b_rows.
+template <typename V, int kRows, int kVectors, int kStep, bool kScattered>
 __attribute__((noinline)) void multiply_tile(const PanelProduct<typename V::Scalar>& p, const typename V::Scalar* a,
                                              typename V::Scalar* c) {
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; i++) __builtin_prefetch(c + i * p.c_row, 1);
   const int64_t a_row = kStep ? 1 : p.a_row, a_k = kStep ? kStep : p.a_k;
-  const Tile<V, kRows, kVectors> tile(p.k, a, a_row, a_k, p.b, p.b_k);
+  const Tile<V, kRows, kVectors> tile(p.k, a, a_row, a_k, [&](int64_t k) { return p.b + (kScattered ? p.b_rows[k] : k * p.b_k); });
   constexpr int kWidth = kVectors * V::kWidth;
   if (p.n == kWidth && p.c_column == 1) return tile.store(c, p.c_row, p.accumulate);
   typename V::Scalar values[kRows * kWidth];
@@ -70,24 +72,26 @@ __attribute__((noinline)) void multiply_tile(const PanelProduct<typename V::Scal
   store_part<V, kRows, kWidth>(values, p, c);
 }
 
-template <typename V, int kRows, int kVectors, int kStep>
+template <typename V, int kRows, int kVectors, int kStep, bool kScattered>
 void multiply_last_rows(int64_t rows, const PanelProduct<typename V::Scalar>& p, const typename V::Scalar* a, typename V::Scalar* c) {
   if constexpr (kRows > 0) {
-    if (rows == kRows) return multiply_tile<V, kRows, kVectors, kStep>(p, a, c);
-    multiply_last_rows<V, kRows - 1, kVectors, kStep>(rows, p, a, c);
+    if (rows == kRows) return multiply_tile<V, kRows, kVectors, kStep, kScattered>(p, a, c);
+    multiply_last_rows<V, kRows - 1, kVectors, kStep, kScattered>(rows, p, a, c);
   }
 }
 
-template <typename V, int kRows, int kVectors, int kStep>
+template <typename V, int kRows, int kVectors, int kStep, bool kScattered>
 void multiply_rows(const PanelProduct<typename V::Scalar>& p) {
   const int64_t whole = p.m / kRows, a_panel = kStep ? kStep * p.k : kRows * p.a_row;
-  for (int64_t i = 0; i < whole; i++) multiply_tile<V, kRows, kVectors, kStep>(p, p.a + i * a_panel, p.c + i * kRows * p.c_row);
-  multiply_last_rows<V, kRows - 1, kVectors, kStep>(p.m - whole * kRows, p, p.a + whole * a_panel, p.c + whole * kRows * p.c_row);
+  for (int64_t i = 0; i < whole; i++) multiply_tile<V, kRows, kVectors, kStep, kScattered>(p, p.a + i * a_panel, p.c + i * kRows * p.c_row);
+  multiply_last_rows<V, kRows - 1, kVectors, kStep, kScattered>(p.m - whole * kRows, p, p.a + whole * a_panel, p.c + whole * kRows * p.c_row);
 }
 
 template <typename V, int kRows, int kVectors>
 void multiply_panel(const PanelProduct<typename V::Scalar>& p) {
-  p.packed ? multiply_rows<V, kRows, kVectors, kRows>(p) : multiply_rows<V, kRows, kVectors, 0>(p);
+  if (p.b_rows) multiply_rows<V, kRows, kVectors, kRows, true>(p);
+  else if (p.packed) multiply_rows<V, kRows, kVectors, kRows, false>(p);
+  else multiply_rows<V, kRows, kVectors, 0, false>(p);
 }
 
 }  // namespace plumb::gemm
