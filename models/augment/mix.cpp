@@ -1,11 +1,12 @@
 // Mixing images and labels of two examples.
+#include "models/augment/augment.h"
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <vector>
 
 #include "engine/core/error.h"
-#include "models/augment/augment.h"
 #include "models/augment/internal/images.h"
 
 namespace plumb::augment {

@@ -1,7 +1,8 @@
 // Configurations of the ResNets to JSON and back.
+#include "models/resnet/resnet.h"
+
 #include "engine/io/json_fields.h"
 #include "models/require.h"
-#include "models/resnet/resnet.h"
 #include "models/resnet/wide_resnet.h"
 
 namespace plumb::resnet {

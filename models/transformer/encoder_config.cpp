@@ -1,7 +1,8 @@
 // EncoderConfig to JSON and back.
+#include "models/transformer/encoder.h"
+
 #include "engine/io/json_fields.h"
 #include "models/require.h"
-#include "models/transformer/encoder.h"
 
 namespace plumb::transformer {
 

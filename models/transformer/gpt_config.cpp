@@ -1,7 +1,8 @@
 // GptConfig to JSON and back.
+#include "models/transformer/gpt.h"
+
 #include "engine/io/json_fields.h"
 #include "models/require.h"
-#include "models/transformer/gpt.h"
 
 namespace plumb::transformer {
 

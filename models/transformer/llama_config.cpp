@@ -1,7 +1,8 @@
 // LlamaConfig to JSON and back.
+#include "models/transformer/llama.h"
+
 #include "engine/io/json_fields.h"
 #include "models/require.h"
-#include "models/transformer/llama.h"
 
 namespace plumb::transformer {
 
