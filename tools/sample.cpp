@@ -1,58 +1,68 @@
-// `plumb sample`: text from a trained GPT, a token at a time; pictures from a trained U-Net.
+// `plumb sample`: text from a trained or a pretrained decoder, a token at a time; pictures from a trained U-Net.
 #include <cstdio>
 #include <memory>
 
+#include "models/transformer/beam_search.h"
 #include "models/transformer/generate.h"
 #include "tools/commands.h"
 #include "tools/language_model.h"
 #include "tools/sample_images.h"
+#include "tools/text_writer.h"
 
 namespace plumb::tools {
 namespace {
 
 struct Options {
   std::string run, prompt = "\n";
-  int64_t tokens = 500;
+  int64_t tokens = 500, beams = 0;
   uint64_t seed = 0;
   transformer::SamplingOptions sampling;
   ImageSampleOptions images;
 };
 
-int sample_text(const train::RunDirectory& directory, const Options& o) {
-  o.sampling.check();
-  if (o.tokens < 0) throw ConfigError("--tokens must not be negative, it is " + std::to_string(o.tokens));
-  GptRun settings = load_settings(directory);
-  Tokenizer tokenizer = Tokenizer::load(directory.file("tokenizer.json"));
-  std::vector<int32_t> prompt = tokenizer.encode(o.prompt);
+TextWriter trained_writer(const train::RunDirectory& directory) {
+  return {std::make_unique<transformer::Gpt>(load_gpt(directory, load_settings(directory))), Tokenizer::load(directory.file("tokenizer.json"))};
+}
+
+int write_text(const TextWriter& writer, const Options& o) {
+  std::vector<int32_t> prompt = writer.tokenizer.encode(o.prompt);
   if (prompt.empty()) throw ConfigError("--prompt is empty; give at least one character");
-  transformer::Gpt model = load_gpt(directory, settings);
-  Generator generator(o.seed);
-  std::fwrite(o.prompt.data(), 1, o.prompt.size(), stdout);
-  transformer::generate(model, prompt, o.tokens, o.sampling, generator, [&](int32_t token) {
-    std::string text = tokenizer.decode({token});
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout);
-  });
-  std::fputc('\n', stdout);
+  auto write = [](const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); };
+  write(o.prompt);
+  if (o.beams > 0 && o.tokens > 0) {
+    write(writer.tokenizer.decode(transformer::beam_search(*writer.model, prompt, {.beams = o.beams, .max_tokens = o.tokens}).front().tokens));
+  } else {
+    Generator generator(o.seed);
+    transformer::generate(*writer.model, prompt, o.tokens, o.sampling, generator, [&](int32_t token) {
+      write(writer.tokenizer.decode({token}));
+      std::fflush(stdout);
+    });
+  }
+  write("\n");
   return 0;
 }
 
 int sample(const Options& o) {
-  auto directory = train::RunDirectory::open(o.run);
-#ifndef PLUMB_QUICK  // which has no image models
-  if (kind_of(directory) == "unet") return sample_images(directory, o.images, o.seed);
+  o.sampling.check();
+  if (o.tokens < 0) throw ConfigError("--tokens must not be negative, it is " + std::to_string(o.tokens));
+  if (o.beams < 0) throw ConfigError("--beams must not be negative, it is " + std::to_string(o.beams));
+#ifndef PLUMB_QUICK  // which has no image models and no pretrained ones
+  if (auto writer = pretrained_writer(o.run)) return write_text(*writer, o);
+  auto run = train::RunDirectory::open(o.run);
+  if (kind_of(run) == "unet") return sample_images(run, o.images, o.seed);
 #endif
-  return sample_text(directory, o);
+  return write_text(trained_writer(train::RunDirectory::open(o.run)), o);
 }
 
 Action define(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  line.required("run", o->run, "run directory");
+  line.required("run", o->run, "run directory, or a directory with a pretrained GPT-2 or Llama");
   line.option("--prompt", o->prompt, "text: what to go on from");
   line.option("--tokens", o->tokens, "text: how many to write");
   line.option("--temperature", o->sampling.temperature, "text: how daring; 0: always the most likely token");
   line.option("--top-k", o->sampling.top_k, "text: only the k most likely tokens; 0: all");
   line.option("--top-p", o->sampling.top_p, "text: only the likeliest tokens that reach this probability together");
+  line.option("--beams", o->beams, "text: the likeliest found by a beam search of this width; 0: draw");
   line.option("--seed", o->seed, "of the draws");
 #ifndef PLUMB_QUICK
   define_image_options(line, o->images);

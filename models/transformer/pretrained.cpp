@@ -245,10 +245,17 @@ void save_model(const Model& model, const std::string& directory) {
 
 }  // namespace
 
+bool is_pretrained(const std::string& directory) {
+  std::string path = directory + "/config.json";
+  if (!path_exists(path)) return false;
+  auto json = nlohmann::json::parse(read_file(path), nullptr, false);
+  return json.is_object() && json.contains("model_type") && json["model_type"].is_string();
+}
+
 std::string pretrained_type(const std::string& directory) {
   std::string path = directory + "/config.json";
   auto json = nlohmann::json::parse(read_nonempty_file(path), nullptr, false);
-  if (!json.is_object() || !json.contains("model_type") || !json["model_type"].is_string()) throw IoError("load_pretrained: " + path + ": has no \"model_type\"");
+  if (!is_pretrained(directory)) throw IoError("load_pretrained: " + path + ": has no \"model_type\"");
   return json["model_type"].get<std::string>();
 }
 
