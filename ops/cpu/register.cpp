@@ -15,6 +15,7 @@ void register_index();
 void register_scan();
 void register_sort();
 void register_matmul();
+void register_grouped_matmul();
 void register_norm();
 void register_group_norm();
 void register_batch_norm();
@@ -46,6 +47,7 @@ void register_cpu() {
   cpu_kernels::register_scan();
   cpu_kernels::register_sort();
   cpu_kernels::register_matmul();
+  cpu_kernels::register_grouped_matmul();
   cpu_kernels::register_norm();
   cpu_kernels::register_group_norm();
   cpu_kernels::register_batch_norm();

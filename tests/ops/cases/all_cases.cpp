@@ -14,6 +14,7 @@ std::vector<OpCase> scan_cases();
 std::vector<OpCase> sort_cases();
 std::vector<OpCase> einsum_cases();
 std::vector<OpCase> matmul_cases();
+std::vector<OpCase> grouped_matmul_cases();
 std::vector<OpCase> norm_cases();
 std::vector<OpCase> loss_cases();
 std::vector<OpCase> linalg_cases();
@@ -38,6 +39,7 @@ std::vector<OpCase> all_op_cases() {
            sort_cases,
            einsum_cases,
            matmul_cases,
+           grouped_matmul_cases,
            norm_cases,
            loss_cases,
            linalg_cases,

@@ -1,0 +1,121 @@
+// Grouped matrix products. grouped_matmul and grouped_outer are each other's derivatives, so they can be differentiated without end.
+#include "ops/grouped_matmul.h"
+
+#include <string>
+
+#include "engine/autograd/autocast.h"
+#include "engine/autograd/record.h"
+#include "ops/kernels/grouped_matmul.h"
+#include "ops/pointwise_call.h"
+#include "ops/shape.h"
+
+namespace plumb {
+namespace {
+
+Tensor autocast(const Tensor& x) { return x.defined() && x.dtype() == f32 && Autocast::type() != f32 ? to(x, Autocast::type()) : x; }
+
+void check_operands(const char* op, const Tensor& a, const Tensor& b) {
+  if (!is_floating(a.dtype()) || a.dtype() != b.dtype())
+    throw DTypeError(std::string(op) + ": takes two floating tensors of one type, got " + std::string(name(a.dtype())) + " and " +
+                     std::string(name(b.dtype())));
+  detail::check_same_device(op, a, b);
+}
+
+// The offsets, row-major: 0 = o_0 ≤ o_1 ≤ … ≤ o_segments = rows.
+Tensor checked_offsets(const char* op, const Tensor& offsets, int64_t segments, int64_t rows) {
+  auto fail = [op](const std::string& problem) { throw IndexError(std::string(op) + ": " + problem); };
+  if (offsets.dtype() != i64) throw DTypeError(std::string(op) + ": offsets must be i64, not " + std::string(name(offsets.dtype())));
+  if (offsets.shape() != Shape{segments + 1})
+    throw ShapeError(std::string(op) + ": " + std::to_string(segments) + " segments need offsets [" + std::to_string(segments + 1) +
+                     "], got " + to_string(offsets.shape()));
+  std::vector<int64_t> o = to_vector<int64_t>(offsets);
+  if (o.front() != 0) fail("offsets begin with " + std::to_string(o.front()) + ", not 0");
+  for (size_t e = 1; e < o.size(); ++e)
+    if (o[e] < o[e - 1])
+      fail("offsets fall from " + std::to_string(o[e - 1]) + " to " + std::to_string(o[e]) + " at segment " + std::to_string(e - 1));
+  if (o.back() != rows) fail("offsets end with " + std::to_string(o.back()) + ", the rows are " + std::to_string(rows));
+  return contiguous_data(offsets);
+}
+
+// The product with matrices b [E, k, n], outside the graph.
+Tensor product(const char* op, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& offsets) {
+  Tensor out = empty({a.size(0), b.size(2)}, a.dtype(), a.device(), op);
+  kernel::grouped_matmul(a.device(), a, b, bias, offsets, out);
+  return out;
+}
+
+}  // namespace
+
+// Y_e = X_e W_e,   dX_e = dY_e W_eᵀ,   dW_e = X_eᵀ dY_e
+Tensor grouped_matmul(const Tensor& input, const Tensor& w, const Tensor& offsets) {
+  if (input.rank() != 2 || w.rank() != 3 || input.size(1) != w.size(1))
+    throw ShapeError("grouped_matmul: takes x [rows, in] and a weight [E, in, out], got " + to_string(input.shape()) + " and " +
+                     to_string(w.shape()));
+  Tensor x = autocast(input), weight = autocast(w);
+  check_operands("grouped_matmul", x, weight);
+  Tensor segments = checked_offsets("grouped_matmul", offsets, weight.size(0), x.size(0));
+  return record("grouped_matmul", product("grouped_matmul", x, weight, {}, segments), {x, weight},
+                saving(kept_if(weight.requires_grad(), x), kept_if(x.requires_grad(), weight), segments),
+                [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  Tensor dx, dw;
+                  if (needs[0]) dx = grouped_matmul(dy[0], mT(s[1]), s[2]);
+                  if (needs[1]) dw = grouped_outer(s[0], dy[0], s[2]);
+                  return {dx, dw};
+                });
+}
+
+// Y_e = X_e W_eᵀ + 1 b_eᵀ,   dX_e = dY_e W_e,   dW_e = dY_eᵀ X_e,   db_e = Σ dY_e
+Tensor grouped_linear(const Tensor& input, const Tensor& w, const Tensor& offset, const Tensor& offsets) {
+  if (input.rank() != 2 || w.rank() != 3 || input.size(1) != w.size(2))
+    throw ShapeError("grouped_linear: takes x [rows, in] and a weight [E, out, in], got " + to_string(input.shape()) + " and " +
+                     to_string(w.shape()));
+  Tensor x = autocast(input), weight = autocast(w), bias = autocast(offset);
+  check_operands("grouped_linear", x, weight);
+  if (bias.defined()) {
+    check_operands("grouped_linear", x, bias);
+    if (bias.shape() != Shape{weight.size(0), weight.size(1)})
+      throw ShapeError("grouped_linear: the bias must be " + to_string(Shape{weight.size(0), weight.size(1)}) + ", it is " +
+                       to_string(bias.shape()));
+  }
+  Tensor segments = checked_offsets("grouped_linear", offsets, weight.size(0), x.size(0));
+  Tensor transposed =
+      view_of(weight, {weight.size(0), weight.size(2), weight.size(1)}, {weight.strides()[0], weight.strides()[2], weight.strides()[1]}, 0);
+  Tensor y = product("grouped_linear", x, transposed, bias.defined() ? contiguous_data(bias) : bias, segments);
+  return record("grouped_linear", y, {x, weight, bias},
+                saving(kept_if(weight.requires_grad(), x), kept_if(x.requires_grad(), weight), segments),
+                [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  Tensor dx, dw, db;
+                  if (needs[0]) dx = grouped_matmul(dy[0], s[1], s[2]);
+                  if (needs[1]) dw = grouped_outer(dy[0], s[0], s[2]);
+                  if (needs[2]) db = grouped_sum(dy[0], s[2]);
+                  return {dx, dw, db};
+                });
+}
+
+// Y_e = A_eᵀ B_e,   dA_e = B_e dY_eᵀ,   dB_e = A_e dY_e
+Tensor grouped_outer(const Tensor& left, const Tensor& right, const Tensor& offsets) {
+  if (left.rank() != 2 || right.rank() != 2 || left.size(0) != right.size(0))
+    throw ShapeError("grouped_outer: takes a [rows, m] and b [rows, n], got " + to_string(left.shape()) + " and " +
+                     to_string(right.shape()));
+  if (offsets.rank() != 1 || offsets.size(0) < 1)
+    throw ShapeError("grouped_outer: offsets must be a vector of at least one element, their shape is " + to_string(offsets.shape()));
+  Tensor a = autocast(left), b = autocast(right);
+  check_operands("grouped_outer", a, b);
+  Tensor segments = checked_offsets("grouped_outer", offsets, offsets.size(0) - 1, a.size(0));
+  Tensor out = empty({offsets.size(0) - 1, a.size(1), b.size(1)}, a.dtype(), a.device(), "grouped_outer");
+  kernel::grouped_outer(a.device(), a, b, segments, out);
+  return record("grouped_outer", out, {a, b}, saving(kept_if(b.requires_grad(), a), kept_if(a.requires_grad(), b), segments),
+                [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  Tensor da, db;
+                  if (needs[0]) da = grouped_matmul(s[1], mT(dy[0]), s[2]);
+                  if (needs[1]) db = grouped_matmul(s[0], dy[0], s[2]);
+                  return {da, db};
+                });
+}
+
+Tensor grouped_sum(const Tensor& x, const Tensor& offsets) {
+  if (x.rank() != 2) throw ShapeError("grouped_sum: takes x [rows, n], got " + to_string(x.shape()));
+  return squeeze(grouped_outer(ones({x.size(0), 1}, x.dtype(), x.device()), x, offsets), 1);
+}
+
+}  // namespace plumb
