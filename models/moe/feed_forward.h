@@ -1,0 +1,35 @@
+// The feed-forward network of a transformer block as a mixture of experts.
+#pragma once
+#include <optional>
+
+#include "models/moe/experts.h"
+#include "models/moe/router.h"
+#include "models/nn/feed_forward.h"
+
+namespace plumb::moe {
+
+/// y = Σ_{e chosen for x} w_e(x) expert_e(x) (+ shared(x)): the experts that `router` chooses, each token through its own few.
+class MoeFeedForward : public nn::Module, public nn::BottleneckPlace {
+ public:
+  /// `layer` tells layers apart whose hashes must differ. Throws ConfigError as MoeConfig::check.
+  MoeFeedForward(int64_t width, const MoeConfig& config, int64_t layer = 0);
+  MoeFeedForward(Module* parent, std::string name, int64_t width, const MoeConfig& config, int64_t layer = 0)
+      : MoeFeedForward(width, config, layer) {
+    join(parent, std::move(name));
+  }
+
+  /// x [.., width], ids as Router → [.., width].
+  Tensor operator()(const Tensor& x, const Tensor& ids = {}) const { return forward(x, router(x, ids)); }
+  /// The experts' part for a routing from elsewhere: router(x) looked at, or made by hand (route_tokens).
+  Tensor forward(const Tensor& x, const Routing& routing) const;
+  int64_t output_width() const override { return experts.down.weight.size(1); }
+
+  Router router;
+  Experts experts;
+  std::optional<nn::FeedForward> shared;
+
+ private:
+  nn::Dropout dropout_;
+};
+
+}  // namespace plumb::moe
