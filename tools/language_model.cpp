@@ -1,30 +1,28 @@
-// Loading what a GPT run is made of.
+// Language models on text.
 #include "tools/language_model.h"
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/io/file.h"
 #include "ops/loss.h"
 #include "ops/shape.h"
-#include "tools/train/run_config.h"
 
 namespace plumb::tools {
 
-static constexpr auto fields = [](auto& r, auto&& f) {
-  f("model", r.model), f("data", r.data), f("data_sha256", r.data_sha256), f("tokenizer", r.tokenizer), f("bpe_vocab", r.bpe_vocab);
-};
+Tensor next_token_loss(const Tensor& logits, const Tensor& target) { return cross_entropy(flatten(logits, 0, 1), flatten(target, 0, 1)); }
 
-std::string GptRun::to_json() const { return run_json("gpt", *this, fields).text(); }
+Tensor LanguageModel::loss(const Tensor& tokens, const Tensor& target) { return next_token_loss(logits(tokens), target); }
 
-GptRun GptRun::from_json(const std::string& text) {
-  GptRun run;
-  read_run("gpt", text, run, fields);
-  return run;
-}
-
-void GptRun::check() const {
-  model.check();
+void TextRun::check() const {
   require(tokenizer == "char" || tokenizer == "byte" || tokenizer == "bpe", "--tokenizer " + tokenizer + " is unknown; choose char, byte or bpe");
   training.check();
+}
+
+std::unique_ptr<LanguageModel> TextRun::load(const train::RunDirectory& run) const {
+  std::unique_ptr<LanguageModel> model = make(run);
+  training.prepare(model->module());
+  model->module().load_state(run.load_model());
+  model->module().eval();
+  return model;
 }
 
 std::string read_texts(const std::vector<std::string>& files) {
@@ -35,21 +33,11 @@ std::string read_texts(const std::vector<std::string>& files) {
 
 data::TokenStream encode_text(const Tokenizer& tokenizer, const std::string& text, const std::string& name) { return data::TokenStream(tokenizer.encode(text), name); }
 
-GptRun load_settings(const train::RunDirectory& run) { return GptRun::from_json(run.config()); }
-
-transformer::Gpt load_gpt(const train::RunDirectory& run, const GptRun& settings) {
-  transformer::Gpt model(settings.model);
-  settings.training.prepare(model);
-  model.load_state(run.load_model());
-  model.eval();
-  return model;
-}
-
-double mean_loss(const transformer::Gpt& model, const data::ConsecutiveWindows& windows) {
+double mean_loss(LanguageModel& model, const data::ConsecutiveWindows& windows) {
   NoGrad off;
   double total = 0;
   for (const auto& batch : windows) {
-    Tensor logits = model(batch.tokens);
+    Tensor logits = model.logits(batch.tokens);
     total += cross_entropy(flatten(logits, 0, 1), flatten(batch.target, 0, 1), {.reduction = Reduction::sum}).item();
   }
   return total / static_cast<double>(windows.targets());

@@ -8,6 +8,7 @@
 #include "tools/language_model.h"
 #include "tools/sample_images.h"
 #include "tools/text_writer.h"
+#include "tools/train/kinds.h"
 
 namespace plumb::tools {
 namespace {
@@ -20,8 +21,11 @@ struct Options {
   ImageSampleOptions images;
 };
 
-TextWriter trained_writer(const train::RunDirectory& directory) {
-  return {std::make_unique<transformer::Gpt>(load_gpt(directory, load_settings(directory))), Tokenizer::load(directory.file("tokenizer.json"))};
+TextWriter trained_writer(const train::RunDirectory& run) {
+  const TrainingKind& kind = kind_of_run(run);
+  if (!kind.text_run) throw ConfigError(run.path() + " is a run of train " + kind.command.name + ", which writes no text");
+  std::shared_ptr<LanguageModel> model = kind.text_run(run)->load(run);
+  return {std::shared_ptr<const transformer::CausalDecoder>(model, &model->decoder()), Tokenizer::load(run.file("tokenizer.json"))};
 }
 
 int write_text(const TextWriter& writer, const Options& o) {

@@ -10,7 +10,7 @@
 namespace plumb::tools {
 
 struct TextWriter {
-  std::unique_ptr<transformer::CausalDecoder> model;
+  std::shared_ptr<const transformer::CausalDecoder> model;
   Tokenizer tokenizer;
 };
 

@@ -1,6 +1,7 @@
 // The kinds of models that `plumb train` knows. A new one is a file in tools/train/ that defines a TrainingKind, and its name in the list
 // of kinds.cpp.
 #pragma once
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,11 +11,15 @@
 
 namespace plumb::tools {
 
+struct TextRun;  // tools/language_model.h
+
 struct TrainingKind {
   /// `plumb train NAME`: its name is the "kind" in config.json.
   Command command;
   /// `plumb eval RUN [--data …]`: prints one JSON object of measures; returns the exit code. Null: such runs are not evaluated.
   int (*evaluate)(const train::RunDirectory& run, const std::vector<std::string>& data) = nullptr;
+  /// What the run's config.json says, for runs that train language models; null for others.
+  std::unique_ptr<TextRun> (*text_run)(const train::RunDirectory& run) = nullptr;
 };
 
 /// In the order of `plumb train --help`.

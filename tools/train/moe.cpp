@@ -1,0 +1,197 @@
+// `plumb train moe`: a GPT whose feed-forward networks are mixtures of experts, on text files; from nothing or from a trained GPT.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "engine/autograd/grad_mode.h"
+#include "engine/io/file.h"
+#include "engine/io/safetensors.h"
+#include "models/moe/gpt.h"
+#include "models/moe/losses.h"
+#include "ops/pointwise.h"
+#include "tools/train/gpt_run.h"
+#include "tools/train/kinds.h"
+#include "tools/train/run_config.h"
+#include "tools/train/text.h"
+
+namespace plumb::tools {
+namespace {
+
+constexpr const char* kDense = "dense.safetensors";  // in a run directory: the weights that it was upcycled from
+
+class MoeModel final : public LanguageModel {
+ public:
+  MoeModel(const moe::MoeGptConfig& config, const moe::LossWeights& weights) : gpt(config), weights_(weights) {}
+  nn::Module& module() override { return gpt; }
+  const transformer::CausalDecoder& decoder() const override { return gpt; }
+  Tensor logits(const Tensor& tokens) override { return gpt(tokens); }
+  Tensor loss(const Tensor& tokens, const Tensor& target) override;
+  std::string note() const override { return fmt::format(", a token meets {}, {} of them in gates", gpt.active_parameters(), gpt.router_parameters()); }
+  train::Measures measures() const override;
+
+  moe::MoeGpt gpt;
+
+ private:
+  moe::LossWeights weights_;
+  std::vector<moe::Routing> last_;  // of the newest loss, outside the graph
+};
+
+Tensor MoeModel::loss(const Tensor& tokens, const Tensor& target) {
+  moe::MoeGpt::Output out = gpt.forward(tokens);
+  Tensor loss = next_token_loss(out.logits, target);
+  if (weights_.any()) loss = loss + moe::router_loss(out.routings, weights_);
+  last_.clear();
+  for (const moe::Routing& r : out.routings) last_.push_back(r.detach());
+  return loss;
+}
+
+// Means over the layers.
+train::Measures MoeModel::measures() const {
+  NoGrad off;
+  train::Measures sums{{"evenness", 0}, {"largest_share", 0}, {"dropped", 0}, {"unrouted", 0}};
+  bool gate = !last_.empty() && last_[0].probability.defined();
+  if (gate) sums.insert(sums.end(), {{"gate_entropy", 0}, {"balance_loss", 0}, {"z_loss", 0}});
+  for (const moe::Routing& r : last_) {
+    moe::RoutingStatistics s = moe::statistics(r);
+    std::vector<double> values{s.evenness, *std::max_element(s.share.begin(), s.share.end()), s.dropped, s.unrouted};
+    if (gate) values.insert(values.end(), {s.gate_entropy, moe::load_balance_loss(r).item(), moe::router_z_loss(r).item()});
+    for (size_t i = 0; i < values.size(); ++i) sums[i].second += values[i] / static_cast<double>(last_.size());
+  }
+  return sums;
+}
+
+struct MoeRun : TextRun {
+  moe::MoeGptConfig model;
+  moe::LossWeights losses;
+  std::string upcycle;  // absolute path of the dense run; empty: none
+
+  const char* kind() const override { return "moe"; }
+  std::string to_json() const override;
+  static MoeRun from_json(const std::string& json);
+  void check() const override;
+  void set_vocab(int64_t tokens) override { model.gpt.vocab = tokens; }
+  int64_t context() const override { return model.gpt.context; }
+  std::optional<Tokenizer> given_tokenizer() const override;
+  void complete(const train::RunDirectory& run) const override;
+  std::unique_ptr<LanguageModel> make(const train::RunDirectory& run) const override;
+};
+
+constexpr auto fields = [](auto& r, auto&& f) {
+  f("model", r.model), f("balance_loss", r.losses.balance), f("importance_loss", r.losses.importance), f("load_loss", r.losses.load);
+  f("z_loss", r.losses.z), f("upcycle", r.upcycle);
+  text_fields(r, f);
+};
+
+std::string MoeRun::to_json() const { return run_json("moe", *this, fields).text(); }
+
+MoeRun MoeRun::from_json(const std::string& text) {
+  MoeRun run;
+  read_run("moe", text, run, fields);
+  return run;
+}
+
+void MoeRun::check() const {
+  model.check();
+  moe::RouterKind kind = moe::router_named(model.moe.router);
+  for (auto [name, weight] : {std::pair{"balance", losses.balance}, {"importance", losses.importance}, {"load", losses.load}, {"z", losses.z}})
+    require(weight >= 0, fmt::format("--{}-loss must not be negative, it is {}", name, weight));
+  require(moe::has_gate(kind) || !losses.any(), "--router " + model.moe.router + " has no gate that a loss could balance; leave out the losses");
+  require(kind == moe::RouterKind::noisy || losses.load == 0, "--load-loss needs the noise of --router noisy, not --router " + model.moe.router);
+  TextRun::check();
+}
+
+std::optional<Tokenizer> MoeRun::given_tokenizer() const {
+  if (upcycle.empty()) return {};
+  return Tokenizer::load(upcycle + "/tokenizer.json");
+}
+
+void MoeRun::complete(const train::RunDirectory& run) const {
+  if (upcycle.empty() || path_exists(run.file(kDense))) return;
+  save_safetensors(run.file(kDense), train::RunDirectory::open(upcycle).load_model());
+}
+
+std::unique_ptr<LanguageModel> MoeRun::make(const train::RunDirectory& run) const {
+  auto made = std::make_unique<MoeModel>(model, losses);
+  made->gpt.recompute = training.recompute;
+  if (!upcycle.empty()) moe::upcycle(load_safetensors(run.file(kDense)), made->gpt);
+  return made;
+}
+
+struct Options {
+  MoeRun run;
+  std::optional<double> balance;
+  bool untied = false, raw = false, swiglu = false;
+  CommandLine line;
+};
+
+// Everything about the dense model comes from its run.
+void take_dense(MoeRun& run) {
+  run.upcycle = std::filesystem::absolute(run.upcycle).lexically_normal().string();
+  GptRun dense = GptRun::from_json(train::RunDirectory::open(run.upcycle).config());
+  double dropout = run.model.gpt.dropout;
+  run.model.gpt = dense.model;
+  run.model.gpt.dropout = dropout;
+  run.model.moe.inner = run.model.dense_inner();
+  run.model.moe.activation = dense.model.activation;
+  run.tokenizer = dense.tokenizer;
+  run.bpe_vocab = dense.bpe_vocab;
+}
+
+int start(Options& o, const std::string& out) {
+  MoeRun& run = o.run;
+  moe::RouterKind kind = moe::router_named(run.model.moe.router);
+  run.model.gpt.tied = !o.untied;
+  run.model.moe.normalize = !o.raw;
+  if (o.swiglu) run.model.moe.gated = true, run.model.moe.activation = "silu";
+  if (kind == moe::RouterKind::switched && !o.line.given("--top-k")) run.model.moe.top_k = 1;
+  run.losses.balance = o.balance.value_or(moe::has_gate(kind) && kind != moe::RouterKind::expert_choice ? 0.01 : 0);
+  if (!run.upcycle.empty()) take_dense(run);
+  return start_text(run, out);
+}
+
+Action define(CommandLine& line) {
+  auto o = std::make_shared<Options>(Options{.line = line});
+  transformer::GptConfig& gpt = o->run.model.gpt;
+  moe::MoeConfig& moe = o->run.model.moe;
+  define_text(line, o->run);
+  line.option("--layers", gpt.layers, "blocks");
+  line.option("--heads", gpt.heads, "attention heads a block");
+  line.option("--width", gpt.width, "of the residual stream");
+  line.option("--context", gpt.context, "tokens a sequence");
+  line.option("--dropout", gpt.dropout, "probability");
+  line.flag("--bias", gpt.bias, "biases in linear layers and norms");
+  line.flag("--untied", o->untied, "an output projection of its own");
+  line.option("--experts", moe.experts, "experts a layer");
+  line.option("--top-k", moe.top_k, "experts a token (1 with --router switch)");
+  line.option("--router", moe.router, "softmax, sigmoid, noisy, switch, expert_choice, hash, random_batch, random_sequence or random_token");
+  line.flag("--raw-gates", o->raw, "softmax and sigmoid: weights of a token's experts as they are, not divided by their sum");
+  line.option("--capacity", moe.capacity, "in training an expert takes at most so many times its even share of the tokens; 0: all");
+  line.option("--jitter", moe.jitter, "in training the gate's input is multiplied by 1 ± so much");
+  line.option("--every", o->run.model.every, "every so many blocks one has experts");
+  line.option("--inner", moe.inner, "width inside an expert; 0: 4 · --width / --top-k");
+  line.option("--shared", moe.shared_inner, "width inside an expert that every token meets; 0: none");
+  line.flag("--swiglu", o->swiglu, "gated experts");
+  line.option("--balance-loss", o->balance, "weight of the load-balancing loss (0.01 if the experts do not choose and there is a gate)");
+  line.option("--importance-loss", o->run.losses.importance, "weight of the importance loss");
+  line.option("--load-loss", o->run.losses.load, "noisy: weight of the load loss");
+  line.option("--z-loss", o->run.losses.z, "weight of the router's z loss");
+  line.option("--upcycle", o->run.upcycle, "run of train gpt whose model the experts start from");
+  for (const char* own : {"--tokenizer", "--vocab", "--layers", "--heads", "--width", "--context", "--bias", "--untied", "--inner", "--shared", "--swiglu"})
+    line.exclude("--upcycle", own);
+  o->run.training.define(line, "sequences");
+  return start_or_resume(line, "moe", [o](const std::string& out) { return start(*o, out); },
+                         [](const train::RunDirectory& run) { return resume_text(MoeRun::from_json(run.config()), run); });
+}
+
+int evaluate(const train::RunDirectory& run, const std::vector<std::string>& data) { return evaluate_text(MoeRun::from_json(run.config()), run, data); }
+
+std::unique_ptr<TextRun> text_run(const train::RunDirectory& run) { return std::make_unique<MoeRun>(MoeRun::from_json(run.config())); }
+
+}  // namespace
+
+extern const TrainingKind moe_kind;
+const TrainingKind moe_kind{{"moe", "a GPT of experts, on text files", define}, evaluate, text_run};
+
+}  // namespace plumb::tools
