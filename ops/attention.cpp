@@ -3,7 +3,9 @@
 // The kernels recompute p tile by tile from the row's log-sum-exp. Under create_graph the plain formula is differentiated instead.
 #include "ops/attention.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "engine/autograd/autocast.h"
 #include "engine/autograd/record.h"
@@ -163,12 +165,26 @@ Tensor packed_attention(const Tensor& projection, int64_t num_heads, int64_t num
   });
 }
 
+std::vector<double> rotary_frequencies(int64_t width, const RotaryOptions& o) {
+  const RotaryScaling& s = o.scaling;
+  if (!(s.factor > 0)) throw ValueError("rotary_embedding: the scaling factor must be positive, it is " + std::to_string(s.factor));
+  if (!(s.high > s.low)) throw ValueError("rotary_embedding: scaling needs high above low, they are " + std::to_string(s.high) + " and " + std::to_string(s.low));
+  std::vector<double> frequencies;
+  for (int64_t i = 0; i < width / 2; ++i) {
+    double omega = std::pow(o.base, -2.0 * static_cast<double>(i) / static_cast<double>(width));
+    double turns = static_cast<double>(s.original_context) * omega / (2 * std::numbers::pi);
+    double kept = std::clamp((turns - s.low) / (s.high - s.low), 0.0, 1.0);
+    frequencies.push_back(s.factor == 1 ? omega : (1 - kept) * omega / s.factor + kept * omega);
+  }
+  return frequencies;
+}
+
 // A rotation: its derivative is the rotation back.
 static Tensor rotated(const Tensor& x, const Tensor& positions, RotaryOptions options, double sign) {
   Tensor rows = contiguous_data(x), y = empty_like(x, "rotary_embedding");
   int64_t length = x.size(-2), width = x.size(-1), count = x.numel() / std::max<int64_t>(1, length * width);
   Tensor flat = view_of(y, {count, length, width}, {length * width, width, 1}, 0);
-  kernel::rotary(x.device(), view_of(rows, flat.shape(), flat.strides(), 0), contiguous_data(positions), options.base, options.interleaved, sign, flat);
+  kernel::rotary(x.device(), view_of(rows, flat.shape(), flat.strides(), 0), contiguous_data(positions), rotary_frequencies(width, options), options.interleaved, sign, flat);
   return record("rotary_embedding", y, {x}, saving(positions), [options, sign](const Grads& dy, const Saved& s, Needs) -> Grads { return rotated(dy[0], s[0], options, -sign); });
 }
 

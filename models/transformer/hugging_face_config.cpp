@@ -53,20 +53,29 @@ class ConfigReader {
   void only(const char* key, T known) const {
     if (get<T>(key, known) != known) fail(std::string("\"") + key + "\" is " + json_[key].dump() + "; only " + Json(known).dump() + " is known");
   }
-  /// Rotary positions: plain, in the older layout (rope_theta, rope_scaling) or the newer (rope_parameters).
-  double rope_base() const {
-    double base = get("rope_theta", 10000.0);
+  /// Rotary positions, in the older layout (rope_theta, rope_scaling) or the newer (rope_parameters): plain, "linear" or "llama3".
+  void read_rope(LlamaConfig& c) const {
+    c.rope_base = get("rope_theta", 10000.0);
     for (const char* key : {"rope_scaling", "rope_parameters"}) {
       if (!json_.contains(key) || json_[key].is_null()) continue;
       const Json& rope = json_[key];
       std::string kind = rope.value("rope_type", rope.value("type", "default"));
-      if (kind != "default") fail("scales rotary positions by the rule \"" + kind + "\"; only plain ones are known");
-      base = rope.value("rope_theta", base);
+      if (rope.contains("rope_theta")) c.rope_base = number(rope, "rope_theta");
+      if (kind == "default") continue;
+      if (kind != "linear" && kind != "llama3") fail("scales rotary positions by the rule \"" + kind + "\"; known are linear and llama3");
+      c.rope_factor = number(rope, "factor");
+      if (kind == "linear") continue;
+      c.rope_low = number(rope, "low_freq_factor"), c.rope_high = number(rope, "high_freq_factor");
+      c.rope_original_context = static_cast<int64_t>(number(rope, "original_max_position_embeddings"));
     }
-    return base;
   }
 
  private:
+  double number(const Json& rope, const char* name) const {
+    if (!rope.contains(name) || !rope[name].is_number()) fail(std::string("the scaling of rotary positions has no number \"") + name + "\"");
+    return rope[name].get<double>();
+  }
+
   Json json_;
   const std::string& path_;
   std::string type_;
@@ -182,7 +191,7 @@ void read_config(const std::string& text, const std::string& path, LlamaConfig& 
   c.context = file.size("max_position_embeddings");
   if (file.type() == "mistral" || (qwen && file.get("use_sliding_window", false))) c.window = file.get<int64_t>("sliding_window", 0);
   if (qwen && c.window > 0) file.fail("uses sliding windows in some layers only, which is not known");
-  c.rope_base = file.rope_base();
+  file.read_rope(c);
   c.norm_eps = file.get("rms_norm_eps", 1e-6);
   c.dropout = file.get("attention_dropout", 0.0);
   c.attention_bias = qwen || file.get("attention_bias", false);
@@ -216,6 +225,10 @@ std::string write_config(const LlamaConfig& c) {
                    {"eos_token_id", nullptr},
                    {"torch_dtype", "float32"}};
   if (c.head_width > 0) json["head_dim"] = c.head_width;
+  if (c.rope_factor != 1 && c.rope_original_context == 0) json["rope_scaling"] = {{"rope_type", "linear"}, {"factor", c.rope_factor}};
+  if (c.rope_factor != 1 && c.rope_original_context > 0)
+    json["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", c.rope_factor}, {"low_freq_factor", c.rope_low}, {"high_freq_factor", c.rope_high},
+                            {"original_max_position_embeddings", c.rope_original_context}};
   if (mistral) json["sliding_window"] = c.window;
   if (!qwen && !mistral) {
     json["attention_bias"] = c.attention_bias;

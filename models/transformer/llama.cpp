@@ -13,7 +13,7 @@ static nn::MultiheadAttentionOptions attention_options(const LlamaConfig& c) {
           .head_width = c.head_width,
           .bias = c.attention_bias,
           .out_bias = c.out_bias,
-          .rotary = RotaryOptions{.base = c.rope_base},
+          .rotary = RotaryOptions{.base = c.rope_base, .scaling = {c.rope_factor, c.rope_low, c.rope_high, c.rope_original_context}},
           .dropout = c.dropout};
 }
 

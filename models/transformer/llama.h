@@ -24,6 +24,8 @@ struct LlamaConfig {
   int64_t context = 2048;         ///< longest sequence
   int64_t window = 0;             ///< a token sees only so many before it and itself; 0: all
   double rope_base = 10000;       ///< of the rotary angles
+  double rope_factor = 1, rope_low = 1, rope_high = 4;  ///< their scaling for longer contexts (RotaryScaling)
+  int64_t rope_original_context = 0;
   double norm_eps = 1e-6;
   double dropout = 0;             ///< of attention weights and of what each block adds
   bool attention_bias = false;    ///< of the projections of queries, keys and values

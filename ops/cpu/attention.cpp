@@ -277,14 +277,14 @@ void attention_backward(const AttentionPlan& plan, const Tensor& q, const Tensor
 }
 
 // Pairs of x turned by an angle that depends on the position alone: cos and sin of a position are shared by all N rows.
-void rotary(const Tensor& x, const Tensor& positions, double base, bool interleaved, double sign, Tensor& y) {
+void rotary(const Tensor& x, const Tensor& positions, const std::vector<double>& frequencies, bool interleaved, double sign, Tensor& y) {
   int64_t count = x.size(0), length = x.size(1), width = x.size(2), half = width / 2;
   const int64_t* p = positions.data<int64_t>();
   std::vector<double> cosine(static_cast<size_t>(length * half)), sine(cosine.size());
   parallel_for(length, 64, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t)
       for (int64_t i = 0; i < half; ++i) {
-        double angle = sign * static_cast<double>(p[t]) * std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(width));
+        double angle = sign * static_cast<double>(p[t]) * frequencies[static_cast<size_t>(i)];
         cosine[static_cast<size_t>(t * half + i)] = std::cos(angle);
         sine[static_cast<size_t>(t * half + i)] = std::sin(angle);
       }

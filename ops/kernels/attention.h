@@ -23,8 +23,8 @@ inline constinit Kernel<void(const AttentionPlan& plan, const Tensor& q, const T
 /// Gradients dq, dk, dv (strides free, dense last) from dout; overwritten. f64 scores are recomputed in f64, others in f32.
 inline constinit Kernel<void(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, const Tensor& out, const Tensor& lse,
                              const Tensor& dout, Tensor& dq, Tensor& dk, Tensor& dv)> attention_backward{"attention_backward"};
-/// y[.., t, :] = x[.., t, :] with pairs (i, j) turned by sign · positions[t] · base^(−2i/D). x, y [N, T, D] row-major; positions i64 [T].
-inline constinit Kernel<void(const Tensor& x, const Tensor& positions, double base, bool interleaved, double sign, Tensor& y)> rotary{"rotary"};
+/// y[.., t, :] = x[.., t, :] with pairs (i, j) turned by sign · positions[t] · frequencies[i]. x, y [N, T, D] row-major; positions i64 [T].
+inline constinit Kernel<void(const Tensor& x, const Tensor& positions, const std::vector<double>& frequencies, bool interleaved, double sign, Tensor& y)> rotary{"rotary"};
 
 }  // namespace kernel
 }  // namespace plumb

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <functional>
+#include <numbers>
 
 #include "engine/autograd/backward.h"
 #include "engine/core/generator.h"
@@ -189,6 +190,20 @@ TEST_CASE("rotary: pairs turn by position · base^(−2i/D), and scores depend o
   CHECK(score(3, 1) == doctest::Approx(score(13, 11)).epsilon(1e-12));
   CHECK_THROWS_AS(rotary_embedding(zeros({2, 3}), tensor({0, 1})), ShapeError);
   CHECK_THROWS_AS(rotary_embedding(zeros({2, 4}), tensor({0, 1, 2})), ShapeError);
+}
+
+TEST_CASE("rotary: scaled frequencies are kept where pairs turn often, slowed where they turn seldom, and blended between") {
+  // Head width 8, base 500000: the pairs turn 1303.8, 49.03, 1.844 and 0.0693 times within 8,192 positions.
+  RotaryOptions llama3{.base = 500000, .scaling = {.factor = 8, .low = 1, .high = 4, .original_context = 8192}};
+  std::vector<double> plain = rotary_frequencies(8, {.base = 500000}), scaled = rotary_frequencies(8, llama3);
+  CHECK(scaled[0] == plain[0]);
+  CHECK(scaled[1] == plain[1]);
+  double turns = 8192 * plain[2] / (2 * std::numbers::pi), kept = (turns - 1) / 3;
+  CHECK(turns == doctest::Approx(1.84382).epsilon(1e-4));
+  CHECK(scaled[2] == doctest::Approx(plain[2] * (kept + (1 - kept) / 8)).epsilon(1e-14));
+  CHECK(scaled[3] == doctest::Approx(plain[3] / 8).epsilon(1e-14));
+  for (size_t i = 0; i < 4; ++i) CHECK(rotary_frequencies(8, {.scaling = {.factor = 4}})[i] == doctest::Approx(rotary_frequencies(8, {})[i] / 4).epsilon(1e-14));
+  CHECK_THROWS_WITH_AS(rotary_embedding(zeros({1, 4}), tensor({0}), {.scaling = {.factor = 0}}), "rotary_embedding: the scaling factor must be positive, it is 0.000000", ValueError);
 }
 
 TEST_CASE("sinusoidal embedding: sines, then cosines, of falling frequencies") {

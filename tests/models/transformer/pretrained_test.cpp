@@ -9,6 +9,7 @@
 #include "models/transformer/pretrained.h"
 #include "ops/loss.h"
 #include "ops/pointwise.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
 #include "tests/models/reference.h"
 #include "tests/scratch.h"
@@ -174,7 +175,8 @@ TEST_CASE("pretrained: configurations that are not known are refused") {
     } catch (const ConfigError& e) { return std::string(e.what()).substr(("load_pretrained: " + path + ": ").size()); }
     return "";
   };
-  CHECK(message("\"rope_scaling\": null", "\"rope_scaling\": {\"rope_type\": \"llama3\"}") == "scales rotary positions by the rule \"llama3\"; only plain ones are known");
+  CHECK(message("\"rope_scaling\": null", "\"rope_scaling\": {\"rope_type\": \"yarn\"}") == "scales rotary positions by the rule \"yarn\"; known are linear and llama3");
+  CHECK(message("\"rope_scaling\": null", "\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8}") == "the scaling of rotary positions has no number \"low_freq_factor\"");
   CHECK(message("\"silu\"", "\"tanh\"") == "\"hidden_act\" is \"tanh\"; known are gelu, gelu_new, gelu_pytorch_tanh, relu, silu and swish");
   CHECK(message("\"vocab_size\": 37", "\"vocab_size\": \"many\"") == "\"vocab_size\" has a value of the wrong kind: \"many\"");
   CHECK(message("\"hidden_size\": 24", "\"hidden_size\": 25") == "llama: width 25 is not a multiple of heads 6");
@@ -182,6 +184,25 @@ TEST_CASE("pretrained: configurations that are not known are refused") {
   CHECK_THROWS_WITH_AS(load_pretrained<Gpt>(directory), ("load_pretrained: " + path + ": describes a model of type \"llama\", asked for was gpt2").c_str(), ConfigError);
   CHECK(pretrained_type(directory) == "llama");
   CHECK(load_pretrained_decoder(directory)->context() == 16);
+}
+
+TEST_CASE("pretrained: scaled rotary positions are read as they were written") {
+  Scratch scratch;
+  LlamaConfig config{.vocab = 5, .layers = 1, .heads = 2, .key_value_heads = 2, .width = 8, .inner = 8, .context = 64, .rope_base = 500000};
+  for (int64_t original : {0, 16}) {  // linear, llama3
+    config.rope_factor = 8, config.rope_original_context = original;
+    std::string directory = scratch.path(original ? "llama3" : "linear");
+    Llama model(config);
+    save_pretrained(model, directory);
+    Llama loaded = load_pretrained<Llama>(directory);
+    CHECK(loaded.config().to_json() == config.to_json());
+    Tensor tokens = tensor({{1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2}});
+    CHECK(to_vector(loaded(tokens)) == to_vector(model(tokens)));
+    config.rope_factor = 1;
+    Llama plain(config);
+    plain.load_state(model.state());
+    CHECK(sum(abs(plain(tokens) - model(tokens))).item() > 1e-3);
+  }
 }
 
 TEST_CASE("pretrained: an index that names a missing tensor, and pickled weights, are said so") {
