@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <unordered_set>
 
 #include "engine/io/file.h"
 #include "engine/io/json_fields.h"
@@ -76,7 +77,10 @@ template <typename Optimizer, typename Options>
 std::unique_ptr<optim::Optimizer> with_groups(const nn::Module& model, const Options& options) {
   optim::Group<Options> decayed{{}, options}, plain{{}, options};
   plain.options.weight_decay = 0;
-  for (const Tensor& p : model.parameters()) (p.rank() >= 2 ? decayed : plain).parameters.push_back(p);
+  std::unordered_set<const TensorImpl*> biases;  // those of experts are matrices
+  for (const auto& [name, p] : model.named_parameters())
+    if (name.ends_with("bias")) biases.insert(p.impl());
+  for (const Tensor& p : model.parameters()) (p.rank() >= 2 && !biases.contains(p.impl()) ? decayed : plain).parameters.push_back(p);
   return std::make_unique<Optimizer>(std::vector<optim::Group<Options>>{decayed, plain});
 }
 
