@@ -1,6 +1,7 @@
-// Images: resizing, windows as columns, and channels that become places.
+// Images: resizing, filtering, windows as columns, and channels that become places.
 #pragma once
 #include <optional>
+#include <vector>
 
 #include "engine/core/tensor.h"
 #include "ops/size2.h"
@@ -22,6 +23,18 @@ struct InterpolateOptions {
 /// with align_corners; with a scale given, L / L' is 1 / scale. nearest reads ⌊i L / L'⌋. Places outside the input are its border's.
 /// Throws ValueError unless exactly one of size and scale is given, ShapeError for an empty input or result.
 Tensor interpolate(const Tensor& x, const InterpolateOptions& options);
+
+struct UpfirdnOptions {
+  int64_t up = 1;                   ///< up − 1 zeros are put behind every place
+  int64_t down = 1;                 ///< every down-th place of the result is kept
+  int64_t before = 0, after = 0;    ///< zeros around that (negative numbers cut off)
+  double gain = 1;                  ///< factor along each dimension
+};
+/// Up-sampled, padded, filtered and down-sampled along height and width, with one filter for both:
+///   u = x with zeros between and around,   y[i] = gain Σ_k taps[K − 1 − k] u[i · down + k],   K the number of taps.
+/// x [.., C, H, W] → sizes ⌊(H · up + before + after − K) / down⌋ + 1. Throws ValueError without taps or for factors below 1, ShapeError if
+/// nothing is left.
+Tensor upfirdn2d(const Tensor& x, const std::vector<double>& taps, const UpfirdnOptions& options = {});
 
 struct UnfoldOptions {
   Size2 stride = 1;

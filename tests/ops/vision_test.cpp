@@ -163,3 +163,41 @@ TEST_CASE("resizing and columns: the same bits with 1, 2, 3 and 8 threads") {
   }
   set_num_threads(before);
 }
+
+TEST_CASE("upfirdn2d: zeros between and around, filtered, every so many places kept") {
+  Tensor x = sample({2, 3, 5, 4}, 11);
+  std::vector<double> v = to_vector(x), taps{0.25, -1, 0.5, 2};
+  for (int64_t up : {1, 2, 3})
+    for (int64_t down : {1, 2})
+      for (auto [before, after] : {std::pair<int64_t, int64_t>{0, 0}, {2, 1}, {3, -1}}) {
+        CAPTURE(up);
+        CAPTURE(down);
+        CAPTURE(before);
+        const int64_t h = 5 * up + before + after, w = 4 * up + before + after;
+        std::vector<double> y;
+        for (int64_t plane = 0; plane < 6; ++plane) {
+          std::vector<double> u(static_cast<size_t>(h * w));
+          for (int64_t r = 0; r < h; ++r)
+            for (int64_t c = 0; c < w; ++c) {
+              int64_t i = r - before, j = c - before;
+              if (i >= 0 && j >= 0 && i % up == 0 && j % up == 0 && i / up < 5 && j / up < 4) u[static_cast<size_t>(r * w + c)] = v[static_cast<size_t>(plane * 20 + i / up * 4 + j / up)];
+            }
+          for (int64_t r = 0; r + 4 <= h; r += down)
+            for (int64_t c = 0; c + 4 <= w; c += down) {
+              double sum = 0;
+              for (int64_t p = 0; p < 4; ++p)
+                for (int64_t q = 0; q < 4; ++q) sum += 0.75 * 0.75 * taps[static_cast<size_t>(3 - p)] * taps[static_cast<size_t>(3 - q)] * u[static_cast<size_t>((r + p) * w + c + q)];
+              y.push_back(sum);
+            }
+        }
+        Tensor wanted = from_vector(y, {2, 3, (h - 4) / down + 1, (w - 4) / down + 1});
+        UpfirdnOptions o{.up = up, .down = down, .before = before, .after = after, .gain = 0.75};
+        CHECK(difference(upfirdn2d(x, taps, o), wanted) < 1e-12);
+        CHECK(same_bits(upfirdn2d(strided(x), taps, o), upfirdn2d(x, taps, o)));
+      }
+  CHECK(upfirdn2d(zeros({0, 3, 5, 4}), taps).shape() == Shape{0, 3, 2, 1});
+  CHECK_THROWS_WITH_AS(upfirdn2d(x, {}), "upfirdn2d: the filter has no taps", ValueError);
+  CHECK_THROWS_WITH_AS(upfirdn2d(x, taps, {.down = 0}), "upfirdn2d: up and down must be at least 1, they are 1 and 0", ValueError);
+  CHECK_THROWS_WITH_AS(upfirdn2d(x, taps, {.before = -2}), "upfirdn2d: nothing is left of [2, 3, 5, 4] under 4 taps with padding -2 and 0", ShapeError);
+  CHECK_THROWS_WITH_AS(upfirdn2d(ones({1, 5, 4}, i64), taps), "upfirdn2d: takes a floating tensor, got i64", DTypeError);
+}
