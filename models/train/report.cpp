@@ -53,9 +53,9 @@ Measured newest(const std::vector<Metrics>& metrics, const std::string& prefix) 
   return found;
 }
 
-// val_accuracy: "validation accuracy".
+// val_accuracy: "validation accuracy"; train_discriminator_loss: "training discriminator loss".
 std::string spoken(const std::string& name) {
-  std::string words = name.starts_with("val_") ? "validation " + name.substr(4) : name;
+  std::string words = name.starts_with("val_") ? "validation " + name.substr(4) : name.starts_with("train_") ? "training " + name.substr(6) : name;
   std::ranges::replace(words, '_', ' ');
   return words;
 }
@@ -69,15 +69,16 @@ std::string summary(const std::vector<Metrics>& metrics) {
   return text + ".</p>";
 }
 
-// Validation measures but for the loss, a chart each.
+// Measures of training and validation but for the loss, a chart each.
 std::string measure_charts(const std::vector<Metrics>& metrics) {
   std::string charts;
-  for (auto& [name, value] : newest(metrics, "val_")) {
-    if (name == "val_loss") continue;
-    std::string title = spoken(name);
-    title[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(title[0])));
-    charts += line_chart(title, "step", {series_of(metrics, name, "", "#c0392b")});
-  }
+  for (const char* prefix : {"train_", "val_"})
+    for (auto& [name, value] : newest(metrics, prefix)) {
+      if (name == "train_loss" || name == "val_loss") continue;
+      std::string title = spoken(name);
+      title[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(title[0])));
+      charts += line_chart(title, "step", {series_of(metrics, name, "", "#c0392b")});
+    }
   return charts;
 }
 
@@ -117,7 +118,7 @@ void write_report(const RunDirectory& run, const ReportParts& parts) {
   page += line_chart("Loss", "step", {series_of(metrics, "train_loss", "training", "#9db7d5"), series_of(metrics, "val_loss", "validation", "#c0392b", true)});
   page += measure_charts(metrics);
   page += line_chart("Learning rate", "step", {series_of(metrics, "lr", "", "#2c7a4b")});
-  page += line_chart("Gradient norm", "step", {series_of(metrics, "grad_norm", "", "#8e6bb0")});
+  if (Series norms = series_of(metrics, "grad_norm", "", "#8e6bb0"); !norms.x.empty() || metrics.empty()) page += line_chart("Gradient norm", "step", {norms});
   for (const char* rate : {"tokens_per_s", "images_per_s"})
     if (!series_of(metrics, rate, "", "").x.empty()) page += line_chart(std::string(rate) == "tokens_per_s" ? "Tokens per second" : "Images per second", "step", {series_of(metrics, rate, "", "#555")});
   page += pictures(run, parts.images_title);

@@ -26,7 +26,9 @@ namespace plumb::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::string_view kScalar = "optimizer.";  // of an optimiser's numbers among a checkpoint's values
+
+// The prefix of an optimiser's tensors and numbers in a checkpoint: "optimizer.", "optimizer2.", …
+std::string prefix_of_optimizer(size_t place) { return place == 0 ? "optimizer." : fmt::format("optimizer{}.", place + 1); }
 
 class Loop {
  public:
@@ -49,6 +51,9 @@ class Loop {
   int64_t restore();
   void save();
   void one_step();
+  Measures descend(const Generator& before);
+  Measures own_step();
+  std::vector<optim::Optimizer*> optimizers() const;
   double add_gradients(const Generator& before);
   Measures evaluate();
   Measures test();
@@ -93,15 +98,24 @@ StateDict copy_of(const StateDict& state) {
   return copies;
 }
 
+std::vector<optim::Optimizer*> Loop::optimizers() const {
+  std::vector<optim::Optimizer*> all{training_.optimizer};
+  all.insert(all.end(), training_.more_optimizers.begin(), training_.more_optimizers.end());
+  return all;
+}
+
 int64_t Loop::restore() {
   if (options_.ema > 0) average_.emplace(*training_.model, options_.ema);
   auto checkpoint = run_.latest();
   if (!checkpoint) return 0;
   training_.model->load_state(without_prefix(checkpoint->tensors, "model."));
-  optim::OptimizerState state{without_prefix(checkpoint->tensors, "optimizer."), {}};
-  for (auto& [name, text] : checkpoint->values)
-    if (name.starts_with(kScalar)) state.scalars[name.substr(kScalar.size())] = std::stod(text);
-  training_.optimizer->load_state(state);
+  for (size_t i = 0; i < optimizers().size(); ++i) {
+    std::string prefix = prefix_of_optimizer(i);
+    optim::OptimizerState state{without_prefix(checkpoint->tensors, prefix), {}};
+    for (auto& [name, text] : checkpoint->values)
+      if (name.starts_with(prefix)) state.scalars[name.substr(prefix.size())] = std::stod(text);
+    optimizers()[i]->load_state(state);
+  }
   default_generator().set_state(std::stoull(checkpoint->values.at("generator_seed")), std::stoull(checkpoint->values.at("generator_offset")));
   if (average_) {
     average_->load_state(without_prefix(checkpoint->tensors, "ema."));
@@ -117,12 +131,14 @@ int64_t Loop::restore() {
 
 void Loop::save() {
   StateDict tensors = with_prefix(training_.model->state(), "model.");
-  optim::OptimizerState state = training_.optimizer->state();
-  tensors.merge(with_prefix(state.tensors, "optimizer."));
   if (average_) tensors.merge(with_prefix(average_->state(), "ema."));
   const Generator& generator = default_generator();
   FileMetadata values{{"generator_seed", std::to_string(generator.seed())}, {"generator_offset", std::to_string(generator.offset())}};
-  for (auto& [name, number] : state.scalars) values[std::string(kScalar) + name] = fmt::format("{}", number);  // shortest form that reads back exactly
+  for (size_t i = 0; i < optimizers().size(); ++i) {
+    optim::OptimizerState state = optimizers()[i]->state();
+    tensors.merge(with_prefix(state.tensors, prefix_of_optimizer(i)));
+    for (auto& [name, number] : state.scalars) values[prefix_of_optimizer(i) + name] = fmt::format("{}", number);  // shortest form that reads back exactly
+  }
   if (options_.patience > 0) {
     values["best"] = fmt::format("{}", stopping_.best);
     values["best_step"] = std::to_string(stopping_.best_step);
@@ -131,13 +147,13 @@ void Loop::save() {
   run_.save({step_, tensors, values});
 }
 
-// The step once more, checking every operation, to name the one at fault.
+// The step once more, checking every operation, to name the one at fault; a step of its own has changed weights already.
 void Loop::not_finite(const char* what, double value, const Generator& before) {
   std::string message = fmt::format("step {}: {} is {}", step_ + 1, what, value), cause;
   default_generator() = before;
   try {
     AnomalyMode checking;
-    for (int64_t i = 0; i < options_.accumulate; ++i) training_.loss({step_, i, options_.accumulate}).backward();
+    for (int64_t i = 0; i < options_.accumulate && !training_.step; ++i) training_.loss({step_, i, options_.accumulate}).backward();
   } catch (const AutogradError& error) {
     cause = fmt::format(" ({})", error.what());
   }
@@ -184,19 +200,33 @@ double Loop::add_gradients(const Generator& before) {
   return total;
 }
 
-void Loop::one_step() {
-  auto start = Clock::now();
-  Generator before = default_generator();
-  training_.optimizer->set_lr_scale(training_.schedule(step_));
+Measures Loop::descend(const Generator& before) {
   training_.optimizer->zero_grad();
   double value = add_gradients(before);
   double norm = optim::clip_grad_norm(training_.model->parameters(), options_.clip_norm > 0 ? options_.clip_norm : INFINITY);
   if (!std::isfinite(norm)) not_finite("the gradient norm", norm, before);
   training_.optimizer->step();
+  return {{"train_loss", value}, {"lr", training_.optimizer->lr()}, {"grad_norm", norm}};
+}
+
+Measures Loop::own_step() {
+  Measures measures = training_.step(step_);
+  for (auto& [name, value] : measures)
+    if (!std::isfinite(value)) not_finite(name.c_str(), value, default_generator());
+  measures.push_back({"lr", training_.optimizer->lr()});
+  return measures;
+}
+
+void Loop::one_step() {
+  auto start = Clock::now();
+  Generator before = default_generator();
+  for (optim::Optimizer* optimizer : optimizers()) optimizer->set_lr_scale(training_.schedule(step_));
+  Metrics line{step_ + 1, training_.step ? own_step() : descend(before)};
+  double value = line.values[0].second;
   if (average_) average_->update();
   double rate = options_.items_per_step / std::chrono::duration<double>(Clock::now() - start).count();
   ++step_;
-  Metrics line{step_, {{"train_loss", value}, {"lr", training_.optimizer->lr()}, {"grad_norm", norm}, {options_.items + "_per_s", rate}}};
+  line.values.push_back({options_.items + "_per_s", rate});
   bool evaluated = step_ == options_.steps || (options_.eval_every > 0 && step_ % options_.eval_every == 0);
   Measures measures = evaluated ? evaluate() : Measures{};
   if (training_.test && (step_ == options_.steps || stopping_.stops())) std::ranges::copy(test(), std::back_inserter(measures));

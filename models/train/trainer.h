@@ -32,7 +32,7 @@ struct Part {
 /// Measured numbers under their names, in the order of report and metrics.
 using Measures = std::vector<std::pair<std::string, double>>;
 
-/// What is trained. Everything that changes during training is in the module, the optimiser and the default generator; what a step
+/// What is trained. Everything that changes during training is in the module, the optimisers and the default generator; what a step
 /// reads depends on the step's number alone. validate, test, sample and images are called in evaluation mode, without recording, with the
 /// averaged weights if there are any; what they draw from the default generator is given back.
 struct Training {
@@ -47,6 +47,10 @@ struct Training {
   std::string images_title = "Samples";           ///< what they show, for the report
   std::string watched = "val_loss";               ///< the measure whose improvement early stopping waits for
   bool watched_highest = false;                   ///< whether larger is better
+  /// For what alternates between optimisers (a GAN): a whole step of its own, which takes the place of `loss`, the clipping and the
+  /// optimiser's step. Returns numbers for metrics, the first of them the loss that is shown; TrainOptions' clip_norm and accumulate are its own affair.
+  std::function<Measures(int64_t step)> step = {};
+  std::vector<optim::Optimizer*> more_optimizers = {};  ///< beside `optimizer`, for `step`: scheduled and kept in checkpoints as it is
 };
 
 /// Trains from the newest checkpoint of `run` (or from the start) to the last step, writing metrics.jsonl, event files, checkpoints, the

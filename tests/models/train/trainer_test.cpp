@@ -134,6 +134,53 @@ TEST_CASE("trainer: early stopping ends the run after `patience` evaluations wit
   CHECK(task.saved() == seen[1]);
 }
 
+TEST_CASE("trainer: steps of their own with two optimisers, and a run in two halves with the bits of one") {
+  // The weight and the bias each have an optimiser, with state, and are moved in turn.
+  struct Alternating : Task {
+    optim::AdamW second{{model.bias}, {.lr = 0.02}};
+    optim::AdamW first{{model.weight}, {.lr = 0.05}};
+    double shown = 0;
+    Alternating() {
+      training.optimizer = &first;
+      training.more_optimizers = {&second};
+      training.schedule = optim::linear(20, 1, 0.5);
+      training.step = [this](int64_t step) {
+        Measures measures;
+        for (optim::Optimizer* optimizer : {static_cast<optim::Optimizer*>(&first), static_cast<optim::Optimizer*>(&second)}) {
+          model.zero_grad();
+          Tensor noisy = loss({step}) * (1 + 0.1 * rand({1}).item());
+          noisy.backward();
+          optimizer->step();
+          measures.push_back({measures.empty() ? "train_loss" : "train_loss_of_bias", noisy.item()});
+        }
+        return measures;
+      };
+    }
+  };
+  TrainOptions options{.steps = 10, .checkpoint_every = 4, .ema = 0.8};
+  Alternating whole, halves;
+  manual_seed(3);
+  whole.run(options);
+  manual_seed(3);
+  options.steps = 4;
+  halves.run(options);
+  std::filesystem::remove(halves.scratch.path("run/model.safetensors"));
+  Alternating again;
+  std::filesystem::rename(halves.scratch.path("run"), again.scratch.path("run"));
+  options.steps = 10;
+  again.run(options);
+  CHECK(again.weights() == whole.weights());
+  CHECK(again.saved() == whole.saved());
+  CHECK(whole.weights() != whole.saved());
+  CHECK(whole.metrics()[9]["train_loss_of_bias"] < whole.metrics()[0]["train_loss_of_bias"]);
+  CHECK(again.metrics()[9]["train_loss"] == whole.metrics()[9]["train_loss"]);
+  CHECK(read_file(again.scratch.path("run/report.html")).find("Training loss of bias</text>") != std::string::npos);
+  CHECK(whole.second.lr() == doctest::Approx(0.02 * (1 - 0.5 * 9 / 20)));
+  Task broken;
+  broken.training.step = [](int64_t) { return Measures{{"generator_loss", NAN}}; };
+  CHECK_THROWS_WITH_AS(broken.run({.steps = 3}), "step 1: generator_loss is nan; a lower --lr may help. The run is as it was at its last checkpoint", ValueError);
+}
+
 TEST_CASE("trainer: evaluation is in evaluation mode and draws nothing from training's numbers") {
   Task quiet, noisy;
   noisy.training.validate = [&] {
