@@ -20,6 +20,8 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+import image_networks
+
 for library, version in ((torch, "1.13.0"), (transformers, "4.42.4"), (tokenizers, "0.19.1"), (numpy, "1.24.2")):
     assert library.__version__.startswith(version), f"{library.__name__} {library.__version__} is not {version}"
 
@@ -220,6 +222,109 @@ def tabular(directory):
     x = x + affine(torch.relu(affine(y, "blocks.0.mlp.gate")) * affine(y, "blocks.0.mlp.up"), "blocks.0.mlp.down")
     save(directory, "model", **state)
     save(directory, "expected", numbers=numbers, categories=categories, output=affine(torch.relu(norm(x[:, 0], "norm")), "head"))
+
+
+def with_gradients(state):
+    """The same state, its floating tensors as leaves that take gradients."""
+    return {name: tensor.clone().requires_grad_(tensor.is_floating_point()) for name, tensor in state.items()}
+
+
+UNET = {"channels": 2, "width": 4, "multipliers": (1, 2), "blocks": 1, "attention": (1,), "heads": 2, "groups": 2, "embedding": 12,
+        "scale_shift": True, "classes": 3, "context": 0, "resample_blocks": False}
+
+
+def unet_section(directory, config, seed, **conditions):
+    """A prediction, and the gradient of its mean square in the image and in a weight deep inside."""
+    state = with_gradients(image_networks.random_state(image_networks.unet_shapes(config), seed))
+    x, t = torch.randn(3, config["channels"], 8, 12).requires_grad_(), torch.tensor([0.5, 12.0, 730.0])
+    y = image_networks.unet(config, state, x, t, **conditions)
+    deep = state["input_blocks.1.0.in_layers.2.weight"]
+    image_gradient, weight_gradient = torch.autograd.grad(y.square().mean(), [x, deep])
+    save(directory, "model", **state)
+    save(directory, "expected", x=x, t=t, y=y, image_gradient=image_gradient, weight_gradient=weight_gradient, **conditions)
+
+
+@section
+def unet(directory):
+    """The diffusion U-Net with classes, adaptive norms and attention."""
+    unet_section(directory, UNET, 15, labels=torch.tensor([2, 0, 1]))
+
+
+@section
+def unet_context(directory):
+    """With cross-attention, added embeddings and residual blocks that change the resolution."""
+    config = {**UNET, "scale_shift": False, "classes": 0, "context": 5, "resample_blocks": True}
+    torch.manual_seed(16)
+    unet_section(directory, config, 17, context=torch.randn(3, 4, 5))
+
+
+@section
+def resnet(directory):
+    """Logits in evaluation and in training, and what training changes: running statistics, the gradient of the first convolution."""
+    net = stir(image_networks.ResNet(channels=2, width=4, blocks=(1, 2), classes=5), 18)
+    images, labels = torch.randn(4, 2, 17, 24), torch.tensor([0, 4, 2, 2])
+    save(directory, "model", **net.state_dict())
+    evaluated = net(images)
+    net.train()
+    logits = net(images)
+    (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, labels), net.conv1.weight)
+    save(directory, "expected", images=images, labels=labels, evaluated=evaluated, logits=logits, gradient=gradient,
+         running_mean=net.layer2[0].bn1.running_mean, running_var=net.layer2[0].bn1.running_var)
+
+
+@section
+def autoencoder(directory):
+    """The moments of a VAE's latent, the decoder's output for their mean, and a gradient through both."""
+    config = {"channels": 1, "width": 4, "multipliers": (1, 2), "blocks": 1, "groups": 2, "latent": 3}
+    state = with_gradients(image_networks.random_state(image_networks.autoencoder_shapes(config), 19))
+    images = torch.rand(2, 1, 8, 8)
+    moments, output = image_networks.autoencoder(config, state, 2 * images - 1)
+    (gradient,) = torch.autograd.grad(output.square().mean(), state["encoder.conv_in.weight"])
+    save(directory, "model", **state)
+    save(directory, "expected", images=images, moments=moments, output=output, gradient=gradient)
+
+
+STYLE = {"channels": 2, "width": 3, "widest": 4, "latent": 3, "style": 4, "mapping_layers": 2, "mapping_rate": 0.01, "deviation_group": 2}
+
+
+@section
+def style_gan(directory):
+    """w, images under constant noise, logits; the penalties R1 and of path lengths, and their gradients: derivatives of derivatives."""
+    state = image_networks.random_state(image_networks.style_shapes(STYLE), 20)
+    for name in state:  # as weights of a slow layer start: large
+        if ".mapping.fc" in name:
+            state[name] /= STYLE["mapping_rate"]
+    state = with_gradients(state)
+    z, y = torch.randn(4, STYLE["latent"]), torch.randn(4, STYLE["channels"], 8, 8) / 8
+    w, images = image_networks.style_generator(STYLE, state, z)
+    (slope,) = torch.autograd.grad((images * y).sum(), w, create_graph=True)
+    lengths = slope.square().sum(1).sqrt()
+    (path_gradient,) = torch.autograd.grad(lengths.square().mean(), state["generator.synthesis.b8.conv0.weight"], retain_graph=True)
+    real = images.detach().requires_grad_()
+    logits = image_networks.style_discriminator(STYLE, state, real)
+    (slope,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+    r1 = slope.square().sum((1, 2, 3)).mean()
+    (r1_gradient,) = torch.autograd.grad(r1, state["discriminator.b8.conv0.weight"])
+    save(directory, "model", path_length_mean=torch.zeros(1), **state)
+    save(directory, "expected", z=z, noise=y, w=w, images=images, logits=logits, lengths=lengths, path_gradient=path_gradient, r1=r1,
+         r1_gradient=r1_gradient)
+
+
+@section
+def dcgan(directory):
+    """The layers of the public example for images of side 8: images and logits in training, and a gradient through both networks."""
+    torch.manual_seed(21)
+    nn, width, latent = torch.nn, 4, 3
+    generator = nn.Sequential(nn.ConvTranspose2d(latent, width, 4, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+                              nn.ConvTranspose2d(width, 2, 4, 2, 1, bias=False), nn.Tanh())
+    discriminator = nn.Sequential(nn.Conv2d(2, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2), nn.Conv2d(width, 1, 4, bias=False))
+    pair = stir(nn.ModuleDict({"generator": nn.ModuleDict({"main": generator}), "discriminator": nn.ModuleDict({"main": discriminator})}), 22).train()
+    save(directory, "model", path_length_mean=torch.zeros(1), **pair.state_dict())
+    z = torch.randn(5, latent)
+    images = generator(z[:, :, None, None])
+    logits = discriminator(images).flatten()
+    (gradient,) = torch.autograd.grad(torch.nn.functional.softplus(-logits).mean(), generator[0].weight)
+    save(directory, "expected", z=z, images=images, logits=logits, gradient=gradient)
 
 
 WORDS = ["The tide comes in, the tide goes out; the keeper's lamp doesn't care.", "Les marées d'été reviennent, là où naïve façade.",

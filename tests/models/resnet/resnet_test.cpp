@@ -14,6 +14,7 @@
 #include "ops/elementary.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tests/models/reference.h"
 
 using namespace plumb;
 using namespace plumb::resnet;
@@ -254,4 +255,19 @@ TEST_CASE("resnet: configurations go to JSON and back, and bad ones are named") 
   CHECK_THROWS_WITH_AS(ResNetConfig::from_json("[]"), "resnet: not a JSON object", ConfigError);
   CHECK_THROWS_AS(ResNetConfig::from_json(R"({"width": "wide"})"), ConfigError);
   CHECK_THROWS_WITH_AS(ResNet({})(zeros({1, 1, 8, 8})), "resnet: takes images [B, 3, H, W], got [1, 1, 8, 8]", ShapeError);
+}
+
+TEST_CASE("resnet: logits, gradients and running statistics are those of an independent implementation") {
+  StateDict expected = plumb_test::reference("resnet");
+  ResNet net({.small_images = false, .blocks = {1, 2}, .width = 4, .channels = 2, .classes = 5});
+  net.load_state(plumb_test::reference("resnet", "model"));
+  net.eval();
+  CHECK(plumb_test::largest_difference(net(expected.at("images")).detach(), expected.at("evaluated")) < plumb_test::rounding(expected.at("evaluated")));
+  net.train();
+  Tensor logits = net(expected.at("images"));
+  CHECK(plumb_test::largest_difference(logits.detach(), expected.at("logits")) < plumb_test::rounding(expected.at("logits"), 256));  // through norms of few elements
+  cross_entropy(logits, expected.at("labels")).backward();
+  CHECK(plumb_test::largest_difference(net.named_parameters()[0].tensor.grad(), expected.at("gradient")) < plumb_test::rounding(expected.at("gradient"), 1024));
+  for (const char* name : {"running_mean", "running_var"})
+    CHECK(plumb_test::largest_difference(net.state().at(std::string("layer2.0.bn1.") + name), expected.at(name)) < plumb_test::rounding(expected.at(name), 256));
 }

@@ -13,6 +13,7 @@
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tests/models/reference.h"
 
 using namespace plumb;
 using namespace plumb::unet;
@@ -280,4 +281,33 @@ TEST_CASE("unet: configurations and inputs that do not fit are named") {
   CHECK_THROWS_WITH_AS(net(x, t, {.context = zeros({2, 1, 3})}), "unet: a context is given, but the configuration has no cross-attention", ValueError);
   Unet classes(with([](auto& c) { c.classes = 3; }));
   CHECK_THROWS_AS(classes(x, t, {.labels = tensor({0, 4})}), IndexError);
+}
+
+// The names and shapes of the stored weights say what the network is: they load strictly.
+static void matches_reference(const std::string& section, const UnetConfig& config) {
+  StateDict expected = plumb_test::reference(section);
+  Unet net(config);
+  net.load_state(plumb_test::reference(section, "model"));
+  UnetInputs inputs;
+  if (expected.contains("labels")) inputs.labels = expected.at("labels");
+  if (expected.contains("context")) inputs.context = expected.at("context");
+  Tensor x = expected.at("x").requires_grad_(), y = net(x, expected.at("t"), inputs);
+  CHECK(plumb_test::largest_difference(y.detach(), expected.at("y")) < plumb_test::rounding(expected.at("y"), 128));
+  mean(square(y)).backward();
+  CHECK(plumb_test::largest_difference(x.grad(), expected.at("image_gradient")) < plumb_test::rounding(expected.at("image_gradient"), 256));
+  for (auto& [name, p] : net.named_parameters())
+    if (name == "input_blocks.1.0.in_layers.2.weight")
+      CHECK(plumb_test::largest_difference(p.grad(), expected.at("weight_gradient")) < plumb_test::rounding(expected.at("weight_gradient"), 256));
+}
+
+TEST_CASE("unet: predictions and gradients are those of an independent implementation") {
+  UnetConfig c{.in_channels = 2, .out_channels = 2, .width = 4, .multipliers = {1, 2}, .blocks = 1, .attention_levels = {1}, .heads = 2, .groups = 2, .embedding = 12};
+  SUBCASE("classes, adaptive norms and attention") {
+    c.classes = 3, c.null_class = false;
+    matches_reference("unet", c);
+  }
+  SUBCASE("cross-attention, added embeddings and residual blocks that change the resolution") {
+    c.scale_shift = false, c.context = 5, c.resample = Resample::block;
+    matches_reference("unet_context", c);
+  }
 }
