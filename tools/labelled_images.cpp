@@ -132,6 +132,18 @@ LabelledImages load_labelled_images(const std::vector<std::string>& names) {
   return images;
 }
 
+std::vector<std::string> lasting_names(std::vector<std::string> names) {
+  for (std::string& name : names)
+    if (name != "digits") name = fs::absolute(name).lexically_normal().string();
+  return names;
+}
+
+LabelledImages load_same_images(const std::vector<std::string>& names, const std::string& sha256) {
+  LabelledImages images = load_labelled_images(names);
+  if (fingerprint(images) != sha256) throw ConfigError(names[0] + " has changed since the run began; a resumed run would not be the same. Restore the images, or start a new run");
+  return images;
+}
+
 std::string fingerprint(const LabelledImages& images) {
   std::string hashes;
   for (const data::Dataset* part : {&images.train, &images.test})

@@ -25,6 +25,11 @@ struct LabelledImages {
 /// not fit together.
 LabelledImages load_labelled_images(const std::vector<std::string>& names);
 
+/// `names` as a run keeps them: absolute, so that it can be gone on with from anywhere.
+std::vector<std::string> lasting_names(std::vector<std::string> names);
+/// load_labelled_images for a run that goes on. Throws ConfigError unless their fingerprint is `sha256`.
+LabelledImages load_same_images(const std::vector<std::string>& names, const std::string& sha256);
+
 /// The SHA-256 over the hashes of all files that `images` came from, in order.
 std::string fingerprint(const LabelledImages& images);
 

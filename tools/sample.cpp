@@ -1,4 +1,4 @@
-// `plumb sample`: text from a trained or a pretrained decoder, a token at a time; pictures from a trained U-Net.
+// `plumb sample`: text from a trained or a pretrained decoder, a token at a time; pictures from a trained U-Net, autoencoder or GAN.
 #include <cstdio>
 #include <memory>
 
@@ -53,7 +53,9 @@ int sample(const Options& o) {
 #ifndef PLUMB_QUICK  // which has no image models and no pretrained ones
   if (auto writer = pretrained_writer(o.run)) return write_text(*writer, o);
   auto run = train::RunDirectory::open(o.run);
-  if (kind_of(run) == "unet") return sample_images(run, o.images, o.seed);
+  std::string kind = kind_of(run);
+  if (kind == "unet") return sample_images(run, o.images, o.seed);
+  if (kind == "vae" || kind == "gan") return sample_latent_images(run, o.images, o.seed);
 #endif
   return write_text(trained_writer(train::RunDirectory::open(o.run)), o);
 }

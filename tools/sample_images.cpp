@@ -7,23 +7,18 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/io/image.h"
-#include "models/metrics/frechet.h"
-#include "models/metrics/neighbours.h"
 #include "models/train/image_grid.h"
-#include "ops/join.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "tools/diffusion_model.h"
-#include "tools/image_classifier.h"
+#include "tools/image_judge.h"
 #include "tools/labelled_images.h"
 
 namespace plumb::tools {
 namespace {
 
 constexpr int64_t kInPicture = 100;  // more would be too small to see
-constexpr int64_t kBatch = 500;
-constexpr double kCopyShare = 0.01;
 
 ImageSampling chosen(const DiffusionRun& run, const ImageSampleOptions& o) {
   ImageSampling s = run.sampling;
@@ -42,47 +37,12 @@ Tensor wanted_labels(const DiffusionRun& run, const ImageSampleOptions& o) {
   return from_vector(labels);
 }
 
-// The judge's last features of all images of `part`, or its logits where it has no features of its own.
-class Judge {
- public:
-  explicit Judge(const std::string& path) : Judge(train::RunDirectory::open(path)) {}
-  Tensor features(const Tensor& images) const {
-    std::vector<Tensor> rows;
-    for (int64_t i = 0; i < images.size(0); i += kBatch) rows.push_back(classifier_.features(narrow(images, 0, i, std::min(kBatch, images.size(0) - i))));
-    return cat(rows);
-  }
-  Tensor answers(const Tensor& images) const {
-    std::vector<Tensor> rows;
-    for (int64_t i = 0; i < images.size(0); i += kBatch) rows.push_back(argmax(classifier_(narrow(images, 0, i, std::min(kBatch, images.size(0) - i))), -1));
-    return cat(rows);
-  }
-
- private:
-  explicit Judge(const train::RunDirectory& directory) : classifier_(ClassifierRun::from_json(directory.config())) {
-    classifier_.module().load_state(directory.load_model());
-    classifier_.module().eval();
-  }
-  ImageClassifier classifier_;
-};
-
-Tensor all_images(const data::Dataset& images) {
-  std::vector<Tensor> parts;
-  for (const auto& batch : images.batch(kBatch)) parts.push_back(batch.image);
-  return cat(parts);
-}
-
 void print_measures(const DiffusionRun& run, const ImageSampling& s, const Tensor& samples, const Tensor& labels, const std::string& judge_path) {
-  Judge judge(judge_path);
-  LabelledImages data = load_labelled_images(run.data);
-  Tensor training = all_images(data.train), unseen = all_images(data.test.take(samples.size(0)));
+  ImageJudge judge(judge_path);
   double accuracy = mean(to(judge.answers(samples) == labels, f64)).item();
-  Tensor real = judge.features(unseen), drawn = judge.features(samples);
-  metrics::PrecisionRecall pr = metrics::precision_recall(real, drawn);
-  double threshold = metrics::copy_threshold(flatten(unseen, 1), flatten(training, 1), kCopyShare);
-  fmt::print("{{\"samples\": {}, \"sampler\": \"{}\", \"steps\": {}, \"guidance\": {}, \"as_asked\": {:.4f}, \"precision\": {:.4f}, \"recall\": {:.4f}, \"density\": {:.4f}, \"coverage\": {:.4f}, "
-             "\"frechet\": {:.4f}, \"frechet_of_real\": {:.4f}, \"copies\": {:.4f}, \"copies_of_unseen\": {}}}\n",
-             samples.size(0), s.sampler, s.steps, s.guidance, accuracy, pr.precision, pr.recall, pr.density, pr.coverage, metrics::frechet_distance(real, drawn),
-             metrics::frechet_distance(real, judge.features(narrow(training, 0, 0, unseen.size(0)))), metrics::share_of_copies(flatten(samples, 1), flatten(training, 1), threshold), kCopyShare);
+  std::string text = fmt::format("{{\"samples\": {}, \"sampler\": \"{}\", \"steps\": {}, \"guidance\": {}, \"as_asked\": {:.4f}", samples.size(0), s.sampler, s.steps, s.guidance, accuracy);
+  for (const auto& [name, value] : measure_samples(judge, load_labelled_images(run.data), samples)) text += fmt::format(", \"{}\": {:.4f}", name, value);
+  fmt::print("{}}}\n", text);
 }
 
 }  // namespace
@@ -95,21 +55,32 @@ void define_image_options(CommandLine& line, ImageSampleOptions& o) {
   line.option("--sampler", o.sampler, "images: euler, ddim, ancestral, heun or dpmpp_2m (default: the run's)");
   line.option("--eta", o.eta, "images: noise that ddim puts back, 0 to 1");
   line.option("--churn", o.churn, "images: noise that heun and euler add");
+  line.option("--truncation", o.truncation, "images of a style-based GAN: below 1, more typical and less varied");
+  line.flag("--reconstruct", o.reconstruct, "images of an autoencoder: test images and, under them, their reconstructions");
   line.option("--out", o.out, "images: PNG to write, the first hundred");
-  line.option("--judge", o.judge, "images: a run of train classifier that tells how good they are: the share that is the class asked for, precision, recall, copies");
+  line.option("--judge", o.judge, "images: a run of train classifier that tells how good they are: the share that is the class asked for, Fréchet distance, precision, recall, copies");
+}
+
+void check_count(const ImageSampleOptions& o) {
+  require(o.count >= 1, fmt::format("--count must be at least 1, it is {}", o.count));
+  require(o.judge.empty() || o.count > 3, fmt::format("--judge needs more than 3 images, --count is {}", o.count));
+}
+
+void save_picture(const ImageSampleOptions& o, const Tensor& images) {
+  int64_t count = images.size(0);
+  save_png(o.out, train::image_grid(narrow(images, 0, 0, std::min(kInPicture, count)), {.columns = count >= 10 ? 10 : count}));
 }
 
 int sample_images(const train::RunDirectory& directory, const ImageSampleOptions& o, uint64_t seed) {
   NoGrad off;
   DiffusionRun run = DiffusionRun::from_json(directory.config());
   ImageSampling sampling = chosen(run, o);
-  require(o.count >= 1, fmt::format("--count must be at least 1, it is {}", o.count));
-  require(o.judge.empty() || o.count > 3, fmt::format("--judge needs more than 3 images, --count is {}", o.count));
+  check_count(o);
   Tensor labels = wanted_labels(run, o);
   DiffusionModel model = load_diffusion(directory, run);
   Generator generator(seed);
   Tensor samples = model.sample(labels, sampling, generator);
-  save_png(o.out, train::image_grid(narrow(samples, 0, 0, std::min(kInPicture, o.count)), {.columns = o.count >= 10 ? 10 : o.count}));
+  save_picture(o, samples);
   fmt::print(stderr, "{} images of {} steps of {} with guidance {}: {}\n", o.count, sampling.steps, sampling.sampler, sampling.guidance, o.out);
   if (!o.judge.empty()) print_measures(run, sampling, samples, labels, o.judge);
   return 0;

@@ -1,4 +1,4 @@
-// `plumb sample` for runs of `train unet`: pictures, and how good they are.
+// `plumb sample` for runs of `train unet`, `vae` and `gan`: pictures, and how good they are.
 #pragma once
 #include <optional>
 #include <string>
@@ -14,6 +14,8 @@ struct ImageSampleOptions {
   std::optional<int64_t> steps;
   std::optional<double> guidance, eta, churn;
   std::optional<std::string> sampler;
+  double truncation = 1;     ///< of a style-based GAN
+  bool reconstruct = false;  ///< an autoencoder: test images and their reconstructions instead of samples
   std::string out = "samples.png";
   std::string judge;  ///< run of `train classifier`
 };
@@ -21,5 +23,11 @@ struct ImageSampleOptions {
 void define_image_options(CommandLine& line, ImageSampleOptions& options);
 /// Draws, writes the picture, and prints a JSON object with what was measured if there is a judge. Returns the exit code.
 int sample_images(const train::RunDirectory& directory, const ImageSampleOptions& options, uint64_t seed);
+/// The same for runs of `train vae` and `train gan`, whose images have no class.
+int sample_latent_images(const train::RunDirectory& directory, const ImageSampleOptions& options, uint64_t seed);
+/// The first hundred images (more would be too small to see) as a PNG at options.out. Throws ConfigError, before anything is drawn, for a count that
+/// is no number of images or too small for the judge: check_count.
+void save_picture(const ImageSampleOptions& options, const Tensor& images);
+void check_count(const ImageSampleOptions& options);
 
 }  // namespace plumb::tools

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <memory>
 
 #include "engine/autograd/autocast.h"
@@ -125,8 +124,7 @@ int start(Options& o, const std::string& out) {
   require(o.epochs >= 0, "--epochs must not be negative");
   run.training.check();  // before images are read, which takes its time
   LabelledImages images = load_labelled_images(run.data);
-  for (std::string& name : run.data)
-    if (name != "digits") name = std::filesystem::absolute(name).lexically_normal().string();
+  run.data = lasting_names(run.data);
   configure(o, images);
   data::Dataset train = split(run, images).train;
   require(train.size() > 0 && (run.validation == 0 || train.size() < images.train.size()), fmt::format("--validation {} of {} training images leaves no images in one of the parts", run.validation, images.train.size()));
@@ -138,17 +136,10 @@ int start(Options& o, const std::string& out) {
   return train_run(directory, run, images);
 }
 
-// Throws ConfigError if the images are no longer those that the run began with.
-LabelledImages own_images(const ClassifierRun& run) {
-  LabelledImages images = load_labelled_images(run.data);
-  if (fingerprint(images) != run.data_sha256) throw ConfigError(run.data[0] + " has changed since the run began; a resumed run would not be the same. Restore the images, or start a new run");
-  return images;
-}
-
 int resume(const train::RunDirectory& directory) {
   ClassifierRun run = ClassifierRun::from_json(directory.config());
   run.check();
-  return train_run(directory, run, own_images(run));
+  return train_run(directory, run, load_same_images(run.data, run.data_sha256));
 }
 
 // What a kind's own options, which come first, are followed by.
@@ -211,7 +202,7 @@ int evaluate(const train::RunDirectory& directory, const std::vector<std::string
   StateDict weights = directory.load_model();
   data::Dataset images;
   if (names.empty()) {
-    images = own_images(run).test;
+    images = load_same_images(run.data, run.data_sha256).test;
   } else {
     LabelledImages given = load_labelled_images(names);
     Shape own(run.image);

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <memory>
 
 #include "engine/core/generator.h"
@@ -78,8 +77,7 @@ int start(Options& o, const std::string& out) {
   DiffusionRun& run = o.run;
   run.check();  // before images are read, which takes its time
   LabelledImages images = load_labelled_images(run.data);
-  for (std::string& name : run.data)
-    if (name != "digits") name = std::filesystem::absolute(name).lexically_normal().string();
+  run.data = lasting_names(run.data);
   run.data_sha256 = fingerprint(images);
   run.class_names = images.class_names;
   run.image.assign(images.shape.begin(), images.shape.end());
@@ -94,9 +92,7 @@ int start(Options& o, const std::string& out) {
 int resume(const train::RunDirectory& directory) {
   DiffusionRun run = DiffusionRun::from_json(directory.config());
   run.check();
-  LabelledImages images = load_labelled_images(run.data);
-  if (fingerprint(images) != run.data_sha256) throw ConfigError(run.data[0] + " has changed since the run began; a resumed run would not be the same. Restore the images, or start a new run");
-  return train_run(directory, run, images);
+  return train_run(directory, run, load_same_images(run.data, run.data_sha256));
 }
 
 Action define(CommandLine& line) {
