@@ -67,6 +67,8 @@ Routing Router::operator()(const Tensor& x, const Tensor& ids) const {
   if (x.rank() < 2 || x.size(-1) != width_)
     throw ShapeError("router: takes x [.., " + std::to_string(width_) + "], got " + to_string(x.shape()));
   if (has_gate(kind) && !gate) throw ValueError("router: it was made without a gate");
+  if (kind == RouterKind::noisy && !noise) throw ValueError("router: it was made without noise");
+  if (kind == RouterKind::hash && !table_.defined()) throw ValueError("router: it was made without a hash");
   Autocast off(f32);
   if (has_gate(kind)) return by_gate(flatten(x, 0, -2));
   return kind == RouterKind::hash ? by_hash(flatten(x, 0, -2), ids) : at_random(x);
@@ -138,12 +140,12 @@ Routing Router::by_hash(const Tensor& rows, const Tensor& ids) const {
 
 Routing Router::at_random(const Tensor& x) const {
   int64_t tokens = x.numel() / std::max<int64_t>(1, width_);
-  int64_t draws = kind == RouterKind::random_batch   ? std::min<int64_t>(1, tokens)
-                  : kind == RouterKind::random_token ? tokens
-                  : tokens == 0                      ? 0
-                                                     : x.size(0);
+  int64_t together = kind == RouterKind::random_batch   ? tokens
+                     : kind == RouterKind::random_token ? 1
+                                                        : tokens / std::max<int64_t>(1, x.size(0));
+  int64_t draws = tokens / std::max<int64_t>(1, together);
   Tensor drawn = topk(rand({draws, experts_}, {.device = x.device()}), top_k).indices;  // [draws, k], different in a row
-  Tensor expert = draws == 0 ? drawn : reshape(expand(unsqueeze(drawn, 1), {draws, tokens / draws, top_k}), {tokens, top_k});
+  Tensor expert = draws == 0 ? drawn : reshape(expand(unsqueeze(drawn, 1), {draws, together, top_k}), {tokens, top_k});
   return route_tokens(expert, even(expert, x.dtype()), experts_, capacity(tokens));
 }
 

@@ -327,4 +327,10 @@ TEST_CASE("router: settings that make none are named") {
   Router random(kWidth, {.router = "random_token"});
   random.kind = RouterKind::softmax;
   CHECK_THROWS_WITH_AS(random(tokens()), "router: it was made without a gate", ValueError);
+  random.kind = RouterKind::hash;
+  CHECK_THROWS_WITH_AS(random(tokens()), "router: it was made without a hash", ValueError);
+  Router plain = made({});
+  plain.kind = RouterKind::noisy;
+  CHECK_THROWS_WITH_AS(plain(tokens()), "router: it was made without noise", ValueError);
+  for (const char* kind : {"random_batch", "random_sequence", "random_token", "softmax", "expert_choice"}) CHECK(Router(kWidth, {.router = kind})(zeros({0, 3, kWidth})).tokens == 0);
 }
