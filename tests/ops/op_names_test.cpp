@@ -24,7 +24,7 @@ using Names = std::set<std::string>;
 
 // Results that do not depend on a tensor, are integers or bools, or say that they have no derivative (no_derivative_test.cpp).
 const Names kWithoutDerivative{
-    "arange", "linspace", "eye", "tril_mask", "triu_mask", "one_hot", "nonzero",                                          // made from numbers
+    "arange", "linspace", "eye", "tril_mask", "triu_mask", "one_hot", "nonzero", "rotary_frequencies",                                          // made from numbers
     "logical_and", "logical_or", "logical_xor", "logical_not", "isnan", "isinf", "isfinite", "any", "all",                // truth
     "count_nonzero", "argmax", "argmin", "argsort", "searchsorted", "unique", "histc",                                    // places and counts
     "svd", "qr", "eigh", "pinv", "lstsq",
