@@ -49,6 +49,7 @@ class ModuleList : public Module {
   auto begin() const { return items_.begin(); }
   auto end() const { return items_.end(); }
   T& front() { return items_.front(); }
+  const T& front() const { return items_.front(); }
   T& back() { return items_.back(); }
 
  protected:
