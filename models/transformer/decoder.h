@@ -14,7 +14,7 @@ class CausalDecoder {
   virtual Tensor next(const Tensor& tokens, KeyValueCache& cache) const = 0;
   /// An empty cache for `batch` sequences.
   virtual KeyValueCache make_cache(int64_t batch = 1) const = 0;
-  /// Tokens that one sequence may have.
+  /// Tokens that one sequence may have. An empty cache is one whose length is 0.
   virtual int64_t context() const = 0;
 };
 

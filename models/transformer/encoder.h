@@ -58,6 +58,8 @@ class Encoder : public nn::Module {
   /// tanh(pooler(first token)): hidden [B, T, width] → [B, width]. Throws ValueError if the model has no pooler.
   Tensor pooled(const Tensor& hidden) const;
   const EncoderConfig& config() const { return config_; }
+  /// [vocab, width], for heads that share them.
+  const Tensor& token_embeddings() const { return token_embedding_.weight; }
 
  private:
   EncoderConfig config_;

@@ -44,10 +44,11 @@ void generate(const CausalDecoder& model, const std::vector<int32_t>& prompt, in
   options.check();
   if (prompt.empty()) throw ValueError("generate: the prompt has no tokens");
   NoGrad off;
-  int64_t context = model.context();
+  int64_t context = model.context(), held = 0;  // tokens in the cache
   std::vector<int32_t> seen = prompt;
   KeyValueCache cache = model.make_cache();
   auto feed = [&](int64_t tokens) {  // the last `tokens` of what was seen
+    held += tokens;
     std::vector<int64_t> last(seen.end() - tokens, seen.end());
     return to_vector<double>(model.next(from_vector(last, {1, tokens}), cache));
   };
@@ -56,10 +57,10 @@ void generate(const CausalDecoder& model, const std::vector<int32_t>& prompt, in
     seen.push_back(sample_token(logits, options, generator));
     emit(seen.back());
     if (i + 1 == count || seen.back() == options.end_token) return;
-    if (cache.length < context) {
+    if (held < context) {
       logits = feed(1);
     } else {
-      cache.length = 0;
+      cache.length = held = 0;
       logits = feed(std::max<int64_t>(1, context / 2));
     }
   }

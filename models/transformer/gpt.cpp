@@ -84,12 +84,19 @@ KeyValueCache Gpt::make_cache(int64_t batch) const {
   return {config_.layers, batch, config_.heads, config_.context, config_.width / config_.heads, like.dtype(), like.device()};
 }
 
-Tensor Gpt::next(const Tensor& tokens, KeyValueCache& cache) const {
+Tensor Gpt::continued(const Tensor& tokens, KeyValueCache& cache, const nn::SoftPrompt* prompt) const {
   NoGrad off;
-  Tensor x = embedded(tokens, cache.length);
+  Tensor x = embedded(tokens, cache.length, prompt);
   for (size_t i = 0; i < blocks_.size(); ++i) x = blocks_[i](x, cache, i);
-  cache.length += tokens.size(1);
+  cache.length += x.size(1);
   return head_(norm_(select(x, 1, -1)));
+}
+
+Tensor Gpt::next(const Tensor& tokens, KeyValueCache& cache) const { return continued(tokens, cache, nullptr); }
+Tensor Gpt::next(const Tensor& tokens, KeyValueCache& cache, const nn::SoftPrompt& prompt) const { return continued(tokens, cache, cache.length == 0 ? &prompt : nullptr); }
+
+PromptedGpt::PromptedGpt(const Gpt& model, const nn::SoftPrompt& prompt) : model_(model), prompt_(prompt) {
+  if (prompt.length() >= model.context()) throw ValueError("gpt: a prompt of " + std::to_string(prompt.length()) + " leaves no room in the context of " + std::to_string(model.context()));
 }
 
 }  // namespace plumb::transformer

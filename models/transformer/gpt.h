@@ -74,6 +74,8 @@ class Gpt : public nn::Module, public CausalDecoder {
   Tensor operator()(const Tensor& tokens, const nn::SoftPrompt& prompt) const;
   /// Logits of the last of `tokens` [B, T] → [B, vocab], given what the cache holds; the cache then holds them too.
   Tensor next(const Tensor& tokens, KeyValueCache& cache) const override;
+  /// The same behind a learned prompt, which goes into an empty cache before the tokens.
+  Tensor next(const Tensor& tokens, KeyValueCache& cache, const nn::SoftPrompt& prompt) const;
   KeyValueCache make_cache(int64_t batch = 1) const override;
   int64_t context() const override { return config_.context; }
   const GptConfig& config() const { return config_; }
@@ -82,6 +84,7 @@ class Gpt : public nn::Module, public CausalDecoder {
 
  private:
   Tensor embedded(const Tensor& tokens, int64_t first_position, const nn::SoftPrompt* prompt = nullptr) const;
+  Tensor continued(const Tensor& tokens, KeyValueCache& cache, const nn::SoftPrompt* prompt) const;
 
   GptConfig config_;
   nn::Embedding token_embedding_, position_embedding_;
@@ -89,6 +92,20 @@ class Gpt : public nn::Module, public CausalDecoder {
   nn::ModuleList<Block> blocks_;
   nn::LayerNorm norm_;
   nn::Linear head_;
+};
+
+/// A Gpt whose every sequence stands behind one learned prompt: what generate and beam_search take. Both are kept by reference.
+class PromptedGpt : public CausalDecoder {
+ public:
+  /// Throws ValueError for a prompt that leaves no room in the context.
+  PromptedGpt(const Gpt& model, const nn::SoftPrompt& prompt);
+  Tensor next(const Tensor& tokens, KeyValueCache& cache) const override { return model_.next(tokens, cache, prompt_); }
+  KeyValueCache make_cache(int64_t batch = 1) const override { return model_.make_cache(batch); }
+  int64_t context() const override { return model_.context() - prompt_.length(); }
+
+ private:
+  const Gpt& model_;
+  const nn::SoftPrompt& prompt_;
 };
 
 }  // namespace plumb::transformer

@@ -6,6 +6,8 @@
 #include "engine/autograd/grad_mode.h"
 #include "models/transformer/generate.h"
 #include "models/transformer/gpt.h"
+#include "ops/pointwise.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
 
 using namespace plumb;
@@ -82,6 +84,32 @@ TEST_CASE("generate: goes on beyond the context, and a seed gives one text") {
   CHECK(first == text());
   Generator generator(0);
   CHECK_THROWS_AS(generate(model, {}, 1, {}, generator, [](int32_t) {}), ValueError);
+}
+
+TEST_CASE("generate: behind a learned prompt, the likeliest tokens are those of the whole sequence, also when the context is used up") {
+  manual_seed(4);
+  Gpt model(small());
+  nn::SoftPrompt prompt(5, 8);
+  prompt.weight = (prompt.weight * 40.0).detach();
+  model.eval();
+  NoGrad off;
+  PromptedGpt prompted(model, prompt);
+  CHECK(prompted.context() == 7);
+  std::vector<int32_t> seen{1, 2}, written, plain;
+  Generator generator(7);
+  generate(prompted, seen, 20, {.temperature = 0}, generator, [&](int32_t t) { written.push_back(t); });
+  generate(model, seen, 20, {.temperature = 0}, generator, [&](int32_t t) { plain.push_back(t); });
+  CHECK(written != plain);
+  int64_t held = 2;  // of `seen`, the last so many stand behind the prompt; a full context goes on from its half
+  for (int32_t t : written) {
+    if (held > 7) held = 3;
+    std::vector<int64_t> last(seen.end() - held, seen.end());
+    Tensor logits = select(model(from_vector(last, {1, held}), prompt), 1, -1);
+    CHECK(t == argmax(logits).item<int64_t>());
+    seen.push_back(t);
+    ++held;
+  }
+  CHECK_THROWS_WITH_AS(PromptedGpt(model, nn::SoftPrompt(12, 8)), "gpt: a prompt of 12 leaves no room in the context of 12", ValueError);
 }
 
 TEST_CASE("gpt: configurations that make no model, and sequences that are too long, are refused") {
