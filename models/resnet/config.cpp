@@ -54,7 +54,8 @@ std::string WideResNetConfig::to_json() const { return fields_to_json(*this, wid
 WideResNetConfig WideResNetConfig::from_json(const std::string& text) { return fields_from_json<WideResNetConfig>("wide resnet", text, wide_fields); }
 
 void ResNetConfig::check() const {
-  at_least_one({{"--width", width}, {"channels", channels}, {"classes", classes}});
+  at_least_one({{"--width", width}, {"channels", channels}});
+  require(classes >= 0, "classes must not be negative, there are " + std::to_string(classes));
   require(!blocks.empty() && blocks.size() <= 4, "a resnet has one to four stages, not " + std::to_string(blocks.size()));
   for (int64_t n : blocks) at_least_one({{"the number of blocks a stage", n}});
   check_norm(norm, groups, width);

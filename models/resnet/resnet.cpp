@@ -61,9 +61,9 @@ Tensor Block::operator()(const Tensor& x) const {
 ResNet::ResNet(const ResNetConfig& c)
     : config_((c.check(), c)),
       conv1_(this, "conv1", c.channels, c.width, c.small_images ? 3 : 7, conv_options(c, c.small_images ? 3 : 7, c.small_images ? 1 : 2)),
-      bn1_(this, "bn1", c.norm, c.width, c.groups),
-      fc_(outside(c, c.width << (c.blocks.size() - 1)), c.classes) {
+      bn1_(this, "bn1", c.norm, c.width, c.groups) {
   int64_t in = c.width;
+  if (c.classes > 0) fc_.emplace(outside(c, c.width << (c.blocks.size() - 1)), c.classes);
   for (size_t s = 0; s < c.blocks.size(); ++s) {
     register_module("layer" + std::to_string(s + 1), stages_[s]);
     int64_t width = c.width << s;
@@ -72,7 +72,7 @@ ResNet::ResNet(const ResNetConfig& c)
       in = outside(c, width);
     }
   }
-  register_module("fc", fc_);
+  if (fc_) register_module("fc", *fc_);
   NoGrad off;
   for (auto& [name, p] : named_parameters()) {
     if (p.rank() == 4) nn::init::kaiming_normal(p, 1.4142135623730951, nn::init::Fan::out);
@@ -84,16 +84,25 @@ ResNet::ResNet(const ResNetConfig& c)
       if (Tensor last = (c.bottleneck ? block.bn3 : block.bn2).weight(); last.defined()) nn::init::zeros(last);
 }
 
-Tensor ResNet::features(const Tensor& images) const {
+std::vector<Tensor> ResNet::stages(const Tensor& images) const {
   if (images.rank() != 4 || images.size(1) != config_.channels)
     throw ShapeError("resnet: takes images [B, " + std::to_string(config_.channels) + ", H, W], got " + to_string(images.shape()));
   Tensor x = relu(bn1_(conv1_(images)));
   if (!config_.small_images) x = max_pool2d(x, 3, {.stride = 2, .padding = 1});
-  for (const auto& stage : stages_)
+  std::vector<Tensor> given;
+  for (const auto& stage : stages_) {
+    if (stage.empty()) break;
     for (const Block& block : stage) x = recompute && training() ? checkpoint([&block, x] { return block(x); }) : block(x);
-  return global_avg_pool(x);
+    given.push_back(x);
+  }
+  return given;
 }
 
-Tensor ResNet::operator()(const Tensor& images) const { return fc_(features(images)); }
+Tensor ResNet::features(const Tensor& images) const { return global_avg_pool(stages(images).back()); }
+
+Tensor ResNet::operator()(const Tensor& images) const {
+  if (!fc_) throw ValueError("resnet: this one has no classes, it is a backbone");
+  return (*fc_)(features(images));
+}
 
 }  // namespace plumb::resnet

@@ -18,7 +18,7 @@ struct ResNetConfig {
   std::vector<int64_t> blocks{1, 1, 1};  ///< a stage, one to four stages; each stage but the first halves the image and doubles the width
   int64_t width = 16;                    ///< channels of the first stage (inside its blocks)
   int64_t channels = 3;                  ///< of the images
-  int64_t classes = 10;
+  int64_t classes = 10;                  ///< 0: a backbone without fc
   std::string norm = "batch";            ///< batch, group, instance or none
   int64_t groups = 8;                    ///< of group norm
   bool padded_shortcuts = false;         ///< where a stage begins: every other pixel, missing channels zero (option A); else 1×1 convolutions
@@ -59,10 +59,12 @@ class ResNet : public nn::Module {
  public:
   /// Convolutions start normal with variance 2 / fan_out, norms as 1 and 0, fc uniform (as torchvision's). Throws as ResNetConfig::check.
   explicit ResNet(const ResNetConfig& config);
-  /// images [B, channels, H, W] → logits [B, classes].
+  /// images [B, channels, H, W] → logits [B, classes]. Throws ValueError without classes.
   Tensor operator()(const Tensor& images) const;
   /// What fc reads: the mean of the last stage over the image, [B, features].
   Tensor features(const Tensor& images) const;
+  /// What each stage gives, [B, C, H', W'] with twice the channels and half the sides of the one before: for detectors and the like.
+  std::vector<Tensor> stages(const Tensor& images) const;
   const ResNetConfig& config() const { return config_; }
 
   bool recompute = false;  ///< in training, each block keeps its input only and runs again for its gradient
@@ -72,7 +74,7 @@ class ResNet : public nn::Module {
   nn::Conv2d conv1_;
   SwitchableNorm bn1_;
   std::array<nn::ModuleList<Block>, 4> stages_;
-  nn::Linear fc_;
+  std::optional<nn::Linear> fc_;
 };
 
 }  // namespace plumb::resnet
