@@ -1,0 +1,25 @@
+// Who answers for what: predictions of a set assigned to true objects.
+#pragma once
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "engine/core/tensor.h"
+
+namespace plumb::detection {
+
+/// (row, column) pairs in the order of rows.
+using Pairs = std::vector<std::pair<int64_t, int64_t>>;
+
+/// The cheapest one-to-one assignment of min(n, m) rows and columns of cost [n, m]: the Hungarian algorithm, by shortest augmenting paths
+/// with potentials (Jonker & Volgenant 1987), O(min² max). Of several cheapest ones always the same. Throws ShapeError unless cost is a
+/// matrix, ValueError naming an entry that is not finite.
+Pairs linear_assignment(const Tensor& cost);
+
+/// The assignment of OTA's simple form (Ge et al. 2021), in which an object may have several predictions: for cost and iou [n, m] (rows are
+/// predictions, columns objects), object g takes its k_g cheapest predictions, k_g = max(1, ⌊Σ of its `top` largest IoUs⌋) and at most n; a
+/// prediction taken by several keeps the one that is cheapest for it; an object left without any takes its cheapest free prediction. Equal
+/// costs: the first. Throws ShapeError unless both are of one shape [n, m], ValueError where there are fewer predictions than objects.
+Pairs dynamic_k_assignment(const Tensor& cost, const Tensor& iou, int64_t top = 5);
+
+}  // namespace plumb::detection
