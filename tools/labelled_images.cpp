@@ -144,6 +144,14 @@ LabelledImages load_same_images(const std::vector<std::string>& names, const std
   return images;
 }
 
+LabelledImages images_to_measure(const std::vector<std::string>& given, const std::vector<std::string>& own, const std::string& sha256, const Shape& shape) {
+  if (given.empty()) return load_same_images(own, sha256);
+  LabelledImages images = load_labelled_images(given);
+  if (images.shape != shape) throw ConfigError(fmt::format("{}: images are {}, those of the run {}", given[0], to_string(images.shape), to_string(shape)));
+  if (!images.own_test) images.test = data::concat({images.train, images.test});
+  return images;
+}
+
 std::string fingerprint(const LabelledImages& images) {
   std::string hashes;
   for (const data::Dataset* part : {&images.train, &images.test})

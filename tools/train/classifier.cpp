@@ -200,21 +200,13 @@ Action define_rest(CommandLine& line, const std::shared_ptr<Options>& o) {
 int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& names) {
   ClassifierRun run = ClassifierRun::from_json(directory.config());
   StateDict weights = directory.load_model();
-  data::Dataset images;
-  if (names.empty()) {
-    images = load_same_images(run.data, run.data_sha256).test;
-  } else {
-    LabelledImages given = load_labelled_images(names);
-    Shape own(run.image);
-    require(given.shape == own, fmt::format("{}: images are {}, those of the run {}", names[0], to_string(given.shape), to_string(own)));
-    require(given.classes <= run.classes(), fmt::format("{}: has {} classes, the run {}", names[0], given.classes, run.classes()));
-    images = given.own_test ? given.test : data::concat({given.train, given.test});
-  }
+  LabelledImages images = images_to_measure(names, run.data, run.data_sha256, Shape(run.image));
+  require(images.classes <= run.classes(), fmt::format("{}: has {} classes, the run {}", names.empty() ? run.data[0] : names[0], images.classes, run.classes()));
   ImageClassifier classifier(run);
   classifier.module().load_state(weights);
   classifier.module().eval();
-  Scores scores = measure(classifier, images);
-  fmt::print("{{\"accuracy\": {}, \"loss\": {}, \"images\": {}}}\n", scores.accuracy, scores.loss, images.size());
+  Scores scores = measure(classifier, images.test);
+  fmt::print("{{\"accuracy\": {}, \"loss\": {}, \"images\": {}}}\n", scores.accuracy, scores.loss, images.test.size());
   return 0;
 }
 

@@ -89,7 +89,7 @@ int resume(const train::RunDirectory& directory) {
 int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& data) {
   GanRun run = GanRun::from_json(directory.config());
   auto pair = load_gan(directory, run);
-  LabelledImages images = load_labelled_images(data.empty() ? run.data : data);
+  LabelledImages images = images_to_measure(data, run.data, run.data_sha256, Shape(run.image));
   Tensor unseen = all_images(images.test.take(kCompared)), training = all_images(images.train.take(unseen.size(0)));
   Generator directions(2);
   JsonObject json;

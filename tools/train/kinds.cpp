@@ -49,7 +49,7 @@ int evaluate(const Request& request) {
 Action define_eval(CommandLine& line) {
   auto request = std::make_shared<Request>();
   line.required("run", request->run, "run directory");
-  line.option("--data", request->data, "what to measure on: text files for gpt and moe (every token but the first is predicted once); labelled images for classifier, vae and gan (by default the test part of their own data)");
+  line.option("--data", request->data, "what to measure on: text files for gpt and moe (every token but the first is predicted once); labelled images for classifier, vit, unet, vae and gan (by default the test part of their own data)");
   return [request] { return evaluate(*request); };
 }
 

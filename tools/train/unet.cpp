@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
 #include "engine/data/step_batches.h"
 #include "ops/create.h"
@@ -95,6 +96,16 @@ int resume(const train::RunDirectory& directory) {
   return train_run(directory, run, load_same_images(run.data, run.data_sha256));
 }
 
+// `plumb eval RUN`: the weighted denoising error on images that were not trained on.
+int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& data) {
+  DiffusionRun run = DiffusionRun::from_json(directory.config());
+  data::Dataset images = images_to_measure(data, run.data, run.data_sha256, Shape(run.image)).test;
+  DiffusionModel model = load_diffusion(directory, run);
+  NoGrad off;
+  fmt::print("{{\"loss\": {}, \"images\": {}}}\n", mean_loss(model, run, images), images.size());
+  return 0;
+}
+
 Action define(CommandLine& line) {
   auto o = std::make_shared<Options>();
   DiffusionRun& r = o->run;
@@ -126,6 +137,6 @@ Action define(CommandLine& line) {
 }  // namespace
 
 extern const TrainingKind unet_kind;
-const TrainingKind unet_kind{{"unet", "a diffusion U-Net that draws images of a class", define}, nullptr};
+const TrainingKind unet_kind{{"unet", "a diffusion U-Net that draws images of a class", define}, evaluate};
 
 }  // namespace plumb::tools

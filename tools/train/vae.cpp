@@ -89,7 +89,7 @@ int resume(const train::RunDirectory& directory) {
 // `plumb eval RUN`: on the test part of the run's own images, or of others.
 int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& data) {
   TrainedAutoencoder trained = load_autoencoder(directory);
-  LabelledImages images = load_labelled_images(data.empty() ? trained.run.data : data);
+  LabelledImages images = images_to_measure(data, trained.run.data, trained.run.data_sha256, Shape(trained.run.image));
   JsonObject json;
   for (const auto& [name, value] : measure(*trained.model, trained.run, images.test)) json.set(name, value);
   if (const auto* vae = dynamic_cast<const autoencoder::Vae*>(trained.model.get())) {

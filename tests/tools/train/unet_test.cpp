@@ -36,6 +36,10 @@ TEST_CASE("train unet: the loss falls, samples are drawn on the way, and a class
   CHECK(lines.back()["val_loss"] < lines[39]["val_loss"]);
   CHECK(load_image(r.run("a") + "/samples/step-00000080.png").size(2) == 1);
 
+  auto loss = [](const std::string& eval) { return nlohmann::json::parse(run_plumb("eval " + eval).out); };
+  CHECK(loss(r.run("a"))["images"] == 359);  // the digits' test part
+  CHECK(loss(r.run("a"))["loss"].get<double>() == doctest::Approx(lines.back()["val_loss"]).epsilon(0.3));
+
   Outcome judge = run_plumb("train classifier --data digits --out " + r.run("judge") + " --width 8 --batch 64 --steps 40 --warmup 5");
   REQUIRE_MESSAGE(judge.code == 0, judge.err);
   auto draw = [&](const std::string& picture) { return run_plumb("sample " + r.run("a") + " --count 20 --steps 3 --guidance 2 --sampler heun --seed 3 --out " + r.run(picture) + " --judge " + r.run("judge")); };
