@@ -40,8 +40,9 @@ GanRun::GanRun() {
 GanRun GanRun::for_style() {
   GanRun run;
   run.model = "style";
-  run.options.r1 = 0.5;
+  run.options.r1 = 1;
   run.options.path_length = 1;
+  run.style.mixing = 0;  // few layers to mix, and short runs
   run.training.batch = 32;
   run.training.lr = run.training.min_lr = 2e-3;
   run.training.beta1 = 0;

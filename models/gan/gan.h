@@ -21,7 +21,7 @@ class Gan : public nn::Module {
   virtual nn::Module& generator() = 0;
   virtual nn::Module& discriminator() = 0;
 
-  nn::Buffer path_length_mean{this, "path_length_mean", zeros({1})};  ///< running mean of path lengths, where they are penalised
+  nn::Buffer path_length_mean{this, "path_length_mean", zeros({1})};  ///< running mean of path lengths, where they are penalised; 0 before the first
 };
 
 }  // namespace plumb::gan

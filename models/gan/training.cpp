@@ -83,8 +83,8 @@ double GanTraining::penalise_paths(int64_t batch) {
   if (!styles.requires_grad()) styles.requires_grad_();
   Tensor lengths = path_lengths(gan_.synthesize(styles, random_), styles, random_), average = gan_.path_length_mean;
   {
-    NoGrad off;
-    copy_data(lerp(average, mean(lengths), kPathRate), average);
+    NoGrad off;  // a mean that starts from 0 would draw all lengths there for its first hundreds of steps
+    copy_data(lerp(average, mean(lengths), average.item() == 0 ? 1 : kPathRate), average);
   }
   Tensor penalty = mean(square(lengths - average));
   update(generator_, penalty * (options_.path_length * static_cast<double>(options_.path_every)));

@@ -124,7 +124,8 @@ Action define(CommandLine& line) {
   };
   auto o = std::make_shared<Options>();
   GanRun& r = o->run;
-  line.option("--model", r.model, "dcgan or style; style has other defaults: --batch 32 --lr 0.002 --beta1 0 --beta2 0.99 --ema 0.998 --r1 0.5 --path-length 1");
+  r.style = GanRun::for_style().style;
+  line.option("--model", r.model, "dcgan or style; style has other defaults: --batch 32 --lr 0.002 --beta1 0 --beta2 0.99 --ema 0.998 --r1 1 --path-length 1");
   line.option("--data", r.data, "a directory of MNIST's, CIFAR's or class folders' form, such files, or digits (8×8, carried inside)");
   line.option("--width", o->width, "channels at the largest resolution; each halving has twice as many");
   line.option("--widest", r.style.widest, "style: but never more channels than these");

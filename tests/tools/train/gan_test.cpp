@@ -15,7 +15,7 @@ using namespace plumb;
 namespace {
 
 const char* kSmall = " --data digits --width 8 --latent 8 --batch 32";
-const char* kStyle = " --model style --widest 16 --style 8 --mapping-layers 2 --r1-every 3 --path-every 2";
+const char* kStyle = " --model style --widest 16 --style 8 --mapping-layers 2 --mixing 0.5 --r1-every 3 --path-every 2";
 
 struct Runs {
   plumb_test::Scratch scratch;
@@ -71,7 +71,7 @@ TEST_CASE("train gan: a style-based pair has its own defaults, its penalties the
   auto config = nlohmann::json::parse(read_file(r.run("s") + "/config.json"));
   CHECK(config["beta1"] == 0);
   CHECK(config["batch"] == 32);
-  CHECK(config["r1"] == 0.5);
+  CHECK(config["r1"] == 1);
   CHECK(config["lr"] == 0.001);
   CHECK(config["min_lr"] == 0.001);
   auto lines = train::read_metrics(r.run("s") + "/metrics.jsonl");
