@@ -59,7 +59,7 @@ int steps(const Options& o) {
 
 constexpr Command steps_command{"steps", "whole training steps", [](CommandLine& line) -> Action {
   auto o = std::make_shared<Options>();
-  line.option("--only", o->only, "workloads to run: gpt, moe, unet, tiny");
+  line.option("--only", o->only, "workloads to run: gpt, moe, unet, resnet, tiny");
   line.option("--steps", o->steps, "timed steps");
   line.flag("--json", o->json, "one JSON object a line");
   return [o] { return steps(*o); };

@@ -10,6 +10,7 @@
 #include "models/moe/gpt.h"
 #include "models/moe/losses.h"
 #include "models/optim/adam.h"
+#include "models/resnet/resnet.h"
 #include "models/transformer/gpt.h"
 #include "models/unet/unet.h"
 #include "ops/loss.h"
@@ -90,24 +91,38 @@ StepTiming time_moe(int64_t steps) {
   });
 }
 
+// A model of images; `loss` of the model.
+template <typename Model, typename Config, typename Loss>
+StepTiming time_image_model(const char* work, int64_t steps, int64_t batch, const Config& config, Loss&& loss) {
+  StepTiming t{.work = work, .items = "images"};
+  int64_t before = peak_mib();
+  manual_seed(0);
+  Model model(config);
+  optim::AdamW adamw(model.parameters(), {.lr = 1e-3});
+  t.params = model.num_parameters();
+  time(t, before, steps, batch, [&] {
+    Tensor value = loss(model);
+    adamw.zero_grad();
+    value.backward();
+    adamw.step();
+  });
+  return t;
+}
+
 // 11.7 M parameters: a DDPM-style network of widths 64, 128 and 256 on 32×32 colour images, attention in the middle only; batch 16.
 StepTiming time_unet(int64_t steps) {
   constexpr int64_t kBatch = 16;
-  StepTiming t{.work = "unet-small", .items = "images"};
-  int64_t before = peak_mib();
-  manual_seed(0);
-  unet::Unet model({.width = 64, .multipliers = {1, 2, 4}, .blocks = 2, .attention_levels = {}, .heads = 1, .groups = 8, .embedding = 256, .scale_shift = false, .skips = unet::Skips::every_level});
-  optim::AdamW adamw(model.parameters(), {.lr = 1e-3});
+  unet::UnetConfig config{.width = 64, .multipliers = {1, 2, 4}, .blocks = 2, .attention_levels = {}, .heads = 1, .groups = 8, .embedding = 256, .scale_shift = false, .skips = unet::Skips::every_level};
   Tensor images = randn({kBatch, 3, 32, 32}), noise = randn({kBatch, 3, 32, 32}), times = rand({kBatch}) * 1000;
-  auto step = [&] {
-    Tensor loss = mse_loss(model(images + noise, times), noise);
-    adamw.zero_grad();
-    loss.backward();
-    adamw.step();
-  };
-  t.params = model.num_parameters();
-  time(t, before, steps, kBatch, step);
-  return t;
+  return time_image_model<unet::Unet>("unet-small", steps, kBatch, config, [&](const unet::Unet& model) { return mse_loss(model(images + noise, times), noise); });
+}
+
+// 11.2 M parameters: ResNet-18 with the stem for small images, on 32×32 colour images; batch 64.
+StepTiming time_resnet(int64_t steps) {
+  constexpr int64_t kBatch = 64;
+  resnet::ResNetConfig config{.small_images = true, .blocks = {2, 2, 2, 2}, .width = 64, .classes = 10};
+  Tensor images = randn({kBatch, 3, 32, 32}), labels = randint(0, 10, {kBatch});
+  return time_image_model<resnet::ResNet>("resnet18-small", steps, kBatch, config, [&](const resnet::ResNet& model) { return cross_entropy(model(images), labels); });
 }
 
 // 200 element-wise operations on 4×4 tensors, forward and backward: what an operation costs beyond its arithmetic.
@@ -140,7 +155,7 @@ struct Workload {
   const char* name;
   StepTiming (*run)(int64_t steps);
 };
-constexpr Workload kWorkloads[] = {{"gpt", time_gpt}, {"moe", time_moe}, {"unet", time_unet}, {"tiny", time_tiny}};
+constexpr Workload kWorkloads[] = {{"gpt", time_gpt}, {"moe", time_moe}, {"unet", time_unet}, {"resnet", time_resnet}, {"tiny", time_tiny}};
 
 }  // namespace
 

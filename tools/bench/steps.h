@@ -7,7 +7,7 @@
 namespace plumb::tools {
 
 struct StepTiming {
-  std::string work;             ///< "gpt-small", "moe-small", "unet-small", "tiny"
+  std::string work;             ///< "gpt-small", "moe-small", "unet-small", "resnet18-small", "tiny"
   int64_t params = 0;
   double step_s = 0;            ///< median over the timed steps, after warm-up
   double items_per_s = 0;
