@@ -100,7 +100,9 @@ BoxDecoder::BoxDecoder(const BoxDecoderOptions& o) : options_(o), time_mlp_(this
   for (int64_t i = 0; i < o.stages; ++i) head_series_.emplace_back(o);
   const double unlikely = -std::log((1 - 0.01) / 0.01);
   for (auto& [name, p] : named_parameters()) {
-    if (p.rank() >= 2)
+    if (name.find("block_time_mlp") != std::string::npos)
+      nn::init::zeros(p);
+    else if (p.rank() >= 2)
       nn::init::xavier_uniform(p);
     else if (name.ends_with("class_logits.bias"))
       nn::init::constant(p, unlikely);

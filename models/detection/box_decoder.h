@@ -68,8 +68,8 @@ class BoxStage : public nn::Module {
 
 class BoxDecoder : public nn::Module {
  public:
-  /// Matrices start Xavier-uniform and biases as 0, but the classes' −log((1 − 0.01) / 0.01): all are unlikely. Throws ValueError for sizes
-  /// that are not positive or heads that do not divide the width.
+  /// Matrices start Xavier-uniform and biases as 0, but what time does as nothing, and the classes' biases as −log((1 − 0.01) / 0.01): all
+  /// are unlikely. Throws ValueError for sizes that are not positive or heads that do not divide the width.
   explicit BoxDecoder(const BoxDecoderOptions& options);
   BoxDecoder(Module* parent, std::string name, const BoxDecoderOptions& options) : BoxDecoder(options) { join(parent, std::move(name)); }
 

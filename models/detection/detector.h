@@ -15,19 +15,20 @@ namespace plumb::detection {
 struct DetectorConfig {
   int64_t channels = 3;  ///< of the images
   int64_t classes = 4;
-  int64_t backbone_width = 32;           ///< of the ResNet's first stage; a multiple of 8
+  int64_t backbone_width = 16;           ///< of the ResNet's first stage; a multiple of 8
   std::vector<int64_t> blocks{1, 1, 1};  ///< of its stages, each a level of the pyramid: strides 4, 8, 16, …
-  int64_t width = 64;                    ///< of the pyramid and the decoder
-  int64_t proposals = 24;                ///< boxes
+  int64_t width = 48;                    ///< of the pyramid and the decoder
+  int64_t proposals = 16;                ///< boxes
   int64_t stages = 3;                    ///< of the decoder
-  int64_t heads = 4, inner = 128, dynamic = 16;
-  int64_t roi_size = 5, roi_sampling = 1;
+  int64_t heads = 4, inner = 96, dynamic = 8;
+  int64_t roi_size = 4, roi_sampling = 1;
   double roi_cells = 4;  ///< side of the boxes that a level reads, in its places
-  std::string start =
-      "noise";  ///< noise: boxes are denoised (DiffusionDet); learned: queries and their boxes are learned (Sparse R-CNN, DETR)
-  std::string matching = "one_to_one";  ///< or dynamic_k
-  double signal_scale = 2;              ///< of boxes against noise
-  int64_t noise_steps = 1000;           ///< of the cosine schedule
+  /// learned: queries and their boxes are learned (DETR, Sparse R-CNN), the sooner trained; noise: boxes are denoised (DiffusionDet), in as
+  /// many steps as one likes
+  std::string start = "learned";
+  std::string matching = "dynamic_k";  ///< or one_to_one: fewer doubles, but slower to learn
+  double signal_scale = 2;             ///< of boxes against noise
+  int64_t noise_steps = 1000;          ///< of the cosine schedule
 
   std::string to_json() const;
   static DetectorConfig from_json(const std::string& json);

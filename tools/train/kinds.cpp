@@ -8,13 +8,13 @@
 
 namespace plumb::tools {
 
-extern const TrainingKind classifier_kind, encoder_kind, gan_kind, gpt_kind, moe_kind, segment_kind, translate_kind, unet_kind, vae_kind, vit_kind;
+extern const TrainingKind classifier_kind, detector_kind, encoder_kind, gan_kind, gpt_kind, moe_kind, segment_kind, translate_kind, unet_kind, vae_kind, vit_kind;
 
 std::span<const TrainingKind* const> training_kinds() {
 #ifdef PLUMB_QUICK
   static constexpr std::array kinds{&gpt_kind};
 #else
-  static constexpr std::array kinds{&gpt_kind, &moe_kind, &encoder_kind, &translate_kind, &vit_kind, &classifier_kind, &unet_kind, &segment_kind, &vae_kind, &gan_kind};
+  static constexpr std::array kinds{&gpt_kind, &moe_kind, &encoder_kind, &translate_kind, &vit_kind, &classifier_kind, &unet_kind, &segment_kind, &detector_kind, &vae_kind, &gan_kind};
 #endif
   return kinds;
 }

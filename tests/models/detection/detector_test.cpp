@@ -6,7 +6,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/data/shapes.h"
+#include "models/detection/average_precision.h"
 #include "models/detection/boxes.h"
+#include "models/optim/adam.h"
+#include "models/optim/clip.h"
 #include "ops/conv.h"
 #include "ops/join.h"
 #include "ops/random.h"
@@ -232,7 +236,7 @@ TEST_CASE("box decoder and detector: names, starts and errors") {
   CHECK_THROWS_WITH_AS(BoxDecoder({.stages = 0}), "box_decoder: stages must be at least 1, it is 0", ValueError);
 
   manual_seed(1);
-  DetectorConfig config{.backbone_width = 8, .blocks = {1, 1}, .width = 8, .proposals = 5, .stages = 1, .heads = 2};
+  DetectorConfig config{.backbone_width = 8, .blocks = {1, 1}, .width = 8, .proposals = 5, .stages = 1, .heads = 2, .start = "noise"};
   Detector noise(config);
   CHECK(noise.state().contains("backbone.layer2.0.downsample.0.weight"));
   CHECK_FALSE(noise.state().contains("backbone.fc.weight"));
@@ -270,5 +274,36 @@ TEST_CASE("detector: what is found in an image does not depend on its batch; sta
       CHECK(std::is_sorted(scores.rbegin(), scores.rend()));
       for (double e : to_vector(all[0].boxes)) CHECK((e >= 0 && e <= 32));
     }
+  }
+}
+
+TEST_CASE("detector: from learned boxes it soon finds shapes, and from noise it learns to find them again") {
+  constexpr int64_t kImages = 16;
+  data::Dataset shapes = data::shapes(
+      kImages, {.size = 32, .min_shapes = 1, .max_shapes = 2, .min_radius = 0.15, .max_radius = 0.25, .plain_background = true, .seed = 5});
+  data::DataLoader loader = shapes.batch(kImages, {.pad = {{"boxes", 0}, {"classes", -1}, {"masks", 0}, {"keypoints", 0}}});
+  data::Batch batch = loader.next();
+  Objects truth{batch["boxes"], where(batch["classes"] >= 0, 0, batch["classes"])};  // where they are, not what
+  for (const char* start : {"learned", "noise"}) {
+    manual_seed(6);
+    Detector model({.classes = 1, .width = 32, .start = start});
+    optim::AdamW adamw(model.parameters(), {.lr = 2e-3});
+    double early = 0, late = 0;
+    int steps = std::string(start) == "learned" ? 150 : 60;
+    for (int step = 0; step < steps; ++step) {
+      adamw.zero_grad();
+      DetectionLoss loss = model.loss(batch.image, truth);
+      if (step < 10) early += (loss.giou + loss.l1).item();
+      if (step >= steps - 10) late += (loss.giou + loss.l1).item();
+      loss.total.backward();
+      optim::clip_grad_norm(model.parameters(), 1);
+      adamw.set_lr_scale(1 - step / static_cast<double>(steps));
+      adamw.step();
+    }
+    CHECK_MESSAGE(late < 0.8 * early, start << ": " << early << " to " << late);
+    AveragePrecision score(1);
+    std::vector<Found> found = model.detect(batch.image);
+    for (int64_t i = 0; i < kImages; ++i) score.add(found[static_cast<size_t>(i)], truth, i);
+    if (std::string(start) == "learned") CHECK(score.result().ap50 > 0.5);
   }
 }
