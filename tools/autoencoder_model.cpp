@@ -31,10 +31,11 @@ static constexpr auto fields = [](auto& r, auto&& f) {
 
 AutoencoderRun::AutoencoderRun() {
   network.width = 16;
+  network.multipliers = {1, 2, 2};
   network.latent = 16;
   network.vector = true;
   training.batch = 64;
-  training.steps = 3000;
+  training.steps = 2000;
   training.warmup = 100;
   training.lr = 1e-3;
   training.min_lr = 1e-5;
