@@ -28,7 +28,8 @@ GanRun::GanRun() {
   training.batch = 64;
   training.steps = 3000;
   training.warmup = 0;
-  training.lr = training.min_lr = 2e-4;
+  training.lr = 1e-3;
+  training.min_lr = 1e-4;
   training.beta1 = 0.5;
   training.beta2 = 0.999;
   training.weight_decay = 0;
@@ -44,7 +45,8 @@ GanRun GanRun::for_style() {
   run.options.path_length = 1;
   run.style.mixing = 0;  // few layers to mix, and short runs
   run.training.batch = 32;
-  run.training.lr = run.training.min_lr = 2e-3;
+  run.training.lr = 2e-3;
+  run.training.min_lr = 2e-4;
   run.training.beta1 = 0;
   run.training.beta2 = 0.99;
   run.training.ema = 0.998;

@@ -146,7 +146,7 @@ Action define(CommandLine& line) {
   auto begin = [o, line](const std::string& out) {
     GanRun& run = o->run;
     if (run.model == "style") take_style_defaults(line, run);
-    if (!line.given("--min-lr")) run.training.min_lr = run.training.lr;
+    if (!line.given("--min-lr")) run.training.min_lr = 0.1 * run.training.lr;
     run.dcgan.width = run.style.width = o->width;
     run.dcgan.latent = run.style.latent = o->latent;
     return start(run, out);
