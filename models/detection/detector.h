@@ -62,6 +62,8 @@ class Detector : public nn::Module {
   /// is recorded. Throws ValueError for less than one step.
   std::vector<Found> detect(const Tensor& images, const DetectOptions& options = {}) const;
   const DetectorConfig& config() const { return config_; }
+  /// In training, each block of the backbone keeps its input only and runs again for its gradient.
+  void recompute(bool on) { backbone_.recompute = on; }
 
  private:
   struct Pyramid {

@@ -42,7 +42,7 @@ struct DetectorRun {
     training.batch = 8;
     training.steps = 5000;
     training.warmup = 100;
-    training.lr = 2e-3;
+    training.lr = 3e-3;
     training.min_lr = 1e-5;
     training.weight_decay = 1e-4;
     training.beta2 = 0.999;
@@ -79,8 +79,6 @@ void DetectorRun::check() const {
   require(shapes <= network.proposals, fmt::format("--shapes {} are more than --proposals {}", shapes, network.proposals));
   require(size >= 16, fmt::format("--size must be at least 16, it is {}", size));
   require(noise >= 0, fmt::format("--noise must not be negative, it is {}", noise));
-  require(!training.recompute,
-          "--recompute: a detector keeps the maps of all stages for its pyramid; choose a smaller batch or --accumulate");
 }
 
 std::string DetectorRun::to_json() const { return run_json("detector", *this, fields).text(); }
@@ -144,6 +142,7 @@ int train_run(const train::RunDirectory& directory, const DetectorRun& run) {
   manual_seed(settings.seed);
   detection::Detector model(run.network);
   settings.prepare(model);
+  model.recompute(settings.recompute);
   data::Dataset train = run.part(run.images, 0), validation = run.part(run.validation, 1), test = run.part(run.test, 2);
   fmt::print(stderr, "detector: {} parameters, {} classes, {} boxes from {}, images {}×{}, {} to train on, {} to validate, {} to test\n",
              model.num_parameters(), run.network.classes, run.network.proposals, run.network.start, run.size, run.size, run.images,

@@ -157,6 +157,10 @@ TEST_CASE("feature pyramid: every level adds what the coarser ones know") {
       for (int64_t x = 0; x < 6; ++x) here.data<double>()[(c * 5 + y) * 6 + x] += above.data<double>()[(c * 3 + y * 3 / 5) * 3 + x * 3 / 6];
   CHECK(largest_difference(out[0], conv("layer_blocks.0", here)) < 1e-12);
   CHECK(largest_difference(out[1], conv("layer_blocks.1", above)) < 1e-12);
+  check_module_gradients(fpn, {fine, coarse}, [&] {
+    std::vector<Tensor> maps = fpn({fine, coarse});
+    return cat({flatten(maps[0]), flatten(maps[1])});
+  });
   CHECK_THROWS_WITH_AS(fpn({fine}), "feature_pyramid: takes 2 maps, got 1", ShapeError);
 }
 
@@ -275,6 +279,21 @@ TEST_CASE("detector: what is found in an image does not depend on its batch; sta
       for (double e : to_vector(all[0].boxes)) CHECK((e >= 0 && e <= 32));
     }
   }
+}
+
+TEST_CASE("detector: blocks that run again for their gradient give the same gradient") {
+  manual_seed(3);
+  Detector model({.backbone_width = 8, .blocks = {1, 2}, .width = 16, .proposals = 4, .stages = 1, .heads = 2});
+  Tensor images = rand({2, 3, 32, 32});
+  Objects truth{tensor({{{4.0, 4.0, 12.0, 14.0}}, {{8.0, 2.0, 20.0, 18.0}}}), tensor({{1}, {3}})};
+  std::vector<Tensor> gradients[2];
+  for (int again : {0, 1}) {
+    model.recompute(again == 1);
+    model.zero_grad();
+    model.loss(images, truth).total.backward();
+    for (const Tensor& p : model.parameters()) gradients[again].push_back(p.grad());
+  }
+  for (size_t i = 0; i < gradients[0].size(); ++i) CHECK(test::same_bits(gradients[0][i], gradients[1][i]));
 }
 
 TEST_CASE("detector: from learned boxes it soon finds shapes, and from noise it learns to find them again") {
