@@ -41,7 +41,10 @@ GanRun::GanRun() {
 GanRun GanRun::for_style() {
   GanRun run;
   run.model = "style";
-  run.options.r1 = 1;
+  run.style.width = 16;
+  run.style.widest = 64;
+  run.options.r1 = 10;
+  run.options.r1_every = 8;
   run.options.path_length = 1;
   run.style.mixing = 0;  // few layers to mix, and short runs
   run.training.batch = 32;

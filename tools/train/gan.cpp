@@ -106,9 +106,11 @@ void take_unless_given(const CommandLine& line, const char* name, T& value, cons
   if (!line.given(name)) value = other;
 }
 
-void take_style_defaults(const CommandLine& line, GanRun& run) {
+void take_style_defaults(const CommandLine& line, GanRun& run, int64_t& width) {
   GanRun style = GanRun::for_style();
+  take_unless_given(line, "--width", width, style.style.width);
   take_unless_given(line, "--r1", run.options.r1, style.options.r1);
+  take_unless_given(line, "--r1-every", run.options.r1_every, style.options.r1_every);
   take_unless_given(line, "--path-length", run.options.path_length, style.options.path_length);
   take_unless_given(line, "--batch", run.training.batch, style.training.batch);
   take_unless_given(line, "--lr", run.training.lr, style.training.lr);
@@ -125,7 +127,7 @@ Action define(CommandLine& line) {
   auto o = std::make_shared<Options>();
   GanRun& r = o->run;
   r.style = GanRun::for_style().style;
-  line.option("--model", r.model, "dcgan or style; style has other defaults: --batch 32 --lr 0.002 --beta1 0 --beta2 0.99 --ema 0.998 --r1 1 --path-length 1");
+  line.option("--model", r.model, "dcgan or style; style has other defaults: --batch 32 --lr 0.002 --beta1 0 --beta2 0.99 --ema 0.998 --width 16 --r1 10 --r1-every 8 --path-length 1");
   line.option("--data", r.data, "a directory of MNIST's, CIFAR's or class folders' form, such files, or digits (8×8, carried inside)");
   line.option("--width", o->width, "channels at the largest resolution; each halving has twice as many");
   line.option("--widest", r.style.widest, "style: but never more channels than these");
@@ -145,7 +147,7 @@ Action define(CommandLine& line) {
   r.training.define(line, "images");
   auto begin = [o, line](const std::string& out) {
     GanRun& run = o->run;
-    if (run.model == "style") take_style_defaults(line, run);
+    if (run.model == "style") take_style_defaults(line, run, o->width);
     if (!line.given("--min-lr")) run.training.min_lr = 0.1 * run.training.lr;
     run.dcgan.width = run.style.width = o->width;
     run.dcgan.latent = run.style.latent = o->latent;

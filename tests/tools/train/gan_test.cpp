@@ -72,7 +72,7 @@ TEST_CASE("train gan: a style-based pair has its own defaults, its penalties the
   auto config = nlohmann::json::parse(read_file(r.run("s") + "/config.json"));
   CHECK(config["beta1"] == 0);
   CHECK(config["batch"] == 32);
-  CHECK(config["r1"] == 1);
+  CHECK(config["r1"] == 10);
   CHECK(config["lr"] == 0.001);
   CHECK(config["min_lr"].get<double>() == doctest::Approx(0.0001));
   auto lines = train::read_metrics(r.run("s") + "/metrics.jsonl");
