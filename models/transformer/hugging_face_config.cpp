@@ -116,8 +116,8 @@ void read_config(const std::string& text, const std::string& path, EncoderConfig
   checked(file, c);
 }
 
-std::string write_config(const EncoderConfig& c) {
-  OrderedJson json{{"architectures", {"BertModel"}},
+std::string write_config(const EncoderConfig& c, const char* architecture) {
+  OrderedJson json{{"architectures", {architecture}},
                    {"model_type", "bert"},
                    {"vocab_size", c.vocab},
                    {"num_hidden_layers", c.layers},

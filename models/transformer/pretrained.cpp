@@ -34,6 +34,26 @@ const NameTable& names_of(const Encoder*) {
   return table;
 }
 
+const NameTable& names_of(const MaskedLanguageModel*) {
+  static const NameTable table{
+      .rules = {{"encoder.token_embedding.", "embeddings.word_embeddings."},
+                {"encoder.position_embedding.", "embeddings.position_embeddings."},
+                {"encoder.type_embedding.", "embeddings.token_type_embeddings."},
+                {"encoder.embedding_norm.", "embeddings.LayerNorm."},
+                {"encoder.blocks.*.attention.query.", "encoder.layer.*.attention.self.query."},
+                {"encoder.blocks.*.attention.key.", "encoder.layer.*.attention.self.key."},
+                {"encoder.blocks.*.attention.value.", "encoder.layer.*.attention.self.value."},
+                {"encoder.blocks.*.attention.out.", "encoder.layer.*.attention.output.dense."},
+                {"encoder.blocks.*.norm1.", "encoder.layer.*.attention.output.LayerNorm."},
+                {"encoder.blocks.*.mlp.up.", "encoder.layer.*.intermediate.dense."},
+                {"encoder.blocks.*.mlp.down.", "encoder.layer.*.output.dense."},
+                {"encoder.blocks.*.norm2.", "encoder.layer.*.output.LayerNorm."},
+                {"cls.", "cls."}},
+      .prefixes = {"bert."},
+      .passed_over = {"bert.embeddings.position_ids", "bert.pooler.", "cls.predictions.decoder.", "cls.seq_relationship."}};
+  return table;
+}
+
 const NameTable& names_of(const Gpt*) {
   static const NameTable table{
       .rules = {{"token_embedding.", "wte."},
@@ -119,7 +139,9 @@ Renamed renamed(const std::string& name, const NameTable& table) {
   throw ValueError("pretrained: the parameter \"" + name + "\" has no name there");
 }
 
-std::string with_prefix(const std::string& prefix, const std::string& name) { return name.starts_with("lm_head.") || name.starts_with("classifier.") ? name : prefix + name; }
+std::string with_prefix(const std::string& prefix, const std::string& name) {
+  return name.starts_with("lm_head.") || name.starts_with("classifier.") || name.starts_with("cls.") ? name : prefix + name;
+}
 
 [[noreturn]] void fail(const std::string& directory, const std::string& problem) { throw IoError("load_pretrained: " + directory + ": " + problem); }
 
@@ -225,8 +247,7 @@ void load_weights(Model& model, const std::string& directory, const Weights& wei
 }
 
 template <typename Model>
-void save_model(const Model& model, const std::string& directory) {
-  std::string config = detail::write_config(model.config());
+void save_model(const Model& model, const std::string& config, const std::string& directory) {
   const NameTable& table = detail::names_of(&model);
   StateDict state;
   std::set<const TensorImpl*> saved;
@@ -270,6 +291,19 @@ Encoder load_pretrained<Encoder>(const std::string& directory) {
 }
 
 template <>
+MaskedLanguageModel load_pretrained<MaskedLanguageModel>(const std::string& directory) {
+  auto config = configuration<EncoderConfig>(directory);
+  config.pooler = false;
+  Weights weights = read_weights(directory);
+  auto own = weights.state.find("cls.predictions.decoder.weight"), shared = weights.state.find("bert.embeddings.word_embeddings.weight");
+  if (own != weights.state.end() && shared != weights.state.end() && to_vector(own->second) != to_vector(shared->second))
+    fail(directory, "has a \"cls.predictions.decoder.weight\" that is not its embeddings; only shared ones are known");
+  MaskedLanguageModel model(config);
+  load_weights(model, directory, weights);
+  return model;
+}
+
+template <>
 Gpt load_pretrained<Gpt>(const std::string& directory) {
   Gpt model(configuration<GptConfig>(directory));
   load_weights(model, directory, read_weights(directory));
@@ -299,9 +333,12 @@ std::unique_ptr<CausalDecoder> load_pretrained_decoder(const std::string& direct
   return std::make_unique<Llama>(load_pretrained<Llama>(directory));
 }
 
-void save_pretrained(const Encoder& model, const std::string& directory) { save_model(model, directory); }
-void save_pretrained(const Gpt& model, const std::string& directory) { save_model(model, directory); }
-void save_pretrained(const Llama& model, const std::string& directory) { save_model(model, directory); }
-void save_pretrained(const VisionTransformer& model, const std::string& directory) { save_model(model, directory); }
+void save_pretrained(const Encoder& model, const std::string& directory) { save_model(model, detail::write_config(model.config()), directory); }
+void save_pretrained(const MaskedLanguageModel& model, const std::string& directory) {
+  save_model(model, detail::write_config(model.encoder.config(), "BertForMaskedLM"), directory);
+}
+void save_pretrained(const Gpt& model, const std::string& directory) { save_model(model, detail::write_config(model.config()), directory); }
+void save_pretrained(const Llama& model, const std::string& directory) { save_model(model, detail::write_config(model.config()), directory); }
+void save_pretrained(const VisionTransformer& model, const std::string& directory) { save_model(model, detail::write_config(model.config()), directory); }
 
 }  // namespace plumb::transformer

@@ -7,6 +7,7 @@
 #include "models/transformer/encoder.h"
 #include "models/transformer/gpt.h"
 #include "models/transformer/llama.h"
+#include "models/transformer/masked_tokens.h"
 #include "models/transformer/vision.h"
 
 namespace plumb::transformer::detail {
@@ -24,6 +25,7 @@ struct NameTable {
 };
 
 const NameTable& names_of(const Encoder*);
+const NameTable& names_of(const MaskedLanguageModel*);
 const NameTable& names_of(const Gpt*);
 const NameTable& names_of(const Llama*);
 const NameTable& names_of(const VisionTransformer*);
@@ -33,7 +35,7 @@ void read_config(const std::string& json, const std::string& path, EncoderConfig
 void read_config(const std::string& json, const std::string& path, GptConfig& config);
 void read_config(const std::string& json, const std::string& path, LlamaConfig& config);
 void read_config(const std::string& json, const std::string& path, VisionConfig& config);
-std::string write_config(const EncoderConfig& config);
+std::string write_config(const EncoderConfig& config, const char* architecture = "BertModel");
 std::string write_config(const GptConfig& config);
 std::string write_config(const LlamaConfig& config);
 std::string write_config(const VisionConfig& config);

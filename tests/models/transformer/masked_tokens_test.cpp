@@ -5,9 +5,12 @@
 
 #include <cmath>
 
+#include "engine/io/safetensors.h"
 #include "models/optim/adam.h"
+#include "models/transformer/pretrained.h"
 #include "tests/models/module_gradients.h"
 #include "tests/models/reference.h"
+#include "tests/scratch.h"
 
 using namespace plumb;
 using namespace plumb::transformer;
@@ -155,6 +158,36 @@ TEST_CASE("masked tokens: learns to fill in what stands beside its neighbours") 
   }
   CHECK(first > 2);  // log 12 = 2.48
   CHECK(last < 0.5);
+}
+
+TEST_CASE("masked tokens: saved and loaded under the names of BertForMaskedLM, which hold the plain encoder too") {
+  MaskedLanguageModel model = made(4);
+  model.to(f32);
+  model.eval();
+  Scratch scratch;
+  std::string directory = scratch.path("mlm"), file = directory + "/model.safetensors";
+  save_pretrained(model, directory);
+  StateDict written = load_safetensors(file);
+  for (const char* name : {"bert.embeddings.word_embeddings.weight", "bert.encoder.layer.0.attention.self.query.bias", "cls.predictions.bias",
+                           "cls.predictions.transform.dense.weight", "cls.predictions.transform.LayerNorm.bias"})
+    CHECK_MESSAGE(written.contains(name), name);
+  CHECK(scratch.get("mlm/config.json").find("BertForMaskedLM") != std::string::npos);
+  Tensor tokens = tensor({{3, 1, 4}});
+  CHECK(test::same_bits(load_pretrained<MaskedLanguageModel>(directory)(tokens), model(tokens)));
+  CHECK(test::same_bits(load_pretrained<Encoder>(directory)(tokens), model.encoder(tokens)));
+
+  StateDict more = written;  // as the library also stores them: the shared matrix again, and another head
+  more["cls.predictions.decoder.weight"] = clone(written.at("bert.embeddings.word_embeddings.weight"));
+  more["cls.seq_relationship.bias"] = zeros({2});
+  save_safetensors(file, more);
+  CHECK(test::same_bits(load_pretrained<MaskedLanguageModel>(directory)(tokens), model(tokens)));
+  more["cls.predictions.decoder.weight"] = zeros({9, 8});
+  save_safetensors(file, more);
+  CHECK_THROWS_WITH_AS(load_pretrained<MaskedLanguageModel>(directory),
+                       doctest::Contains("has a \"cls.predictions.decoder.weight\" that is not its embeddings"), IoError);
+  written.erase("cls.predictions.bias");
+  save_safetensors(file, written);
+  CHECK_THROWS_WITH_AS(load_pretrained<MaskedLanguageModel>(directory), doctest::Contains("lacks the tensor \"cls.predictions.bias\""), IoError);
 }
 
 TEST_CASE("masked tokens: state survives; what does not fit is named") {
