@@ -21,7 +21,9 @@
 namespace plumb::detection {
 
 static constexpr auto fields = [](auto& c, auto&& f) {
-  f("channels", c.channels), f("classes", c.classes), f("backbone_width", c.backbone_width), f("blocks", c.blocks), f("width", c.width);
+  f("channels", c.channels), f("classes", c.classes), f("small_images", c.small_images), f("backbone_width", c.backbone_width),
+      f("blocks", c.blocks);
+  f("first_level", c.first_level), f("width", c.width);
   f("proposals", c.proposals), f("stages", c.stages), f("heads", c.heads), f("inner", c.inner), f("dynamic", c.dynamic);
   f("roi_size", c.roi_size), f("roi_sampling", c.roi_sampling), f("roi_cells", c.roi_cells), f("start", c.start), f("matching", c.matching);
   f("signal_scale", c.signal_scale), f("noise_steps", c.noise_steps);
@@ -43,12 +45,14 @@ void DetectorConfig::check() const {
                                 {"roi_size", roi_size},
                                 {"roi_sampling", roi_sampling},
                                 {"noise_steps", noise_steps}});
-  require_multiple("detector", "backbone_width", backbone_width, "the groups of its norm,", 8);
+  require_multiple("detector", "backbone_width", backbone_width, "the groups of its norm,", 4);
   require_multiple("detector", "width", width, "heads", heads);
   require(width % 2 == 0, "detector: width must be even, it is " + std::to_string(width));
   require(!blocks.empty() && blocks.size() <= 4,
           "detector: needs blocks for one to four stages, they are given for " + std::to_string(blocks.size()));
   for (int64_t n : blocks) require_positive("detector", {{"blocks", n}});
+  require(first_level >= 0 && first_level < static_cast<int64_t>(blocks.size()),
+          "detector: first_level must be one of the " + std::to_string(blocks.size()) + " stages, it is " + std::to_string(first_level));
   require(roi_cells > 0 && signal_scale > 0, "detector: roi_cells and signal_scale must be positive");
   require(start == "noise" || start == "learned", "detector: start \"" + start + "\" is unknown; choose noise or learned");
   require(matching == "one_to_one" || matching == "dynamic_k",
@@ -58,18 +62,18 @@ void DetectorConfig::check() const {
 namespace {
 
 resnet::ResNetConfig backbone(const DetectorConfig& c) {
-  return {.small_images = false,
+  return {.small_images = c.small_images,
           .blocks = c.blocks,
           .width = c.backbone_width,
           .channels = c.channels,
           .classes = 0,
           .norm = "group",
-          .groups = 8};
+          .groups = 4};
 }
 
 std::vector<int64_t> stage_widths(const DetectorConfig& c) {
   std::vector<int64_t> widths;
-  for (size_t i = 0; i < c.blocks.size(); ++i) widths.push_back(c.backbone_width << i);
+  for (auto i = static_cast<size_t>(c.first_level); i < c.blocks.size(); ++i) widths.push_back(c.backbone_width << i);
   return widths;
 }
 
@@ -90,6 +94,18 @@ Tensor sides(const Tensor& like, int64_t height, int64_t width) {
   return to(to(from_vector(std::vector<double>{w, h, w, h}), like.dtype()), like.device());
 }
 
+/// `count` boxes as shares of the image, in rows from the top, half as wide again as their distance: [count, 4] centres.
+Tensor box_grid(int64_t count) {
+  auto columns = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count)))), rows = (count + columns - 1) / columns;
+  auto wide = static_cast<float>(columns), high = static_cast<float>(rows);
+  std::vector<float> v;
+  for (int64_t i = 0; i < count; ++i)
+    for (float e :
+         {(static_cast<float>(i % columns) + 0.5f) / wide, (static_cast<float>(i / columns) + 0.5f) / high, 1.5f / wide, 1.5f / high})
+      v.push_back(e);
+  return from_vector(v, {count, 4});
+}
+
 }  // namespace
 
 Detector::Detector(const DetectorConfig& c)
@@ -97,17 +113,19 @@ Detector::Detector(const DetectorConfig& c)
   register_module("backbone", backbone_);
   auto schedule = diffusion::VpSchedule::cosine(c.noise_steps);
   for (int64_t t = 0; t < c.noise_steps; ++t) alpha_bars_.push_back(schedule.alpha_bar(t));
-  for (size_t i = 0; i < c.blocks.size(); ++i) strides_.push_back(static_cast<double>(int64_t{4} << i));
+  for (auto i = static_cast<size_t>(c.first_level); i < c.blocks.size(); ++i)
+    strides_.push_back(static_cast<double>((c.small_images ? int64_t{1} : int64_t{4}) << i));
   if (c.start == "noise") return;
-  Tensor whole = plumb::to(from_vector(std::vector<double>{0.5, 0.5, 1, 1}), f32);
-  register_parameter("proposal_boxes", proposal_boxes_, clone(expand(whole, {c.proposals, 4})));
+  register_parameter("proposal_boxes", proposal_boxes_, box_grid(c.proposals));
   register_parameter("proposal_features", proposal_features_, randn({c.proposals, c.width}));
 }
 
 Detector::Pyramid Detector::pyramid(const Tensor& images) const {
   if (images.rank() != 4 || images.size(1) != config_.channels)
     throw ShapeError("detector: takes images [B, " + std::to_string(config_.channels) + ", H, W], got " + to_string(images.shape()));
-  return {fpn_(backbone_.stages(images)), images.size(2), images.size(3)};
+  std::vector<Tensor> stages = backbone_.stages(images);
+  stages.erase(stages.begin(), stages.begin() + config_.first_level);
+  return {fpn_(stages), images.size(2), images.size(3)};
 }
 
 std::vector<Prediction> Detector::decoded(const Pyramid& p, const Tensor& boxes, const Tensor& time) const {

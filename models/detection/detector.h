@@ -15,11 +15,13 @@ namespace plumb::detection {
 struct DetectorConfig {
   int64_t channels = 3;  ///< of the images
   int64_t classes = 4;
-  int64_t backbone_width = 16;           ///< of the ResNet's first stage; a multiple of 8
-  std::vector<int64_t> blocks{1, 1, 1};  ///< of its stages, each a level of the pyramid: strides 4, 8, 16, …
-  int64_t width = 48;                    ///< of the pyramid and the decoder
-  int64_t proposals = 16;                ///< boxes
-  int64_t stages = 3;                    ///< of the decoder
+  bool small_images = true;                 ///< the ResNet begins at full size, with strides 1, 2, 4, …; else at a quarter: 4, 8, 16, …
+  int64_t backbone_width = 8;               ///< of its first stage, doubling with each; a multiple of 4
+  std::vector<int64_t> blocks{1, 1, 1, 1};  ///< of its stages
+  int64_t first_level = 2;                  ///< the first stage that the pyramid is built on
+  int64_t width = 48;                       ///< of the pyramid and the decoder
+  int64_t proposals = 16;                   ///< boxes
+  int64_t stages = 3;                       ///< of the decoder
   int64_t heads = 4, inner = 96, dynamic = 8;
   int64_t roi_size = 4, roi_sampling = 1;
   double roi_cells = 4;  ///< side of the boxes that a level reads, in its places
@@ -47,8 +49,8 @@ struct DetectOptions {
 
 class Detector : public nn::Module {
  public:
-  /// The ResNet normalises by groups of channels, so that training and evaluation compute the same. Learned boxes start as the whole image.
-  /// Throws ConfigError as DetectorConfig::check.
+  /// The ResNet normalises by groups of channels, so that training and evaluation compute the same. Learned boxes start as a grid over the
+  /// image. Throws ConfigError as DetectorConfig::check.
   explicit Detector(const DetectorConfig& config);
 
   /// images [B, channels, H, W] → one prediction a stage from boxes [B, P, 4] (corners in pixels) at time [B]; for learned boxes both are

@@ -24,8 +24,9 @@ namespace plumb::tools {
 namespace {
 
 constexpr int64_t kEvalBatch = 50;
-constexpr int64_t kInPicture = 12;     // two pictures each: the truth, and what was found
-constexpr double kShown = 0.3;         // the least score that is drawn
+constexpr int64_t kInPicture =
+    18;                         // two pictures each, the truth and what was found: a square of six by six, so that they stand side by side
+constexpr double kShown = 0.3;  // the least score that is drawn
 constexpr int64_t kPictureSide = 128;  // pixels, about
 
 /// Everything that config.json of a detector run holds. Training, validation and test images are drawn from three seeds.
@@ -191,6 +192,7 @@ Action define(CommandLine& line) {
   line.option("--roi-size", run->network.roi_size, "bins a side in which a box sees the image");
   line.option("--backbone-width", run->network.backbone_width, "channels of the ResNet's first stage");
   line.option("--blocks", run->network.blocks, "of the ResNet's stages");
+  line.option("--first-level", run->network.first_level, "the first stage that the pyramid is built on");
   line.option("--denoising-steps", run->denoising_steps, "of evaluations, from noise");
   line.option("--size", run->size, "side of the rendered images in pixels");
   line.option("--shapes", run->shapes, "at most in an image");

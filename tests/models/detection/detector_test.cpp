@@ -240,26 +240,41 @@ TEST_CASE("box decoder and detector: names, starts and errors") {
   CHECK_THROWS_WITH_AS(BoxDecoder({.stages = 0}), "box_decoder: stages must be at least 1, it is 0", ValueError);
 
   manual_seed(1);
-  DetectorConfig config{.backbone_width = 8, .blocks = {1, 1}, .width = 8, .proposals = 5, .stages = 1, .heads = 2, .start = "noise"};
+  DetectorConfig config{.small_images = false,
+                        .backbone_width = 8,
+                        .blocks = {1, 1},
+                        .first_level = 0,
+                        .width = 8,
+                        .proposals = 5,
+                        .stages = 1,
+                        .heads = 2,
+                        .start = "noise"};
   Detector noise(config);
   CHECK(noise.state().contains("backbone.layer2.0.downsample.0.weight"));
   CHECK_FALSE(noise.state().contains("backbone.fc.weight"));
   CHECK(noise.state().contains("fpn.inner_blocks.1.weight"));
   config.start = "learned";
-  CHECK(to_vector(Detector(config).state().at("proposal_boxes"))[2] == 1);
+  auto grid = to_vector(Detector(config).state().at("proposal_boxes"));  // five boxes: two rows of three
+  CHECK(grid[0] == doctest::Approx(1.0 / 6));
+  CHECK(grid[1] == 0.25);
+  CHECK(grid[2] == 0.5);
+  CHECK(grid[4 * 3 + 1] == 0.75);
   CHECK(DetectorConfig::from_json(config.to_json()).to_json() == config.to_json());
   CHECK_THROWS_WITH_AS(noise(zeros({1, 3, 16, 16})), "detector: boxes and a time are to be given", ValueError);
   CHECK_THROWS_WITH_AS(noise.detect(zeros({1, 1, 16, 16})), "detector: takes images [B, 3, H, W], got [1, 1, 16, 16]", ShapeError);
   CHECK_THROWS_WITH_AS(noise.detect(zeros({1, 3, 16, 16}), {.steps = 0}), "detect: needs at least one step, not 0", ValueError);
   config.start = "random";
   CHECK_THROWS_WITH_AS(Detector{config}, "detector: start \"random\" is unknown; choose noise or learned", ConfigError);
-  config = {.backbone_width = 12};
-  CHECK_THROWS_WITH_AS(Detector{config}, "detector: backbone_width 12 is not a multiple of the groups of its norm, 8", ConfigError);
+  config = {.backbone_width = 10};
+  CHECK_THROWS_WITH_AS(Detector{config}, "detector: backbone_width 10 is not a multiple of the groups of its norm, 4", ConfigError);
+  config = {.blocks = {1, 1}};
+  CHECK_THROWS_WITH_AS(Detector{config}, "detector: first_level must be one of the 2 stages, it is 2", ConfigError);
 }
 
 TEST_CASE("detector: what is found in an image does not depend on its batch; state and copies survive") {
   manual_seed(2);
-  DetectorConfig config{.backbone_width = 8, .blocks = {1, 1}, .width = 16, .proposals = 6, .stages = 2, .heads = 2};
+  DetectorConfig config{
+      .small_images = false, .backbone_width = 8, .blocks = {1, 1}, .first_level = 0, .width = 16, .proposals = 6, .stages = 2, .heads = 2};
   Tensor images = rand({3, 3, 32, 32});
   for (const char* start : {"noise", "learned"}) {
     config.start = start;
@@ -283,7 +298,7 @@ TEST_CASE("detector: what is found in an image does not depend on its batch; sta
 
 TEST_CASE("detector: blocks that run again for their gradient give the same gradient") {
   manual_seed(3);
-  Detector model({.backbone_width = 8, .blocks = {1, 2}, .width = 16, .proposals = 4, .stages = 1, .heads = 2});
+  Detector model({.backbone_width = 8, .blocks = {1, 2}, .first_level = 1, .width = 16, .proposals = 4, .stages = 1, .heads = 2});
   Tensor images = rand({2, 3, 32, 32});
   Objects truth{tensor({{{4.0, 4.0, 12.0, 14.0}}, {{8.0, 2.0, 20.0, 18.0}}}), tensor({{1}, {3}})};
   std::vector<Tensor> gradients[2];

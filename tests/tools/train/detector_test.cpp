@@ -13,7 +13,7 @@ using namespace plumb;
 namespace {
 
 const char* kSmall =
-    " --size 32 --shapes 2 --images 64 --validation 8 --test 12 --backbone-width 8 --blocks 1 1 --width 16 --proposals 6 --stages 1 "
+    " --size 32 --shapes 2 --images 64 --validation 8 --test 12 --backbone-width 4 --width 16 --proposals 6 --stages 1 "
     "--batch 8 --warmup 5 --lr 0.003 --noise 0";
 
 double number(const JsonObject& json, const char* name) {
@@ -50,8 +50,8 @@ TEST_CASE("train detector: the loss falls, precision is measured, boxes are draw
 
 TEST_CASE("train detector: killed and resumed, from noise and in bf16 too, the bits are those of one run") {
   plumb_test::Scratch scratch;
-  for (const std::string& more :
-       {std::string(" --ema 0.9 --recompute"), std::string(" --start noise --denoising-steps 2 --matching one_to_one --dtype bf16 --accumulate 2")}) {
+  for (const std::string& more : {std::string(" --ema 0.9 --recompute"),
+                                  std::string(" --start noise --denoising-steps 2 --matching one_to_one --dtype bf16 --accumulate 2")}) {
     std::string name = more.substr(3, 3);
     auto command = [&](const std::string& out) {
       return "train detector --out " + scratch.path(name + out) + kSmall + " --steps 40 --eval-every 20 --checkpoint-every 5" + more;
