@@ -41,7 +41,7 @@ struct Edge {
   explicit operator bool() const { return node || leaf; }
 };
 
-class Node : public RefCounted, public Pooled {
+class Node : public RefCounted, public detail::Pooled {
  public:
   virtual ~Node() = default;
   /// Gradients of the inputs from those of the outputs (all defined), for the inputs that `needs` names.

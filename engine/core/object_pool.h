@@ -3,8 +3,7 @@
 #pragma once
 #include "engine/core/free_list.h"
 
-namespace plumb {
-namespace detail {
+namespace plumb::detail {
 
 inline constexpr size_t kPooledStep = 64, kPooledLists = 12;  // list i holds pieces of (i + 1)·64 bytes
 inline constexpr size_t kPooledPieces = 1024;                 // a list keeps at most so many
@@ -31,13 +30,11 @@ inline void pool_free(void* piece, size_t bytes) noexcept {
   object_pool.lists[i].push(piece);
 }
 
-}  // namespace detail
-
 /// Base of classes whose objects live in the pool. `delete` through a base class needs a virtual destructor, as always.
 class Pooled {
  public:
-  static void* operator new(size_t bytes) { return detail::pool_allocate(bytes); }
-  static void operator delete(void* object, size_t bytes) noexcept { detail::pool_free(object, bytes); }
+  static void* operator new(size_t bytes) { return pool_allocate(bytes); }
+  static void operator delete(void* object, size_t bytes) noexcept { pool_free(object, bytes); }
 };
 
-}  // namespace plumb
+}  // namespace plumb::detail

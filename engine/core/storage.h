@@ -9,7 +9,7 @@
 
 namespace plumb {
 
-class Storage : public RefCounted, public Pooled {
+class Storage : public RefCounted, public detail::Pooled {
  public:
   /// What happens to memory that came from elsewhere (a mapped file, another library's array).
   using Release = void (*)(void* context);

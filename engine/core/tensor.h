@@ -60,7 +60,8 @@ class Tensor {
   // -- automatic differentiation ------------------------------------------------------------------
   /// A gradient is tracked for this tensor: it was asked for (a leaf) or an input of its operation needs one.
   bool requires_grad() const;
-  /// Asks for (or gives up) a gradient; only on leaves of floating type, else AutogradError. Returns the same tensor.
+  /// Asks for (or gives up) a gradient. Returns the same tensor. Throws DTypeError unless it is of floating type, AutogradError for
+  /// giving it up on what is not a leaf.
   Tensor requires_grad_(bool on = true) const;
   /// Made by no recorded operation.
   bool is_leaf() const;
@@ -96,7 +97,7 @@ struct GradState {
 };
 
 /// The data behind Tensor. Operations use Tensor; the graph and a few views reach in here.
-struct TensorImpl : RefCounted, Pooled {
+struct TensorImpl : RefCounted, detail::Pooled {
   TensorImpl(StoragePtr storage, std::byte* data, const Shape& shape, const Strides& strides, int64_t numel, DType dtype, bool contiguous);
   ~TensorImpl();
   StoragePtr storage;

@@ -16,7 +16,7 @@ using namespace plumb;
 namespace {
 
 template <size_t kBytes>
-struct Piece : Pooled {
+struct Piece : detail::Pooled {
   unsigned char bytes[kBytes];
 };
 
@@ -40,7 +40,7 @@ void fill_and_check() {
   }
 }
 
-struct Base : Pooled {
+struct Base : detail::Pooled {
   virtual ~Base() = default;
 };
 struct Wide : Base {
