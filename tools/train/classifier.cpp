@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <memory>
 
-#include "engine/autograd/autocast.h"
 #include "engine/core/generator.h"
 #include "engine/data/step_batches.h"
 #include "models/augment/augment.h"
@@ -62,16 +61,11 @@ int train_run(const train::RunDirectory& directory, const ClassifierRun& run, co
   Parts parts = split(run, images);
   fmt::print(stderr, "{}: {} parameters, {} classes, images {}, {} to train on, {} to validate, {} to test\n", run.kind, classifier.module().num_parameters(), images.classes,
              to_string(images.shape), parts.train.size(), run.validation > 0 ? parts.validation.size() : 0, run.test ? images.test.size() : 0);
-  auto optimizer = settings.make_optimizer(classifier.module());
   data::StepBatches batches(parts.train, {.batch = settings.batch, .seed = settings.seed});
   std::vector<int64_t> worst;
   train::Training training{
-      .model = &classifier.module(),
-      .optimizer = optimizer.get(),
-      .schedule = settings.schedule(),
       .loss =
           [&](const train::Part& part) {
-            Autocast cast(settings.autocast_type());
             augment::Mixed batch = augmented(run, batches(part.step, part.index, part.count), images.classes);
             return cross_entropy(classifier(batch.images), batch.target, {.label_smoothing = run.label_smoothing});
           },
@@ -90,7 +84,7 @@ int train_run(const train::RunDirectory& directory, const ClassifierRun& run, co
       Scores scores = measure(classifier, images.test);
       return train::Measures{{"test_loss", scores.loss}, {"test_accuracy", scores.accuracy}};
     };
-  return train::train(directory, training, settings.train_options(static_cast<double>(settings.batch), "images"));
+  return settings.train_model(directory, classifier.module(), training, static_cast<double>(settings.batch), "images");
 }
 
 // The network for images of this shape.

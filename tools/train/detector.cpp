@@ -4,7 +4,6 @@
 #include <cmath>
 #include <memory>
 
-#include "engine/autograd/autocast.h"
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
 #include "engine/data/shapes.h"
@@ -148,15 +147,10 @@ int train_run(const train::RunDirectory& directory, const DetectorRun& run) {
   fmt::print(stderr, "detector: {} parameters, {} classes, {} boxes from {}, images {}×{}, {} to train on, {} to validate, {} to test\n",
              model.num_parameters(), run.network.classes, run.network.proposals, run.network.start, run.size, run.size, run.images,
              run.validation, run.test);
-  auto optimizer = settings.make_optimizer(model);
   data::StepBatches batches(objects_only(train, run.shapes).cache(), {.batch = settings.batch, .seed = settings.seed});
   train::Training training{
-      .model = &model,
-      .optimizer = optimizer.get(),
-      .schedule = settings.schedule(),
       .loss =
           [&](const train::Part& part) {
-            Autocast cast(settings.autocast_type());
             data::Batch batch = batches(part.step, part.index, part.count);
             return model.loss(images_of(model, batch), truth_of(batch)).total;
           },
@@ -167,7 +161,7 @@ int train_run(const train::RunDirectory& directory, const DetectorRun& run) {
       .watched = "val_map",
       .watched_highest = true,
   };
-  return train::train(directory, training, settings.train_options(static_cast<double>(settings.batch), "images"));
+  return settings.train_model(directory, model, training, static_cast<double>(settings.batch), "images");
 }
 
 int start(const DetectorRun& run, const std::string& out) {

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <memory>
 
-#include "engine/autograd/autocast.h"
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
 #include "engine/data/step_batches.h"
@@ -146,15 +145,10 @@ int train_run(const train::RunDirectory& directory, const EncoderRun& run, const
   Parts parts = split(run, reviews, tokenizer);
   fmt::print(stderr, "encoder: {} parameters, vocabulary {}, {} reviews to train on, {} to validate, {} to test (fold {})\n", model.num_parameters(), run.model.vocab, parts.train.size(),
              parts.validation.size(), parts.test.size(), run.fold);
-  auto optimizer = settings.make_optimizer(model);
   data::StepBatches batches(windows(run, parts.train, *tokenizer.token_id("[UNK]")), {.batch = settings.batch, .seed = settings.seed});
   train::Training training{
-      .model = &model,
-      .optimizer = optimizer.get(),
-      .schedule = settings.schedule(),
       .loss =
           [&](const train::Part& part) {
-            Autocast cast(settings.autocast_type());
             return loss_of(model, batches(part.step, part.index, part.count));
           },
   };
@@ -167,7 +161,7 @@ int train_run(const train::RunDirectory& directory, const EncoderRun& run, const
     Scores scores = measure(model, parts.test);
     return train::Measures{{"test_loss", scores.loss}, {"test_accuracy", scores.accuracy}};
   };
-  return train::train(directory, training, settings.train_options(static_cast<double>(settings.batch), "reviews"));
+  return settings.train_model(directory, model, training, static_cast<double>(settings.batch), "reviews");
 }
 
 int start(EncoderRun& run, const std::string& out) {

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <memory>
 
-#include "engine/autograd/autocast.h"
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
 #include "engine/data/shapes.h"
@@ -137,15 +136,10 @@ int train_run(const train::RunDirectory& directory, const SegmentRun& run) {
   data::Dataset train = run.shapes(run.images, 0), validation = run.shapes(run.validation, 1), test = run.shapes(run.test, 2);
   fmt::print(stderr, "segment: {} parameters, {} classes, images {}×{}, {} to train on, {} to validate, {} to test\n", model.num_parameters(), run.network.classes, run.size, run.size, run.images,
              run.validation, run.test);
-  auto optimizer = settings.make_optimizer(model);
   data::StepBatches batches(pixels_only(train).cache(), {.batch = settings.batch, .seed = settings.seed});
   train::Training training{
-      .model = &model,
-      .optimizer = optimizer.get(),
-      .schedule = settings.schedule(),
       .loss =
           [&](const train::Part& part) {
-            Autocast cast(settings.autocast_type());
             data::Batch batch = batches(part.step, part.index, part.count);
             return pixel_loss(logits_of(model, batch.image), batch["segmentation"]);
           },
@@ -156,7 +150,7 @@ int train_run(const train::RunDirectory& directory, const SegmentRun& run) {
       .watched = "val_iou",
       .watched_highest = true,
   };
-  return train::train(directory, training, settings.train_options(static_cast<double>(settings.batch), "images"));
+  return settings.train_model(directory, model, training, static_cast<double>(settings.batch), "images");
 }
 
 int start(const SegmentRun& run, const std::string& out) {

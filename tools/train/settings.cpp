@@ -7,6 +7,7 @@
 #include <memory>
 #include <unordered_set>
 
+#include "engine/autograd/autocast.h"
 #include "engine/io/file.h"
 #include "engine/io/json_fields.h"
 #include "models/optim/adam.h"
@@ -97,6 +98,18 @@ optim::Schedule TrainingSettings::schedule() const { return optim::cosine_with_w
 train::TrainOptions TrainingSettings::train_options(double items_per_step, const std::string& items) const {
   return {.steps = steps, .eval_every = eval_every, .checkpoint_every = checkpoint_every, .clip_norm = clip, .accumulate = accumulate,
           .ema = ema, .patience = early_stop, .items_per_step = items_per_step, .items = items};
+}
+
+int TrainingSettings::train_model(const train::RunDirectory& run, nn::Module& model, train::Training training, double items_per_step, const std::string& items) const {
+  auto optimizer = make_optimizer(model);
+  training.model = &model;
+  training.optimizer = optimizer.get();
+  training.schedule = schedule();
+  training.loss = [this, loss = std::move(training.loss)](const train::Part& part) {
+    Autocast cast(autocast_type());
+    return loss(part);
+  };
+  return train::train(run, training, train_options(items_per_step, items));
 }
 
 void TrainingSettings::prepare(nn::Module& model) const {

@@ -34,6 +34,8 @@ struct TrainingSettings {
   optim::Schedule schedule() const;
   /// `items_per_step`, called `items`, are what the rate in metrics counts.
   train::TrainOptions train_options(double items_per_step, const std::string& items) const;
+  /// Trains `model`, prepared before, with these settings' optimiser, schedule and autocast around the loss; `training` says the rest.
+  int train_model(const train::RunDirectory& run, nn::Module& model, train::Training training, double items_per_step, const std::string& items) const;
   /// What products are computed in: bf16 under --dtype bf16, else f32 (which turns autocast off).
   DType autocast_type() const { return dtype == "bf16" ? bf16 : f32; }
   /// Converts the model for --dtype f64; to be called before the optimiser is made.

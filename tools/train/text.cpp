@@ -6,7 +6,6 @@
 #include <cmath>
 #include <filesystem>
 
-#include "engine/autograd/autocast.h"
 #include "engine/core/generator.h"
 #include "engine/io/file.h"
 #include "engine/io/sha256.h"
@@ -34,16 +33,11 @@ int train_text(const train::RunDirectory& directory, const TextRun& run, const T
   settings.prepare(model->module());
   fmt::print(stderr, "{}: {} parameters{}, vocabulary {}, {} tokens to train on, {} to validate\n", run.kind(), model->module().num_parameters(), model->note(),
              tokenizer.vocab_size(), text.train.size(), text.validation.size());
-  auto optimizer = settings.make_optimizer(model->module());
   data::RandomWindows windows(text.train, {.context = run.context(), .batch = settings.batch, .seed = settings.seed});
   data::ConsecutiveWindows validation(text.validation, run.context(), 4 * settings.batch);
   train::Training training{
-      .model = &model->module(),
-      .optimizer = optimizer.get(),
-      .schedule = settings.schedule(),
       .loss =
           [&](const train::Part& part) {
-            Autocast cast(settings.autocast_type());
             data::Batch batch = windows(part.step);
             int64_t rows = settings.batch / part.count;
             auto own = [&](const Tensor& x) { return narrow(x, 0, part.index * rows, rows); };
@@ -63,7 +57,7 @@ int train_text(const train::RunDirectory& directory, const TextRun& run, const T
             return tokenizer.decode(tokens);
           },
   };
-  return train::train(directory, training, settings.train_options(static_cast<double>(settings.batch * run.context()), "tokens"));
+  return settings.train_model(directory, model->module(), training, static_cast<double>(settings.batch * run.context()), "tokens");
 }
 
 }  // namespace

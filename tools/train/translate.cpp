@@ -3,7 +3,6 @@
 
 #include <memory>
 
-#include "engine/autograd/autocast.h"
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
 #include "engine/data/number_pairs.h"
@@ -88,14 +87,9 @@ int train_run(const train::RunDirectory& directory, const TranslateRun& run) {
   transformer::Translator model(run.model);
   settings.prepare(model);
   fmt::print(stderr, "translate: {} parameters, numbers of up to {} digits, {}\n", model.num_parameters(), run.digits, run.to_words ? "digits to words" : "words to digits");
-  auto optimizer = settings.make_optimizer(model);
   train::Training training{
-      .model = &model,
-      .optimizer = optimizer.get(),
-      .schedule = settings.schedule(),
       .loss =
           [&](const train::Part& part) {
-            Autocast cast(settings.autocast_type());
             // A step's numbers depend on the seed and its number alone, so a resumed run goes on where it was.
             Generator generator(settings.seed * 1'000'003 + static_cast<uint64_t>(part.step) + 1);
             std::vector<int64_t> numbers = pairs.draw(NumberPairs::Part::train, settings.batch, generator);
@@ -116,7 +110,7 @@ int train_run(const train::RunDirectory& directory, const TranslateRun& run) {
           },
       .sample = [&] { return examples(model, pairs); },
   };
-  return train::train(directory, training, settings.train_options(static_cast<double>(settings.batch), "pairs"));
+  return settings.train_model(directory, model, training, static_cast<double>(settings.batch), "pairs");
 }
 
 void configure(TranslateRun& run) {

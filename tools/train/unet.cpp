@@ -55,13 +55,9 @@ int train_run(const train::RunDirectory& directory, const DiffusionRun& run, con
   std::vector<data::Dataset> parts = split(run, images);
   fmt::print(stderr, "unet: {} parameters, {} classes, images {}, {} to train on, {} to validate\n", model.network().num_parameters(), run.network.classes, to_string(images.shape), parts[0].size(),
              parts[1].size());
-  auto optimizer = settings.make_optimizer(model.network());
   data::StepBatches batches(parts[0], {.batch = settings.batch, .seed = settings.seed});
   data::Dataset held_out = parts[1].take(4 * kValidationBatch);
   train::Training training{
-      .model = &model.network(),
-      .optimizer = optimizer.get(),
-      .schedule = settings.schedule(),
       .loss =
           [&](const train::Part& part) {
             data::Batch batch = batches(part.step, part.index, part.count);
@@ -71,7 +67,7 @@ int train_run(const train::RunDirectory& directory, const DiffusionRun& run, con
       .images = [&] { return samples(model, run); },
       .images_title = fmt::format("Samples: {}, {} steps, guidance {}", run.sampling.sampler, run.sampling.steps, run.sampling.guidance),
   };
-  return train::train(directory, training, settings.train_options(static_cast<double>(settings.batch), "images"));
+  return settings.train_model(directory, model.network(), training, static_cast<double>(settings.batch), "images");
 }
 
 int start(Options& o, const std::string& out) {

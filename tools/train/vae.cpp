@@ -3,7 +3,6 @@
 
 #include <memory>
 
-#include "engine/autograd/autocast.h"
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
 #include "engine/data/step_batches.h"
@@ -42,16 +41,11 @@ int train_run(const train::RunDirectory& directory, const AutoencoderRun& run, c
   std::vector<data::Dataset> parts = images.train.split({1 - run.validation, run.validation}, {.seed = 0, .stratified = true});
   fmt::print(stderr, "{}: {} parameters, images {}, latents {}, {} to train on, {} to validate\n", run.model, model->num_parameters(), to_string(images.shape), to_string(run.network.latent_shape()),
              parts[0].size(), parts[1].size());
-  auto optimizer = settings.make_optimizer(*model);
   data::StepBatches batches(parts[0], {.batch = settings.batch, .seed = settings.seed});
   data::Dataset held_out = parts[1].take(kValidationImages);
   train::Training training{
-      .model = model.get(),
-      .optimizer = optimizer.get(),
-      .schedule = settings.schedule(),
       .loss =
           [&](const train::Part& part) {
-            Autocast cast(settings.autocast_type());
             return model->loss(to(batches(part.step, part.index, part.count).image, model->parameters()[0].dtype()), default_generator()).loss;
           },
       .validate = [&] { return prefixed("val_", measure(*model, run, held_out)); },
@@ -63,7 +57,7 @@ int train_run(const train::RunDirectory& directory, const AutoencoderRun& run, c
       .images = [&] { return picture(*model, run, held_out); },
       .images_title = run.model == "vae" ? "Validation images and their reconstructions; samples from the prior" : "Validation images and their reconstructions",
   };
-  return train::train(directory, training, settings.train_options(static_cast<double>(settings.batch), "images"));
+  return settings.train_model(directory, *model, training, static_cast<double>(settings.batch), "images");
 }
 
 int start(AutoencoderRun& run, const std::string& out) {
