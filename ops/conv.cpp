@@ -2,8 +2,8 @@
 // convolution and the weight sum, and the derivatives of each of the three are the other two. So all orders run on the fused kernels.
 #include "ops/conv.h"
 
-#include "engine/autograd/autocast.h"
 #include "engine/autograd/record.h"
+#include "ops/autocast_call.h"
 #include "ops/kernels/conv.h"
 #include "ops/pointwise_call.h"
 #include "ops/reduce.h"
@@ -113,8 +113,6 @@ Tensor as_given(const Call& c, Tensor y) {
   return c.x.rank() == c.dims + 1 ? squeeze(y, 0) : y;
 }
 
-Tensor autocast(const Tensor& x) { return x.defined() && x.dtype() == f32 && Autocast::type() != f32 ? to(x, Autocast::type()) : x; }
-
 // -- the two operations in either number of dimensions ------------------------------------------------------
 
 // What lies before and after the image.
@@ -178,23 +176,23 @@ Tensor convolve_transposed(const Call& c, const ConvTranspose2dOptions& o) {
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
-  Tensor a = autocast(x), w = autocast(weight), b = autocast(bias);
+  Tensor a = detail::autocast(x), w = detail::autocast(weight), b = detail::autocast(bias);
   return convolve({"conv2d", 2, a, w, b}, options);
 }
 
 Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv1dOptions& o) {
-  Tensor a = autocast(x), w = autocast(weight), b = autocast(bias);
+  Tensor a = detail::autocast(x), w = detail::autocast(weight), b = detail::autocast(bias);
   return convolve({"conv1d", 1, a, w, b}, {.stride = {1, o.stride}, .padding = {0, o.padding}, .dilation = {1, o.dilation}, .groups = o.groups,
                                            .padding_mode = o.padding_mode, .same = o.same});
 }
 
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvTranspose2dOptions& options) {
-  Tensor a = autocast(x), w = autocast(weight), b = autocast(bias);
+  Tensor a = detail::autocast(x), w = detail::autocast(weight), b = detail::autocast(bias);
   return convolve_transposed({"conv_transpose2d", 2, a, w, b}, options);
 }
 
 Tensor conv_transpose1d(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvTranspose1dOptions& o) {
-  Tensor a = autocast(x), w = autocast(weight), b = autocast(bias);
+  Tensor a = detail::autocast(x), w = detail::autocast(weight), b = detail::autocast(bias);
   return convolve_transposed({"conv_transpose1d", 1, a, w, b}, {.stride = {1, o.stride}, .padding = {0, o.padding}, .output_padding = {0, o.output_padding},
                                                                 .dilation = {1, o.dilation}, .groups = o.groups});
 }

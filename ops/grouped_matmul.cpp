@@ -3,16 +3,14 @@
 
 #include <string>
 
-#include "engine/autograd/autocast.h"
 #include "engine/autograd/record.h"
+#include "ops/autocast_call.h"
 #include "ops/kernels/grouped_matmul.h"
 #include "ops/pointwise_call.h"
 #include "ops/shape.h"
 
 namespace plumb {
 namespace {
-
-Tensor autocast(const Tensor& x) { return x.defined() && x.dtype() == f32 && Autocast::type() != f32 ? to(x, Autocast::type()) : x; }
 
 void check_operands(const char* op, const Tensor& a, const Tensor& b) {
   if (!is_floating(a.dtype()) || a.dtype() != b.dtype())
@@ -51,7 +49,7 @@ Tensor grouped_matmul(const Tensor& input, const Tensor& w, const Tensor& offset
   if (input.rank() != 2 || w.rank() != 3 || input.size(1) != w.size(1))
     throw ShapeError("grouped_matmul: takes x [rows, in] and a weight [E, in, out], got " + to_string(input.shape()) + " and " +
                      to_string(w.shape()));
-  Tensor x = autocast(input), weight = autocast(w);
+  Tensor x = detail::autocast(input), weight = detail::autocast(w);
   check_operands("grouped_matmul", x, weight);
   Tensor segments = checked_offsets("grouped_matmul", offsets, weight.size(0), x.size(0));
   return record("grouped_matmul", product("grouped_matmul", x, weight, {}, segments), {x, weight},
@@ -69,7 +67,7 @@ Tensor grouped_linear(const Tensor& input, const Tensor& w, const Tensor& offset
   if (input.rank() != 2 || w.rank() != 3 || input.size(1) != w.size(2))
     throw ShapeError("grouped_linear: takes x [rows, in] and a weight [E, out, in], got " + to_string(input.shape()) + " and " +
                      to_string(w.shape()));
-  Tensor x = autocast(input), weight = autocast(w), bias = autocast(offset);
+  Tensor x = detail::autocast(input), weight = detail::autocast(w), bias = detail::autocast(offset);
   check_operands("grouped_linear", x, weight);
   if (bias.defined()) {
     check_operands("grouped_linear", x, bias);
@@ -99,7 +97,7 @@ Tensor grouped_outer(const Tensor& left, const Tensor& right, const Tensor& offs
                      to_string(right.shape()));
   if (offsets.rank() != 1 || offsets.size(0) < 1)
     throw ShapeError("grouped_outer: offsets must be a vector of at least one element, their shape is " + to_string(offsets.shape()));
-  Tensor a = autocast(left), b = autocast(right);
+  Tensor a = detail::autocast(left), b = detail::autocast(right);
   check_operands("grouped_outer", a, b);
   Tensor segments = checked_offsets("grouped_outer", offsets, offsets.size(0) - 1, a.size(0));
   Tensor out = empty({offsets.size(0) - 1, a.size(1), b.size(1)}, a.dtype(), a.device(), "grouped_outer");

@@ -2,8 +2,8 @@
 // without batch dimensions makes it a single product of [batch·m, k].
 #include "ops/matmul.h"
 
-#include "engine/autograd/autocast.h"
 #include "engine/autograd/record.h"
+#include "ops/autocast_call.h"
 #include "ops/kernels/matmul.h"
 #include "ops/pointwise.h"
 #include "ops/pointwise_call.h"
@@ -21,8 +21,6 @@ void check_product(const char* op, const Tensor& a, const Tensor& b, int64_t inn
   detail::check_same_device(op, a, b);
   if (inner_a != inner_b) throw ShapeError(std::string(op) + ": inner sizes differ: " + two_shapes(a, b));
 }
-
-Tensor autocast(const Tensor& x) { return x.dtype() == f32 && Autocast::type() != f32 ? to(x, Autocast::type()) : x; }
 
 // Rows [.., m, k] as one matrix [rows, k], a copy only if the strides need it. Outside the graph.
 Tensor as_rows(const Tensor& x) {
@@ -64,7 +62,7 @@ Tensor matmul(const Tensor& left, const Tensor& right) {
   if (left.rank() == 0 || right.rank() == 0) throw ShapeError("matmul: takes vectors or matrices: " + two_shapes(left, right));
   if (left.rank() == 1) return squeeze(matmul(unsqueeze(left, 0), right), right.rank() == 1 ? 0 : -2);
   if (right.rank() == 1) return squeeze(matmul(left, unsqueeze(right, 1)), -1);
-  Tensor a = autocast(left), b = autocast(right);
+  Tensor a = detail::autocast(left), b = detail::autocast(right);
   check_product("matmul", a, b, a.size(-1), b.size(-2));
   return record("matmul", product("matmul", a, b), {a, b}, saving(b.requires_grad() ? a : Tensor(), a.requires_grad() ? b : Tensor()),
                 [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
@@ -86,7 +84,7 @@ Tensor bmm(const Tensor& a, const Tensor& b) {
 
 // Y = X Wᵀ + b,   dX = dY W,   dW = dYᵀ X,   db = Σ dY
 Tensor linear(const Tensor& input, const Tensor& w, const Tensor& offset) {
-  Tensor x = autocast(input), weight = autocast(w), bias = offset.defined() ? autocast(offset) : offset;
+  Tensor x = detail::autocast(input), weight = detail::autocast(w), bias = detail::autocast(offset);
   if (x.rank() == 0 || weight.rank() != 2) throw ShapeError("linear: takes x [.., in] and a weight [out, in]: " + two_shapes(x, weight));
   check_product("linear", x, weight, x.size(-1), weight.size(1));
   int64_t in = weight.size(1), out = weight.size(0);

@@ -4,9 +4,9 @@
 
 #include <string>
 
-#include "engine/autograd/autocast.h"
 #include "engine/autograd/record.h"
 #include "ops/activation.h"
+#include "ops/autocast_call.h"
 #include "ops/create.h"
 #include "ops/dropout.h"
 #include "ops/elementary.h"
@@ -164,8 +164,6 @@ std::vector<Tensor> recurrence(const Recurrence& r, const Tensor& gates_x, const
 
 // -- arguments --------------------------------------------------------------------------------------
 
-Tensor autocast(const Tensor& x) { return x.defined() && x.dtype() == f32 && Autocast::type() != f32 ? to(x, Autocast::type()) : x; }
-
 // A call's name and input, against which the other arguments are checked.
 struct Call {
   const char* op;
@@ -185,13 +183,13 @@ struct Call {
 Call make_call(const char* op, RecurrentCell cell, const Tensor& x, int rank, const char* form) {
   if (x.rank() != rank) throw ShapeError(std::string(op) + ": x must be " + form + ", it is " + to_string(x.shape()));
   if (!is_floating(x.dtype())) throw DTypeError(std::string(op) + ": x must be floating, it is " + std::string(name(x.dtype())));
-  return {op, cell, autocast(x)};
+  return {op, cell, detail::autocast(x)};
 }
 
 // The weights of one layer and direction, checked against the width of what it reads. `where` follows the names in errors.
 RecurrentWeights checked_weights(const Call& call, const RecurrentWeights& given, int64_t inputs, int64_t hidden,
                                  const std::string& where) {
-  RecurrentWeights w{autocast(given.weight_ih), autocast(given.weight_hh), autocast(given.bias_ih), autocast(given.bias_hh)};
+  RecurrentWeights w{detail::autocast(given.weight_ih), detail::autocast(given.weight_hh), detail::autocast(given.bias_ih), detail::autocast(given.bias_hh)};
   int64_t rows = call.gates() * hidden;
   call.check(w.weight_hh, "weight_hh" + where, {rows, hidden});
   call.check(w.weight_ih, "weight_ih" + where, {rows, inputs});
@@ -210,7 +208,7 @@ int64_t hidden_size(const Call& call, const RecurrentWeights& w) {
 
 Tensor checked_state(const Call& call, const Tensor& given, const char* what, const Shape& shape) {
   if (!given.defined()) return zeros(shape, call.x.dtype(), call.x.device());
-  Tensor state = autocast(given);
+  Tensor state = detail::autocast(given);
   call.check(state, what, shape);
   return state;
 }

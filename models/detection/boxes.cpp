@@ -49,6 +49,11 @@ Tensor to_corners(const Tensor& centres) {
   return stack({p.a - p.c * 0.5, p.b - p.d * 0.5, p.a + p.c * 0.5, p.b + p.d * 0.5}, -1);
 }
 
+Tensor image_sides(const Tensor& like, int64_t height, int64_t width) {
+  auto w = static_cast<double>(width), h = static_cast<double>(height);
+  return to(to(from_vector(std::vector<double>{w, h, w, h}), like.dtype()), like.device());
+}
+
 Tensor to_centres(const Tensor& corners) {
   Four p = parts("to_centres", corners);
   return stack({(p.a + p.c) * 0.5, (p.b + p.d) * 0.5, p.c - p.a, p.d - p.b}, -1);

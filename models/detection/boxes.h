@@ -9,6 +9,8 @@ namespace plumb::detection {
 
 Tensor to_corners(const Tensor& centres);
 Tensor to_centres(const Tensor& corners);
+/// [width, height, width, height] of the type and device of `like`: what a box as shares of an image is multiplied by.
+Tensor image_sides(const Tensor& like, int64_t height, int64_t width);
 /// (x2 − x1)(y2 − y1), [..].
 Tensor box_area(const Tensor& corners);
 

@@ -16,11 +16,6 @@
 namespace plumb::detection {
 namespace {
 
-Tensor sides(const Tensor& like, int64_t height, int64_t width) {
-  auto w = static_cast<double>(width), h = static_cast<double>(height);
-  return to(to(from_vector(std::vector<double>{w, h, w, h}), like.dtype()), like.device());
-}
-
 void check(const Prediction& p, const Objects& truth) {
   const Shape &l = p.logits.shape(), &b = p.boxes.shape(), &t = truth.boxes.shape();
   bool fits = l.rank() == 3 && b == Shape{l[0], l[1], 4} && t.rank() == 3 && t[0] == l[0] && t[2] == 4 &&
@@ -70,7 +65,7 @@ std::vector<Pairs> match_objects(const Prediction& p, const Objects& given, int6
   std::vector<Pairs> pairs(columns.size());
   if (given.classes.size(1) == 0) return pairs;
   Objects truth{to(given.boxes, p.boxes.dtype()), given.classes};
-  Tensor scale = sides(p.boxes, height, width);
+  Tensor scale = image_sides(p.boxes, height, width);
   Tensor distance = sum(abs(unsqueeze(p.boxes / scale, 2) - unsqueeze(truth.boxes / scale, 1)), {3});
   Tensor cost = class_cost(to(p.logits, p.boxes.dtype()), truth.classes, o) * o.class_weight + distance * o.l1_weight -
                 pairwise_generalized_box_iou(p.boxes, truth.boxes) * o.giou_weight;
@@ -114,7 +109,7 @@ Terms stage_terms(const Prediction& p, const Objects& truth, int64_t height, int
   t.classes = sigmoid_focal_loss(p.logits, targets, {.gamma = o.gamma, .alpha = o.alpha, .reduction = Reduction::sum}) / count;
   Tensor found = index_select(flatten(p.boxes, 0, 1), 0, from_vector(of_prediction)),
          wanted = index_select(flatten(to(truth.boxes, p.boxes.dtype()), 0, 1), 0, from_vector(of_object));
-  t.l1 = sum(abs((found - wanted) / sides(found, height, width))) / count;
+  t.l1 = sum(abs((found - wanted) / image_sides(found, height, width))) / count;
   t.giou = sum(1 - generalized_box_iou(found, wanted)) / count;
   return t;
 }

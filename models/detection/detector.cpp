@@ -88,12 +88,6 @@ BoxDecoderOptions decoder(const DetectorConfig& c) {
           .roi = {.size = c.roi_size, .sampling = c.roi_sampling, .cells = c.roi_cells}};
 }
 
-/// [width, height, width, height] as a tensor like `like`.
-Tensor sides(const Tensor& like, int64_t height, int64_t width) {
-  auto w = static_cast<double>(width), h = static_cast<double>(height);
-  return to(to(from_vector(std::vector<double>{w, h, w, h}), like.dtype()), like.device());
-}
-
 /// `count` boxes as shares of the image, in rows from the top, half as wide again as their distance: [count, 4] centres.
 Tensor box_grid(int64_t count) {
   auto columns = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count)))), rows = (count + columns - 1) / columns;
@@ -131,7 +125,7 @@ Detector::Pyramid Detector::pyramid(const Tensor& images) const {
 std::vector<Prediction> Detector::decoded(const Pyramid& p, const Tensor& boxes, const Tensor& time) const {
   if (config_.start == "noise") return head_(p.levels, strides_, boxes, time);
   int64_t images = p.levels[0].size(0);
-  Tensor learned = to_corners(proposal_boxes_) * sides(proposal_boxes_, p.height, p.width);
+  Tensor learned = to_corners(proposal_boxes_) * image_sides(proposal_boxes_, p.height, p.width);
   return head_(p.levels, strides_, expand(learned, {images, -1, -1}), {}, expand(proposal_features_, {images, -1, -1}));
 }
 
@@ -145,14 +139,14 @@ std::vector<Prediction> Detector::operator()(const Tensor& images, const Tensor&
 // What was noised, kept within ±s, back as corners in pixels.
 Tensor Detector::corners_of(const Tensor& noisy, int64_t height, int64_t width) const {
   Tensor share = clamp(noisy, -config_.signal_scale, config_.signal_scale) * (0.5 / config_.signal_scale) + 0.5;
-  return to_corners(share) * sides(noisy, height, width);
+  return to_corners(share) * image_sides(noisy, height, width);
 }
 
 // The objects of an image first, then boxes drawn about the middle with deviation 1/6, their sides at least a little.
 Tensor Detector::noised(const Objects& truth, const Tensor& alpha_bar, int64_t height, int64_t width) const {
   int64_t images = truth.images(), padded = truth.classes.size(1), count = config_.proposals;
   std::vector<float> filled = to_vector<float>(randn({images, count, 4}));
-  std::vector<double> centres = to_vector(to_centres(plumb::to(truth.boxes, f64)) / sides(zeros({1}, f64), height, width));
+  std::vector<double> centres = to_vector(to_centres(plumb::to(truth.boxes, f64)) / image_sides(zeros({1}, f64), height, width));
   std::vector<int64_t> kind = to_vector<int64_t>(truth.classes);
   for (size_t i = 0; i < filled.size(); ++i) {
     filled[i] = filled[i] / 6 + 0.5f;
@@ -230,7 +224,7 @@ std::vector<Found> Detector::detect(const Tensor& images, const DetectOptions& o
     double now = alpha_bars_[static_cast<size_t>(t)],
            next = alpha_bars_[static_cast<size_t>((config_.noise_steps - 1) * (steps - i - 1) / steps)];
     double variance = (1 - now / next) * (1 - next) / (1 - now), s = config_.signal_scale;
-    Tensor clean = clamp((to_centres(last.boxes) / sides(last.boxes, p.height, p.width) * 2 - 1) * s, -s, s);
+    Tensor clean = clamp((to_centres(last.boxes) / image_sides(last.boxes, p.height, p.width) * 2 - 1) * s, -s, s);
     Tensor noise = (x - clean * std::sqrt(now)) * (1 / std::sqrt(1 - now));
     x = clean * std::sqrt(next) + noise * std::sqrt(std::max(0.0, 1 - next - variance)) + randn(shape, draw) * std::sqrt(variance);
     Tensor kept = any(sigmoid(last.logits) > o.keep, {2}, true);
