@@ -7,6 +7,8 @@
 #include <cmath>
 #include <limits>
 
+#include "models/train/html.h"
+
 namespace plumb::train {
 namespace {
 
@@ -60,21 +62,6 @@ std::string drawn(const Series& s, const Axis& x, const Axis& y) {
 }
 
 }  // namespace
-
-std::string escape_html(const std::string& text) {
-  std::string out;
-  for (char c : text) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
-    }
-  }
-  return out;
-}
 
 std::string line_chart(const std::string& title, const std::string& x_label, const std::vector<Series>& series) {
   Axis x = axis_over(series, &Series::x, kLeft, kWidth - kRight), y = axis_over(series, &Series::y, kHeight - kBottom, kTop);

@@ -15,7 +15,4 @@ struct Series {
 /// `series` over common axes with ticks at round numbers, a legend, and `title` above. Long series are thinned to what a screen can show.
 std::string line_chart(const std::string& title, const std::string& x_label, const std::vector<Series>& series);
 
-/// The text with &, <, > and quotes as HTML entities.
-std::string escape_html(const std::string& text);
-
 }  // namespace plumb::train

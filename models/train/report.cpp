@@ -9,6 +9,7 @@
 
 #include "engine/io/file.h"
 #include "engine/io/json_object.h"
+#include "models/train/html.h"
 #include "models/train/line_chart.h"
 #include "models/train/metrics.h"
 
@@ -16,13 +17,6 @@ namespace plumb::train {
 namespace {
 
 using Measured = std::vector<std::pair<std::string, double>>;
-
-constexpr const char* kStyle =
-    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:800px;padding:0 1rem;color:#222;background:#fff}"
-    "svg{width:100%;height:auto;margin:1rem 0}svg text{font:11px system-ui,sans-serif}"
-    ".title{font-weight:600;font-size:13px}.grid{stroke:#e6e6e6}table{border-collapse:collapse}td{padding:.1rem 1.2rem .1rem 0;vertical-align:top}"
-    "td:first-child{color:#666}pre{background:#f6f6f4;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}"
-    "figure{display:inline-block;margin:.5rem 1rem .5rem 0}figure img{max-width:100%;image-rendering:pixelated}figcaption{color:#666;font-size:13px}";
 
 Series series_of(const std::vector<Metrics>& metrics, const std::string& key, const std::string& name, const std::string& colour, bool dots = false) {
   Series s{name, {}, {}, colour, dots};
@@ -82,18 +76,6 @@ std::string measure_charts(const std::vector<Metrics>& metrics) {
   return charts;
 }
 
-std::string base64(const std::string& bytes) {
-  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    size_t left = std::min<size_t>(3, bytes.size() - i);
-    uint32_t group = 0;
-    for (size_t k = 0; k < 3; ++k) group = group << 8 | (k < left ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    for (size_t k = 0; k < 4; ++k) text.push_back(k <= left ? kLetters[group >> (18 - 6 * k) & 63] : '=');
-  }
-  return text;
-}
-
 // At most four of the pictures, evenly spaced, the newest among them; inside the page, so that it can be sent alone.
 std::string pictures(const RunDirectory& run, const std::string& title) {
   std::vector<int64_t> steps = run.sample_steps();
@@ -103,7 +85,7 @@ std::string pictures(const RunDirectory& run, const std::string& title) {
   std::string html = "<h2>" + escape_html(title) + "</h2>\n";
   for (size_t i = 1; i <= shown; ++i) {
     int64_t step = steps[i * steps.size() / shown - 1];
-    html += fmt::format("<figure><img alt='step {0}' src='data:image/png;base64,{1}'><figcaption>step {0}</figcaption></figure>\n", step, base64(read_file(run.samples_path(step))));
+    html += html_picture(fmt::format("step {}", step), read_file(run.samples_path(step)));
   }
   return html;
 }
@@ -113,8 +95,7 @@ std::string pictures(const RunDirectory& run, const std::string& title) {
 void write_report(const RunDirectory& run, const ReportParts& parts) {
   std::vector<Metrics> metrics;
   if (path_exists(run.file("metrics.jsonl"))) metrics = read_metrics(run.file("metrics.jsonl"));
-  std::string title = escape_html(run.path());
-  std::string page = fmt::format("<!doctype html><html lang='en'><meta charset='utf-8'><title>{0}</title><style>{1}</style>\n<h1>{0}</h1>\n{2}", title, kStyle, summary(metrics));
+  std::string page = summary(metrics);
   page += line_chart("Loss", "step", {series_of(metrics, "train_loss", "training", "#9db7d5"), series_of(metrics, "val_loss", "validation", "#c0392b", true)});
   page += measure_charts(metrics);
   page += line_chart("Learning rate", "step", {series_of(metrics, "lr", "", "#2c7a4b")});
@@ -123,8 +104,8 @@ void write_report(const RunDirectory& run, const ReportParts& parts) {
     if (!series_of(metrics, rate, "", "").x.empty()) page += line_chart(std::string(rate) == "tokens_per_s" ? "Tokens per second" : "Images per second", "step", {series_of(metrics, rate, "", "#555")});
   page += pictures(run, parts.images_title);
   if (!parts.text.empty()) page += "<h2>What it writes</h2>\n<pre>" + escape_html(parts.text) + "</pre>\n";
-  page += "<h2>Configuration</h2>\n<table>" + rows(JsonObject::parse(run.config(), "config.json")) + "</table>\n</html>\n";
-  write_file_atomic(run.file("report.html"), page);
+  page += "<h2>Configuration</h2>\n<table>" + rows(JsonObject::parse(run.config(), "config.json")) + "</table>\n";
+  write_file_atomic(run.file("report.html"), html_page(run.path(), page));
 }
 
 }  // namespace plumb::train

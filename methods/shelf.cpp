@@ -1,0 +1,39 @@
+// Finding a method by its slug.
+#include "methods/shelf.h"
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "engine/core/error.h"
+
+namespace plumb::methods {
+namespace {
+
+// Letters to insert, delete or replace (Levenshtein), row by row.
+size_t edits(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+const Method& find_method(std::string_view slug) {
+  for (const Method& m : shelf())
+    if (m.slug == slug) return m;
+  std::string message = "there is no method \"" + std::string(slug) + "\"";
+  auto closest = std::ranges::min_element(shelf(), {}, [&](const Method& m) { return edits(m.slug, slug); });
+  if (closest != shelf().end() && edits(closest->slug, slug) <= 3) message += "; do you mean \"" + std::string(closest->slug) + "\"?";
+  throw ConfigError(message + " `plumb methods` lists them all");
+}
+
+}  // namespace plumb::methods

@@ -1,0 +1,78 @@
+// `plumb run SLUG`: a method's experiment, from nothing to its table.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "engine/core/error.h"
+#include "methods/runner.h"
+#include "models/train/interrupt.h"
+#include "models/train/progress.h"
+#include "tools/cli/cpu.h"
+#include "tools/commands.h"
+
+namespace plumb::tools {
+namespace {
+
+using namespace methods;
+
+struct Options {
+  std::string slug, budget = "default", device = "cpu", out;
+  int64_t seeds = 5;
+  std::vector<std::string> variants;
+};
+
+Budget budget_of(const std::string& word) {
+  const std::vector<std::string>& words = words_of(Budget{});
+  auto found = std::ranges::find(words, word);
+  if (found == words.end()) throw ConfigError("--budget must be smoke, default or full, it is \"" + word + "\"");
+  return static_cast<Budget>(found - words.begin());
+}
+
+std::string command_of(const Options& o) {
+  std::string text = fmt::format("plumb run {} --seeds {}", o.slug, o.seeds);
+  if (o.budget != "default") text += " --budget " + o.budget;
+  if (o.device != "cpu") text += " --device " + o.device;
+  return text;
+}
+
+int run_method(const Options& o) {
+  const Method& method = find_method(o.slug);
+  RunOptions run{budget_of(o.budget), o.seeds, device_from_name(o.device), o.variants, o.out.empty() ? "runs/" + o.slug : o.out, command_of(o), {}, {}};
+  run.machine = fmt::format("{} cores, {}", sysconf(_SC_NPROCESSORS_ONLN), cpu_model());
+  constexpr int64_t kTicks = 1000;
+  train::Progress bar(o.slug, kTicks);
+  run.progress = [&](double done, size_t cells, const std::string& now) {
+    bar.update(static_cast<int64_t>(done / static_cast<double>(cells) * kTicks), now);
+  };
+  train::InterruptScope interrupt;
+  try {
+    Results results = run_experiment(method, run);
+    bar.finish();
+    write_results(method, results, run.out);
+    Experiment experiment = method.experiment();
+    fmt::print("{}\n{}\n\nmeasured: {}\n{}/results.json, {}/report.html\n", experiment.claim, table_text(experiment, results), effect(experiment, results), run.out, run.out);
+    return 0;
+  } catch (const Interrupted&) {
+    bar.finish();
+    fmt::print(stderr, "stopped; the same command goes on from the finished cells in {}\n", run.out);
+    return 128 + train::InterruptScope::signal();
+  }
+}
+
+}  // namespace
+
+extern const Command run_command;
+const Command run_command{"run", "run a method's experiment", [](CommandLine& line) -> Action {
+  auto o = std::make_shared<Options>();
+  line.required("method", o->slug, "its slug; `plumb methods` lists them");
+  line.option("--seeds", o->seeds, "every variant runs with seeds 0, 1, …, so many");
+  line.option("--budget", o->budget, "smoke: seconds; default: minutes; full: as the paper asks");
+  line.option("--device", o->device, "cpu or cuda");
+  line.option("--variants", o->variants, "only these; by default all");
+  line.option("--out", o->out, "directory of the results, runs/SLUG by default; a run that was stopped goes on there");
+  return [o] { return run_method(*o); };
+}};
+
+}  // namespace plumb::tools
