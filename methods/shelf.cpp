@@ -33,7 +33,8 @@ const Method& find_method(std::string_view slug) {
   std::string message = "there is no method \"" + std::string(slug) + "\"";
   auto closest = std::ranges::min_element(shelf(), {}, [&](const Method& m) { return edits(m.slug, slug); });
   if (closest != shelf().end() && edits(closest->slug, slug) <= 3) message += "; do you mean \"" + std::string(closest->slug) + "\"?";
-  throw ConfigError(message + " `plumb methods` lists them all");
+  else message += "; `plumb methods` lists them";
+  throw ConfigError(message);
 }
 
 }  // namespace plumb::methods
