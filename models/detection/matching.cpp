@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <numeric>
 
 namespace plumb::detection {
@@ -25,64 +24,6 @@ Costs read(const char* op, const Tensor& cost) {
                        ") is not finite");
   return costs;
 }
-
-// For rows ≤ columns. Row by row, the cheapest path of alternately free and taken pairs from the new row to a free column is found as
-// Dijkstra does, over reduced costs cost(r, c) − u_r − v_c ≥ 0, and the pairs along it change sides. Index 0 of the columns is a place to
-// start from; rows and columns count from 1, and 0 means none.
-std::vector<size_t> row_of_columns(const Costs& cost) {
-  std::vector<double> u(cost.rows + 1), v(cost.columns + 1);
-  std::vector<size_t> row_of(cost.columns + 1), before(cost.columns + 1);
-  for (size_t row = 1; row <= cost.rows; ++row) {
-    std::vector<double> nearest(cost.columns + 1, std::numeric_limits<double>::infinity());
-    std::vector<char> reached(cost.columns + 1);
-    size_t column = 0;
-    for (row_of[0] = row; row_of[column] != 0;) {
-      reached[column] = 1;
-      size_t from = row_of[column], next = 0;
-      double step = std::numeric_limits<double>::infinity();
-      for (size_t c = 1; c <= cost.columns; ++c) {
-        if (reached[c]) continue;
-        double reduced = cost(from - 1, c - 1) - u[from] - v[c];
-        if (reduced < nearest[c]) nearest[c] = reduced, before[c] = column;
-        if (nearest[c] < step) step = nearest[c], next = c;
-      }
-      for (size_t c = 0; c <= cost.columns; ++c) {
-        if (reached[c])
-          u[row_of[c]] += step, v[c] -= step;
-        else
-          nearest[c] -= step;
-      }
-      column = next;
-    }
-    for (; column != 0; column = before[column]) row_of[column] = row_of[before[column]];
-  }
-  return row_of;
-}
-
-Costs transposed(const Costs& cost) {
-  Costs t{cost.columns, cost.rows, std::vector<double>(cost.v.size())};
-  for (size_t r = 0; r < t.rows; ++r)
-    for (size_t c = 0; c < t.columns; ++c) t.v[r * t.columns + c] = cost(c, r);
-  return t;
-}
-
-}  // namespace
-
-Pairs linear_assignment(const Tensor& cost) {
-  Costs costs = read("linear_assignment", cost);
-  bool turned = costs.rows > costs.columns;
-  std::vector<size_t> row_of = row_of_columns(turned ? transposed(costs) : costs);
-  Pairs pairs;
-  for (size_t column = 1; column < row_of.size(); ++column) {
-    if (row_of[column] == 0) continue;
-    auto r = static_cast<int64_t>(row_of[column] - 1), c = static_cast<int64_t>(column - 1);
-    pairs.push_back(turned ? std::pair{c, r} : std::pair{r, c});
-  }
-  std::sort(pairs.begin(), pairs.end());
-  return pairs;
-}
-
-namespace {
 
 int64_t takers(const Costs& iou, size_t object, int64_t top) {
   std::vector<double> column;

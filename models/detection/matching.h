@@ -1,20 +1,11 @@
 // Who answers for what: predictions of a set assigned to true objects.
 #pragma once
-#include <cstdint>
-#include <utility>
-#include <vector>
-
-#include "engine/core/tensor.h"
+#include "models/cluster/assignment.h"
 
 namespace plumb::detection {
 
-/// (row, column) pairs in the order of rows.
-using Pairs = std::vector<std::pair<int64_t, int64_t>>;
-
-/// The cheapest one-to-one assignment of min(n, m) rows and columns of cost [n, m]: the Hungarian algorithm, by shortest augmenting paths
-/// with potentials (Jonker & Volgenant 1987), O(min² max). Of several cheapest ones always the same. Throws ShapeError unless cost is a
-/// matrix, ValueError naming an entry that is not finite.
-Pairs linear_assignment(const Tensor& cost);
+using cluster::linear_assignment;
+using cluster::Pairs;
 
 /// The assignment of OTA's simple form (Ge et al. 2021), in which an object may have several predictions: for cost and iou [n, m] (rows are
 /// predictions, columns objects), object g takes its k_g cheapest predictions, k_g = max(1, ⌊Σ of its `top` largest IoUs⌋) and at most n; a
