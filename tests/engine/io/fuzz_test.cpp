@@ -14,9 +14,11 @@
 #include "engine/io/file.h"
 #include "engine/io/idx.h"
 #include "engine/io/image.h"
+#include "engine/io/nifti.h"
 #include "engine/io/npy.h"
 #include "engine/io/safetensors.h"
 #include "engine/io/tokenizer.h"
+#include "engine/io/ts.h"
 #include "tests/engine/io/damage.h"
 
 using namespace plumb;
@@ -57,6 +59,9 @@ std::vector<Format> formats() {
       {"png", encode_png(sample_image()), [](const std::string& p) { load_image(p); }},
       {"jpeg", encode_jpeg(sample_image()), [](const std::string& p) { load_image(p); }},
       {"csv", "name,x,y\n\"a \"\"b\"\"\",1.5,?\nc,-2e3,4\n\"d\ne\",0,1\n", [](const std::string& p) { load_csv(p); }},
+      {"nifti", written("x.nii", [&](const std::string& p) { save_nifti(p, {state["a.weight"], {}, {1, 2}, "two by two"}); }),
+       [](const std::string& p) { load_nifti(p); }},
+      {"ts", "@problemName a\n@dimensions 2\n@classLabel true x y\n@data\n1,2.5,-3:4,?,6:x\n0,1:2,3:y\n", [](const std::string& p) { load_ts(p); }},
       {"gzip", gzip(text + text), [](const std::string& p) { read_file(p); }},
       {"byte pairs", Tokenizer::byte_pairs(text, {.vocab_size = 280}).to_json(),
        [](const std::string& p) { Tokenizer::load(p).encode("the cat"); }},
