@@ -33,6 +33,7 @@ void register_random_choice();
 void register_recurrent();
 void register_conv();
 void register_resample();
+void register_fft();
 
 }  // namespace cpu_kernels
 
@@ -65,6 +66,7 @@ void register_cpu() {
   cpu_kernels::register_recurrent();
   cpu_kernels::register_conv();
   cpu_kernels::register_resample();
+  cpu_kernels::register_fft();
 }
 
 }  // namespace plumb

@@ -24,6 +24,7 @@ std::vector<OpCase> random_cases();
 std::vector<OpCase> conv_cases();
 std::vector<OpCase> pool_cases();
 std::vector<OpCase> vision_cases();
+std::vector<OpCase> fft_cases();
 
 std::vector<OpCase> all_op_cases() {
   std::vector<OpCase> all;
@@ -49,6 +50,7 @@ std::vector<OpCase> all_op_cases() {
            conv_cases,
            pool_cases,
            vision_cases,
+           fft_cases,
        })
     for (OpCase& row : family()) all.push_back(std::move(row));
   return all;
