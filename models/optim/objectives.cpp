@@ -81,4 +81,11 @@ std::vector<double> mgda_weights(const std::vector<GradientList>& objectives) {
 
 GradientList mgda(const std::vector<GradientList>& objectives) { return weighted_sum(objectives, mgda_weights(objectives)); }
 
+double adaptive_weight(const Tensor& first, const Tensor& second, const Tensor& parameter, AdaptiveWeightOptions o) {
+  if (!(o.eps > 0) || !(o.low <= o.high))
+    throw ValueError("adaptive_weight: needs eps > 0 and low <= high, got " + std::to_string(o.eps) + ", " + std::to_string(o.low) + " and " + std::to_string(o.high));
+  auto slope = [&](const Tensor& loss) { return norm(objective_gradients({loss}, {parameter})[0]); };
+  return std::clamp(slope(first) / (slope(second) + o.eps), o.low, o.high);
+}
+
 }  // namespace plumb::optim

@@ -90,3 +90,17 @@ TEST_CASE("objective_gradients: one list a loss, zeros where a loss does not rea
   CHECK(values(optim::weighted_sum(g, {0.5, 2})) == Numbers{14, 2});
   CHECK_THROWS_WITH_AS(optim::weighted_sum(g, {1}), "weighted_sum: 2 objectives, 1 weights", ShapeError);
 }
+
+TEST_CASE("adaptive_weight: the ratio of two gradients' lengths, kept in its range, the gradients themselves left alone") {
+  Tensor w = tensor({0.0, 0.0}, f64).requires_grad_();
+  Tensor first = sum(w * tensor({3.0, 4.0}, f64)), second = sum(w * tensor({0.6, 0.8}, f64)), flat = sum(w * tensor({0.0, 0.0}, f64));
+  CHECK(optim::adaptive_weight(first, second, w) == doctest::Approx(4.9995).epsilon(1e-6));  // 5 / (1 + 1e-4)
+  CHECK(optim::adaptive_weight(first, flat, w) == 1e4);
+  CHECK(optim::adaptive_weight(first, second, w, {.low = 0.01, .high = 2}) == 2);
+  CHECK(optim::adaptive_weight(flat, second, w, {.low = 0.01, .high = 10}) == 0.01);
+  Tensor other = tensor({1.0}, f64).requires_grad_();
+  CHECK(optim::adaptive_weight(first, sum(other * 2), w) == 1e4);  // does not depend on w
+  CHECK_FALSE(w.grad().defined());
+  first.backward();  // the graph is still there
+  CHECK_THROWS_WITH_AS(optim::adaptive_weight(first, second, w, {.eps = 0}), "adaptive_weight: needs eps > 0 and low <= high, got 0.000000, 0.000000 and 10000.000000", ValueError);
+}

@@ -1,0 +1,87 @@
+// The oracle of digits.
+#include "methods/common/digit_oracle.h"
+
+#include <cmath>
+
+#include "engine/autograd/grad_mode.h"
+#include "models/optim/adam.h"
+#include "ops/activation.h"
+#include "ops/index.h"
+#include "ops/join.h"
+#include "ops/loss.h"
+#include "ops/pad.h"
+#include "ops/pointwise.h"
+#include "ops/random.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+#include "ops/softmax.h"
+
+namespace plumb::methods {
+namespace {
+
+constexpr int64_t kFeatures = 64;
+
+// The whole batch moved by (dx, dy), the border repeated: the pixels that come in are background or the same stroke.
+Tensor shifted(const Tensor& rows, int64_t dx, int64_t dy) {
+  Tensor images = reshape(rows, {rows.size(0), 1, 8, 8});
+  Tensor padded = pad(images, {1, 1, 1, 1}, PadMode::replicate);
+  return flatten(narrow(narrow(padded, 2, 1 + dy, 8), 3, 1 + dx, 8), 1);
+}
+
+}  // namespace
+
+DigitOracle::DigitOracle(const DigitVectors& digits, int64_t steps)
+    : body_(mlp::MlpConfig{.inputs = digits.rows.size(1), .hidden = {128}, .outputs = kFeatures}), head_(kFeatures, 10) {
+  body_.to(digits.rows.device());
+  head_.to(digits.rows.device());
+  std::vector<Tensor> parameters = body_.parameters();
+  for (const Tensor& p : head_.parameters()) parameters.push_back(p);
+  optim::AdamW adam(parameters, {.lr = 2e-3, .weight_decay = 0.01});
+  Tensor order = to(randperm(digits.rows.size(0)), digits.rows.device());
+  int64_t known = digits.rows.size(0) * 4 / 5;
+  Tensor held_out = narrow(order, 0, known, digits.rows.size(0) - known);
+  Generator& generator = default_generator();
+  for (int64_t k = 0; k < steps; ++k) {
+    adam.set_lr_scale(0.5 * (1 + std::cos(3.14159265358979 * static_cast<double>(k) / static_cast<double>(steps))));
+    Tensor chosen = index_select(order, 0, to(randint(0, known, {128}), order.device()));
+    auto by = [&] { return static_cast<int64_t>(generator.next_below(3)) - 1; };
+    int64_t dx = by(), dy = by();
+    Tensor logits = head_(hidden(shifted(index_select(digits.rows, 0, chosen), dx, dy)));
+    Tensor loss = cross_entropy(logits, index_select(digits.labels, 0, chosen));
+    adam.zero_grad();
+    loss.backward();
+    adam.step();
+  }
+  body_.requires_grad_(false);
+  head_.requires_grad_(false);
+  Tensor right = classes(index_select(digits.rows, 0, held_out)) == index_select(digits.labels, 0, held_out);
+  accuracy_ = mean(to(right, f64)).item();
+}
+
+Tensor DigitOracle::hidden(const Tensor& rows) const { return relu(body_(rows)); }
+
+Tensor DigitOracle::features(const Tensor& rows) const {
+  NoGrad off;
+  return hidden(rows);
+}
+
+Tensor DigitOracle::probabilities(const Tensor& rows) const {
+  NoGrad off;
+  return softmax(head_(hidden(rows)), 1);
+}
+
+Tensor DigitOracle::classes(const Tensor& rows) const { return argmax(probabilities(rows), 1); }
+
+DigitDivision division(const DigitOracle& oracle, const Tensor& rows) {
+  if (rows.rank() != 2 || rows.size(0) < 1) throw ShapeError("division: takes samples [n, 64], got " + to_string(rows.shape()));
+  Tensor p = oracle.probabilities(rows);
+  std::vector<double> most = to_vector(amax(p, {1})), counts(10);
+  for (int64_t c : to_vector<int64_t>(argmax(p, 1))) ++counts[static_cast<size_t>(c)];
+  auto n = static_cast<double>(rows.size(0));
+  DigitDivision result{0, 0};
+  for (double probability : most) result.certain += (probability > 0.9) / n;
+  for (double count : counts) result.imbalance += 0.5 * std::abs(count / n - 0.1);
+  return result;
+}
+
+}  // namespace plumb::methods

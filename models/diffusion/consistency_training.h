@@ -1,0 +1,78 @@
+// Training a consistency model: its recipe, and what happens before and after an optimiser's step.
+#pragma once
+#include <optional>
+
+#include "models/diffusion/consistency.h"
+#include "models/optim/ema.h"
+
+namespace plumb::diffusion {
+
+/// Whose answer the student is drawn to: its own (iCT; still without a gradient), or that of an average of its weights.
+enum class ConsistencyTarget : uint8_t { student, average };
+
+struct ConsistencyRecipe {
+  PairOptions pairs = {};
+  ConsistencyMetric metric = ConsistencyMetric::pseudo_huber;
+  double c = 0;  ///< of pseudo_huber; 0: pseudo_huber_scale of the examples
+  ConsistencyTarget target = ConsistencyTarget::student;
+  std::optional<double> decay = {};  ///< of the average, in [0, 1]; without one grid_ema_decay(N(k), ema_s0, ema_mu0)
+  int64_t ema_s0 = 2;
+  double ema_mu0 = 0.9;
+  void check() const { pairs.check(); }
+};
+
+/// For a Model that copies as a module does and answers (x [B, ..], c_noise [B]) → [B, ..]:
+///   ConsistencyTraining<Model> training(student, recipe);
+///   …  loss = mean(training.losses(k, batch));  loss.backward();  adam.step();  training.update(k);
+/// The student is used, not copied, and must outlive it.
+template <typename Model>
+class ConsistencyTraining {
+ public:
+  /// Throws ValueError as PairOptions::check.
+  explicit ConsistencyTraining(Model& student, ConsistencyRecipe recipe = {}, double sigma_data = 0.5)
+      : student_(student), recipe_(recipe), pairs_(recipe.pairs), precondition_(sigma_data, recipe.pairs.sigma_min) {
+    if (recipe.target == ConsistencyTarget::average) average_.emplace(student);
+  }
+
+  /// f(x, σ) with a boundary at σ_min, of the student, of the target, or of any other weights. The model must outlive it.
+  Denoiser denoiser(const Model& model) const {
+    return [this, &model](const Tensor& x, const Tensor& sigma) {
+      return precondition_.denoise([&](const Tensor& y, const Tensor& noise) { return model(y, noise); }, x, sigma);
+    };
+  }
+  const Model& target() const { return average_ ? average_->model : student_; }
+
+  /// Weighted distances of step k on a batch of clean data, [B]: consistency training.
+  Tensor losses(int64_t step, const Tensor& clean, Generator& generator = default_generator()) {
+    return losses(pairs_.draw(step, clean, generator));
+  }
+  /// The same with the lower point where a teacher's ODE leads: consistency distillation.
+  Tensor distillation_losses(int64_t step, const Tensor& clean, const Denoiser& teacher, Solver solver = Solver::heun,
+                             Generator& generator = default_generator()) {
+    return losses(distilled(pairs_.draw(step, clean, generator), teacher, solver));
+  }
+  Tensor losses(const NoisePair& pair) const {
+    double c = recipe_.c != 0 ? recipe_.c : pseudo_huber_scale(pair.x_high.numel() / pair.x_high.size(0));
+    return consistency_losses(pair, denoiser(student_), denoiser(target()), recipe_.metric, c);
+  }
+
+  /// To be called after the optimiser's step number k: the average follows.
+  void update(int64_t step) {
+    if (average_) average_->update(student_, decay(step));
+  }
+  /// μ(k); 0 where the student is its own target.
+  double decay(int64_t step) const {
+    if (!average_) return 0;
+    return recipe_.decay ? *recipe_.decay : grid_ema_decay(pairs_.levels(step), recipe_.ema_s0, recipe_.ema_mu0);
+  }
+  int64_t levels(int64_t step) const { return pairs_.levels(step); }
+
+ private:
+  Model& student_;
+  ConsistencyRecipe recipe_;
+  PairSampler pairs_;
+  ConsistencyPrecondition precondition_;
+  std::optional<optim::Ema<Model>> average_;
+};
+
+}  // namespace plumb::diffusion

@@ -1,0 +1,75 @@
+// The perceptron with a noise level.
+#include "models/diffusion/time_mlp.h"
+
+#include <cmath>
+#include <string>
+
+#include "models/nn/init.h"
+#include "ops/activation.h"
+#include "ops/elementary.h"
+#include "ops/join.h"
+#include "ops/pointwise.h"
+#include "ops/shape.h"
+
+namespace plumb::diffusion {
+namespace {
+
+constexpr int64_t kWaves = 9;
+
+void start(nn::Linear& layer, double scale = 1) {
+  nn::init::normal(layer.weight, 0, scale / std::sqrt(static_cast<double>(layer.weight.size(1))));
+  if (layer.bias.defined()) nn::init::zeros(layer.bias);
+}
+
+const TimeMlpConfig& checked(const TimeMlpConfig& c) {
+  c.check();
+  return c;
+}
+
+}  // namespace
+
+void TimeMlpConfig::check() const {
+  if (features < 1 || hidden.empty())
+    throw ValueError("time_mlp: needs features and a hidden layer, got " + std::to_string(features) + " and " +
+                     std::to_string(hidden.size()));
+  for (int64_t width : hidden)
+    if (width < 1) throw ValueError("time_mlp: hidden widths must be at least 1, one is " + std::to_string(width));
+}
+
+Tensor level_waves(const Tensor& noise) {
+  if (noise.rank() != 1) throw ShapeError("level_waves: takes one number an example, got " + to_string(noise.shape()));
+  Tensor c = unsqueeze(noise, 1), angle = c * to(to(tensor({1.0, 2.0, 4.0, 8.0}), noise.dtype()), noise.device());
+  return cat({sin(angle), cos(angle), c}, 1);
+}
+
+TimeMlp::TimeMlp(const TimeMlpConfig& c)
+    : config_(checked(c)),
+      input_(this, "input", c.features + kWaves, c.hidden[0]),
+      hidden_(this, "hidden"),
+      output_(this, "output", c.hidden.back(), c.features),
+      dropout_(this, "dropout", c.dropout) {
+  start(input_);
+  for (size_t i = 0; i + 1 < c.hidden.size(); ++i) {
+    hidden_.emplace_back(c.hidden[i], c.hidden[i + 1]);
+    start(hidden_.back());
+  }
+  start(output_, 0.1);
+  if (!c.second_time) return;
+  second_.emplace(this, "second", kWaves, c.hidden[0], nn::LinearOptions{.bias = false});
+  nn::init::zeros(second_->weight);
+}
+
+Tensor TimeMlp::operator()(const Tensor& input, const Tensor& noise, const Tensor& second) const {
+  Tensor x = flatten(input, 1);
+  if (x.size(1) != config_.features)
+    throw ShapeError("time_mlp: takes " + std::to_string(config_.features) + " numbers an example, got " + to_string(input.shape()));
+  if (second.defined() != config_.second_time)
+    throw ValueError(second.defined() ? "time_mlp: this network knows no second time" : "time_mlp: the second time is missing");
+  Tensor y = input_(cat({x, level_waves(noise)}, 1));
+  if (second_) y = y + (*second_)(level_waves(second));
+  y = dropout_(silu(y));
+  for (size_t i = 0; i < hidden_.size(); ++i) y = dropout_(silu(hidden_[i](y)));
+  return reshape(output_(y), input.shape());
+}
+
+}  // namespace plumb::diffusion

@@ -1,0 +1,47 @@
+// A perceptron that is told its noise level: the network of diffusion and consistency models of vectors and of very small images.
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "models/nn/containers.h"
+#include "models/nn/dropout.h"
+#include "models/nn/linear.h"
+
+namespace plumb::diffusion {
+
+struct TimeMlpConfig {
+  int64_t features = 64;  ///< numbers an example
+  std::vector<int64_t> hidden{256, 256, 256};
+  bool second_time = false;  ///< told another level beside its own: where a trajectory is to end
+  double dropout = 0;        ///< after each activation
+  /// Throws ValueError for what makes no network.
+  void check() const;
+};
+
+/// Waves of a level c = ¼ ln σ: sin(f c), cos(f c) for f = 1, 2, 4, 8, then c itself: [B] → [B, 9]. Low frequencies, since a consistency
+/// model must change slowly with σ (Song & Dhariwal 2024).
+Tensor level_waves(const Tensor& noise);
+
+/// F(x, c) for x [B, ..] with `features` numbers an example, c [B] (a Precondition's c_noise) → x's shape: SiLU layers over [x,
+/// level_waves(c)]. Weights start normal with variance 1/inputs, the last layer's ten times smaller, biases 0. The second time enters the
+/// first layer through weights of its own that start at 0: a network loaded from one without it (load_state, not strict) computes the same
+/// until it is trained.
+class TimeMlp : public nn::Module {
+ public:
+  explicit TimeMlp(const TimeMlpConfig& config);
+  /// Throws ShapeError for another number of features, ValueError if a second time is missing or not known.
+  Tensor operator()(const Tensor& x, const Tensor& noise, const Tensor& second = {}) const;
+  const TimeMlpConfig& config() const { return config_; }
+  /// The weight of the last layer: where gradients of several losses are compared (optim::adaptive_weight).
+  const Tensor& last_weight() const { return output_.weight; }
+
+ private:
+  TimeMlpConfig config_;
+  nn::Linear input_;
+  nn::ModuleList<nn::Linear> hidden_;
+  nn::Linear output_;
+  nn::Dropout dropout_;
+  std::optional<nn::Linear> second_;
+};
+
+}  // namespace plumb::diffusion
