@@ -106,7 +106,7 @@ TEST_CASE("ctm: exact jumps compose, so that the loss vanishes with them as the 
   CHECK(loss(1800) < 1e-12);
 }
 
-TEST_CASE("ctm: worked gamma steps and probabilities of solver steps") {
+TEST_CASE("ctm: worked gamma steps, probabilities of solver steps and weights of losses") {
   auto at = [](double gamma) { return ctm::gamma_step(1.0, gamma); };
   CHECK(at(0).end == 1);
   CHECK(at(0).noise == 0);
@@ -122,6 +122,11 @@ TEST_CASE("ctm: worked gamma steps and probabilities of solver steps") {
   CHECK(average == doctest::Approx(11.6667).epsilon(1e-5));
   CHECK(loss_weight(0.5) == doctest::Approx(8));
   CHECK(loss_weight(2) == doctest::Approx(4.25));
+  for (double next : karras_sigmas(50)) CHECK(ctm::gamma_step(next, 0).noise == 0);
+  Tensor w = zeros({2}, f64).requires_grad_(), ctm_loss = sum(w * tensor({3.0, 4.0}, f64));
+  optim::AdaptiveWeightOptions range = ctm::CtmOptions{}.denoising_weight;
+  CHECK(optim::adaptive_weight(ctm_loss, sum(w * tensor({0.6, 0.8}, f64)), w, range) == doctest::Approx(4.9995).epsilon(1e-6));
+  CHECK(optim::adaptive_weight(ctm_loss, sum(w * 0.0), w, range) == 1e4);
 }
 
 TEST_CASE("ctm: places lie on the grid, all of them are drawn, and n follows its law") {

@@ -1,4 +1,5 @@
 // Improved consistency training: the recipe's worked numbers, why there is no averaged target, sampling, and the experiment.
+// What other consistency methods share is checked in tests/models/diffusion: one mask for both branches, no gradient to the target, its average.
 #include <doctest/doctest.h>
 
 #include <cmath>
