@@ -5,8 +5,7 @@
 
 namespace plumb::methods {
 
-/// Knows the rows of DigitVectors: a perceptron trained on four fifths of them, shifted by up to a pixel so that it does not learn places
-/// by heart.
+/// Knows the rows of DigitVectors: a perceptron trained on four fifths of them, with a little noise.
 class DigitOracle {
  public:
   /// About a second. Draws from the default generator.

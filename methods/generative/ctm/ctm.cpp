@@ -10,6 +10,7 @@
 #include "ops/pointwise.h"
 #include "ops/random.h"
 #include "ops/reduce.h"
+#include "ops/shape.h"
 
 namespace plumb::methods::ctm {
 
