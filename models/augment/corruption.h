@@ -47,7 +47,8 @@ Tensor jpeg_compression(const Tensor& images, int quality);
 // -- by name and severity ---------------------------------------------------------------------------------------------------------------
 
 enum class Corruption : uint8_t {
-  gaussian_noise, shot_noise, impulse_noise, speckle_noise, gaussian_blur, defocus_blur, motion_blur, zoom_blur, fog, brightness, contrast, elastic, pixelate, jpeg
+  gaussian_noise, shot_noise, impulse_noise, speckle_noise, gaussian_blur, defocus_blur, motion_blur,
+  zoom_blur, fog, brightness, contrast, elastic, pixelate, jpeg
 };
 /// All of them, in this order; their names ("gaussian_noise", …).
 const std::vector<Corruption>& all_corruptions();

@@ -11,14 +11,17 @@
 namespace plumb::augment {
 
 /// One change of an image, by an amount:
-///   brightness, color, contrast, sharpness: degenerate + amount (x − degenerate), clipped to [0, 1], where the degenerate image is black, grey
-///     (0.299 R + 0.587 G + 0.114 B), the mean grey, or smoothed by [1 1 1; 1 5 1; 1 1 1] / 13 (its border as it is); amount 1 changes nothing
+///   brightness, color, contrast, sharpness: degenerate + amount (x − degenerate), clipped to [0, 1], where the degenerate image is
+///     black, grey (0.299 R + 0.587 G + 0.114 B), the mean grey, or smoothed by [1 1 1; 1 5 1; 1 1 1] / 13 (its border as it is);
+///     amount 1 changes nothing
 ///   auto_contrast: each channel stretched to reach from 0 to 1;   equalize: each channel's histogram of 256 levels flattened
 ///   invert: 1 − x;   solarize: levels (of 256) at or above the amount inverted;   posterize: the upper ⌈amount⌉ of 8 bits kept
-///   rotate (degrees, counter-clockwise), shear_x, shear_y (slope), translate_x, translate_y (whole pixels, to the right and down): nearest pixel, zeros outside
+///   rotate (degrees, counter-clockwise), shear_x, shear_y (slope), translate_x, translate_y (whole pixels, to the right and down):
+///     nearest pixel, zeros outside
 ///   cutout: a square of ⌊amount⌋ pixels about a uniform place set to zero
 enum class Change : uint8_t {
-  identity, auto_contrast, brightness, color, contrast, cutout, equalize, invert, posterize, rotate, sharpness, shear_x, shear_y, solarize, translate_x, translate_y
+  identity, auto_contrast, brightness, color, contrast, cutout, equalize, invert, posterize,
+  rotate, sharpness, shear_x, shear_y, solarize, translate_x, translate_y
 };
 
 /// Every image of the batch under the same change. The generator draws the places of cutout.
@@ -42,7 +45,8 @@ struct RandAugmentPolicy {
 /// Throws ValueError for an empty list, n < 0, or a rate outside [0, 1].
 Tensor rand_augment(const Tensor& images, const RandAugmentPolicy& policy, Generator& generator);
 
-/// The list of UDA (Xie et al. 2020): 15 changes, two of nine magnitudes each, applied with probability ½, then a 16-pixel cutout. For 32×32 images.
+/// The list of UDA (Xie et al. 2020) for 32×32 images: 15 changes, two of nine magnitudes each, applied with probability ½, then a
+/// cutout of 16 pixels.
 RandAugmentPolicy uda_policy();
 /// The list of FixMatch (Sohn et al. 2020): 14 changes, two with uniform magnitudes, then a cutout of half the side.
 RandAugmentPolicy fixmatch_policy(int64_t side = 32);
@@ -50,7 +54,8 @@ RandAugmentPolicy fixmatch_policy(int64_t side = 32);
 /// 0.7 … 1.3; two of them, then a 2-pixel cutout.
 RandAugmentPolicy small_digits_policy();
 
-/// With probability `rate`, the image moved by whole pixels, each of −pixels … pixels equally likely, down and to the right; zeros outside.
+/// With probability `rate`, the image moved down and to the right by whole pixels, each of −pixels … pixels equally likely; zeros
+/// outside.
 /// Throws ValueError for pixels < 0 or a rate outside [0, 1].
 Tensor random_shift(const Tensor& images, int64_t pixels, double rate, Generator& generator);
 

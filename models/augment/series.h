@@ -1,6 +1,6 @@
-// Random changes to time series that keep their class, for contrastive and semi-supervised learning. All take f32 series [B, C, L] on the CPU,
-// treat each on its own (channels together), and return new ones of the same shape; what is drawn comes from the generator, series by series.
-// All throw ShapeError or DTypeError for another tensor, ValueError for an option outside its range.
+// Random changes to time series that keep their class, for contrastive and semi-supervised learning. All take f32 series [B, C, L] on
+// the CPU, treat each on its own (channels together), and return new ones of the same shape; what is drawn comes from the generator,
+// series by series. All throw ShapeError or DTypeError for another tensor, ValueError for an option outside its range.
 #pragma once
 #include <functional>
 
@@ -32,8 +32,8 @@ Tensor mask_points(const Tensor& series, double rate, Generator& generator);
 
 /// A random view of a batch of series.
 using SeriesView = std::function<Tensor(const Tensor& series, Generator& generator)>;
-/// Scaling and jitter; permutation and stronger jitter: the weak and the strong view in the manner of TS-TCC (Eldele et al., IJCAI 2021), with
-/// deviations for series of deviation 1.
+/// Scaling and jitter; permutation and stronger jitter: the weak and the strong view in the manner of TS-TCC (Eldele et al., IJCAI
+/// 2021), with deviations for series of deviation 1.
 SeriesView weak_series_view(double scale = 0.1, double noise = 0.05);
 SeriesView strong_series_view(int64_t segments = 5, double noise = 0.1);
 

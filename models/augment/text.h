@@ -30,8 +30,8 @@ class TfIdfReplacer {
   std::vector<double> idf_, law_, cumulative_;
 };
 
-/// Each word of a sentence of at least three is replaced, with probability `rate`, by a uniform one of [0, vocabulary): the ablation's baseline.
-/// Throws ValueError unless 0 ≤ rate ≤ 1; so do the others.
+/// Each word of a sentence of at least three is replaced, with probability `rate`, by a uniform one of [0, vocabulary): the baseline
+/// of the ablation. Throws ValueError unless 0 ≤ rate ≤ 1; so do the others.
 Sentence replace_words(const Sentence& sentence, double rate, int64_t vocabulary, Generator& generator);
 /// Each word is left out with probability `rate`; one, chosen at random, stays if all would go (Wei & Zou, EDA, 2019).
 Sentence drop_words(const Sentence& sentence, double rate, Generator& generator);
