@@ -3,6 +3,7 @@
 
 #include "engine/autograd/checkpoint.h"
 #include "engine/autograd/grad_mode.h"
+#include "models/nn/batch_statistics.h"
 #include "ops/pointwise.h"
 
 namespace plumb::nn {
@@ -57,6 +58,7 @@ void BatchNorm::track(const plumb::BatchNorm& batch) const {
 }
 
 Tensor BatchNorm::operator()(const Tensor& x) const {
+  if (BatchStatistics::on()) return batch_norm_training(x, weight, bias, options_.eps).y;
   if (!training() && options_.running) return batch_norm(x, running_mean, running_var, weight, bias, options_.eps);
   plumb::BatchNorm batch = batch_norm_training(x, weight, bias, options_.eps);
   if (training() && options_.running && !recomputing()) track(batch);

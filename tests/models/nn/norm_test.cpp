@@ -5,9 +5,11 @@
 
 #include <cmath>
 
+#include "models/nn/batch_statistics.h"
 #include "models/nn/containers.h"
 #include "models/nn/linear.h"
 #include "models/nn/reparametrize.h"
+#include "ops/elementary.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -58,6 +60,31 @@ TEST_CASE("batch norm: normalises by the batch in training, moves the running st
   Tensor x = waves({2, 3, 5}, 9);
   CHECK(to_vector(layer(x))[7] == Approx((to_vector(x)[7] - mean[1]) / std::sqrt(var[1] + 1e-5)));
   CHECK(layer.num_batches_tracked.item<int64_t>() == 3);
+}
+
+TEST_CASE("batch norm: under BatchStatistics it goes by the batch in both modes and leaves the running statistics alone") {
+  nn::BatchNorm layer(2, {.dtype = f64});
+  Tensor x = waves({3, 2, 4}, 1).requires_grad_();
+  Numbers training = to_vector(layer(x)), mean = to_vector(layer.running_mean);
+  for (bool mode : {true, false}) {
+    layer.train(mode);
+    nn::BatchStatistics by_batch;
+    Tensor y = layer(x);
+    CHECK(to_vector(y) == training);
+    sum(square(y) * waves({3, 2, 4}, 2)).backward();  // through mean and variance: a channel's gradients sum to 0
+    CHECK(std::abs(sum(select(x.grad(), 1, 0)).item()) < 1e-12);
+    x.zero_grad();
+  }
+  CHECK(to_vector(layer.running_mean) == mean);
+  CHECK(layer.num_batches_tracked.item<int64_t>() == 1);
+  CHECK(to_vector(layer(x)) != training);  // and afterwards in evaluation by the running ones
+  {
+    nn::BatchStatistics by_batch;
+    nn::BatchStatistics off(false);
+    CHECK(to_vector(layer(x)) != training);
+  }
+  nn::BatchStatistics by_batch;
+  CHECK_THROWS_WITH_AS(layer(ones({1, 2, 1}, f64)), "batch_norm_training: a channel needs two elements or more, x is [1, 2, 1]", ValueError);
 }
 
 TEST_CASE("batch norm: the cumulative mean, no running statistics, no weights") {
