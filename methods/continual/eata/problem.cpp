@@ -93,7 +93,7 @@ Problem make_problem(Cell& cell) {
   Images images = load(cell.budget() == Budget::smoke);
   Generator& g = default_generator();
   int64_t trains = cell.pick<int64_t>(768, 10'000, 50'000), tests = cell.pick<int64_t>(192, 2000, 10'000);
-  int64_t held_out = cell.pick<int64_t>(128, 768, 4096), steps = cell.pick<int64_t>(60, 640, 4000);
+  int64_t held_out = cell.pick<int64_t>(128, 512, 4096), steps = cell.pick<int64_t>(60, 640, 4000);
   std::vector<int64_t> train_order = data::random_order(images.train.size(), g), test_order = data::random_order(images.test.size(), g);
   held_out = std::min(held_out, images.train.size() / 4);
   data::Dataset kept = drawn(images.train, train_order, 0, held_out), training = drawn(images.train, train_order, held_out, trains);
