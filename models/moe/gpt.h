@@ -12,7 +12,8 @@ namespace plumb::moe {
 struct MoeGptConfig {
   transformer::GptConfig gpt;  ///< everything but the experts; gpt.inner is the width inside the feed-forward networks that stay dense
   MoeConfig moe;               ///< inner 0: the dense width / top_k; bias and dropout are gpt's, token_ids its vocabulary
-  int64_t every = 1;           ///< every so many blocks, the last of them has experts: 1 all, 2 the second, fourth, …
+  int64_t every = 1;           ///< every so many blocks one has experts: 1 all, 2 the second, fourth, …
+  int64_t first = -1;          ///< the first block that has (0 with every = 2: the first, third, …); −1: every − 1
 
   /// An object with these names. from_json takes missing ones from the defaults and throws ConfigError for values that make no model.
   std::string to_json() const;
@@ -21,7 +22,8 @@ struct MoeGptConfig {
   void check() const;
 
   int64_t dense_inner() const { return gpt.inner > 0 ? gpt.inner : 4 * gpt.width; }
-  bool has_experts(int64_t block) const { return (block + 1) % every == 0; }
+  int64_t first_with_experts() const { return first >= 0 ? first : every - 1; }
+  bool has_experts(int64_t block) const { return block >= first_with_experts() && (block - first_with_experts()) % every == 0; }
   /// `moe` with everything that follows from `gpt` put in.
   MoeConfig layer() const;
 };

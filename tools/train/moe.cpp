@@ -170,6 +170,7 @@ Action define(CommandLine& line) {
   line.option("--capacity", moe.capacity, "in training an expert takes at most so many times its even share of the tokens; 0: all");
   line.option("--jitter", moe.jitter, "in training the gate's input is multiplied by 1 ± so much");
   line.option("--every", o->run.model.every, "every so many blocks one has experts");
+  line.option("--first", o->run.model.first, "the first block that has experts; -1: --every - 1");
   line.option("--inner", moe.inner, "width inside an expert; 0: 4 · --width / --top-k");
   line.option("--shared", moe.shared_inner, "width inside an expert that every token meets; 0: none");
   line.flag("--swiglu", o->swiglu, "gated experts");

@@ -46,6 +46,15 @@ TEST_CASE("moe gpt: every so many blocks have experts; active parameters are tho
   MoeGptConfig all = small();
   all.every = 1;
   CHECK(made(1, all).forward(text()).routings.size() == 2);
+  MoeGptConfig odd = small();
+  odd.gpt.layers = 3;
+  odd.first = 0;
+  MoeGpt first_and_third = made(1, odd);
+  CHECK(first_and_third.blocks()[0].moe.has_value());
+  CHECK_FALSE(first_and_third.blocks()[1].moe.has_value());
+  CHECK(first_and_third.blocks()[2].moe.has_value());
+  odd.first = 3;
+  CHECK_THROWS_WITH_AS(odd.check(), "--first must lie between 0 and --layers - 1 = 2, or be -1, it is 3", ConfigError);
 }
 
 TEST_CASE("moe gpt: derivatives match differences, with the losses of its routers") {
