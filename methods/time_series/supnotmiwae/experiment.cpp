@@ -83,11 +83,21 @@ struct Candidate {
   std::function<void()> project = [] {};
 };
 
-const NetworkOptions kClassifier{.width = 32, .heads = 2, .kernel = 3, .layers = 1};
+constexpr double kDropout = 0.2;
+const NetworkOptions kClassifier{.width = 32, .heads = 2, .kernel = 3, .layers = 1, .dropout = kDropout};
+
+/// Some of the observed values hidden: what ObsDropout does for the method, as plain augmentation.
+SeriesBatch hidden(const SeriesBatch& b, double beta, Generator& g) {
+  if (beta == 0) return b;
+  SeriesBatch h = b;
+  h.mask = select(obs_dropout(b.mask, beta, 1, g), 0, 0);
+  h.values = b.values * h.mask;
+  return h;
+}
 
 template <typename Model>
-Candidate by_logits(std::shared_ptr<Model> model) {
-  return {model.get(), [model](const Part& p, Generator&) { return cross_entropy((*model)(p.batch), p.labels); },
+Candidate by_logits(std::shared_ptr<Model> model, double beta = 0) {
+  return {model.get(), [model, beta](const Part& p, Generator& g) { return cross_entropy((*model)(hidden(p.batch, beta, g)), p.labels); },
           [model](const SeriesBatch& b, Generator&, const Tensor& noise) { return softmax((*model)(b, noise), -1); },
           [model](const SeriesBatch& b, Generator&) { return model->imputed(b); }};
 }
@@ -103,6 +113,7 @@ Candidate by_latents(const Cell& cell, double beta, bool missingness) {
                                                     .classifier_layers = 1,
                                                     .latent_deviation = 1e-3,
                                                     .data_deviation = 0.05,
+                                                    .classifier_dropout = kDropout,
                                                     .prior = {.length_scale = 2},
                                                     .longest = kSteps,
                                                     .beta = beta,
@@ -118,9 +129,12 @@ Candidate by_latents(const Cell& cell, double beta, bool missingness) {
 
 Candidate make_candidate(const Cell& cell) {
   if (cell.is("zero + mask")) return by_logits(std::make_shared<FilledClassifier>(kChannels, kClasses, Filling::zero, kClassifier));
+  if (cell.is("zero + mask, beta 0.4"))
+    return by_logits(std::make_shared<FilledClassifier>(kChannels, kClasses, Filling::zero, kClassifier), 0.4);
   if (cell.is("mean + mask")) return by_logits(std::make_shared<FilledClassifier>(kChannels, kClasses, Filling::channel_mean, kClassifier));
   if (cell.is("forward fill + mask"))
     return by_logits(std::make_shared<FilledClassifier>(kChannels, kClasses, Filling::forward, kClassifier));
+  if (cell.is("GRU-D, beta 0.4")) return by_logits(std::make_shared<GruD>(kChannels, kClasses, 48), 0.4);
   if (cell.is("GRU-D")) return by_logits(std::make_shared<GruD>(kChannels, kClasses, 48));
   if (cell.is("supMIWAE, beta 0.4")) return by_latents(cell, 0.4, false);
   return by_latents(cell, cell.is("supnotMIWAE, beta 0.4") ? 0.4 : 0, true);
@@ -129,12 +143,13 @@ Candidate make_candidate(const Cell& cell) {
 /// Trains for a number of epochs and keeps the weights that were best on the validation part: by negative log-likelihood, looked at every
 /// other epoch.
 void train(Cell& cell, const Candidate& c, const Data& d) {
-  int64_t epochs = cell.pick<int64_t>(1, 30, 200), batch = 64, count = d.train.labels.size(0), steps = (count + batch - 1) / batch;
+  int64_t epochs = cell.pick<int64_t>(1, 50, 200), batch = 64, count = d.train.labels.size(0), steps = (count + batch - 1) / batch;
   optim::Adam adam(c.module->parameters(), {.lr = 2e-3});
   Generator& g = default_generator();
   double best = INFINITY;
   std::vector<Tensor> kept;
   for (int64_t epoch = 0; epoch < epochs; ++epoch) {
+    c.module->train();
     Tensor order = randperm(count);
     double total = 0;
     for (int64_t s = 0; s < steps; ++s) {
@@ -151,6 +166,7 @@ void train(Cell& cell, const Candidate& c, const Data& d) {
     cell.point("training loss", "epoch", static_cast<double>(epoch + 1), total);
     if (epoch % 2 == 0 && epoch + 1 != epochs) continue;
     NoGrad guard;
+    c.module->eval();
     double nll = metrics::negative_log_likelihood(c.probabilities(d.validation.batch, g, {}), d.validation.labels);
     cell.point("validation NLL", "epoch", static_cast<double>(epoch + 1), nll);
     if (!(nll < best)) continue;
@@ -159,6 +175,7 @@ void train(Cell& cell, const Candidate& c, const Data& d) {
     for (const Tensor& p : c.module->parameters()) kept.push_back(clone(p.detach()));
   }
   NoGrad guard;
+  c.module->eval();
   std::vector<Tensor> parameters = c.module->parameters();
   for (size_t i = 0; i < kept.size(); ++i) copy_data(kept[i], parameters[i]);
 }
@@ -181,6 +198,7 @@ std::shared_ptr<FilledClassifier> make_judge(const Cell& cell, const Data& d) {
       adam.step();
     }
   }
+  judge->eval();
   return judge;
 }
 
@@ -228,9 +246,11 @@ Experiment experiment() {
                       {"judge's accuracy on imputed (%)"},
                       {"accuracy lost with noise as imputation (points)", Better::neither}},
           .variants = {{"zero + mask", "the training mean in the gaps, the mask as further channels"},
+                       {"zero + mask, beta 0.4", "the same with observed values hidden in training, as augmentation"},
                        {"mean + mask", "the series' own mean of a channel in its gaps, and the mask"},
                        {"forward fill + mask", "the last value seen in the gaps, and the mask"},
                        {"GRU-D", "a recurrent network with learned decay to the mean"},
+                       {"GRU-D, beta 0.4", "the same with observed values hidden in training"},
                        {"supnotMIWAE, beta 0", "no observed value is hidden from the classifier"},
                        {"supMIWAE, beta 0.4", "ObsDropout, but no model of what is missing"},
                        {"supnotMIWAE, beta 0.4", "the method"}},

@@ -19,7 +19,7 @@ SeriesNetwork::SeriesNetwork(nn::Module* parent, std::string name, int64_t input
       width_(o.width),
       entrance_(this, "entrance", inputs, o.width, o.kernel, {.same = true}) {
   for (int64_t i = 0; i < o.layers; ++i)
-    blocks_.emplace_back(transformer::PreNormOptions{.width = o.width, .heads = o.heads, .inner = 2 * o.width});
+    blocks_.emplace_back(transformer::PreNormOptions{.width = o.width, .heads = o.heads, .inner = 2 * o.width, .dropout = o.dropout});
 }
 
 Tensor SeriesNetwork::operator()(const Tensor& x, const Tensor& times, const Tensor& valid) const {

@@ -16,6 +16,7 @@ struct NetworkOptions {
   int64_t kernel = 3;  ///< of the convolution at the entrance
   int64_t layers = 2;  ///< transformer blocks behind it
   bool causal = true;  ///< a step sees itself and earlier ones (the convolution sees both sides)
+  double dropout = 0;  ///< of what each part of a block adds, in training mode
 };
 
 /// tanh(conv1d(x)) + time code, then transformer blocks that see valid steps alone: x [N, T, in], times and valid [N, T] → [N, T, width].

@@ -68,7 +68,7 @@ SupNotMiwae::SupNotMiwae(const Config& c)
       imputer_(this, "imputer", c.channels),
       missingness_(this, "missingness", c.channels, c.width, c.bounded_logits),
       classifier_(this, "classifier", c.channels, c.classes, c.statics, c.aggregation,
-                  {.width = c.width, .heads = c.heads, .kernel = 3, .layers = c.classifier_layers}) {}
+                  {.width = c.width, .heads = c.heads, .kernel = 3, .layers = c.classifier_layers, .dropout = c.classifier_dropout}) {}
 
 SupNotMiwae::Samples SupNotMiwae::sample(const SeriesBatch& batch, int64_t count, Generator& generator) const {
   Tensor valid = batch.valid(), entries = unsqueeze(valid, -1);

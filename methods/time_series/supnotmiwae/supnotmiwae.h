@@ -12,6 +12,7 @@ struct Config {
   int64_t latent = 32, width = 128, heads = 2;
   int64_t encoder_layers = 2, decoder_layers = 2, classifier_layers = 4;
   double latent_deviation = 1e-4, data_deviation = 1e-3;  ///< the least ones, σ_0
+  double classifier_dropout = 0;                          ///< in training mode; encoder and decoder have none
   bool gp = true;                                         ///< the Gaussian process prior, or N(0, 1) for every number
   GpPriorOptions prior = {};
   int64_t longest = 200;                          ///< steps of the longest series
