@@ -11,6 +11,7 @@
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/error.h"
 #include "engine/data/dataset.h"
+#include "engine/data/internal/portable_math.h"
 #include "ops/elementary.h"
 #include "ops/matmul.h"
 #include "ops/pointwise.h"
@@ -51,12 +52,6 @@ int64_t drawn(const double* row, int64_t classes, double unit) {
     if (unit < sum) return c;
   }
   return last;
-}
-
-// A normal number by Box and Muller.
-double normal_number(Generator& g) {
-  double radius = std::sqrt(-2 * std::log1p(-g.next_double()));
-  return radius * std::cos(6.283185307179586 * g.next_double());
 }
 
 }  // namespace
@@ -135,7 +130,7 @@ NoisyLabels inject_instance_dependent(const Tensor& labels, const Tensor& featur
   for (int64_t i = 0; i < n; ++i) {
     int64_t y = clean[static_cast<size_t>(i)];
     double q;
-    do q = rate + options.spread * normal_number(generator);
+    do q = rate + options.spread * data::normal(generator);
     while (q < 0 || q > 1);
     auto scores = to_vector<double>(matmul(select(x, 0, i), select(weights, 0, y)));
     scores[static_cast<size_t>(y)] = -std::numeric_limits<double>::infinity();

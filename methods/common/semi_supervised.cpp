@@ -8,6 +8,7 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/error.h"
+#include "models/metrics/confusion.h"
 #include "ops/index.h"
 #include "ops/join.h"
 #include "ops/loss.h"
@@ -78,7 +79,7 @@ std::vector<optim::Group<optim::SgdOptions>> decay_groups(const nn::Module& mode
   return {matrices, vectors};
 }
 
-double accuracy_percent(const Tensor& logits, const Tensor& labels) { return 100 * mean(to(argmax(logits, 1) == labels, f64)).item(); }
+double accuracy_percent(const Tensor& logits, const Tensor& labels) { return 100 * metrics::accuracy(argmax(logits, 1), labels); }
 
 Tensor all_views(const SemiBatch& batch) {
   std::vector<Tensor> parts{batch.labelled, batch.weak};

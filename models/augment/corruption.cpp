@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numbers>
 
 #include "engine/core/error.h"
+#include "engine/data/internal/portable_math.h"
 #include "engine/io/image.h"
 #include "models/augment/internal/images.h"
 #include "ops/pointwise.h"
@@ -31,7 +31,7 @@ double poisson_number(double mean, Generator& g) {
     for (; product > limit; ++count) product *= g.next_double();
     return count;
   }
-  double radius = std::sqrt(-2 * std::log1p(-g.next_double())), z = radius * std::cos(2 * std::numbers::pi * g.next_double());
+  double z = data::normal(g);
   return std::max(0.0, std::floor(mean + std::sqrt(mean) * z + (z * z - 1) / 6 + 0.5));
 }
 

@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <string>
 #include <vector>
 
 #include "engine/core/error.h"
+#include "engine/data/internal/portable_math.h"
 #include "ops/pointwise.h"
 #include "ops/random.h"
 
@@ -27,11 +27,6 @@ Extent extent(const char* name, const Tensor& x) {
 
 void require(bool holds, const char* name, const char* what, double value) {
   if (!holds) throw ValueError(std::string(name) + ": " + what + " is " + std::to_string(value));
-}
-
-double normal_number(Generator& g) {
-  double radius = std::sqrt(-2 * std::log1p(-g.next_double()));
-  return radius * std::cos(2 * std::numbers::pi * g.next_double());
 }
 
 size_t below(int64_t n, Generator& g) { return static_cast<size_t>(g.next_below(static_cast<uint64_t>(n))); }
@@ -82,7 +77,7 @@ std::vector<double> spline(const std::vector<double>& y, int64_t length) {
 
 std::vector<double> random_curve(double sigma, int64_t knots, int64_t length, Generator& g) {
   std::vector<double> points;
-  for (int64_t k = 0; k < knots + 2; ++k) points.push_back(1 + sigma * normal_number(g));
+  for (int64_t k = 0; k < knots + 2; ++k) points.push_back(1 + sigma * data::normal(g));
   return spline(points, length);
 }
 

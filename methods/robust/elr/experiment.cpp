@@ -13,6 +13,7 @@
 #include "methods/robust/elr/early_learning.h"
 #include "methods/robust/elr/elr.h"
 #include "methods/robust/elr/elr_plus.h"
+#include "models/metrics/confusion.h"
 #include "models/mlp/mlp.h"
 #include "ops/index.h"
 #include "ops/loss.h"
@@ -54,7 +55,7 @@ Problem make_problem(double rate) {
 optim::SgdOptions sgd_options() { return {.lr = 0.05, .momentum = 0.9, .weight_decay = 1e-3}; }
 
 Tensor predictions(const Tensor& logits) { return argmax(logits, 1); }
-double accuracy(const Tensor& predicted, const Tensor& labels) { return 100 * mean(to(predicted == labels, f64)).item(); }
+double accuracy(const Tensor& predicted, const Tensor& labels) { return 100 * metrics::accuracy(predicted, labels); }
 
 // The measures of one epoch.
 struct Scores {
