@@ -43,7 +43,8 @@ SemiBatcher::SemiBatcher(const SemiData& data, SemiBatchOptions options)
       options_(std::move(options)),
       labelled_{data.labels.numel(), Generator(data::mix(options_.seed, 1))},
       unlabelled_{data.truth.numel(), Generator(data::mix(options_.seed, 2))},
-      views_(data::mix(options_.seed, 3)) {
+      labelled_views_(data::mix(options_.seed, 3)),
+      unlabelled_views_(data::mix(options_.seed, 4)) {
   if (options_.batch < 1) throw ValueError(fmt::format("semi_batcher: a batch of {}", options_.batch));
   if (options_.ratio < 0 || options_.strong_views < 0) throw ValueError(fmt::format("semi_batcher: ratio {}, {} strong views", options_.ratio, options_.strong_views));
 }
@@ -62,12 +63,12 @@ SemiBatch SemiBatcher::next() {
   SemiBatch b;
   b.labelled_index = labelled_.take(options_.batch);
   b.labels = index_select(data_.labels, 0, b.labelled_index);
-  b.labelled = (options_.strong_labelled ? options_.strong : options_.weak)(index_select(data_.labelled, 0, b.labelled_index), views_);
+  b.labelled = (options_.strong_labelled ? options_.strong : options_.weak)(index_select(data_.labelled, 0, b.labelled_index), labelled_views_);
   b.unlabelled_index = unlabelled_.take(options_.batch * options_.ratio);
   b.truth = index_select(data_.truth, 0, b.unlabelled_index);
   Tensor images = index_select(data_.unlabelled, 0, b.unlabelled_index);
-  b.weak = options_.weak(images, views_);
-  for (int v = 0; v < options_.strong_views; ++v) b.strong.push_back(options_.strong(images, views_));
+  b.weak = options_.weak(images, unlabelled_views_);
+  for (int v = 0; v < options_.strong_views; ++v) b.strong.push_back(options_.strong(images, unlabelled_views_));
   return b;
 }
 

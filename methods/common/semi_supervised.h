@@ -46,7 +46,7 @@ struct SemiBatchOptions {
 };
 
 /// Endless batches: labelled and unlabelled examples each in random order, again and again without gaps. They depend on data, options and
-/// the number of calls alone, so that variants with one seed see the same.
+/// the number of calls alone, so that variants with one seed see the same; labelled ones do not depend on the ratio.
 class SemiBatcher {
  public:
   /// Throws ValueError for a batch < 1, a ratio or number of views < 0.
@@ -64,7 +64,7 @@ class SemiBatcher {
   const SemiData& data_;
   SemiBatchOptions options_;
   Order labelled_, unlabelled_;
-  Generator views_;
+  Generator labelled_views_, unlabelled_views_;
 };
 
 struct SemiTrainOptions {

@@ -67,6 +67,11 @@ TEST_CASE("semi-supervised: batches go through all examples before one comes aga
       for (int64_t i : to_vector<int64_t>(x.labelled_index)) CHECK(labelled.insert(i).second);
   }
   CHECK(unlabelled.size() == 180);
+  options.weak = augment::shift_view();
+  SemiBatcher with(d, options);
+  options.ratio = 0;
+  SemiBatcher without(d, options);
+  for (int step = 0; step < 3; ++step) CHECK(to_vector(with.next().labelled) == to_vector(without.next().labelled));
   CHECK_THROWS_WITH_AS(SemiBatcher(d, {.batch = 0}), "semi_batcher: a batch of 0", ValueError);
 }
 
