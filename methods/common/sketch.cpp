@@ -1,4 +1,5 @@
 // Random sketches: few rows that keep lengths within a subspace.
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <string>

@@ -100,7 +100,7 @@ class LineSolver {
 void shortest(const std::vector<double>& a, const double* b, int64_t rows, int64_t k, double* x) {
   std::fill(x, x + k, 0.0);
   if (rows == 0) return;
-  Tensor solution = lstsq(from_vector(a, {rows, k}), from_vector(std::vector<double>(b, b + rows)), 1e-12);
+  Tensor solution = contiguous_data(lstsq(from_vector(a, {rows, k}), from_vector(std::vector<double>(b, b + rows)), 1e-12));
   std::copy(solution.data<double>(), solution.data<double>() + k, x);
 }
 
