@@ -7,7 +7,7 @@
 #include <string>
 
 #include "engine/core/parallel.h"
-#include "ops/elementary.h"
+#include "ops/shape.h"
 
 namespace plumb::methods::matrix_completion {
 namespace {
