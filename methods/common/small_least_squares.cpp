@@ -135,7 +135,10 @@ bool SmallSolver::exact_qr(const SmallRegression& p, double* x) {
   return true;
 }
 
+// A step lessens ‖b − A x‖² by α γ. Once that is below the rounding of the residual, going on would only blow rounding up: near the
+// solution the gradient no longer shrinks, and directions add up.
 int64_t SmallSolver::cgls(const SmallRegression& p, double* x, int64_t steps, const double* r) {
+  constexpr double kRounding = 4 * std::numeric_limits<double>::epsilon();
   int64_t k = p.columns;
   residual(p, x);
   double gamma = gradient(p, r);
@@ -146,9 +149,9 @@ int64_t SmallSolver::cgls(const SmallRegression& p, double* x, int64_t steps, co
     moved_ = direction_;
     if (r) solve_upper(r, k, k, moved_.data());
     for (int64_t i = 0; i < p.rows; ++i) image_[static_cast<size_t>(i)] = dot(p.a + i * k, moved_.data(), k);
-    double length = dot(image_.data(), image_.data(), p.rows);
-    multiply_adds += p.rows * (k + 1) + (r ? k * (k + 1) / 2 : 0);
-    if (length == 0) return step;
+    double length = dot(image_.data(), image_.data(), p.rows), left = dot(residual_.data(), residual_.data(), p.rows);
+    multiply_adds += p.rows * (k + 2) + (r ? k * (k + 1) / 2 : 0);
+    if (length == 0 || gamma / length * gamma <= kRounding * kRounding * left) return step;
     double alpha = gamma / length;
     add(alpha, moved_.data(), x, k);
     multiply_adds += k;

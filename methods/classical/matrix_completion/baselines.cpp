@@ -27,7 +27,7 @@ struct Path {
 Path soft_path(const ObservedMatrix& kept, const ObservedMatrix* held, int64_t steps, int64_t rank, const SoftImputeOptions& o) {
   Path path;
   TruncatedSvd svd = truncated_svd({kept, kept.by_row().value, 1}, rank, {.generator = o.generator});
-  path.last.multiply_adds = svd.multiply_adds;
+  path.last.multiply_adds = path.last.start_multiply_adds = svd.multiply_adds;
   double lambda = svd.s.data<double>()[0];
   Factors& x = path.last;
   x.u = zeros({kept.rows(), 1}, f64), x.v = zeros({kept.columns(), 1}, f64);
@@ -52,7 +52,7 @@ Path soft_path(const ObservedMatrix& kept, const ObservedMatrix* held, int64_t s
 
 Factors spectral_completion(const ObservedMatrix& observed, int64_t k, Generator* generator) {
   TruncatedSvd svd = truncated_svd({observed, observed.by_row().value, 1 / observed.density()}, k, {.generator = generator});
-  return {contiguous(svd.u * svd.s), contiguous(svd.v), svd.multiply_adds};
+  return {contiguous(svd.u * svd.s), contiguous(svd.v), svd.multiply_adds, svd.multiply_adds};
 }
 
 Factors gradient_descent(const ObservedMatrix& observed, int64_t k, const DescentOptions& o) {
@@ -62,7 +62,7 @@ Factors gradient_descent(const ObservedMatrix& observed, int64_t k, const Descen
   TruncatedSvd start = truncated_svd({observed, observed.by_row().value, 1 / p}, k, {.generator = o.generator});
   Tensor root = sqrt(start.s), u = contiguous(start.u * root), v = contiguous(start.v * root);
   double step = o.step / start.s.data<double>()[0];
-  Factors found{u, v, start.multiply_adds};
+  Factors found{u, v, start.multiply_adds, start.multiply_adds};
   for (int64_t i = 1; i <= o.iterations; ++i) {
     std::vector<double> missing = residuals(observed, u, v);
     Tensor du = sparse_multiply(observed.by_row(), missing, v) / p, dv = sparse_multiply(observed.by_column(), missing, u) / p;
@@ -86,7 +86,7 @@ Factors singular_value_projection(const ObservedMatrix& observed, int64_t k, con
   if (!(o.step > 0)) throw ValueError("singular_value_projection: the step must be positive, it is " + std::to_string(o.step));
   double scale = o.step / observed.density();
   TruncatedSvd svd = truncated_svd({observed, observed.by_row().value, scale}, k, {.generator = o.generator});
-  Factors x{contiguous(svd.u * svd.s), contiguous(svd.v), svd.multiply_adds};
+  Factors x{contiguous(svd.u * svd.s), contiguous(svd.v), svd.multiply_adds, svd.multiply_adds};
   for (int64_t i = 2; i <= o.iterations; ++i) {  // the first gave Π_k of the entries alone
     std::vector<double> missing = residuals(observed, x.u, x.v);
     svd = truncated_svd({observed, missing, scale, x.u, x.v}, k, {.iterations = 2, .tolerance = 0, .start = svd.v, .generator = o.generator});
@@ -114,6 +114,7 @@ Factors soft_impute(const SparseObservations& observed, int64_t k, const SoftImp
   }
   Factors found = soft_path(all, nullptr, steps, rank, o).last;
   found.multiply_adds += spent;
+  found.start_multiply_adds += spent;
   return found;
 }
 

@@ -9,7 +9,8 @@ namespace plumb::methods::matrix_completion {
 /// M ≈ u vᵀ, u [m, k], v [n, k].
 struct Factors {
   Tensor u, v;
-  int64_t multiply_adds = 0;
+  int64_t multiply_adds = 0;        ///< all of them
+  int64_t start_multiply_adds = 0;  ///< of those, what came before the first iteration
 };
 using Watch = std::function<void(int64_t iteration, const Tensor& u, const Tensor& v)>;
 

@@ -19,7 +19,7 @@
 namespace plumb::methods::matrix_completion {
 namespace {
 
-const std::string kError = "log10 relative error", kWork = "multiply-adds (M)", kLargeError = "log10 relative error, large", kLargeWork = "multiply-adds, large (M)",
+const std::string kError = "log10 relative error", kReach = "multiply-adds to an error of 1e-4 (M)", kLargeError = "log10 relative error, large", kLargeWork = "multiply-adds, large (M)",
                   kNoisy = "log10 relative error, noisy entries", kDigits = "held-out RMSE, digits";
 const std::string kExact = "exact turns", kWarm = "warm CGLS, 2 steps";
 
@@ -63,7 +63,8 @@ Problem random_problem(int64_t n, int64_t k, double p, double noise = 0) {
 
 struct Outcome {
   Tensor u, v;
-  int64_t work = 0;
+  int64_t work = 0;   // multiply–adds
+  int64_t start = 0;  // of those, before the first half-step or iteration
 };
 
 struct Effort {
@@ -75,7 +76,7 @@ Outcome complete(const std::string& variant, const SparseObservations& entries, 
     if (t.name != variant) continue;
     AltMinOptions o{.sample_splitting = t.split, .minimum_norm = true, .watch = watch};
     Completion found = alternating_minimization(entries, k, effort.rounds, t.inner, o);
-    return {found.u, found.v, found.multiply_adds + found.start_multiply_adds};
+    return {found.u, found.v, found.multiply_adds + found.start_multiply_adds, found.start_multiply_adds};
   }
   Factors f;
   if (variant == "soft-impute") {
@@ -87,10 +88,17 @@ Outcome complete(const std::string& variant, const SparseObservations& entries, 
     if (variant == "gradient descent, balanced") f = gradient_descent(observed, k, {.iterations = effort.descent, .watch = watch});
     if (variant == "singular value projection") f = singular_value_projection(observed, k, {.iterations = effort.projection, .watch = watch});
   }
-  return {f.u, f.v, f.multiply_adds};
+  return {f.u, f.v, f.multiply_adds, f.start_multiply_adds};
 }
 
 double log_error(const Outcome& o, const Tensor& matrix) { return std::log10(std::max(relative_error(o.u, o.v, matrix), 1e-16)); }
+
+// Millions of multiply–adds until the error was 1e-4, all iterations costing the same; NaN if it never was.
+double work_to_reach(const Outcome& o, const std::vector<double>& log_errors) {
+  for (size_t i = 0; i < log_errors.size(); ++i)
+    if (log_errors[i] <= -4) return (static_cast<double>(o.start) + static_cast<double>(o.work - o.start) * static_cast<double>(i + 1) / static_cast<double>(log_errors.size())) / 1e6;
+  return std::numeric_limits<double>::quiet_NaN();
+}
 
 // -- real data: images as rows, pixels as columns --------------------------------------------------------------
 
@@ -188,10 +196,14 @@ void run(Cell& cell) {
   Effort effort = effort_of(cell), large_effort = effort;
   large_effort.impute = cell.pick<int64_t>(3, 8, 10);
   auto main = cell.shared("main", [&] { return random_problem(cell.pick<int64_t>(80, 300, 1000), cell.pick<int64_t>(3, 5, 10), cell.pick(0.5, 0.3, 0.2)); });
-  auto watch = [&](int64_t at, const Tensor& u, const Tensor& v) { cell.point(kError, "half-steps (iterations of descent, projection, soft-impute)", static_cast<double>(at), log_error({u, v}, main->matrix)); };
+  std::vector<double> errors;
+  auto watch = [&](int64_t at, const Tensor& u, const Tensor& v) {
+    errors.push_back(log_error({u, v}, main->matrix));
+    cell.point(kError, "half-steps (iterations of descent, projection, soft-impute)", static_cast<double>(at), errors.back());
+  };
   Outcome found = complete(cell.variant(), main->entries, main->rank, effort, watch);
   cell.metric(kError, log_error(found, main->matrix));
-  cell.metric(kWork, static_cast<double>(found.work) / 1e6);
+  cell.metric(kReach, work_to_reach(found, errors));
   cell.progress(0.2);
 
   auto large = cell.shared("large", [&] { return random_problem(cell.pick<int64_t>(100, 600, 2000), cell.pick<int64_t>(5, 20, 40), 0.4); });
@@ -224,7 +236,7 @@ Experiment experiment() {
   e.title = "Robust alternating minimisation";
   e.paper = "Gu, Song, Yin and Zhang, Low Rank Matrix Completion via Robust Alternating Minimization in Nearly Linear Time, ICLR 2024";
   e.claim = "Turns that are solved only roughly converge as exact ones do, at a cost linear instead of quadratic in the rank.";
-  e.metrics = {{kError, Better::lower}, {kWork, Better::lower}, {kLargeError, Better::lower}, {kLargeWork, Better::lower}, {kNoisy, Better::lower}, {kDigits, Better::lower}};
+  e.metrics = {{kError, Better::lower}, {kReach, Better::lower}, {kLargeError, Better::lower}, {kLargeWork, Better::lower}, {kNoisy, Better::lower}, {kDigits, Better::lower}};
   e.variants = {{"spectral start", "the best approximation of rank k of the known entries / p"},
                 {"gradient descent", "on both factors, from the spectral start"},
                 {"gradient descent, balanced", "with a penalty that keeps UᵀU = VᵀV"},
