@@ -26,26 +26,36 @@ SignAndLogDet slogdet(const Tensor& a);
 struct Svd {
   Tensor u, s, vh;
 };
-/// a [.., m, n] = u diag(s) vh with u [.., m, k], s [.., k] descending, vh [.., k, n], k = min(m, n). No derivative.
+/// a [.., m, n] = u diag(s) vh with u [.., m, k], s [.., k] descending, vh [.., k, n], k = min(m, n). Gradients through u and vh need distinct
+/// singular values (where two are equal, directions that turn their vectors into each other count nothing) and, unless a is square,
+/// none that is 0; those through s alone are always right.
 Svd svd(const Tensor& a);
 
 struct Qr {
   Tensor q, r;
 };
-/// a [.., m, n] = q r with orthonormal columns q [.., m, k] and upper triangular r [.., k, n], k = min(m, n). No derivative.
+/// a [.., m, n] = q r with orthonormal columns q [.., m, k] and upper triangular r [.., k, n], k = min(m, n). The gradient throws ValueError
+/// where r has a 0 on its diagonal: the first k columns must be independent.
 Qr qr(const Tensor& a);
 
 struct Eigh {
   Tensor values, vectors;
 };
-/// a = V diag(w) Vᵀ for a symmetric a, of which the lower triangle is read; w [.., n] ascending, V's columns orthonormal. No derivative.
+/// a = V diag(w) Vᵀ for a symmetric a, of which the lower triangle is read; w [.., n] ascending, V's columns orthonormal. The gradient is
+/// given as a symmetric matrix; equal eigenvalues are taken as svd takes equal singular values.
 Eigh eigh(const Tensor& a);
 
 /// The Moore–Penrose inverse [.., n, m] of a [.., m, n]: singular values up to `tolerance` times the largest count as 0
-/// (a negative one stands for max(m, n) ε). No derivative.
+/// (a negative one stands for max(m, n) ε). The derivative is that for a number of them that stays as it is.
 Tensor pinv(const Tensor& a, double tolerance = -1);
 /// The shortest x [.., n, k] that minimises ‖a x − b‖: a [.., m, n] of any rank, b [.., m, k] or [m]; singular values as in pinv.
-/// No derivative.
 Tensor lstsq(const Tensor& a, const Tensor& b, double tolerance = -1);
+
+/// e^a = Σ_k aᵏ / k! of square matrices, by scaling and squaring around a Padé approximant (Higham 2005). One scale, that of the largest
+/// matrix, serves the whole batch.
+Tensor matrix_exp(const Tensor& a);
+/// The Kronecker product: every element of a times the whole of b, in a's places. Sizes multiply dimension by dimension; the lower rank gets
+/// leading dimensions of 1. Types as in a product of numbers. Throws ShapeError for ranks above 4.
+Tensor kron(const Tensor& a, const Tensor& b);
 
 }  // namespace plumb

@@ -34,6 +34,9 @@ void register_recurrent();
 void register_conv();
 void register_resample();
 void register_fft();
+void register_distributions();
+void register_incomplete_gamma();
+void register_minifloat();
 
 }  // namespace cpu_kernels
 
@@ -67,6 +70,9 @@ void register_cpu() {
   cpu_kernels::register_conv();
   cpu_kernels::register_resample();
   cpu_kernels::register_fft();
+  cpu_kernels::register_distributions();
+  cpu_kernels::register_incomplete_gamma();
+  cpu_kernels::register_minifloat();
 }
 
 }  // namespace plumb

@@ -270,12 +270,3 @@ TEST_CASE("linalg: singular matrices") {
   CHECK(difference(pinv(tensor({{4.0, 0.0}, {0.0, 1.0}}, f64), 0.5), tensor({{0.25, 0.0}, {0.0, 0.0}}, f64)) < 1e-15);
   CHECK_THROWS_WITH_AS(pinv(tall, NAN), "pinv: the tolerance is NaN", ValueError);
 }
-
-TEST_CASE("linalg: what has no derivative says so") {
-  Tensor x = eye(3, -1, f64).requires_grad_();
-  CHECK_THROWS_WITH_AS(sum(svd(x).s).backward(), "svd has no derivative", AutogradError);
-  CHECK_THROWS_WITH_AS(sum(qr(x).r).backward(), "qr has no derivative", AutogradError);
-  CHECK_THROWS_WITH_AS(sum(eigh(x).values).backward(), "eigh has no derivative", AutogradError);
-  CHECK_THROWS_WITH_AS(sum(pinv(x)).backward(), "pinv has no derivative", AutogradError);
-  CHECK_THROWS_WITH_AS(sum(lstsq(x, ones({3}, f64))).backward(), "lstsq has no derivative", AutogradError);
-}

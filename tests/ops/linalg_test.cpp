@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "ops/create.h"
 #include "tests/ops/samples.h"
 
@@ -24,6 +26,9 @@ Tensor times(const Tensor& a, const Tensor& b) {
   shape[shape.rank() - 1] = k;
   return from_vector(z, shape);
 }
+
+// a · b, recorded, without the product under test.
+Tensor times_in_graph(const Tensor& a, const Tensor& b) { return sum(unsqueeze(a, -1) * unsqueeze(b, -3), {-2}); }
 
 Tensor wide(const Tensor& x) { return to(x.detach(), f64); }
 Tensor identity(const Tensor& like, int64_t n) {
@@ -110,6 +115,57 @@ TEST_CASE("linalg: broadcasting, vectors, known determinants and a rank-deficien
   CHECK(difference(lstsq(tensor({{1, 1}, {1, 1}}, f64), tensor({1, 3}, f64)), tensor({1, 1}, f64)) < bound(f64, 2));
 }
 
+TEST_CASE("linalg: equal singular values and eigenvalues leave gradients finite, and those of the values right") {
+  Tensor a = (eye(3, -1, f64) * 2).requires_grad_();
+  sum(svd(a).s * tensor({1.0, 2.0, 3.0}, f64)).backward();
+  CHECK(difference(sum(a.grad()), scalar_tensor(6.0, f64)) < 1e-14);  // diagonal, in some order
+  a.zero_grad();
+  Svd d = svd(a);
+  sum(square(times_in_graph(d.u * unsqueeze(d.s, -2), d.vh))).backward();  // ‖a‖², whatever the vectors
+  CHECK(difference(a.grad(), a.detach() * 2) < 1e-13);
+  a.zero_grad();
+  Eigh e = eigh(a);
+  sum(square(times_in_graph(e.vectors * unsqueeze(e.values, -2), mT(e.vectors)))).backward();
+  CHECK(difference(a.grad(), a.detach() * 2) < 1e-13);
+  Tensor dependent = tensor({{0.0, 2.0, 0.0}, {0.0, 4.0, 1.0}}, f64).requires_grad_();
+  CHECK_THROWS_WITH_AS(sum(qr(dependent).q).backward(), "triangular_solve: the matrix is singular (pivot 0 of batch 0 is 0)", ValueError);
+}
+
+TEST_CASE("linalg: the matrix exponential against its series, closed forms and its own square") {
+  for (DType t : {f64, f32})
+    for (double size : {1e-3, 0.1, 0.5, 1.0, 2.0, 8.0}) {
+      CAPTURE(size);
+      Tensor a = sample({2, 4, 4}, 3, t, -size, size);
+      if (size > 1) a = strided(a);
+      Tensor term = clone(expand(eye(4, -1, f64), {2, 4, 4})), series = term;
+      for (int k = 1; k < 120; ++k) {
+        term = times(term, wide(a)) / k;
+        series = series + term;
+      }
+      double scale = amax(abs(series)).item();
+      CHECK(amax(abs(wide(matrix_exp(a)) - series)).item() < 200 * scale * (t == f64 ? 0x1p-52 : 0x1p-23));
+    }
+  Tensor turn = tensor({{0.0, -2.5}, {2.5, 0.0}}, f64), rotation = tensor({{std::cos(2.5), -std::sin(2.5)}, {std::sin(2.5), std::cos(2.5)}}, f64);
+  CHECK(difference(matrix_exp(turn), rotation) < 1e-14);
+  CHECK(difference(matrix_exp(tensor({{0.0, 1.0}, {0.0, 0.0}}, f64)), tensor({{1.0, 1.0}, {0.0, 1.0}}, f64)) < 1e-15);
+  CHECK(difference(matrix_exp(tensor({{-800.0}}, f64)), zeros({1, 1}, f64)) == 0);
+  CHECK(difference(matrix_exp(zeros({3, 3})), eye(3)) == 0);
+}
+
+TEST_CASE("linalg: the Kronecker product, element by element") {
+  Tensor a = sample({2, 3}, 1), b = strided(sample({4, 2}, 2)), y = kron(a, b);
+  REQUIRE(y.shape() == Shape{8, 6});
+  std::vector<double> va = to_vector(a), vb = to_vector(b), vy = to_vector(y);
+  int wrong = 0;
+  for (size_t i = 0; i < 8; ++i)
+    for (size_t j = 0; j < 6; ++j) wrong += vy[i * 6 + j] != va[i / 4 * 3 + j / 2] * vb[i % 4 * 2 + j % 2];
+  CHECK(wrong == 0);
+  CHECK(to_vector(kron(tensor({1, 2}), tensor({1, 10, 100}))) == std::vector<double>{1, 10, 100, 2, 20, 200});
+  CHECK(kron(zeros({2, 3, 4}), zeros({5, 6})).shape() == Shape{2, 15, 24});
+  CHECK(kron(zeros({0, 3}), zeros({5, 6})).shape() == Shape{0, 18});
+  CHECK(kron(ones({2, 2}, f32), ones({2, 2}, f64)).dtype() == f64);
+}
+
 TEST_CASE("linalg: zero sizes") {
   Tensor none = zeros({2, 0, 0}, f64), batchless = zeros({0, 3, 3}, f64);
   CHECK(cholesky(none).shape() == Shape{2, 0, 0});
@@ -121,6 +177,8 @@ TEST_CASE("linalg: zero sizes") {
   CHECK(qr(zeros({0, 3}, f64)).r.shape() == Shape{0, 3});
   CHECK(eigh(none).values.shape() == Shape{2, 0});
   CHECK(pinv(zeros({3, 0}, f64)).shape() == Shape{0, 3});
+  CHECK(matrix_exp(none).shape() == Shape{2, 0, 0});
+  CHECK(matrix_exp(batchless).shape() == Shape{0, 3, 3});
 }
 
 TEST_CASE("linalg: errors name the operation and the values") {
@@ -134,6 +192,7 @@ TEST_CASE("linalg: errors name the operation and the values") {
   CHECK_THROWS_WITH_AS(inv(singular), "inv: the matrix is singular (pivot 1 of batch 1 is 0)", ValueError);
   CHECK_THROWS_WITH_AS(triangular_solve(singular * 0, zeros({2, 1})), "triangular_solve: the matrix is singular (pivot 0 of batch 0 is 0)", ValueError);
   CHECK_THROWS_WITH_AS(cholesky(-eye(3)), "cholesky: the matrix is not positive definite (leading minor 1 of batch 0)", ValueError);
-  Tensor x = eye(2).requires_grad_();
-  CHECK_THROWS_AS(sum(svd(x).s).backward(), AutogradError);
+  CHECK_THROWS_WITH_AS(matrix_exp(zeros({2, 3})), "matrix_exp: takes square matrices, not [2, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(matrix_exp(full({1, 2, 2}, INFINITY)), "matrix_exp: matrix 0 of the batch holds NaN or infinity", ValueError);
+  CHECK_THROWS_WITH_AS(kron(zeros({1, 1, 1, 1, 1}), zeros({2})), "kron: takes ranks up to 4, not [1, 1, 1, 1, 1] and [2]", ShapeError);
 }

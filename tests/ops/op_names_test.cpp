@@ -27,18 +27,18 @@ const Names kWithoutDerivative{
     "arange", "linspace", "eye", "tril_mask", "triu_mask", "one_hot", "nonzero", "rotary_frequencies",                                          // made from numbers
     "logical_and", "logical_or", "logical_xor", "logical_not", "isnan", "isinf", "isfinite", "any", "all",                // truth
     "count_nonzero", "argmax", "argmin", "argsort", "searchsorted", "unique", "histc",                                    // places and counts
-    "svd", "qr", "eigh", "pinv", "lstsq",
     "rand", "randn", "rand_like", "randn_like", "uniform", "truncated_normal", "exponential", "gumbel", "bernoulli", "randint", "randperm", "categorical", "multinomial",
+    "gamma", "beta", "dirichlet", "poisson",
     "fill_", "zero_", "uniform_", "normal_", "truncated_normal_", "exponential_", "bernoulli_",                           // what was there is gone
     "update_running"};
 // The derivative is not the slope of the values, by definition: their own tests hold it against the definition.
-const Names kOwnDerivative{"round_ste", "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "learned_step_quantize", "gradient_reversal", "to"};
+const Names kOwnDerivative{"round_ste", "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "learned_step_quantize", "round_to_minifloat", "gradient_reversal", "to"};
 // Recorded names that no row of f64 with the slope of its values can meet.
-const Names kRecordedElsewhere{"round_ste", "gradient_reversal", "gumbel_softmax" /* hard */, "to" /* between f64 and f64 is nothing */};
+const Names kRecordedElsewhere{"round_ste", "round_to_minifloat", "gradient_reversal", "gumbel_softmax" /* hard */, "to" /* between f64 and f64 is nothing */};
 
 // Headers for operations' own use, or of functions that take functions.
 const Names kInnerHeaders{"formula.h", "dropout_mask.h", "tensor_function.h", "resample.h", "size2.h", "functional.h", "gradcheck.h", "pointwise_functions.h", "optim_functions.h",
-                          "random_functions.h", "special_functions.h", "autocast_call.h", "index_call.h", "loss_call.h", "pointwise_call.h", "reduce_call.h", "norm_formula.h"};
+                          "random_functions.h", "special_functions.h", "autocast_call.h", "index_call.h", "loss_call.h", "pointwise_call.h", "reduce_call.h", "linalg_call.h", "norm_formula.h"};
 
 fs::path root() {
   const char* source = std::getenv("PLUMB_SOURCE");

@@ -25,6 +25,9 @@ std::vector<OpCase> conv_cases();
 std::vector<OpCase> pool_cases();
 std::vector<OpCase> vision_cases();
 std::vector<OpCase> fft_cases();
+std::vector<OpCase> incomplete_gamma_cases();
+std::vector<OpCase> grid_sample_cases();
+std::vector<OpCase> conv3d_cases();
 
 std::vector<OpCase> all_op_cases() {
   std::vector<OpCase> all;
@@ -51,6 +54,9 @@ std::vector<OpCase> all_op_cases() {
            pool_cases,
            vision_cases,
            fft_cases,
+           incomplete_gamma_cases,
+           grid_sample_cases,
+           conv3d_cases,
        })
     for (OpCase& row : family()) all.push_back(std::move(row));
   return all;
