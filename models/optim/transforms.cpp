@@ -25,12 +25,19 @@ void clip_value(const std::vector<Tensor>& gradients, double limit) {
 // The tiny term keeps weights of zero, which have no direction, from dividing by zero.
 constexpr double kTiny = 1e-30;
 
+// The projection's own rounding, as a share of the gradient.
+double noise_floor(DType type) { return type == f64 ? 1e-12 : type == f32 ? 1e-6 : 1e-2; }
+
 void make_perpendicular(const std::vector<Tensor>& parameters, const std::vector<Tensor>& gradients, bool keep_norm) {
   for (size_t i = 0; i < gradients.size(); ++i) {
     std::vector<Tensor> w{parameters[i].detach()}, g{gradients[i]};
     double before = norm(g);
     axpy(-dot(w, g) / (dot(w, w) + kTiny), w, g);
-    if (keep_norm) scale(before / (norm(g) + kTiny), g);
+    double left = norm(g);
+    if (left < noise_floor(gradients[i].dtype()) * before)
+      scale(0, g);
+    else if (keep_norm)
+      scale(before / (left + kTiny), g);
   }
 }
 

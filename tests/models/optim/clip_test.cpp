@@ -5,6 +5,7 @@
 
 #include "models/optim/adam.h"
 #include "models/optim/transforms.h"
+#include "ops/shape.h"
 #include "optimizer_checks.h"
 
 using namespace plumb;
@@ -70,6 +71,18 @@ TEST_CASE("perpendicular: takes out what points along the weights; the worked ex
   Tensor zero = zeros({3}, f64), same = tensor({0.5, -1.0, 3.0}, f64);
   optim::make_perpendicular({zero}, {same});
   CHECK(to_vector(same)[2] == doctest::Approx(3));
+}
+
+TEST_CASE("perpendicular: a gradient along the weights becomes zero, not noise at full length") {
+  for (DType type : {f64, f32}) {
+    Tensor w = to(waves({100}, 3), type), g = to(waves({100}, 3) * 0.37, type);
+    optim::make_perpendicular({w}, {g});
+    CHECK(optim::norm({g}) == 0);
+    Tensor almost = to(waves({100}, 3) * 0.37 + waves({100}, 5) * 1e-3, type);
+    double before = optim::norm({almost});
+    optim::make_perpendicular({w}, {almost});
+    CHECK(optim::norm({almost}) == doctest::Approx(before).epsilon(1e-5));
+  }
 }
 
 TEST_CASE("project_out: nothing is left along the directions") {
