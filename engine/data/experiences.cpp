@@ -19,8 +19,8 @@ std::vector<int64_t> task_sizes(int64_t classes, const ClassIncrementalOptions& 
   if (o.first > 0) sizes.push_back(o.first), left -= o.first;
   int64_t tasks = o.tasks - static_cast<int64_t>(sizes.size());
   if (left < tasks || (tasks == 0 && left != 0))
-    throw ValueError("class_incremental: " + std::to_string(classes) + " classes cannot be split into " + std::to_string(o.tasks) + " tasks" +
-                     (o.first > 0 ? ", the first of " + std::to_string(o.first) : ""));
+    throw ValueError("class_incremental: " + std::to_string(classes) + " classes cannot be split into " + std::to_string(o.tasks) +
+                     " tasks" + (o.first > 0 ? ", the first of " + std::to_string(o.first) : ""));
   for (int64_t t = 0; t < tasks; ++t) sizes.push_back(left / tasks + (t < left % tasks));
   return sizes;
 }
@@ -42,7 +42,8 @@ std::vector<int64_t> class_order(int64_t classes, const ClassIncrementalOptions&
 }
 
 std::vector<Experience> class_incremental(const DatasetParts& data, const ClassIncrementalOptions& o) {
-  if (!(o.blurry >= 0 && o.blurry <= 1)) throw ValueError("class_incremental: blurry must lie in [0, 1], it is " + std::to_string(o.blurry));
+  if (!(o.blurry >= 0 && o.blurry <= 1))
+    throw ValueError("class_incremental: blurry must lie in [0, 1], it is " + std::to_string(o.blurry));
   Dataset train = data.train(), test = data.test();
   auto labels = train.labels();
   int64_t classes = labels.empty() ? 0 : *std::ranges::max_element(labels) + 1;
@@ -63,7 +64,9 @@ std::vector<Experience> class_incremental(const DatasetParts& data, const ClassI
   std::vector<std::vector<int64_t>> places(sizes.size());
   std::vector<int64_t> spread(order.size()), turn(order.size());
   for (size_t c = 0; c < spread.size(); ++c)
-    if (sizes.size() > 1) spread[c] = static_cast<int64_t>(std::floor(o.blurry * static_cast<double>(std::ranges::count(labels, static_cast<int64_t>(c))) + 0.5));
+    if (sizes.size() > 1)
+      spread[c] =
+          static_cast<int64_t>(std::floor(o.blurry * static_cast<double>(std::ranges::count(labels, static_cast<int64_t>(c))) + 0.5));
   for (int64_t i : random_order(train.size(), generator)) {
     auto c = static_cast<size_t>(labels[static_cast<size_t>(i)]);
     int64_t task = task_of[c];
@@ -103,7 +106,8 @@ double average_accuracy(const AccuracyMatrix& a) {
 double average_incremental_accuracy(const AccuracyMatrix& a) {
   check("average_incremental_accuracy", a);
   double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += std::accumulate(a[i].begin(), a[i].begin() + static_cast<int64_t>(i) + 1, 0.0) / static_cast<double>(i + 1);
+  for (size_t i = 0; i < a.size(); ++i)
+    sum += std::accumulate(a[i].begin(), a[i].begin() + static_cast<int64_t>(i) + 1, 0.0) / static_cast<double>(i + 1);
   return sum / static_cast<double>(a.size());
 }
 

@@ -21,8 +21,8 @@ struct ClassIncrementalOptions {
   uint64_t seed = 0;
 };
 
-/// `data`'s classes split into experiences: the first has `first` of them, the rest are shared out as evenly as they can be, larger ones first.
-/// Samples keep their index. Throws ValueError for tasks < 1, fewer classes than that, or blurry outside [0, 1].
+/// `data`'s classes split into experiences: the first has `first` of them, the rest are shared out as evenly as they can be, larger ones
+/// first. Samples keep their index. Throws ValueError for tasks < 1, fewer classes than that, or blurry outside [0, 1].
 std::vector<Experience> class_incremental(const DatasetParts& data, const ClassIncrementalOptions& options = {});
 
 /// The order of the classes that class_incremental uses.

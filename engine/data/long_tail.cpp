@@ -11,14 +11,16 @@
 namespace plumb::data {
 
 std::vector<int64_t> long_tail_counts(int64_t largest, int64_t classes, double imbalance, Tail tail) {
-  if (largest < 1 || classes < 1) throw ValueError("long_tail: " + std::to_string(classes) + " classes of up to " + std::to_string(largest) + " examples");
+  if (largest < 1 || classes < 1)
+    throw ValueError("long_tail: " + std::to_string(classes) + " classes of up to " + std::to_string(largest) + " examples");
   if (!(imbalance >= 1)) throw ValueError("long_tail: the imbalance must be at least 1, it is " + std::to_string(imbalance));
   std::vector<int64_t> counts;
   for (int64_t c = 0; c < classes; ++c) {
     double share = classes > 1 ? static_cast<double>(c) / static_cast<double>(classes - 1) : 0;
     double factor = std::pow(imbalance, -share);
     if (tail == Tail::step) factor = 2 * c < classes ? 1 : 1 / imbalance;
-    if (tail == Tail::pareto && classes > 1) factor = std::pow(static_cast<double>(c + 1), -std::log(imbalance) / std::log(static_cast<double>(classes)));
+    if (tail == Tail::pareto && classes > 1)
+      factor = std::pow(static_cast<double>(c + 1), -std::log(imbalance) / std::log(static_cast<double>(classes)));
     counts.push_back(std::max<int64_t>(1, static_cast<int64_t>(std::floor(static_cast<double>(largest) * factor + 1e-9))));
   }
   return counts;
@@ -29,7 +31,8 @@ Dataset long_tail(const Dataset& data, const std::vector<int64_t>& counts, uint6
   std::vector<bool> seen(counts.size());
   for (size_t r = 0; r < counts.size(); ++r) {
     int64_t c = rank.empty() ? static_cast<int64_t>(r) : r < rank.size() ? rank[r] : -1;
-    if (c < 0 || c >= static_cast<int64_t>(counts.size()) || seen[static_cast<size_t>(c)] || (!rank.empty() && rank.size() != counts.size()))
+    if (c < 0 || c >= static_cast<int64_t>(counts.size()) || seen[static_cast<size_t>(c)] ||
+        (!rank.empty() && rank.size() != counts.size()))
       throw ValueError("long_tail: the rank is no permutation of " + std::to_string(counts.size()) + " classes");
     seen[static_cast<size_t>(c)] = true;
     wanted[static_cast<size_t>(c)] = counts[r];
@@ -45,7 +48,8 @@ Dataset long_tail(const Dataset& data, const std::vector<int64_t>& counts, uint6
   }
   for (size_t c = 0; c < left.size(); ++c)
     if (left[c] > 0)
-      throw ValueError("long_tail: class " + std::to_string(c) + " has " + std::to_string(wanted[c] - left[c]) + " examples, fewer than " + std::to_string(wanted[c]));
+      throw ValueError("long_tail: class " + std::to_string(c) + " has " + std::to_string(wanted[c] - left[c]) + " examples, fewer than " +
+                       std::to_string(wanted[c]));
   std::ranges::sort(places);
   return data.subset(places);
 }
@@ -54,7 +58,8 @@ std::vector<int64_t> class_counts(const std::vector<int64_t>& labels, int64_t cl
   if (classes < 0) classes = labels.empty() ? 0 : *std::ranges::max_element(labels) + 1;
   std::vector<int64_t> counts(static_cast<size_t>(classes));
   for (int64_t label : labels) {
-    if (label < 0 || label >= classes) throw IndexError("class_counts: label " + std::to_string(label) + " is outside [0, " + std::to_string(classes) + ")");
+    if (label < 0 || label >= classes)
+      throw IndexError("class_counts: label " + std::to_string(label) + " is outside [0, " + std::to_string(classes) + ")");
     ++counts[static_cast<size_t>(label)];
   }
   return counts;

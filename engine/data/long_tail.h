@@ -13,13 +13,13 @@ enum class Tail : uint8_t {
   pareto,       ///< n_c = n₀ (c + 1)^(−log r / log C)
 };
 
-/// Examples of classes 0, 1, …, at least one each, rounded down (Cui et al., CVPR 2019): the first has `largest`, the last largest / imbalance.
-/// Throws ValueError for largest or classes < 1, or an imbalance < 1.
+/// Examples of classes 0, 1, …, at least one each, rounded down (Cui et al., CVPR 2019): the first has `largest`, the last largest /
+/// imbalance. Throws ValueError for largest or classes < 1, or an imbalance < 1.
 std::vector<int64_t> long_tail_counts(int64_t largest, int64_t classes, double imbalance, Tail tail = Tail::exponential);
 
 /// As many random examples of each class as `counts` says, in the original order. `rank` (a permutation of the classes; empty: as they are)
-/// says which class comes first. Throws ValueError if a class has fewer, IndexError for a label without a count, ValueError for a rank that is
-/// no permutation.
+/// says which class comes first. Throws ValueError if a class has fewer, IndexError for a label without a count, ValueError for a rank that
+/// is no permutation.
 Dataset long_tail(const Dataset& data, const std::vector<int64_t>& counts, uint64_t seed, const std::vector<int64_t>& rank = {});
 
 /// How many examples every class has; `classes` −1: up to the largest label.

@@ -16,7 +16,8 @@ namespace {
 using augment::Change;
 
 Domain changed(std::string name, Change change, double amount) {
-  return {std::move(name), [change, amount](const Tensor& images, Generator& g) { return augment::apply_change(images, change, amount, g); }};
+  return {std::move(name),
+          [change, amount](const Tensor& images, Generator& g) { return augment::apply_change(images, change, amount, g); }};
 }
 
 }  // namespace
@@ -30,14 +31,17 @@ std::vector<Domain> rotated_domains(const std::vector<double>& degrees) {
 std::vector<Domain> corrupted_domains(int severity) {
   std::vector<Domain> out;
   for (augment::Corruption c : augment::all_corruptions())
-    out.push_back({augment::name(c), [c, severity](const Tensor& images, Generator& g) { return augment::corrupt(images, c, severity, g); }});
+    out.push_back(
+        {augment::name(c), [c, severity](const Tensor& images, Generator& g) { return augment::corrupt(images, c, severity, g); }});
   return out;
 }
 
 std::vector<Domain> style_domains() {
-  return {changed("as it is", Change::identity, 0), changed("inverted", Change::invert, 0),
+  return {changed("as it is", Change::identity, 0),
+          changed("inverted", Change::invert, 0),
           {"faded", [](const Tensor& images, Generator&) { return augment::reduce_contrast(images, 0.5); }},
-          {"blurred", [](const Tensor& images, Generator&) { return augment::gaussian_blur(images, static_cast<double>(images.size(2)) / 16); }},
+          {"blurred",
+           [](const Tensor& images, Generator&) { return augment::gaussian_blur(images, static_cast<double>(images.size(2)) / 16); }},
           {"noisy", [](const Tensor& images, Generator& g) { return augment::gaussian_noise(images, 0.2, g); }}};
 }
 
@@ -53,7 +57,8 @@ data::Dataset in_domain(const data::Dataset& data, const Domain& domain, uint64_
   });
 }
 
-std::vector<data::Experience> domain_incremental(const data::DatasetParts& data, const std::vector<Domain>& domains, bool share_data, uint64_t seed) {
+std::vector<data::Experience> domain_incremental(const data::DatasetParts& data, const std::vector<Domain>& domains, bool share_data,
+                                                 uint64_t seed) {
   data::Dataset train = data.train(), test = data.test();
   std::vector<data::Dataset> parts(domains.size(), train);
   if (share_data && !domains.empty())
@@ -64,7 +69,8 @@ std::vector<data::Experience> domain_incremental(const data::DatasetParts& data,
   labels.erase(repeated.begin(), repeated.end());
   std::vector<data::Experience> out;
   for (size_t d = 0; d < domains.size(); ++d)
-    out.push_back({in_domain(parts[d], domains[d], data::mix(seed, 2 * d)), in_domain(test, domains[d], data::mix(seed, 2 * d + 1)), labels});
+    out.push_back(
+        {in_domain(parts[d], domains[d], data::mix(seed, 2 * d)), in_domain(test, domains[d], data::mix(seed, 2 * d + 1)), labels});
   return out;
 }
 
@@ -72,7 +78,8 @@ data::Dataset with_class_prior(const data::Dataset& data, const std::vector<doub
   auto labels = data.labels();
   std::vector<std::vector<int64_t>> of(prior.size());
   for (size_t i = 0; i < labels.size(); ++i)
-    if (labels[i] >= 0 && labels[i] < static_cast<int64_t>(prior.size())) of[static_cast<size_t>(labels[i])].push_back(static_cast<int64_t>(i));
+    if (labels[i] >= 0 && labels[i] < static_cast<int64_t>(prior.size()))
+      of[static_cast<size_t>(labels[i])].push_back(static_cast<int64_t>(i));
   double total = 0;
   for (size_t c = 0; c < prior.size(); ++c) {
     if (!(prior[c] >= 0)) throw ValueError(fmt::format("with_class_prior: class {} has the prior {}", c, prior[c]));

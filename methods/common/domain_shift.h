@@ -26,12 +26,13 @@ std::vector<Domain> style_domains();
 /// The images as the domain shows them, made once; `seed` is that of its noise. Labels and index stay.
 data::Dataset in_domain(const data::Dataset& data, const Domain& domain, uint64_t seed = 0);
 
-/// A stream of domains with all classes each (domain-incremental): every domain shows its own share of the training examples, or all of them
-/// (share_data false), and the whole test set.
-std::vector<data::Experience> domain_incremental(const data::DatasetParts& data, const std::vector<Domain>& domains, bool share_data = true, uint64_t seed = 0);
+/// A stream of domains with all classes each (domain-incremental): every domain shows its own share of the training examples, or all of
+/// them (share_data false), and the whole test set.
+std::vector<data::Experience> domain_incremental(const data::DatasetParts& data, const std::vector<Domain>& domains, bool share_data = true,
+                                                 uint64_t seed = 0);
 
-/// Examples drawn with replacement so that class c has the share prior[c]: a shift of the labels' distribution with p(x | y) unchanged. `count`
-/// −1: as many as there are. Throws ValueError for a prior that is negative or sums to 0, or asks for a class without examples.
+/// Examples drawn with replacement so that class c has the share prior[c]: a shift of the labels' distribution with p(x | y) unchanged.
+/// `count` −1: as many as there are. Throws ValueError for a prior that is negative or sums to 0, or asks for a class without examples.
 data::Dataset with_class_prior(const data::Dataset& data, const std::vector<double>& prior, uint64_t seed, int64_t count = -1);
 /// A draw of a prior from Dirichlet(α, …, α): α → 0 one class alone, α → ∞ uniform. Throws ValueError unless α > 0, classes ≥ 1.
 std::vector<double> random_prior(int64_t classes, double alpha, Generator& generator);

@@ -29,7 +29,8 @@ std::vector<int64_t> checked_labels(const Tensor& labels, int64_t classes) {
   if (classes < 2) throw ValueError(fmt::format("label_noise: {} classes; at least 2 are needed", classes));
   auto out = to_vector<int64_t>(labels);
   for (size_t i = 0; i < out.size(); ++i)
-    if (out[i] < 0 || out[i] >= classes) throw IndexError(fmt::format("label_noise: label {} of example {} is outside [0, {})", out[i], i, classes));
+    if (out[i] < 0 || out[i] >= classes)
+      throw IndexError(fmt::format("label_noise: label {} of example {} is outside [0, {})", out[i], i, classes));
   return out;
 }
 
@@ -221,10 +222,12 @@ NoiseAudit audit(const Tensor& predictions, const NoisyLabels& labels) {
 
 DetectionQuality detection_quality(const Tensor& flagged, const NoisyLabels& labels) {
   if (flagged.shape() != labels.clean.shape() || flagged.dtype() != boolean)
-    throw ShapeError(fmt::format("detection_quality: flags must be bool {}, got {}", to_string(labels.clean.shape()), to_string(flagged.shape())));
+    throw ShapeError(
+        fmt::format("detection_quality: flags must be bool {}, got {}", to_string(labels.clean.shape()), to_string(flagged.shape())));
   Tensor wrong = labels.wrong();
   double hits = static_cast<double>(count_nonzero(logical_and(flagged, wrong)).item<int64_t>());
-  return {hits / static_cast<double>(count_nonzero(flagged).item<int64_t>()), hits / static_cast<double>(count_nonzero(wrong).item<int64_t>())};
+  return {hits / static_cast<double>(count_nonzero(flagged).item<int64_t>()),
+          hits / static_cast<double>(count_nonzero(wrong).item<int64_t>())};
 }
 
 }  // namespace plumb::methods

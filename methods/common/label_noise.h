@@ -31,9 +31,9 @@ NoisyLabels inject_transition(const Tensor& labels, const Tensor& transition, Ge
 struct InstanceNoiseOptions {
   double spread = 0.1;  ///< standard deviation of an example's own flip rate about the nominal one, held within [0, 1]
 };
-/// Noise that depends on what an example looks like (Xia et al., NeurIPS 2020, algorithm 2): flip rate q_i ~ N(rate, spread²) within [0, 1],
-/// P(label = c) = q_i softmax_{c ≠ y}(x_i · W_y)_c, P(label = y) = 1 − q_i, W_y [features, C] standard normal, one a class.
-/// features [n, ..] are flattened and each is brought to length 1 times √features.
+/// Noise that depends on what an example looks like (Xia et al., NeurIPS 2020, algorithm 2): flip rate q_i ~ N(rate, spread²) within [0,
+/// 1], P(label = c) = q_i softmax_{c ≠ y}(x_i · W_y)_c, P(label = y) = 1 − q_i, W_y [features, C] standard normal, one a class. features
+/// [n, ..] are flattened and each is brought to length 1 times √features.
 NoisyLabels inject_instance_dependent(const Tensor& labels, const Tensor& features, double rate, int64_t classes, Generator& generator,
                                       InstanceNoiseOptions options = {});
 

@@ -1,5 +1,5 @@
-// Losses that wrong labels move less than the cross-entropy: baselines of every method for noisy labels. logits [B, C], labels i64 [B]; the mean
-// over the batch. Throws as cross_entropy does (ops/loss.h).
+// Losses that wrong labels move less than the cross-entropy: baselines of every method for noisy labels. logits [B, C], labels i64 [B]; the
+// mean over the batch. Throws as cross_entropy does (ops/loss.h).
 #pragma once
 #include "engine/core/tensor.h"
 

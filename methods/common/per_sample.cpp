@@ -23,7 +23,8 @@ Tensor made_table(const char* name, int64_t rows, int64_t width, DType dtype) {
 
 std::vector<int64_t> checked_index(const char* name, const Tensor& index, int64_t rows) {
   if (index.rank() != 1) throw ShapeError(fmt::format("{}: the index must be [B], got {}", name, to_string(index.shape())));
-  if (!is_integer(index.dtype())) throw DTypeError(fmt::format("{}: the index must hold integers, got {}", name, plumb::name(index.dtype())));
+  if (!is_integer(index.dtype()))
+    throw DTypeError(fmt::format("{}: the index must hold integers, got {}", name, plumb::name(index.dtype())));
   auto at = to_vector<int64_t>(index);
   for (int64_t i : at)
     if (i < 0 || i >= rows) throw IndexError(fmt::format("{}: index {} is outside [0, {})", name, i, rows));
@@ -31,7 +32,8 @@ std::vector<int64_t> checked_index(const char* name, const Tensor& index, int64_
 }
 
 void check_values(const char* name, const Tensor& values, int64_t rows, int64_t width) {
-  if (values.shape() != Shape{rows, width}) throw ShapeError(fmt::format("{}: values must be {}, got {}", name, to_string(Shape{rows, width}), to_string(values.shape())));
+  if (values.shape() != Shape{rows, width})
+    throw ShapeError(fmt::format("{}: values must be {}, got {}", name, to_string(Shape{rows, width}), to_string(values.shape())));
 }
 
 Tensor row_of(const Tensor& table, int64_t i) { return view_of(table, {table.size(1)}, {1}, i * table.size(1)); }
@@ -45,7 +47,8 @@ void put_rows(const Tensor& values, const std::vector<int64_t>& at, const Tensor
 
 }  // namespace
 
-PerSampleEma::PerSampleEma(int64_t samples, int64_t width, double beta, DType dtype) : table_(made_table("per_sample_ema", samples, width, dtype)), beta_(beta) {
+PerSampleEma::PerSampleEma(int64_t samples, int64_t width, double beta, DType dtype)
+    : table_(made_table("per_sample_ema", samples, width, dtype)), beta_(beta) {
   if (!(beta >= 0 && beta <= 1)) throw ValueError(fmt::format("per_sample_ema: beta must lie in [0, 1], it is {}", beta));
 }
 
@@ -98,7 +101,8 @@ FeatureQueue::FeatureQueue(int64_t capacity, int64_t width, DType dtype) : table
 void FeatureQueue::push(const Tensor& rows) {
   NoGrad no_grad;
   if (rows.rank() != 2 || rows.size(1) != table_.size(1) || rows.size(0) > capacity())
-    throw ShapeError(fmt::format("feature_queue: takes rows [at most {}, {}], got {}", capacity(), table_.size(1), to_string(rows.shape())));
+    throw ShapeError(
+        fmt::format("feature_queue: takes rows [at most {}, {}], got {}", capacity(), table_.size(1), to_string(rows.shape())));
   std::vector<int64_t> at(static_cast<size_t>(rows.size(0)));
   for (size_t b = 0; b < at.size(); ++b) at[b] = (start_ + size_ + static_cast<int64_t>(b)) % capacity();
   put_rows(rows.detach(), at, table_);

@@ -13,8 +13,8 @@ class PerSampleEma {
  public:
   /// Throws ValueError unless samples and width are positive and 0 ≤ β ≤ 1.
   PerSampleEma(int64_t samples, int64_t width, double beta, DType dtype = f32);
-  /// row_i ← β row_i + (1 − β) value_i for the rows i of index (i64 [B]), values [B, width]; returns the new rows, in a tensor of their own.
-  /// Throws IndexError for an index outside the table, ValueError for one that occurs twice (which value counted last would depend on
+  /// row_i ← β row_i + (1 − β) value_i for the rows i of index (i64 [B]), values [B, width]; returns the new rows, in a tensor of their
+  /// own. Throws IndexError for an index outside the table, ValueError for one that occurs twice (which value counted last would depend on
   /// their order), ShapeError for values that do not fit. Nothing is changed then.
   Tensor update(const Tensor& index, const Tensor& values);
   /// The rows of `index`, in a tensor of their own. Throws IndexError.

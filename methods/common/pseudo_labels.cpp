@@ -22,7 +22,8 @@ void check_probabilities(const char* name, const Tensor& probabilities) {
   NoGrad no_grad;
   auto sums = to_vector<double>(sum(to(probabilities.detach(), f64), {1}));
   for (size_t j = 0; j < sums.size(); ++j)
-    if (!(std::abs(sums[j] - 1) <= 1e-4)) throw ValueError(fmt::format("{}: row {} of the probabilities sums to {:.6g}, not 1", name, j, sums[j]));
+    if (!(std::abs(sums[j] - 1) <= 1e-4))
+      throw ValueError(fmt::format("{}: row {} of the probabilities sums to {:.6g}, not 1", name, j, sums[j]));
 }
 
 PseudoLabels pseudo_labels(const Tensor& probabilities) {
@@ -33,7 +34,8 @@ PseudoLabels pseudo_labels(const Tensor& probabilities) {
 }
 
 Tensor confidence_mask(const Tensor& probabilities, double threshold, bool strict) {
-  if (!(threshold >= 0 && threshold <= 1)) throw ValueError(fmt::format("confidence_mask: the threshold must lie in [0, 1], it is {}", threshold));
+  if (!(threshold >= 0 && threshold <= 1))
+    throw ValueError(fmt::format("confidence_mask: the threshold must lie in [0, 1], it is {}", threshold));
   NoGrad no_grad;
   Tensor largest = amax(probabilities.detach(), {1});
   return to(strict ? largest > threshold : largest >= threshold, probabilities.dtype());
@@ -47,7 +49,8 @@ Tensor sharpen(const Tensor& probabilities, double temperature) {
 
 Tensor weighted_cross_entropy(const Tensor& logits, const Tensor& target, const Tensor& weight, double denominator) {
   if (logits.rank() != 2 || weight.shape() != Shape{logits.size(0)})
-    throw ShapeError(fmt::format("weighted_cross_entropy: logits {} with weights {}", to_string(logits.shape()), to_string(weight.shape())));
+    throw ShapeError(
+        fmt::format("weighted_cross_entropy: logits {} with weights {}", to_string(logits.shape()), to_string(weight.shape())));
   if (denominator == 0) denominator = static_cast<double>(std::max<int64_t>(1, logits.size(0)));
   Tensor each = cross_entropy(logits, target.detach(), {.reduction = Reduction::none});
   return sum(each * weight.detach()) * (1 / denominator);
@@ -96,8 +99,10 @@ double ScalarEma::update(double value) {
 
 FlexThresholds::FlexThresholds(int64_t unlabelled, int64_t classes, double threshold)
     : threshold_(threshold), latest_(static_cast<size_t>(std::max<int64_t>(0, unlabelled)), -1), classes_(classes) {
-  if (unlabelled < 1 || classes < 2) throw ValueError(fmt::format("flex_thresholds: {} unlabelled examples of {} classes", unlabelled, classes));
-  if (!(threshold > 0 && threshold <= 1)) throw ValueError(fmt::format("flex_thresholds: the threshold must lie in (0, 1], it is {}", threshold));
+  if (unlabelled < 1 || classes < 2)
+    throw ValueError(fmt::format("flex_thresholds: {} unlabelled examples of {} classes", unlabelled, classes));
+  if (!(threshold > 0 && threshold <= 1))
+    throw ValueError(fmt::format("flex_thresholds: the threshold must lie in (0, 1], it is {}", threshold));
 }
 
 std::vector<double> FlexThresholds::thresholds() const {
@@ -128,7 +133,8 @@ void FlexThresholds::update(const Tensor& index, const PseudoLabels& labels) {
   auto at = to_vector<int64_t>(index), label = to_vector<int64_t>(labels.label);
   auto confidence = to_vector<double>(labels.confidence);
   for (int64_t i : at)
-    if (i < 0 || i >= static_cast<int64_t>(latest_.size())) throw IndexError(fmt::format("flex_thresholds: index {} is outside [0, {})", i, latest_.size()));
+    if (i < 0 || i >= static_cast<int64_t>(latest_.size()))
+      throw IndexError(fmt::format("flex_thresholds: index {} is outside [0, {})", i, latest_.size()));
   for (size_t j = 0; j < at.size(); ++j)
     if (confidence[j] >= threshold_) latest_[static_cast<size_t>(at[j])] = label[j];
 }

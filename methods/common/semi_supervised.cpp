@@ -46,7 +46,8 @@ SemiBatcher::SemiBatcher(const SemiData& data, SemiBatchOptions options)
       labelled_views_(data::mix(options_.seed, 3)),
       unlabelled_views_(data::mix(options_.seed, 4)) {
   if (options_.batch < 1) throw ValueError(fmt::format("semi_batcher: a batch of {}", options_.batch));
-  if (options_.ratio < 0 || options_.strong_views < 0) throw ValueError(fmt::format("semi_batcher: ratio {}, {} strong views", options_.ratio, options_.strong_views));
+  if (options_.ratio < 0 || options_.strong_views < 0)
+    throw ValueError(fmt::format("semi_batcher: ratio {}, {} strong views", options_.ratio, options_.strong_views));
 }
 
 Tensor SemiBatcher::Order::take(int64_t count) {
@@ -63,7 +64,8 @@ SemiBatch SemiBatcher::next() {
   SemiBatch b;
   b.labelled_index = labelled_.take(options_.batch);
   b.labels = index_select(data_.labels, 0, b.labelled_index);
-  b.labelled = (options_.strong_labelled ? options_.strong : options_.weak)(index_select(data_.labelled, 0, b.labelled_index), labelled_views_);
+  b.labelled =
+      (options_.strong_labelled ? options_.strong : options_.weak)(index_select(data_.labelled, 0, b.labelled_index), labelled_views_);
   b.unlabelled_index = unlabelled_.take(options_.batch * options_.ratio);
   b.truth = index_select(data_.truth, 0, b.unlabelled_index);
   Tensor images = index_select(data_.unlabelled, 0, b.unlabelled_index);
@@ -107,7 +109,8 @@ Tensor weak_probabilities(const Tensor& logits, std::vector<DistributionAligner>
   return aligner.empty() ? p : aligner[0].align(p);
 }
 
-FixMatch::FixMatch(const FixMatchOptions& options, const SemiData& data) : options_(options), aligner_(make_aligner(options.alignment, data.classes)) {
+FixMatch::FixMatch(const FixMatchOptions& options, const SemiData& data)
+    : options_(options), aligner_(make_aligner(options.alignment, data.classes)) {
   if (options.flexible) flexible_.emplace_back(data.truth.numel(), data.classes, options.threshold);
 }
 
@@ -118,7 +121,8 @@ SemiStep FixMatch::operator()(const SemiParts& logits, const SemiBatch& batch) {
   if (!flexible_.empty()) flexible_[0].update(batch.unlabelled_index, labels);
   SemiStep step{cross_entropy(logits.labelled, batch.labels), mask, labels.label, mean(to(mask, f64)).item()};
   double share = options_.weight / static_cast<double>(std::max<size_t>(1, logits.strong.size()));
-  for (const Tensor& strong : logits.strong) step.loss = step.loss + share * weighted_cross_entropy(strong, options_.hard ? labels.label : p, mask);
+  for (const Tensor& strong : logits.strong)
+    step.loss = step.loss + share * weighted_cross_entropy(strong, options_.hard ? labels.label : p, mask);
   return step;
 }
 

@@ -25,7 +25,8 @@ struct SemiData {
 };
 /// Draws `per_class` labelled examples of every class from `train`; the others are unlabelled, or all of them (with_labelled).
 /// Throws ValueError if a class has fewer, or per_class < 1.
-SemiData semi_split(const data::Dataset& train, const data::Dataset& test, int64_t per_class, Generator& generator, bool with_labelled = false);
+SemiData semi_split(const data::Dataset& train, const data::Dataset& test, int64_t per_class, Generator& generator,
+                    bool with_labelled = false);
 
 /// A step's examples.
 struct SemiBatch {
@@ -97,10 +98,11 @@ std::vector<optim::Group<optim::SgdOptions>> decay_groups(const nn::Module& mode
 /// Share of logits [n, C] whose largest is the label, in %.
 double accuracy_percent(const Tensor& logits, const Tensor& labels);
 
-/// Trains `model` (a module from images to logits) for the steps of `options`, SGD with the schedule cos(7πt / 16T), and hands back the averaged
-/// weights. loss(model, batch, step) → SemiStep; listen(SemiProgress) is called as options say and after the last step.
+/// Trains `model` (a module from images to logits) for the steps of `options`, SGD with the schedule cos(7πt / 16T), and hands back the
+/// averaged weights. loss(model, batch, step) → SemiStep; listen(SemiProgress) is called as options say and after the last step.
 template <typename Model, typename Loss, typename Listen>
-optim::Ema<Model> train_semi_supervised(Model& model, const SemiData& data, SemiBatcher batches, const SemiTrainOptions& options, Loss&& loss, Listen&& listen) {
+optim::Ema<Model> train_semi_supervised(Model& model, const SemiData& data, SemiBatcher batches, const SemiTrainOptions& options,
+                                        Loss&& loss, Listen&& listen) {
   optim::Ema<Model> average(model, {.decay = options.ema, .buffers = options.buffers});
   optim::SGD sgd(decay_groups(model, options.sgd, options.decay_vectors));
   optim::Schedule schedule = optim::cosine_7_16(options.steps);
@@ -132,7 +134,8 @@ optim::Ema<Model> train_semi_supervised(Model& model, const SemiData& data, Semi
   return average;
 }
 
-/// The parts of one forward pass over labelled, weak and strong views together, so that batch norm sees all of them: f(images) → [rows, ..].
+/// The parts of one forward pass over labelled, weak and strong views together, so that batch norm sees all of them: f(images) → [rows,
+/// ..].
 struct SemiParts {
   Tensor labelled, weak;
   std::vector<Tensor> strong;
@@ -153,8 +156,8 @@ struct FixMatchOptions {
   bool flexible = false;       ///< thresholds by class, as FlexMatch
 };
 
-/// FixMatch (Sohn et al., NeurIPS 2020): L = CE(labelled) + λ_u / μB · Σ_j 1[max p_j ≥ θ] CE(strong_j, p_j), p the weak views' predictions as
-/// constants. With options: distribution alignment, FlexMatch's thresholds.
+/// FixMatch (Sohn et al., NeurIPS 2020): L = CE(labelled) + λ_u / μB · Σ_j 1[max p_j ≥ θ] CE(strong_j, p_j), p the weak views' predictions
+/// as constants. With options: distribution alignment, FlexMatch's thresholds.
 class FixMatch {
  public:
   FixMatch(const FixMatchOptions& options, const SemiData& data);

@@ -51,7 +51,8 @@ std::vector<double> plasma(int64_t side, double decay, Generator& g) {
     int64_t half = step / 2;
     auto moved = [&](double mean) { return mean + wobble * (2 * g.next_double() - 1); };
     for (int64_t y = 0; y < side; y += step)
-      for (int64_t x = 0; x < side; x += step) at(y + half, x + half) = moved((at(y, x) + at(y + step, x) + at(y, x + step) + at(y + step, x + step)) / 4);
+      for (int64_t x = 0; x < side; x += step)
+        at(y + half, x + half) = moved((at(y, x) + at(y + step, x) + at(y, x + step) + at(y + step, x + step)) / 4);
     for (int64_t y = 0; y < side; y += half)
       for (int64_t x = y / half % 2 == 0 ? half : 0; x < side; x += step)
         at(y, x) = moved((at(y - half, x) + at(y + half, x) + at(y, x - half) + at(y, x + half)) / 4);
@@ -112,7 +113,8 @@ Tensor reduce_contrast(const Tensor& images, double factor) {
       double sum = 0;
       for (int64_t p = 0; p < g.plane(); ++p) sum += static_cast<double>(from[p]);
       double mean = sum / static_cast<double>(g.plane());
-      for (int64_t p = 0; p < g.plane(); ++p) to[p] = static_cast<float>(std::clamp(mean + factor * (static_cast<double>(from[p]) - mean), 0.0, 1.0));
+      for (int64_t p = 0; p < g.plane(); ++p)
+        to[p] = static_cast<float>(std::clamp(mean + factor * (static_cast<double>(from[p]) - mean), 0.0, 1.0));
     }
   });
 }
@@ -131,7 +133,8 @@ Tensor fog(const Tensor& images, double amount, double decay, Generator& generat
     for (int64_t c = 0; c < g.channels; ++c)
       for (int64_t y = 0; y < g.height; ++y)
         for (int64_t x = 0; x < g.width; ++x)
-          *to++ = static_cast<float>(std::clamp((static_cast<double>(*from++) + amount * map[static_cast<size_t>(y * side + x)]) * scale, 0.0, 1.0));
+          *to++ = static_cast<float>(
+              std::clamp((static_cast<double>(*from++) + amount * map[static_cast<size_t>(y * side + x)]) * scale, 0.0, 1.0));
   });
 }
 
@@ -155,7 +158,8 @@ Tensor pixelate(const Tensor& images, int64_t block) {
 Tensor jpeg_compression(const Tensor& images, int quality) {
   Geometry g = detail::geometry("jpeg_compression", images);
   require(quality >= 1 && quality <= 100, "jpeg_compression", "the quality", quality);
-  if (g.channels != 1 && g.channels != 3) throw ShapeError("jpeg_compression: takes one or three channels, got " + to_string(images.shape()));
+  if (g.channels != 1 && g.channels != 3)
+    throw ShapeError("jpeg_compression: takes one or three channels, got " + to_string(images.shape()));
   return each_image("jpeg_compression", images, [&](int64_t, const float* from, float* to) {
     Tensor bytes = empty({g.height, g.width, g.channels}, u8);
     auto* written = bytes.data<uint8_t>();
@@ -171,8 +175,9 @@ Tensor jpeg_compression(const Tensor& images, int quality) {
 namespace {
 
 const std::vector<std::string>& names() {
-  static const std::vector<std::string> all{"gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "gaussian_blur", "defocus_blur", "motion_blur",
-                                            "zoom_blur",      "fog",        "brightness",    "contrast",      "elastic",       "pixelate",     "jpeg"};
+  static const std::vector<std::string> all{"gaussian_noise", "shot_noise",  "impulse_noise", "speckle_noise", "gaussian_blur",
+                                            "defocus_blur",   "motion_blur", "zoom_blur",     "fog",           "brightness",
+                                            "contrast",       "elastic",     "pixelate",      "jpeg"};
   return all;
 }
 

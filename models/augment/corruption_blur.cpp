@@ -62,7 +62,8 @@ std::vector<Tap> normal_taps(double sigma) {
   auto reach = static_cast<int64_t>(std::ceil(4 * sigma));
   std::vector<Tap> taps;
   for (int64_t dy = -reach; dy <= reach; ++dy)
-    for (int64_t dx = -reach; dx <= reach; ++dx) taps.push_back({dy, dx, static_cast<float>(std::exp(-0.5 * static_cast<double>(dy * dy + dx * dx) / (sigma * sigma)))});
+    for (int64_t dx = -reach; dx <= reach; ++dx)
+      taps.push_back({dy, dx, static_cast<float>(std::exp(-0.5 * static_cast<double>(dy * dy + dx * dx) / (sigma * sigma)))});
   normalise(taps);
   return taps;
 }
@@ -148,7 +149,8 @@ Tensor zoom_blur(const Tensor& images, double factor, double step) {
           int count = 0;
           for (int k = 0; 1 + k * step <= factor + 1e-9; ++k, ++count) {
             double shrink = 1 / (1 + k * step);
-            sum += bilinear(from, g, (static_cast<double>(x) - middle_x) * shrink + middle_x, (static_cast<double>(y) - middle_y) * shrink + middle_y);
+            sum += bilinear(from, g, (static_cast<double>(x) - middle_x) * shrink + middle_x,
+                            (static_cast<double>(y) - middle_y) * shrink + middle_y);
           }
           *to++ = sum / static_cast<float>(count);
         }
@@ -180,12 +182,14 @@ Tensor elastic(const Tensor& images, double strength, double sigma, Generator& g
   std::vector<Generator> own;
   for (int64_t i = 0; i < g.batch; ++i) own.emplace_back(generator.next_u64());
   return each_image("elastic", images, [&](int64_t i, const float* from, float* to) {
-    auto across = smooth_field(g, strength, taps, own[static_cast<size_t>(i)]), down = smooth_field(g, strength, taps, own[static_cast<size_t>(i)]);
+    auto across = smooth_field(g, strength, taps, own[static_cast<size_t>(i)]),
+         down = smooth_field(g, strength, taps, own[static_cast<size_t>(i)]);
     for (int64_t c = 0; c < g.channels; ++c, from += g.plane())
       for (int64_t y = 0; y < g.height; ++y)
         for (int64_t x = 0; x < g.width; ++x) {
           auto p = static_cast<size_t>(y * g.width + x);
-          *to++ = bilinear(from, g, static_cast<double>(x) + static_cast<double>(across[p]), static_cast<double>(y) + static_cast<double>(down[p]));
+          *to++ = bilinear(from, g, static_cast<double>(x) + static_cast<double>(across[p]),
+                           static_cast<double>(y) + static_cast<double>(down[p]));
         }
   });
 }

@@ -87,8 +87,8 @@ void warp(const Step& s, const Geometry& g, const float* from, float* to) {
     }
 }
 
-// PIL's equalize: level v becomes the count of pixels below it (plus half a step) over the step, where the step is what each of the 255 levels
-// would hold without the last occupied one.
+// PIL's equalize: level v becomes the count of pixels below it (plus half a step) over the step, where the step is what each of the 255
+// levels would hold without the last occupied one.
 void equalize(const Geometry& g, const float* from, float* to) {
   for (int64_t c = 0; c < g.channels; ++c, from += g.plane(), to += g.plane()) {
     std::array<int64_t, 256> count{};
@@ -171,7 +171,8 @@ Step placed(Change change, double amount, const Geometry& g, Generator& generato
 }
 
 double drawn_amount(const ChangeRange& r, Generator& generator) {
-  double at = r.levels > 1 ? static_cast<double>(generator.next_below(static_cast<uint64_t>(r.levels))) / (r.levels - 1) : generator.next_double();
+  double at =
+      r.levels > 1 ? static_cast<double>(generator.next_below(static_cast<uint64_t>(r.levels))) / (r.levels - 1) : generator.next_double();
   double amount = between(r.first, r.last, at);
   return r.mirrored && generator.next_below(2) ? -amount : amount;
 }
@@ -186,7 +187,8 @@ Tensor apply_change(const Tensor& images, Change change, double amount, Generato
   Geometry g = detail::geometry("apply_change", images);
   std::vector<Step> steps;
   for (int64_t i = 0; i < g.batch; ++i) steps.push_back(placed(change, amount, g, generator));
-  return each_image("apply_change", images, [&](int64_t i, const float* from, float* to) { apply(steps[static_cast<size_t>(i)], g, from, to); });
+  return each_image("apply_change", images,
+                    [&](int64_t i, const float* from, float* to) { apply(steps[static_cast<size_t>(i)], g, from, to); });
 }
 
 Tensor rand_augment(const Tensor& images, const RandAugmentPolicy& policy, Generator& generator) {
@@ -227,10 +229,23 @@ RandAugmentPolicy uda_policy() {
 RandAugmentPolicy fixmatch_policy(int64_t side) {
   using enum Change;
   double third = 0.3 * static_cast<double>(side);
-  return {.changes = {{auto_contrast}, {brightness, 0.05, 0.95}, {color, 0.05, 0.95}, {contrast, 0.05, 0.95}, {equalize}, {identity},
-                      {posterize, 4, 8}, {rotate, 0, 30, 0, true}, {sharpness, 0.05, 0.95}, {shear_x, 0, 0.3, 0, true}, {shear_y, 0, 0.3, 0, true},
-                      {solarize, 0, 256}, {translate_x, 0, third, 0, true}, {translate_y, 0, third, 0, true}},
-          .n = 2, .rate = 1, .cutout = side / 2};
+  return {.changes = {{auto_contrast},
+                      {brightness, 0.05, 0.95},
+                      {color, 0.05, 0.95},
+                      {contrast, 0.05, 0.95},
+                      {equalize},
+                      {identity},
+                      {posterize, 4, 8},
+                      {rotate, 0, 30, 0, true},
+                      {sharpness, 0.05, 0.95},
+                      {shear_x, 0, 0.3, 0, true},
+                      {shear_y, 0, 0.3, 0, true},
+                      {solarize, 0, 256},
+                      {translate_x, 0, third, 0, true},
+                      {translate_y, 0, third, 0, true}},
+          .n = 2,
+          .rate = 1,
+          .cutout = side / 2};
 }
 
 RandAugmentPolicy small_digits_policy() {

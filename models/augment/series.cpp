@@ -109,7 +109,8 @@ Tensor magnitude_warp(const Tensor& series, double sigma, int64_t knots, Generat
   return each_series("magnitude_warp", series, [&](const float* from, float* to) {
     for (int64_t c = 0; c < e.channels; ++c) {
       auto curve = random_curve(sigma, knots, e.length, generator);
-      for (int64_t t = 0; t < e.length; ++t) to[c * e.length + t] = from[c * e.length + t] * static_cast<float>(curve[static_cast<size_t>(t)]);
+      for (int64_t t = 0; t < e.length; ++t)
+        to[c * e.length + t] = from[c * e.length + t] * static_cast<float>(curve[static_cast<size_t>(t)]);
     }
   });
 }

@@ -22,13 +22,15 @@ std::vector<double> weights_in(const Sentence& sentence, const std::vector<doubl
   std::vector<int64_t> count(idf.size());
   for (int64_t w : sentence) ++count[static_cast<size_t>(w)];
   std::vector<double> out;
-  for (int64_t w : sentence) out.push_back(idf[static_cast<size_t>(w)] * static_cast<double>(count[static_cast<size_t>(w)]) / static_cast<double>(sentence.size()));
+  for (int64_t w : sentence)
+    out.push_back(idf[static_cast<size_t>(w)] * static_cast<double>(count[static_cast<size_t>(w)]) / static_cast<double>(sentence.size()));
   return out;
 }
 
 void check_words(const Sentence& sentence, size_t vocabulary) {
   for (int64_t w : sentence)
-    if (w < 0 || w >= static_cast<int64_t>(vocabulary)) throw IndexError("tf_idf: word " + std::to_string(w) + " is outside [0, " + std::to_string(vocabulary) + ")");
+    if (w < 0 || w >= static_cast<int64_t>(vocabulary))
+      throw IndexError("tf_idf: word " + std::to_string(w) + " is outside [0, " + std::to_string(vocabulary) + ")");
 }
 
 }  // namespace

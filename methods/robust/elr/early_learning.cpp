@@ -17,7 +17,8 @@ namespace plumb::methods::elr {
 LinearProblem linear_problem(const LinearProblemOptions& o, Generator& generator) {
   if (o.samples < 1 || o.dimensions < 1) throw ValueError(fmt::format("elr: {} samples in {} dimensions", o.samples, o.dimensions));
   if (!(o.sigma >= 0)) throw ValueError(fmt::format("elr: sigma is {}", o.sigma));
-  if (!(o.flip_rate >= 0 && o.flip_rate <= 1)) throw ValueError(fmt::format("elr: the flip rate must lie in [0, 1], it is {}", o.flip_rate));
+  if (!(o.flip_rate >= 0 && o.flip_rate <= 1))
+    throw ValueError(fmt::format("elr: the flip rate must lie in [0, 1], it is {}", o.flip_rate));
   RandomOptions drawn{.dtype = f64, .generator = &generator};
   std::vector<double> y(static_cast<size_t>(o.samples));
   for (size_t i = 0; i < y.size(); ++i) y[i] = i % 2 == 0 ? 1 : -1;

@@ -35,7 +35,8 @@ Tensor clamped_softmax(const Tensor& logits, double clamp) {
 
 Tensor elr_regularizer(const Tensor& logits, const Tensor& targets, double clamp) {
   if (logits.rank() != 2 || targets.shape() != logits.shape())
-    throw ShapeError(fmt::format("elr: logits {} and targets {} must both be [B, C]", to_string(logits.shape()), to_string(targets.shape())));
+    throw ShapeError(
+        fmt::format("elr: logits {} and targets {} must both be [B, C]", to_string(logits.shape()), to_string(targets.shape())));
   Tensor agreement = sum(clamped_softmax(logits, clamp) * targets.detach(), {1});
   return mean(log(1 - agreement));
 }

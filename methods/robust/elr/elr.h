@@ -1,5 +1,5 @@
-// Early-Learning Regularization (Liu, Niles-Weed, Razavian, Fernandez-Granda, NeurIPS 2020): keeps a network from memorising wrong labels by
-// holding its predictions near their own running average, which was formed before memorisation began.
+// Early-Learning Regularization (Liu, Niles-Weed, Razavian, Fernandez-Granda, NeurIPS 2020): keeps a network from memorising wrong labels
+// by holding its predictions near their own running average, which was formed before memorisation began.
 //   loss = CE(z, y) + λ · mean_i log(1 − ⟨p_i, t_i⟩),    t_i ← β t_i + (1 − β) p_i / Σ p_i  before it is used (no gradient through t)
 #pragma once
 #include "engine/core/tensor.h"
@@ -15,9 +15,8 @@ struct ElrOptions {
 /// softmax(logits) held within [clamp, 1 − clamp]: [B, C].
 Tensor clamped_softmax(const Tensor& logits, double clamp = 1e-4);
 
-/// mean_i log(1 − ⟨p_i, t_i⟩), p = clamped_softmax(logits), targets [B, C] taken as constants. It lies in [log clamp, 0]. For an example whose
-/// p is nowhere held:  ∂/∂z_c = −p_c (t_c − ⟨p, t⟩) / (1 − ⟨p, t⟩) / B.
-/// Throws ShapeError unless both are [B, C].
+/// mean_i log(1 − ⟨p_i, t_i⟩), p = clamped_softmax(logits), targets [B, C] taken as constants. It lies in [log clamp, 0]. For an example
+/// whose p is nowhere held:  ∂/∂z_c = −p_c (t_c − ⟨p, t⟩) / (1 − ⟨p, t⟩) / B. Throws ShapeError unless both are [B, C].
 Tensor elr_regularizer(const Tensor& logits, const Tensor& targets, double clamp = 1e-4);
 
 /// The objective for one batch: moves the targets of the examples `index` (i64 [B]) towards their predictions, then CE + λ · regulariser.
@@ -26,9 +25,10 @@ Tensor elr_regularizer(const Tensor& logits, const Tensor& targets, double clamp
 /// index that occurs twice.
 Tensor elr_loss(const Tensor& logits, const Tensor& labels, const Tensor& index, PerSampleEma& targets, const ElrOptions& options = {});
 
-/// The natural alternative that the paper finds weaker, since it holds back clean examples as well: CE − λ · mean_i Σ_c t_ic log p_ic, with the
-/// same targets.
-Tensor soft_label_loss(const Tensor& logits, const Tensor& labels, const Tensor& index, PerSampleEma& targets, const ElrOptions& options = {});
+/// The natural alternative that the paper finds weaker, since it holds back clean examples as well: CE − λ · mean_i Σ_c t_ic log p_ic, with
+/// the same targets.
+Tensor soft_label_loss(const Tensor& logits, const Tensor& labels, const Tensor& index, PerSampleEma& targets,
+                       const ElrOptions& options = {});
 
 /// After training: bool [n], argmax_c t_ic ≠ y_i, the examples whose label the targets contradict. labels i64 [n], one a row of the table.
 Tensor mislabelled(const PerSampleEma& targets, const Tensor& labels);

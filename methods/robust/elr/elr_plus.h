@@ -34,17 +34,20 @@ Mixing draw_mixing(int64_t batch, double alpha, Generator& generator);
 /// share · x + (1 − share) · x[π] along the first dimension.
 Tensor mix(const Tensor& x, const Mixing& mixing);
 
-/// −mean Σ_c ỹ_c log softmax(z)_c + weight · mean log(1 − ⟨p, t̃⟩), logits z [B, C]; mixed one-hot labels ỹ and mixed targets t̃ [B, C], constants.
+/// −mean Σ_c ỹ_c log softmax(z)_c + weight · mean log(1 − ⟨p, t̃⟩), logits z [B, C]; mixed one-hot labels ỹ and mixed targets t̃ [B, C],
+/// constants.
 Tensor elr_plus_loss(const Tensor& logits, const Tensor& mixed_labels, const Tensor& mixed_targets, double weight, double clamp = 1e-4);
 
-/// Two networks, each with an average of its weights, targets and an optimiser of its own. Train network 0 for an epoch, then network 1, and so
-/// on; predictions are the mean of their logits. Model: a module from inputs [B, ..] to logits [B, C].
+/// Two networks, each with an average of its weights, targets and an optimiser of its own. Train network 0 for an epoch, then network 1,
+/// and so on; predictions are the mean of their logits. Model: a module from inputs [B, ..] to logits [B, C].
 template <typename Model>
 class ElrPlusTrainer {
  public:
   /// Starts from two networks that should differ in their initial weights. `samples`: training examples.
   ElrPlusTrainer(const Model& first, const Model& second, int64_t samples, int64_t classes, ElrPlusOptions options, optim::SgdOptions sgd)
-      : options_(options), classes_(classes), sides_{Side(first, samples, classes, options, sgd), Side(second, samples, classes, options, sgd)} {}
+      : options_(options),
+        classes_(classes),
+        sides_{Side(first, samples, classes, options, sgd), Side(second, samples, classes, options, sgd)} {}
 
   /// One step of network `which` (0 or 1) on inputs x [B, ..], labels and index i64 [B]. Returns the loss.
   /// Its target is the OTHER network's averaged weights on the unmixed inputs; targets are mixed as the inputs are.

@@ -65,7 +65,13 @@ struct Scores {
 class Recorder {
  public:
   Recorder(Cell& cell, const Problem& problem, const char* level, double from, int64_t epochs, int64_t passes)
-      : cell_(cell), problem_(problem), level_(level), from_(from), epochs_(epochs), every_(std::max<int64_t>(1, epochs / 30)), passes_(passes) {}
+      : cell_(cell),
+        problem_(problem),
+        level_(level),
+        from_(from),
+        epochs_(epochs),
+        every_(std::max<int64_t>(1, epochs / 30)),
+        passes_(passes) {}
 
   /// After epoch number `epoch` (1, 2, …) of a model that maps images to logits.
   template <typename Model>
@@ -130,7 +136,8 @@ Scores train(const Problem& p, const BatchLoss& loss, const TrainOptions& o, Rec
   optim::SGD sgd(net.parameters(), sgd_options());
   auto order = data::random_order(p.train.x.size(0), g);
   auto held = static_cast<size_t>(o.held_out * static_cast<double>(order.size()));
-  std::vector<int64_t> chooses(order.begin(), order.begin() + static_cast<int64_t>(held)), learns(order.begin() + static_cast<int64_t>(held), order.end());
+  std::vector<int64_t> chooses(order.begin(), order.begin() + static_cast<int64_t>(held)),
+      learns(order.begin() + static_cast<int64_t>(held), order.end());
   if (held == 0) learns = all_of(p.train.x.size(0));
   Scores scores, chosen;
   double best = -1;
@@ -170,17 +177,23 @@ Tensor mixup_loss(mlp::Mlp& net, const Tensor& x, const Tensor& labels, Generato
   return elr_plus_loss(net(mix(x, m)), mix(one_hot_rows(labels, kClasses), m), {}, 0);
 }
 
-double lambda_of(const std::string& variant) { return variant.find('1') != std::string::npos ? 1 : variant.find('7') != std::string::npos ? 7 : 3; }
+double lambda_of(const std::string& variant) {
+  return variant.find('1') != std::string::npos ? 1 : variant.find('7') != std::string::npos ? 7 : 3;
+}
 
 BatchLoss loss_of(const Cell& cell, PerSampleEma& targets, Generator& g) {
   const std::string& v = cell.variant();
-  auto on_logits = [](auto f) { return [f](mlp::Mlp& net, const Tensor& x, const Tensor& labels, const Tensor& index) { return f(net(x), labels, index); }; };
+  auto on_logits = [](auto f) {
+    return [f](mlp::Mlp& net, const Tensor& x, const Tensor& labels, const Tensor& index) { return f(net(x), labels, index); };
+  };
   if (v == "GCE") return on_logits([](const Tensor& z, const Tensor& y, const Tensor&) { return generalized_cross_entropy(z, y); });
   if (v == "SCE") return on_logits([](const Tensor& z, const Tensor& y, const Tensor&) { return symmetric_cross_entropy(z, y); });
   if (v == "mixup") return [&g](mlp::Mlp& net, const Tensor& x, const Tensor& y, const Tensor&) { return mixup_loss(net, x, y, g); };
   ElrOptions o{.lambda = lambda_of(v)};
-  if (v.starts_with("soft")) return on_logits([o, &targets](const Tensor& z, const Tensor& y, const Tensor& i) { return soft_label_loss(z, y, i, targets, o); });
-  if (v.starts_with("ELR")) return on_logits([o, &targets](const Tensor& z, const Tensor& y, const Tensor& i) { return elr_loss(z, y, i, targets, o); });
+  if (v.starts_with("soft"))
+    return on_logits([o, &targets](const Tensor& z, const Tensor& y, const Tensor& i) { return soft_label_loss(z, y, i, targets, o); });
+  if (v.starts_with("ELR"))
+    return on_logits([o, &targets](const Tensor& z, const Tensor& y, const Tensor& i) { return elr_loss(z, y, i, targets, o); });
   return on_logits([](const Tensor& z, const Tensor& y, const Tensor&) { return cross_entropy(z, y); });
 }
 
@@ -193,7 +206,8 @@ void run_level(Cell& cell, double rate, const char* level, double from) {
   if (plus) epochs = cell.pick<int64_t>(2, 60, 120);
   Recorder recorder(cell, *problem, level, from, epochs, plus ? 2 : 1);
   Scores s = plus ? train_plus(*problem, epochs, 3, recorder, g)
-                  : train(*problem, loss_of(cell, targets, g), {epochs, cell.is("weight averaging"), cell.is("early stopping") ? 0.15 : 0}, recorder, g);
+                  : train(*problem, loss_of(cell, targets, g), {epochs, cell.is("weight averaging"), cell.is("early stopping") ? 0.15 : 0},
+                          recorder, g);
   std::string at = std::string(" at ") + level;
   cell.metric("test accuracy" + at + " (%)", s.test);
   cell.metric("best epoch" + at + " (%)", recorder.best());
@@ -206,7 +220,8 @@ void linear_curves(Cell& cell) {
   Generator g(cell.seed());
   EarlyLearning e = early_learning(linear_problem({}, g), cell.pick<int64_t>(64, 1024, 4096), 0.5);
   for (size_t k = 0; k < e.step.size(); ++k)
-    cell.point("linear classifier: flipped points predicted right (%)", "log2 of steps", std::log2(static_cast<double>(e.step[k])), 100 * e.corrected[k]);
+    cell.point("linear classifier: flipped points predicted right (%)", "log2 of steps", std::log2(static_cast<double>(e.step[k])),
+               100 * e.corrected[k]);
 }
 
 void run(Cell& cell) {
@@ -220,26 +235,33 @@ void run(Cell& cell) {
 Experiment experiment() {
   std::vector<Metric> metrics;
   for (const char* level : {" at 40 %", " at 60 %"})
-    for (auto [what, better] : {std::pair{"test accuracy", Better::higher}, {"best epoch", Better::neither}, {"memorised", Better::lower}, {"corrected", Better::higher}})
+    for (auto [what, better] : {std::pair{"test accuracy", Better::higher},
+                                {"best epoch", Better::neither},
+                                {"memorised", Better::lower},
+                                {"corrected", Better::higher}})
       metrics.push_back({std::string(what) + level + " (%)", better});
-  return {.title = "ELR",
-          .paper = "Liu, Niles-Weed, Razavian, Fernandez-Granda: Early-Learning Regularization Prevents Memorization of Noisy Labels, NeurIPS 2020",
-          .claim = "with 40 % or 60 % of the labels redrawn, the last epoch's test accuracy stays near the best one's instead of falling with memorisation",
-          .metrics = metrics,
-          .variants = {{"cross entropy", "the last epoch"},
-                       {"early stopping", "cross-entropy; the epoch chosen by 15 % of the noisy training set, held out"},
-                       {"GCE", "generalised cross-entropy, q = 0.7"},
-                       {"SCE", "0.1 cross-entropy + 1.0 reverse cross-entropy"},
-                       {"soft labels, λ = 3", "the targets of ELR in a cross-entropy of their own"},
-                       {"mixup", "cross-entropy on mixed images and labels, α = 1"},
-                       {"weight averaging", "cross-entropy; judged by the average of the weights, decay 0.99"},
-                       {"ELR, λ = 1", "β = 0.7"},
-                       {"ELR, λ = 3", "β = 0.7"},
-                       {"ELR, λ = 7", "β = 0.7"},
-                       {"ELR+", "two networks, mixup, targets by the other's averaged weights; 60 epochs each"}},
-          .baseline = "cross entropy",
-          .method = "ELR, λ = 3",
-          .run = run};
+  return {
+      .title = "ELR",
+      .paper =
+          "Liu, Niles-Weed, Razavian, Fernandez-Granda: Early-Learning Regularization Prevents Memorization of Noisy Labels, NeurIPS 2020",
+      .claim =
+          "with 40 % or 60 % of the labels redrawn, the last epoch's test accuracy stays near the best one's instead of falling with "
+          "memorisation",
+      .metrics = metrics,
+      .variants = {{"cross entropy", "the last epoch"},
+                   {"early stopping", "cross-entropy; the epoch chosen by 15 % of the noisy training set, held out"},
+                   {"GCE", "generalised cross-entropy, q = 0.7"},
+                   {"SCE", "0.1 cross-entropy + 1.0 reverse cross-entropy"},
+                   {"soft labels, λ = 3", "the targets of ELR in a cross-entropy of their own"},
+                   {"mixup", "cross-entropy on mixed images and labels, α = 1"},
+                   {"weight averaging", "cross-entropy; judged by the average of the weights, decay 0.99"},
+                   {"ELR, λ = 1", "β = 0.7"},
+                   {"ELR, λ = 3", "β = 0.7"},
+                   {"ELR, λ = 7", "β = 0.7"},
+                   {"ELR+", "two networks, mixup, targets by the other's averaged weights; 60 epochs each"}},
+      .baseline = "cross entropy",
+      .method = "ELR, λ = 3",
+      .run = run};
 }
 
 }  // namespace plumb::methods::elr

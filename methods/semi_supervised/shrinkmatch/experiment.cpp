@@ -1,4 +1,5 @@
-// ShrinkMatch on 8×8 digits with two labels and with one label a class: is it the smaller class space that helps, or just using more examples?
+// ShrinkMatch on 8×8 digits with two labels and with one label a class: is it the smaller class space that helps, or just using more
+// examples?
 #include <fmt/format.h>
 
 #include <cmath>
@@ -168,7 +169,9 @@ Experiment experiment() {
   }
   return {.title = "ShrinkMatch",
           .paper = "Yang, Zhao, Qi, Qiao, Shi, Zhao: Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning, ICCV 2023",
-          .claim = "with few labels, training uncertain examples in a class space without their confusion classes is more accurate than FixMatch, and than using them in the full class space",
+          .claim =
+              "with few labels, training uncertain examples in a class space without their confusion classes is more accurate than "
+              "FixMatch, and than using them in the full class space",
           .metrics = metrics,
           .variants = {{"supervised", "the labelled examples alone, weak views"},
                        {"FixMatch", "θ = 0.95, hard labels"},

@@ -19,12 +19,13 @@ namespace plumb::methods::shrinkmatch {
 namespace {
 
 void check(const Tensor& probabilities, double threshold) {
-  if (!(threshold > 0 && threshold <= 1)) throw ValueError(fmt::format("shrink_plan: the threshold must lie in (0, 1], it is {}", threshold));
+  if (!(threshold > 0 && threshold <= 1))
+    throw ValueError(fmt::format("shrink_plan: the threshold must lie in (0, 1], it is {}", threshold));
   check_probabilities("shrink_plan", probabilities);
 }
 
-// The first c in 2 … K − 1 for which the largest class is sure enough over ranks 0, c, …, K − 1; K − 1 if none. `p` is sorted, largest first.
-// Sums run from the tail, so that conf(c) never falls with c in arithmetic either.
+// The first c in 2 … K − 1 for which the largest class is sure enough over ranks 0, c, …, K − 1; K − 1 if none. `p` is sorted, largest
+// first. Sums run from the tail, so that conf(c) never falls with c in arithmetic either.
 int64_t first_kept(const std::vector<double>& p, double threshold, bool& reached) {
   auto classes = static_cast<int64_t>(p.size());
   std::vector<double> tail(p.size() + 1);
@@ -50,7 +51,8 @@ ShrinkPlan shrink_plan(const Tensor& probabilities, double threshold) {
   auto rows = static_cast<size_t>(probabilities.size(0)), classes = static_cast<size_t>(probabilities.size(1));
   auto p = to_vector<double>(probabilities);
   if (probabilities.dtype() != f64) threshold = static_cast<double>(static_cast<float>(threshold));  // so that 0.95 is not below 0.95
-  Tensor keep = ones({probabilities.size(0), probabilities.size(1)}, boolean), certain = zeros({probabilities.size(0)}, boolean), reached = zeros({probabilities.size(0)}, boolean);
+  Tensor keep = ones({probabilities.size(0), probabilities.size(1)}, boolean), certain = zeros({probabilities.size(0)}, boolean),
+         reached = zeros({probabilities.size(0)}, boolean);
   std::vector<int64_t> top(rows), rank(rows, 1);
   std::vector<double> weight(rows);
   for (size_t j = 0; j < rows; ++j) {
@@ -76,12 +78,18 @@ ShrinkPlan full_space_plan(const Tensor& probabilities, double threshold) {
   auto [confidence, top] = max(probabilities.detach(), 1);
   Tensor certain = confidence >= threshold;
   Tensor ranks = ones({probabilities.size(0)}, i64);
-  return {ones({probabilities.size(0), probabilities.size(1)}, boolean), top, masked_fill(confidence, certain, 0), ranks, logical_not(certain), certain};
+  return {ones({probabilities.size(0), probabilities.size(1)}, boolean),
+          top,
+          masked_fill(confidence, certain, 0),
+          ranks,
+          logical_not(certain),
+          certain};
 }
 
 Tensor subset_cross_entropy(const Tensor& logits, const Tensor& keep, const Tensor& target, const Tensor& weight, double denominator) {
   if (logits.rank() != 2 || keep.shape() != logits.shape())
-    throw ShapeError(fmt::format("subset_cross_entropy: logits {} with kept classes {}", to_string(logits.shape()), to_string(keep.shape())));
+    throw ShapeError(
+        fmt::format("subset_cross_entropy: logits {} with kept classes {}", to_string(logits.shape()), to_string(keep.shape())));
   return weighted_cross_entropy(masked_fill(logits, logical_not(keep), -1e9), target, weight, denominator);
 }
 

@@ -69,7 +69,9 @@ struct AuxHead : nn::Module {
 
   /// Throws ValueError for features < 4.
   AuxHead(int64_t features, int64_t classes);
-  AuxHead(Module* parent, std::string name, int64_t features, int64_t classes) : AuxHead(features, classes) { join(parent, std::move(name)); }
+  AuxHead(Module* parent, std::string name, int64_t features, int64_t classes) : AuxHead(features, classes) {
+    join(parent, std::move(name));
+  }
   Tensor operator()(const Tensor& features) const;
 };
 

@@ -102,7 +102,8 @@ TEST_CASE("label noise: equal seeds give equal labels, no noise changes nothing,
   CHECK_THROWS_WITH_AS(inject_symmetric(cyclic_labels(9, 3), 1.5, 3, g), "label_noise: the rate must lie in [0, 1], it is 1.5", ValueError);
   CHECK_THROWS_WITH_AS(inject_symmetric(cyclic_labels(9, 3), 0.5, 2, g), "label_noise: label 2 of example 2 is outside [0, 2)", IndexError);
   CHECK_THROWS_WITH_AS(inject_symmetric(zeros({3}), 0.5, 2, g), "label_noise: labels must be i64, got f32", DTypeError);
-  CHECK_THROWS_WITH_AS(inject_asymmetric(cyclic_labels(9, 3), {0, 1, 5}, 0.5, g), "label_noise: the map's class 5 is outside [0, 3)", IndexError);
+  CHECK_THROWS_WITH_AS(inject_asymmetric(cyclic_labels(9, 3), {0, 1, 5}, 0.5, g), "label_noise: the map's class 5 is outside [0, 3)",
+                       IndexError);
   CHECK_THROWS_WITH_AS(inject_transition(cyclic_labels(9, 2), tensor({{0.5, 0.6}, {0.0, 1.0}}), g),
                        "label_noise: row 0 of the transition matrix sums to 1.1; it must hold probabilities", ValueError);
   CHECK_THROWS_WITH_AS(audit(tensor({1, 2}), NoisyLabels{tensor({1}), tensor({1})}), "audit: predictions [2] for labels [1]", ShapeError);

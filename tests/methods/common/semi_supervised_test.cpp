@@ -60,7 +60,8 @@ TEST_CASE("semi-supervised: batches go through all examples before one comes aga
     auto index = to_vector<int64_t>(x.unlabelled_index);
     for (size_t k = 0; k < index.size(); ++k) {
       CHECK(unlabelled.insert(index[k]).second);
-      CHECK(to_vector(select(x.weak, 0, static_cast<int64_t>(k))) == to_vector(select(d.unlabelled, 0, index[k])));  // the weak view was switched off
+      CHECK(to_vector(select(x.weak, 0, static_cast<int64_t>(k))) ==
+            to_vector(select(d.unlabelled, 0, index[k])));  // the weak view was switched off
       CHECK(to_vector<int64_t>(x.truth)[k] == to_vector<int64_t>(d.truth)[static_cast<size_t>(index[k])]);
     }
     if (step < 2)
@@ -93,7 +94,8 @@ TEST_CASE("semi-supervised: FixMatch's loss by hand, hard and soft, with the who
   b.unlabelled_index = tensor({0, 1, 2});
   // Three classes would do for logits; ten are what the data has.
   Generator g(7);
-  Tensor weak = 4.0 * randn({3, 10}, {.generator = &g}), strong = randn({3, 10}, {.generator = &g}), labelled = randn({2, 10}, {.generator = &g});
+  Tensor weak = 4.0 * randn({3, 10}, {.generator = &g}), strong = randn({3, 10}, {.generator = &g}),
+         labelled = randn({2, 10}, {.generator = &g});
   Tensor p = softmax(weak, 1);
   auto confidence = to_vector(amax(p, {1}));
   double threshold = 0.5 * (confidence[0] + confidence[1]);  // one of the first two passes
@@ -124,8 +126,9 @@ TEST_CASE("semi-supervised: supervised and FixMatch training learn, and give the
     manual_seed(9);
     SmallCnn model;
     std::vector<SemiProgress> seen;
-    auto average = train_semi_supervised(model, d, SemiBatcher(d, {.batch = 20, .ratio = ratio, .seed = 10}), {.steps = 40, .ema = 0.9, .evaluate_every = 15},
-                                         method, [&](const SemiProgress& p) { seen.push_back(p); });
+    auto average =
+        train_semi_supervised(model, d, SemiBatcher(d, {.batch = 20, .ratio = ratio, .seed = 10}),
+                              {.steps = 40, .ema = 0.9, .evaluate_every = 15}, method, [&](const SemiProgress& p) { seen.push_back(p); });
     CHECK(seen.size() == 3);
     CHECK(seen.back().step == 40);
     NoGrad no_grad;

@@ -120,8 +120,11 @@ TEST_CASE("elr: the gradient is that of central differences with the targets hel
   Generator g(3);
   Tensor z = randn({5, 4}, {.dtype = f64, .generator = &g}), t = 0.9 * softmax(randn({5, 4}, {.dtype = f64, .generator = &g}), 1);
   Tensor labels = tensor({0, 3, 1, 2, 2});
-  auto loss = [&](const std::vector<Tensor>& x) -> std::vector<Tensor> { return {cross_entropy(x[0], labels) + 3.0 * elr::elr_regularizer(x[0], t)}; };
-  CHECK_MESSAGE(gradcheck(loss, {z}, {.eps = 1e-4, .atol = 1e-9, .rtol = 1e-7}).passed, gradcheck(loss, {z}, {.eps = 1e-4, .atol = 1e-9, .rtol = 1e-7}).message);
+  auto loss = [&](const std::vector<Tensor>& x) -> std::vector<Tensor> {
+    return {cross_entropy(x[0], labels) + 3.0 * elr::elr_regularizer(x[0], t)};
+  };
+  CHECK_MESSAGE(gradcheck(loss, {z}, {.eps = 1e-4, .atol = 1e-9, .rtol = 1e-7}).passed,
+                gradcheck(loss, {z}, {.eps = 1e-4, .atol = 1e-9, .rtol = 1e-7}).message);
   CHECK(gradgradcheck(loss, {z}).passed);
   Tensor leaf = clone(z).requires_grad_();
   elr::elr_regularizer(leaf, t).backward();
@@ -129,7 +132,8 @@ TEST_CASE("elr: the gradient is that of central differences with the targets hel
   for (size_t i = 0; i < 5; ++i) {
     double agreement = 0;
     for (size_t c = 0; c < 4; ++c) agreement += p[4 * i + c] * target[4 * i + c];
-    for (size_t c = 0; c < 4; ++c) CHECK(gradient[4 * i + c] == doctest::Approx(-p[4 * i + c] * (target[4 * i + c] - agreement) / (1 - agreement) / 5).epsilon(1e-10));
+    for (size_t c = 0; c < 4; ++c)
+      CHECK(gradient[4 * i + c] == doctest::Approx(-p[4 * i + c] * (target[4 * i + c] - agreement) / (1 - agreement) / 5).epsilon(1e-10));
   }
 }
 
@@ -173,7 +177,8 @@ TEST_CASE("elr: mistakes are named") {
   PerSampleEma four(3, 4, 0.7);
   CHECK_THROWS_WITH_AS(elr::elr_loss(z, y, tensor({0, 1}), four), "elr: logits [2, 3] for targets of 4 classes", ShapeError);
   CHECK_THROWS_WITH_AS(PerSampleEma(3, 3, -0.1), "per_sample_ema: beta must lie in [0, 1], it is -0.1", ValueError);
-  CHECK_THROWS_WITH_AS(elr::elr_regularizer(z, zeros({2, 2}, f64)), "elr: logits [2, 3] and targets [2, 2] must both be [B, C]", ShapeError);
+  CHECK_THROWS_WITH_AS(elr::elr_regularizer(z, zeros({2, 2}, f64)), "elr: logits [2, 3] and targets [2, 2] must both be [B, C]",
+                       ShapeError);
   CHECK(sum(targets.table()).item() == 0);  // nothing was written
 }
 
@@ -190,7 +195,8 @@ TEST_CASE("elr+: mixing keeps the larger share, and labels and targets mix alike
   // Without mixing, at full weight, it is ELR's loss on given targets.
   Tensor t = tensor({{0.3, 0.1, 0.1}, {0.2, 0.2, 0.3}}, f64), z = example_logits();
   Tensor hard = to(one_hot(example_labels(), 3), f64);
-  CHECK(elr::elr_plus_loss(z, hard, t, 3).item() == doctest::Approx(cross_entropy(z, example_labels()).item() + 3 * elr::elr_regularizer(z, t).item()).epsilon(1e-12));
+  CHECK(elr::elr_plus_loss(z, hard, t, 3).item() ==
+        doctest::Approx(cross_entropy(z, example_labels()).item() + 3 * elr::elr_regularizer(z, t).item()).epsilon(1e-12));
   check_close(elr::weighted_labels(tensor({{0.5, 0.5, 0.0}}), tensor({{0.3, 0.1, 0.6}})), {0.75, 0.25, 0});
 }
 
@@ -207,7 +213,8 @@ TEST_CASE("elr+: a step takes its target from the other network's average on the
   check_close(trainer.targets(0).rows(index), to_vector(wanted), 1e-5);
   CHECK(sum(trainer.targets(1).table()).item() == 0);
   CHECK(to_vector(trainer.network(1).parameters()[0]) == to_vector(second.parameters()[0]));
-  auto before = to_vector(first.parameters()[0]), after = to_vector(trainer.network(0).parameters()[0]), average = to_vector(trainer.average(0).parameters()[0]);
+  auto before = to_vector(first.parameters()[0]), after = to_vector(trainer.network(0).parameters()[0]),
+       average = to_vector(trainer.average(0).parameters()[0]);
   double moved = 0;
   for (size_t k = 0; k < before.size(); ++k) {
     CHECK(average[k] == doctest::Approx(0.9 * before[k] + 0.1 * after[k]).epsilon(1e-5));
@@ -221,7 +228,8 @@ TEST_CASE("elr+: a step takes its target from the other network's average on the
 TEST_CASE("noisy-label losses: limits, worked numbers and mistakes") {
   Tensor z = example_logits(), y = example_labels();
   double py[2] = {.785597, .114195}, ce[2] = {.241311, 2.16985};
-  CHECK(generalized_cross_entropy(z, y, 0.7).item() == doctest::Approx((2 - std::pow(py[0], .7) - std::pow(py[1], .7)) / 1.4).epsilon(1e-5));
+  CHECK(generalized_cross_entropy(z, y, 0.7).item() ==
+        doctest::Approx((2 - std::pow(py[0], .7) - std::pow(py[1], .7)) / 1.4).epsilon(1e-5));
   CHECK(generalized_cross_entropy(z, y, 1).item() == doctest::Approx((2 - py[0] - py[1]) / 2).epsilon(1e-5));
   CHECK(generalized_cross_entropy(z, y, 1e-7).item() == doctest::Approx((ce[0] + ce[1]) / 2).epsilon(1e-5));
   CHECK(absolute_error(z, y).item() == doctest::Approx((2 - py[0] - py[1]) / 2).epsilon(1e-5));

@@ -27,10 +27,13 @@ Experiment experiment();
 namespace {
 
 Tensor example_probabilities() {
-  return tensor({{.50, .38, .06, .03, .02, .01}, {.97, .01, .01, .005, .003, .002}, {.30, .02, .25, .28, .10, .05}, {.20, .18, .17, .16, .15, .14}}, f64);
+  return tensor(
+      {{.50, .38, .06, .03, .02, .01}, {.97, .01, .01, .005, .003, .002}, {.30, .02, .25, .28, .10, .05}, {.20, .18, .17, .16, .15, .14}},
+      f64);
 }
 Tensor example_strong() {
-  return tensor({{1.0, .5, .2, -.3, .1, -1.0}, {2.0, 0.0, 0.0, 0.0, 0.0, 0.0}, {.4, 1.0, .3, -.2, 0.0, .6}, {0.0, .1, .2, .3, .4, .5}}, f64);
+  return tensor({{1.0, .5, .2, -.3, .1, -1.0}, {2.0, 0.0, 0.0, 0.0, 0.0, 0.0}, {.4, 1.0, .3, -.2, 0.0, .6}, {0.0, .1, .2, .3, .4, .5}},
+                f64);
 }
 std::vector<int64_t> kept(const ShrinkPlan& plan, int64_t row) {
   std::vector<int64_t> out;
@@ -89,7 +92,8 @@ TEST_CASE("shrinkmatch: worked example B, threshold 0.95, soft and hard certain 
   Tensor labelled = tensor({{1.0, 0.0, 0.0, 0.0, 0.0, 0.0}}, f64), labels = tensor({0});
   for (bool hard : {true, false}) {
     ScalarEma rho(0.999);
-    ShrinkMatchTerms t = shrinkmatch_loss(labelled, labels, example_probabilities(), example_strong(), example_strong(), rho, {.hard = hard});
+    ShrinkMatchTerms t =
+        shrinkmatch_loss(labelled, labels, example_probabilities(), example_strong(), example_strong(), rho, {.hard = hard});
     CHECK(t.certain_ratio == .25);
     CHECK(t.certain.item() == doctest::Approx(hard ? .129203 : .144203).epsilon(5e-6));
     CHECK(t.shrink.item() == doctest::Approx(.0158660).epsilon(1e-5));
@@ -109,7 +113,9 @@ TEST_CASE("shrinkmatch: the running share of certain examples") {
 
 TEST_CASE("shrinkmatch: all certain rows, or two classes, leave nothing to shrink; three leave one way") {
   Tensor p = example_probabilities(), z = example_strong();
-  auto loss = [](const Tensor& logits, const ShrinkPlan& plan) { return subset_cross_entropy(logits, plan.keep, plan.top, plan.weight, 4).item(); };
+  auto loss = [](const Tensor& logits, const ShrinkPlan& plan) {
+    return subset_cross_entropy(logits, plan.keep, plan.top, plan.weight, 4).item();
+  };
   CHECK(loss(z, shrink_plan(p, 1.0 / 6)) == 0);
   CHECK(loss(z, shrink_plan(p, 0.05)) == 0);
   Tensor two = tensor({{.6, .4}, {.5, .5}}, f64);
@@ -160,11 +166,16 @@ TEST_CASE("shrinkmatch: on random rows confidence grows, the top class stays, th
 
 TEST_CASE("shrinkmatch: with all classes kept the subset loss is the ordinary one, and gradients are the closed form") {
   Generator g(2);
-  Tensor z = randn({5, 4}, {.dtype = f64, .generator = &g}), target = tensor({0, 3, 1, 2, 2}), weight = tensor({1.0, .5, 0.0, .25, 1.0}, f64);
+  Tensor z = randn({5, 4}, {.dtype = f64, .generator = &g}), target = tensor({0, 3, 1, 2, 2}),
+         weight = tensor({1.0, .5, 0.0, .25, 1.0}, f64);
   Tensor all = ones({5, 4}, boolean);
   Tensor each = cross_entropy(z, target, {.reduction = Reduction::none});
   CHECK(subset_cross_entropy(z, all, target, weight, 5).item() == doctest::Approx(sum(each * weight).item() / 5).epsilon(1e-14));
-  Tensor keep = tensor({{true, false, true, true}, {true, true, false, true}, {true, true, true, true}, {false, true, true, false}, {true, false, true, false}});
+  Tensor keep = tensor({{true, false, true, true},
+                        {true, true, false, true},
+                        {true, true, true, true},
+                        {false, true, true, false},
+                        {true, false, true, false}});
   Tensor leaf = clone(z).requires_grad_();
   subset_cross_entropy(leaf, keep, target, weight, 5).backward();
   auto p = f64s(masked_softmax(z, keep, 1)), w = f64s(weight), got = f64s(leaf.grad());
@@ -180,7 +191,8 @@ TEST_CASE("shrinkmatch: with all classes kept the subset loss is the ordinary on
 TEST_CASE("shrinkmatch: nothing flows into the probabilities, nor into the main head from the shrunk loss") {
   Tensor p = example_probabilities().requires_grad_(), strong = example_strong().requires_grad_(), aux = example_strong().requires_grad_();
   ScalarEma rho(0.999);
-  ShrinkMatchTerms t = shrinkmatch_loss(tensor({{1.0, 0.0, 0.0, 0.0, 0.0, 0.0}}, f64), tensor({0}), p, strong, aux, rho, {.threshold = 0.9});
+  ShrinkMatchTerms t =
+      shrinkmatch_loss(tensor({{1.0, 0.0, 0.0, 0.0, 0.0, 0.0}}, f64), tensor({0}), p, strong, aux, rho, {.threshold = 0.9});
   t.shrink.backward();
   CHECK_FALSE(strong.grad().defined());
   CHECK(aux.grad().defined());
@@ -225,7 +237,8 @@ TEST_CASE("shrinkmatch: the experiment measures every variant at the smoke budge
     for (auto& [name, value] : cell.measured.metrics) m[cell.variant][name] = value;
   for (auto& [variant, values] : m) {
     CAPTURE(variant);
-    if (variant != "FlexMatch") CHECK(values["test accuracy, 2 labels a class (%)"] > 20);  // chance is 10; FlexMatch's thresholds start at 0
+    if (variant != "FlexMatch")
+      CHECK(values["test accuracy, 2 labels a class (%)"] > 20);  // chance is 10; FlexMatch's thresholds start at 0
     CHECK(values["certain, 2 labels a class (%)"] <= values["used, 2 labels a class (%)"] + 1e-9);
     bool shrinks = variant.starts_with("ShrinkMatch");
     if (shrinks) CHECK(values["classes kept, 2 labels a class"] < 10);

@@ -48,7 +48,8 @@ TEST_CASE("corruption: noises have their moments") {
     CHECK(std_dev(shot).item() == doctest::Approx(deviation).epsilon(0.04));
   }
   auto impulse = values(impulse_noise(grey, 0.25, g));
-  double zeros_seen = static_cast<double>(std::ranges::count(impulse, 0.0)), ones_seen = static_cast<double>(std::ranges::count(impulse, 1.0));
+  double zeros_seen = static_cast<double>(std::ranges::count(impulse, 0.0)),
+         ones_seen = static_cast<double>(std::ranges::count(impulse, 1.0));
   CHECK(std::abs(zeros_seen - 1000) < 135);  // 4.5 deviations of 29.6
   CHECK(std::abs(ones_seen - 1000) < 135);
 }

@@ -15,7 +15,9 @@ using namespace plumb::augment;
 namespace {
 
 std::vector<float> values(const Tensor& x) { return {x.data<float>(), x.data<float>() + x.numel()}; }
-Tensor image(std::vector<float> pixels, int64_t height, int64_t width, int64_t channels = 1) { return from_vector(pixels, {1, channels, height, width}); }
+Tensor image(std::vector<float> pixels, int64_t height, int64_t width, int64_t channels = 1) {
+  return from_vector(pixels, {1, channels, height, width});
+}
 std::vector<float> changed(const Tensor& x, Change change, double amount) {
   Generator g(1);
   return values(apply_change(x, change, amount, g));
@@ -145,7 +147,9 @@ TEST_CASE("rand_augment: results depend on the generator alone, mistakes are nam
   Generator g(5);
   CHECK(rand_augment(zeros({0, 1, 4, 4}), small_digits_policy(), g).shape() == Shape{0, 1, 4, 4});
   CHECK_THROWS_WITH_AS(rand_augment(x, {}, g), "rand_augment: the policy has no changes", ValueError);
-  CHECK_THROWS_WITH_AS(rand_augment(x, {.changes = {{Change::invert}}, .rate = 2}, g), "rand_augment: the rate must lie in [0, 1], it is 2.000000", ValueError);
+  CHECK_THROWS_WITH_AS(rand_augment(x, {.changes = {{Change::invert}}, .rate = 2}, g),
+                       "rand_augment: the rate must lie in [0, 1], it is 2.000000", ValueError);
   CHECK_THROWS_WITH_AS(random_shift(x, -1, 0.5, g), "random_shift: the distance is -1 pixels", ValueError);
-  CHECK_THROWS_WITH_AS(apply_change(zeros({4, 4}), Change::invert, 0, g), "apply_change: takes images [B, C, H, W], got [4, 4]", ShapeError);
+  CHECK_THROWS_WITH_AS(apply_change(zeros({4, 4}), Change::invert, 0, g), "apply_change: takes images [B, C, H, W], got [4, 4]",
+                       ShapeError);
 }

@@ -56,7 +56,8 @@ TEST_CASE("series: warps are smooth, keep their ends and do nothing without devi
   Tensor curve = magnitude_warp(ones({4, 1, 101}), 0.2, 3, g);
   for (int64_t i = 0; i < 4; ++i) {
     auto v = one(curve, i, 0);
-    for (size_t t = 1; t + 1 < v.size(); ++t) CHECK(std::abs(v[t + 1] - 2 * v[t] + v[t - 1]) < 0.02);  // second differences of a spline over 25 steps a knot
+    for (size_t t = 1; t + 1 < v.size(); ++t)
+      CHECK(std::abs(v[t + 1] - 2 * v[t] + v[t - 1]) < 0.02);  // second differences of a spline over 25 steps a knot
     CHECK(std::abs(v.front() - v.back()) > 1e-4);
   }
   for (const Tensor& y : {time_warp(x, 0.3, 4, g), window_warp(x, 0.25, 2, g)})
