@@ -24,8 +24,9 @@ struct Conv3dOptions {
 };
 
 /// y[n, o, i, j, k] = bias[o] + Σ_{c, p, q, r} weight[o, c, p, q, r] · x[n, group(o) + c, i·stride − padding + p·dilation, …]:
-/// x [N, C, D, H, W], weight [O, C / groups, kd, kh, kw], bias [O] or undefined → [N, O, D', H', W'], D' = ⌊(D + 2 padding − dilation (kd − 1) − 1) / stride⌋ + 1.
-/// The planes of a window along the depth become channels of one convolution of images, which costs memory for kd copies of x.
+/// x [N, C, D, H, W], weight [O, C / groups, kd, kh, kw], bias [O] or undefined → [N, O, D', H', W'] with
+/// D' = ⌊(D + 2 padding − dilation (kd − 1) − 1) / stride⌋ + 1, and so on. The planes of a window along the depth become channels of one
+/// convolution of images, which costs memory for kd copies of x.
 Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv3dOptions& options = {});
 
 struct ConvTranspose3dOptions {
@@ -36,8 +37,8 @@ struct ConvTranspose3dOptions {
   int64_t groups = 1;
 };
 
-/// The adjoint of conv3d with the same options: x [N, C, D, H, W], weight [C, O / groups, kd, kh, kw], bias [O] or undefined → [N, O, D', H', W'],
-/// D' = (D − 1) stride − 2 padding + dilation (kd − 1) + output_padding + 1.
+/// The adjoint of conv3d with the same options: x [N, C, D, H, W], weight [C, O / groups, kd, kh, kw], bias [O] or undefined
+/// → [N, O, D', H', W'] with D' = (D − 1) stride − 2 padding + dilation (kd − 1) + output_padding + 1, and so on.
 Tensor conv_transpose3d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvTranspose3dOptions& options = {});
 
 }  // namespace plumb

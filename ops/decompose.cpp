@@ -106,16 +106,17 @@ Eigh eigh(const Tensor& a) {
   Output w("eigh", a, {a.size(-1)}), vt("eigh", a, {a.size(-2), a.size(-1)});
   if (a.numel() > 0) kernel::eigh(a.device(), matrices(a), w.flat, vt.flat);
   Tensor v = contiguous_data(mT(vt.tensor));
-  auto y = record("eigh", std::array<Tensor, 2>{w.tensor, v}, {a}, saving(w.tensor, v), [](const Grads& dy, const Saved& saved, Needs) -> Grads {
-    Tensor w = saved[0], v = saved[1], middle;
-    if (dy[0].defined()) middle = diag_embed(dy[0]);
-    if (dy[1].defined()) {
-      Tensor turn = inverse_gaps(w) * product(mT(v), dy[1]);
-      middle = middle.defined() ? middle + turn : turn;
-    }
-    Tensor s = product(product(v, middle), mT(v));
-    return {(s + mT(s)) * 0.5};
-  });
+  auto y =
+      record("eigh", std::array<Tensor, 2>{w.tensor, v}, {a}, saving(w.tensor, v), [](const Grads& dy, const Saved& saved, Needs) -> Grads {
+        Tensor w = saved[0], v = saved[1], middle;
+        if (dy[0].defined()) middle = diag_embed(dy[0]);
+        if (dy[1].defined()) {
+          Tensor turn = inverse_gaps(w) * product(mT(v), dy[1]);
+          middle = middle.defined() ? middle + turn : turn;
+        }
+        Tensor s = product(product(v, middle), mT(v));
+        return {(s + mT(s)) * 0.5};
+      });
   return {y[0], y[1]};
 }
 

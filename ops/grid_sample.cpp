@@ -72,7 +72,8 @@ std::vector<Tap> taps(const Tensor& g, int64_t length, const GridSampleOptions& 
   Tensor at = floor(u.detach());
   std::vector<Tensor> weights = cubic_weights(u - at);
   std::vector<Tap> all;
-  for (int k = 0; k < 4; ++k) all.push_back(tap(padded(at + (k - 1), size, o), weights[static_cast<size_t>(k)], size));  // each tap for itself
+  for (int k = 0; k < 4; ++k)
+    all.push_back(tap(padded(at + (k - 1), size, o), weights[static_cast<size_t>(k)], size));  // each tap for itself
   return all;
 }
 
@@ -95,7 +96,8 @@ void check(const Tensor& x, const Tensor& grid, const GridSampleOptions& o) {
 Tensor grid_sample(const Tensor& x, const Tensor& grid, const GridSampleOptions& options) {
   check(x, grid, options);
   int dims = x.rank() - 2;
-  int64_t batch = x.size(0), channels = x.size(1), places = numel(x.shape().slice(2, x.rank())), points = numel(grid.shape().slice(1, grid.rank() - 1));
+  int64_t batch = x.size(0), channels = x.size(1), places = numel(x.shape().slice(2, x.rank())),
+          points = numel(grid.shape().slice(1, grid.rank() - 1));
   DType type = promote(compute_dtype(x.dtype()), compute_dtype(grid.dtype()));
   Tensor values = reshape(x, {batch, channels, places}), coordinates = to(reshape(grid, {batch, points, dims}), type);
   std::vector<Tap> joined;  // over the dimensions so far, from the outermost
@@ -121,7 +123,8 @@ Tensor grid_sample(const Tensor& x, const Tensor& grid, const GridSampleOptions&
 Tensor affine_grid(const Tensor& theta, const Shape& size, bool align_corners) {
   int dims = size.rank();
   if ((dims != 2 && dims != 3) || theta.rank() != 3 || theta.size(1) != dims || theta.size(2) != dims + 1)
-    throw ShapeError("affine_grid: takes theta [N, 2, 3] with a size [H, W], or [N, 3, 4] with [D, H, W], not " + to_string(theta.shape()) + " and " + to_string(size));
+    throw ShapeError("affine_grid: takes theta [N, 2, 3] with a size [H, W], or [N, 3, 4] with [D, H, W], not " + to_string(theta.shape()) +
+                     " and " + to_string(size));
   if (!is_floating(theta.dtype())) unsupported_dtype("affine_grid", theta.dtype());
   std::vector<Tensor> axes;
   for (int64_t n : size) {

@@ -28,7 +28,8 @@ void check_finite(const char* op, const Tensor& a) {
   if (a.numel() == 0) return;
   std::vector<int64_t> finite = to_vector<int64_t>(all(isfinite(a), {-2, -1}));
   auto bad = std::find(finite.begin(), finite.end(), 0);
-  if (bad != finite.end()) throw ValueError(std::string(op) + ": matrix " + std::to_string(bad - finite.begin()) + " of the batch holds NaN or infinity");
+  if (bad != finite.end())
+    throw ValueError(std::string(op) + ": matrix " + std::to_string(bad - finite.begin()) + " of the batch holds NaN or infinity");
 }
 
 Shape batch_of(const Tensor& a) { return a.shape().slice(0, a.rank() - 2); }
@@ -47,7 +48,8 @@ Tensor matrices(const Tensor& a) {
 System checked_system(const char* op, const Tensor& a, const Tensor& b) {
   if (a.device() != b.device()) throw DeviceError(std::string(op) + ": the matrix and the right side are on different devices");
   if (a.dtype() != b.dtype())
-    throw DTypeError(std::string(op) + ": the matrix is " + std::string(name(a.dtype())) + ", the right side " + std::string(name(b.dtype())));
+    throw DTypeError(std::string(op) + ": the matrix is " + std::string(name(a.dtype())) + ", the right side " +
+                     std::string(name(b.dtype())));
   if (b.rank() < 2 || a.size(-2) != b.size(-2))
     throw ShapeError(std::string(op) + ": the right side " + to_string(b.shape()) + " does not fit the matrix " + to_string(a.shape()));
   Shape batch = broadcast_shapes(op, batch_of(a), batch_of(b));

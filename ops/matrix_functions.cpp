@@ -24,7 +24,8 @@ struct Approximant {
   int degree;
   double limit;
 };
-constexpr Approximant kDouble[] = {{3, 1.495585217958292e-2}, {5, 2.539398330063230e-1}, {7, 9.504178996162932e-1}, {9, 2.097847961257068}, {13, 5.371920351148152}};
+constexpr Approximant kDouble[] = {
+    {3, 1.495585217958292e-2}, {5, 2.539398330063230e-1}, {7, 9.504178996162932e-1}, {9, 2.097847961257068}, {13, 5.371920351148152}};
 constexpr Approximant kSingle[] = {{3, 4.258730016922831e-1}, {5, 1.880152677804762}, {7, 3.925724783138660}};
 
 // b_j of p(x) = Σ_j b_j xʲ, with eˣ ≈ p(x) / p(−x):   b_0 = 1,   b_j = b_{j−1} (m − j + 1) / (j (2m − j + 1))
@@ -44,7 +45,8 @@ Tensor small_exponential(const Tensor& a, int degree) {
   // Σ_k b[from + 2k] a^(2k)
   auto sum_of = [&](int from) {
     Tensor s = even[0] * b[static_cast<size_t>(from)];
-    for (int k = 1; k <= highest && from + 2 * k <= degree; ++k) s = s + even[static_cast<size_t>(k)] * b[static_cast<size_t>(from + 2 * k)];
+    for (int k = 1; k <= highest && from + 2 * k <= degree; ++k)
+      s = s + even[static_cast<size_t>(k)] * b[static_cast<size_t>(from + 2 * k)];
     return s;
   };
   Tensor v = sum_of(0), u = sum_of(1);

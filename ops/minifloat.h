@@ -13,7 +13,8 @@ enum class MinifloatSpecials : uint8_t {
   none,  ///< numbers, all of them
 };
 
-/// A sign, `exponent_bits` and `mantissa_bits`: numbers ± 2^(e − bias) (1 + m / 2^mantissa_bits), and ± 2^(1 − bias) m / 2^mantissa_bits for e = 0.
+/// A sign, `exponent_bits` and `mantissa_bits`: numbers ± 2^(e − bias) (1 + m / 2^mantissa_bits), and ± 2^(1 − bias) m / 2^mantissa_bits
+/// for e = 0.
 struct MinifloatFormat {
   int exponent_bits = 4;   ///< 2 … 8
   int mantissa_bits = 3;   ///< 1 … 10
@@ -30,8 +31,8 @@ struct MinifloatFormat {
   }
 };
 /// The formats of the OCP 8-bit (2023) and microscaling (2023) specifications.
-inline constexpr MinifloatFormat kE4M3{4, 3, MinifloatSpecials::nan}, kE5M2{5, 2, MinifloatSpecials::ieee}, kE3M2{3, 2, MinifloatSpecials::none},
-    kE2M3{2, 3, MinifloatSpecials::none}, kE2M1{2, 1, MinifloatSpecials::none};
+inline constexpr MinifloatFormat kE4M3{4, 3, MinifloatSpecials::nan}, kE5M2{5, 2, MinifloatSpecials::ieee},
+    kE3M2{3, 2, MinifloatSpecials::none}, kE2M3{2, 3, MinifloatSpecials::none}, kE2M1{2, 1, MinifloatSpecials::none};
 
 /// Each element rounded to the nearest number of the format, ties to even, small ones to its subnormals; what rounds beyond the largest
 /// becomes ± largest, or, if not `saturate`, infinity (NaN where the format has none; without either: ValueError). NaN stays NaN. The

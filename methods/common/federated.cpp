@@ -43,7 +43,8 @@ std::vector<Places> by_class(const Tensor& label) {
 // One draw: the classes cut between the clients.
 std::vector<Places> cut(std::vector<Places> classes, size_t clients, double alpha, Generator& generator) {
   size_t count = classes.size();
-  std::vector<double> share = to_vector(dirichlet(full({static_cast<int64_t>(clients), static_cast<int64_t>(count)}, alpha, f64), &generator));
+  std::vector<double> share =
+      to_vector(dirichlet(full({static_cast<int64_t>(clients), static_cast<int64_t>(count)}, alpha, f64), &generator));
   std::vector<Places> parts(clients);
   for (size_t c = 0; c < count; ++c) {
     shuffle(classes[c], generator);
@@ -54,9 +55,11 @@ std::vector<Places> cut(std::vector<Places> classes, size_t clients, double alph
       sum += share[k * count + c];
       // Where every client's share of the class is 0 the cut is even.
       double cumulative = total > 0 ? sum / total : static_cast<double>(k + 1) / static_cast<double>(clients);
-      size_t to = k + 1 == clients ? classes[c].size() : static_cast<size_t>(static_cast<double>(classes[c].size()) * std::min(cumulative, 1.0));
+      size_t to =
+          k + 1 == clients ? classes[c].size() : static_cast<size_t>(static_cast<double>(classes[c].size()) * std::min(cumulative, 1.0));
       to = std::max(from, to);
-      parts[k].insert(parts[k].end(), classes[c].begin() + static_cast<std::ptrdiff_t>(from), classes[c].begin() + static_cast<std::ptrdiff_t>(to));
+      parts[k].insert(parts[k].end(), classes[c].begin() + static_cast<std::ptrdiff_t>(from),
+                      classes[c].begin() + static_cast<std::ptrdiff_t>(to));
       from = to;
     }
   }
@@ -67,7 +70,8 @@ std::vector<Places> cut(std::vector<Places> classes, size_t clients, double alph
 double total_weight(const std::vector<double>& weights) {
   double total = 0;
   for (double w : weights) {
-    if (!(w >= 0) || std::isinf(w)) throw ValueError("average_states: weights must be finite and not negative, one is " + std::to_string(w));
+    if (!(w >= 0) || std::isinf(w))
+      throw ValueError("average_states: weights must be finite and not negative, one is " + std::to_string(w));
     total += w;
   }
   if (!(total > 0)) throw ValueError("average_states: no weight is above 0");
@@ -84,7 +88,8 @@ uint64_t mixed(uint64_t seed, uint64_t a, uint64_t b) {
 
 std::vector<std::vector<int64_t>> uniform_partition(int64_t examples, int64_t clients, Generator& generator) {
   if (clients < 1 || clients > examples)
-    throw ValueError("uniform_partition: " + std::to_string(examples) + " examples do not go round " + std::to_string(clients) + " clients");
+    throw ValueError("uniform_partition: " + std::to_string(examples) + " examples do not go round " + std::to_string(clients) +
+                     " clients");
   Places order(static_cast<size_t>(examples));
   std::iota(order.begin(), order.end(), int64_t{0});
   shuffle(order, generator);
@@ -96,19 +101,22 @@ std::vector<std::vector<int64_t>> uniform_partition(int64_t examples, int64_t cl
   return parts;
 }
 
-std::vector<std::vector<int64_t>> dirichlet_partition(const Tensor& label, int64_t clients, double alpha, Generator& generator, int64_t least) {
+std::vector<std::vector<int64_t>> dirichlet_partition(const Tensor& label, int64_t clients, double alpha, Generator& generator,
+                                                      int64_t least) {
   if (clients < 1) throw ValueError("dirichlet_partition: clients must be at least 1, they are " + std::to_string(clients));
-  if (!(alpha > 0) || std::isinf(alpha)) throw ValueError("dirichlet_partition: alpha must be positive and finite, it is " + std::to_string(alpha));
+  if (!(alpha > 0) || std::isinf(alpha))
+    throw ValueError("dirichlet_partition: alpha must be positive and finite, it is " + std::to_string(alpha));
   std::vector<Places> classes = by_class(label);
   if (least * clients > label.numel())
-    throw ValueError("dirichlet_partition: " + std::to_string(label.numel()) + " examples are too few for " + std::to_string(least) + " for each of " +
-                     std::to_string(clients) + " clients");
+    throw ValueError("dirichlet_partition: " + std::to_string(label.numel()) + " examples are too few for " + std::to_string(least) +
+                     " for each of " + std::to_string(clients) + " clients");
   if (classes.empty()) return std::vector<Places>(static_cast<size_t>(clients));
   for (int attempt = 0; attempt < 1000; ++attempt) {
     std::vector<Places> parts = cut(classes, static_cast<size_t>(clients), alpha, generator);
     if (std::all_of(parts.begin(), parts.end(), [&](const Places& p) { return static_cast<int64_t>(p.size()) >= least; })) return parts;
   }
-  throw ValueError("dirichlet_partition: no draw of 1000 left each client " + std::to_string(least) + " examples; take a larger alpha or fewer clients");
+  throw ValueError("dirichlet_partition: no draw of 1000 left each client " + std::to_string(least) +
+                   " examples; take a larger alpha or fewer clients");
 }
 
 StateDict average_states(const std::vector<StateDict>& states, const std::vector<double>& weights) {
@@ -117,12 +125,15 @@ StateDict average_states(const std::vector<StateDict>& states, const std::vector
     throw ValueError("average_states: " + std::to_string(states.size()) + " states, but " + std::to_string(weights.size()) + " weights");
   double total = total_weight(weights);
   for (const StateDict& s : states) {
-    if (s.size() != states[0].size()) throw ValueError("average_states: one state has " + std::to_string(s.size()) + " tensors, the first " + std::to_string(states[0].size()));
+    if (s.size() != states[0].size())
+      throw ValueError("average_states: one state has " + std::to_string(s.size()) + " tensors, the first " +
+                       std::to_string(states[0].size()));
     for (const auto& [name, tensor] : states[0]) {
       auto found = s.find(name);
       if (found == s.end()) throw ValueError("average_states: one state has no \"" + name + "\"");
       if (found->second.shape() != tensor.shape())
-        throw ShapeError("average_states: \"" + name + "\" is " + to_string(found->second.shape()) + " in one state, " + to_string(tensor.shape()) + " in the first");
+        throw ShapeError("average_states: \"" + name + "\" is " + to_string(found->second.shape()) + " in one state, " +
+                         to_string(tensor.shape()) + " in the first");
     }
   }
   NoGrad off;
@@ -144,11 +155,13 @@ StateDict average_states(const std::vector<StateDict>& states, const std::vector
 Tensor proximal_penalty(const std::vector<Tensor>& parameters, const std::vector<Tensor>& reference, double mu) {
   if (!(mu >= 0) || std::isinf(mu)) throw ValueError("proximal_penalty: mu must be finite and not negative, it is " + std::to_string(mu));
   if (parameters.size() != reference.size())
-    throw ShapeError("proximal_penalty: " + std::to_string(parameters.size()) + " parameters, but " + std::to_string(reference.size()) + " to compare with");
+    throw ShapeError("proximal_penalty: " + std::to_string(parameters.size()) + " parameters, but " + std::to_string(reference.size()) +
+                     " to compare with");
   Tensor penalty = zeros(Shape{}, parameters.empty() ? f32 : parameters[0].dtype());
   for (size_t i = 0; i < parameters.size(); ++i) {
     if (parameters[i].shape() != reference[i].shape())
-      throw ShapeError("proximal_penalty: parameter " + std::to_string(i) + " is " + to_string(parameters[i].shape()) + ", its reference " + to_string(reference[i].shape()));
+      throw ShapeError("proximal_penalty: parameter " + std::to_string(i) + " is " + to_string(parameters[i].shape()) + ", its reference " +
+                       to_string(reference[i].shape()));
     penalty = penalty + sum(square(parameters[i] - reference[i].detach())) * (0.5 * mu);
   }
   return penalty;
@@ -183,8 +196,8 @@ StateDict detail::copied(const StateDict& state) {
 
 FederatedRounds::FederatedRounds(const StateDict& global, FederatedOptions options) : options_(options), global_(detail::copied(global)) {
   require_positive("federated rounds", {{"clients", options.clients}, {"per_round", options.per_round}});
-  require(options.per_round <= options.clients,
-          "federated rounds: " + std::to_string(options.per_round) + " clients a round are more than the " + std::to_string(options.clients) + " there are");
+  require(options.per_round <= options.clients, "federated rounds: " + std::to_string(options.per_round) +
+                                                    " clients a round are more than the " + std::to_string(options.clients) + " there are");
 }
 
 std::vector<int64_t> FederatedRounds::clients_of(int64_t round) const {

@@ -12,20 +12,21 @@ namespace plumb::methods {
 /// 1 ≤ clients ≤ examples.
 std::vector<std::vector<int64_t>> uniform_partition(int64_t examples, int64_t clients, Generator& generator);
 
-/// The same with skewed classes (Hsu, Qi & Brown 2019): each client draws a Dirichlet(alpha, …, alpha) vector over the classes; the examples
-/// of a class, in random order, are cut between the clients in proportion to their entries for it, at ⌊count · cumulative share⌋. A small
-/// alpha gives clients of few classes and different sizes, a large one the same mixture to all. label [n] holds integers ≥ 0. Partitions
-/// that leave a client fewer than `least` examples are drawn again. Throws ValueError for clients < 1, alpha not positive and finite, a
-/// negative label, more than n examples wanted, or if 1000 draws did not do.
-std::vector<std::vector<int64_t>> dirichlet_partition(const Tensor& label, int64_t clients, double alpha, Generator& generator, int64_t least = 1);
+/// The same with skewed classes (Hsu, Qi & Brown 2019): each client draws a Dirichlet(alpha, …, alpha) vector over the classes; the
+/// examples of a class, in random order, are cut between the clients in proportion to their entries for it, at ⌊count · cumulative share⌋.
+/// A small alpha gives clients of few classes and different sizes, a large one the same mixture to all. label [n] holds integers ≥ 0.
+/// Partitions that leave a client fewer than `least` examples are drawn again. Throws ValueError for clients < 1, alpha not positive and
+/// finite, a negative label, more than n examples wanted, or if 1000 draws did not do.
+std::vector<std::vector<int64_t>> dirichlet_partition(const Tensor& label, int64_t clients, double alpha, Generator& generator,
+                                                      int64_t least = 1);
 
-/// Σ_k w_k s_k / Σ_k w_k over states of the same names and shapes, in f64 in the order given; of tensors that are not floating (counters) the
-/// one of the largest weight. New tensors. Throws ValueError for no states, another number of weights, negative ones or none above 0, and
-/// names that differ; ShapeError for shapes that do.
+/// Σ_k w_k s_k / Σ_k w_k over states of the same names and shapes, in f64 in the order given; of tensors that are not floating (counters)
+/// the one of the largest weight. New tensors. Throws ValueError for no states, another number of weights, negative ones or none above 0,
+/// and names that differ; ShapeError for shapes that do.
 StateDict average_states(const std::vector<StateDict>& states, const std::vector<double>& weights);
 
-/// ½ μ Σ ‖p − reference‖², a scalar: what FedProx adds to a client's loss (Li et al., MLSys 2020, eq. 2). Throws ValueError for μ < 0, ShapeError
-/// unless the lists match.
+/// ½ μ Σ ‖p − reference‖², a scalar: what FedProx adds to a client's loss (Li et al., MLSys 2020, eq. 2). Throws ValueError for μ < 0,
+/// ShapeError unless the lists match.
 Tensor proximal_penalty(const std::vector<Tensor>& parameters, const std::vector<Tensor>& reference, double mu);
 
 /// What a client sends back.
@@ -42,9 +43,9 @@ struct LocalOptions {
   double mu = 0;  ///< weight of the proximal penalty: 0 is FedAvg, more FedProx
 };
 
-/// A client's part of a round: `model`, lent to it, takes the global state and makes `steps` steps of SGD on loss(model, step) + the proximal
-/// penalty to the global parameters, in training mode. `examples` is the update's weight. Throws ConfigError for steps < 1, ValueError
-/// for another option out of range.
+/// A client's part of a round: `model`, lent to it, takes the global state and makes `steps` steps of SGD on loss(model, step) + the
+/// proximal penalty to the global parameters, in training mode. `examples` is the update's weight. Throws ConfigError for steps < 1,
+/// ValueError for another option out of range.
 template <typename Model, typename Loss>
 ClientUpdate train_client(Model& model, const StateDict& global, double examples, Loss&& loss, const LocalOptions& options);
 

@@ -16,11 +16,13 @@ namespace {
 // 0 or 1 for each row of a vector with as many rows as `like`.
 std::vector<double> zeros_and_ones(const char* what, const Tensor& values, int64_t rows) {
   if (values.shape() != Shape{rows})
-    throw ShapeError(std::string("group fairness: ") + what + " " + to_string(values.shape()) + " should be [" + std::to_string(rows) + "]");
+    throw ShapeError(std::string("group fairness: ") + what + " " + to_string(values.shape()) + " should be [" + std::to_string(rows) +
+                     "]");
   std::vector<double> v = to_vector(values);
   for (size_t i = 0; i < v.size(); ++i)
     if (v[i] != 0 && v[i] != 1) {
-      std::string text = v[i] == std::floor(v[i]) && std::abs(v[i]) < 1e15 ? std::to_string(static_cast<int64_t>(v[i])) : std::to_string(v[i]);
+      std::string text =
+          v[i] == std::floor(v[i]) && std::abs(v[i]) < 1e15 ? std::to_string(static_cast<int64_t>(v[i])) : std::to_string(v[i]);
       throw ValueError(std::string("group fairness: ") + what + " of row " + std::to_string(i) + " is " + text + ", not 0 or 1");
     }
   return v;
@@ -74,7 +76,8 @@ void FairnessPenalty::check() const {
   } weights[] = {{"dp", dp}, {"eo", eo}, {"recourse", recourse}};
   for (auto [name, value] : weights)
     if (!(value >= 0) || std::isinf(value))
-      throw ValueError(std::string("group fairness: the weight ") + name + " must be finite and not negative, it is " + std::to_string(value));
+      throw ValueError(std::string("group fairness: the weight ") + name + " must be finite and not negative, it is " +
+                       std::to_string(value));
 }
 
 Tensor FairnessPenalty::value(const Tensor& q, const Tensor& distance, const Tensor& label, const Tensor& group) const {

@@ -36,7 +36,8 @@ std::vector<double> evaluate(const char* op, const RowFunction& f, const Explain
   auto n = static_cast<int64_t>(rows.size() / e.inputs);
   Tensor y = f(to(from_vector(rows, {n, static_cast<int64_t>(e.inputs)}), e.dtype));
   if (y.shape() != Shape{n})
-    throw ShapeError(std::string(op) + ": the function gave " + to_string(y.shape()) + " for " + std::to_string(n) + " rows, not [" + std::to_string(n) + "]");
+    throw ShapeError(std::string(op) + ": the function gave " + to_string(y.shape()) + " for " + std::to_string(n) + " rows, not [" +
+                     std::to_string(n) + "]");
   return to_vector(y);
 }
 
@@ -79,7 +80,8 @@ std::vector<double> exact_shapley(const RowFunction& f, const Tensor& x, const T
   return phi;
 }
 
-std::vector<double> sampled_shapley(const RowFunction& f, const Tensor& x, const Tensor& background, int64_t permutations, Generator& generator) {
+std::vector<double> sampled_shapley(const RowFunction& f, const Tensor& x, const Tensor& background, int64_t permutations,
+                                    Generator& generator) {
   if (permutations < 1) throw ValueError("sampled_shapley: permutations must be at least 1, it is " + std::to_string(permutations));
   NoGrad off;
   Explained e = checked("sampled_shapley", x, background);
@@ -90,7 +92,8 @@ std::vector<double> sampled_shapley(const RowFunction& f, const Tensor& x, const
   for (size_t p = 0; p < count; ++p) {
     auto order = orders.begin() + static_cast<std::ptrdiff_t>(p * d);
     std::iota(order, order + static_cast<std::ptrdiff_t>(d), size_t{0});
-    for (size_t j = d; j > 1; --j) std::swap(order[static_cast<std::ptrdiff_t>(j - 1)], order[static_cast<std::ptrdiff_t>(generator.next_below(j))]);
+    for (size_t j = d; j > 1; --j)
+      std::swap(order[static_cast<std::ptrdiff_t>(j - 1)], order[static_cast<std::ptrdiff_t>(generator.next_below(j))]);
     auto from = e.background.begin() + static_cast<std::ptrdiff_t>(generator.next_below(e.rows) * d);
     std::vector<double> row(from, from + static_cast<std::ptrdiff_t>(d));
     rows.insert(rows.end(), row.begin(), row.end());

@@ -18,8 +18,9 @@ using RowFunction = std::function<Tensor(const Tensor& rows)>;
 std::vector<double> exact_shapley(const RowFunction& f, const Tensor& x, const Tensor& background);
 
 /// The same by sampling (Štrumbelj & Kononenko 2014): over `permutations` random orders of the inputs, each with one row of the background
-/// drawn at random, φ_j is the mean change of f when input j goes from the background's value to x's. Unbiased, and Σ_j φ_j is exact for the
-/// rows that were drawn; d + 1 evaluations an order, all of them one call of f. Throws ValueError for permutations < 1.
-std::vector<double> sampled_shapley(const RowFunction& f, const Tensor& x, const Tensor& background, int64_t permutations, Generator& generator);
+/// drawn at random, φ_j is the mean change of f when input j goes from the background's value to x's. Unbiased, and Σ_j φ_j is exact for
+/// the rows that were drawn; d + 1 evaluations an order, all of them one call of f. Throws ValueError for permutations < 1.
+std::vector<double> sampled_shapley(const RowFunction& f, const Tensor& x, const Tensor& background, int64_t permutations,
+                                    Generator& generator);
 
 }  // namespace plumb::methods

@@ -76,7 +76,8 @@ double log1p_minus(double m) {
 // log (x^a e^(−x) / Γ(a + 1)): from a = 10 on through Stirling's series, so that the large terms cancel on paper.
 double log_peak(double a, double x) {
   if (a < 10) return a * std::log(x) - x - special::lgamma(a + 1);
-  double i = 1 / (a * a), stirling = (1.0 / 12 + i * (-1.0 / 360 + i * (1.0 / 1260 + i * (-1.0 / 1680 + i * (1.0 / 1188 - i * 691.0 / 360360))))) / a;
+  double i = 1 / (a * a),
+         stirling = (1.0 / 12 + i * (-1.0 / 360 + i * (1.0 / 1260 + i * (-1.0 / 1680 + i * (1.0 / 1188 - i * 691.0 / 360360))))) / a;
   return a * log1p_minus((x - a) / a) - stirling - 0.5 * std::log(6.283185307179586477 * a);
 }
 

@@ -28,7 +28,8 @@ void round_minifloat(const Tensor& x, int mantissa_bits, int least_exponent, dou
     T* out = y.data<T>();
     parallel_for(x.numel(), 8192, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
-        out[i] = static_cast<T>(static_cast<compute_t<T>>(rounded(static_cast<double>(static_cast<compute_t<T>>(in[i])), mantissa_bits, least_exponent, largest, beyond)));
+        out[i] = static_cast<T>(static_cast<compute_t<T>>(
+            rounded(static_cast<double>(static_cast<compute_t<T>>(in[i])), mantissa_bits, least_exponent, largest, beyond)));
     });
   });
 }

@@ -51,7 +51,8 @@ Shape for_each_product(const Config& c, F&& f) {
               for (int64_t p = 0; p < c.weight[2]; ++p)
                 for (int64_t q = 0; q < c.weight[3]; ++q)
                   for (int64_t r = 0; r < c.weight[4]; ++r) {
-                    int64_t d = i * stride[0] - padding[0] + p * dilation[0], h = j * stride[1] - padding[1] + q * dilation[1], w = k * stride[2] - padding[2] + r * dilation[2];
+                    int64_t d = i * stride[0] - padding[0] + p * dilation[0], h = j * stride[1] - padding[1] + q * dilation[1],
+                            w = k * stride[2] - padding[2] + r * dilation[2];
                     if (d < 0 || d >= c.x[2] || h < 0 || h >= c.x[3] || w < 0 || w >= c.x[4]) continue;
                     int64_t channel = o / out_group * in_group + g;
                     f(static_cast<size_t>((((n * out[1] + o) * out[2] + i) * out[3] + j) * out[4] + k),
@@ -66,7 +67,8 @@ Shape for_each_product(const Config& c, F&& f) {
 TEST_CASE("conv3d: values and gradients as loops compute them, for any strides") {
   for (const Config& c : configs()) {
     CAPTURE(to_string(c.x));
-    Tensor x = strided(sample(c.x, 1)).detach().requires_grad_(), w = strided(sample(c.weight, 2)).detach().requires_grad_(), b = sample({c.weight[0]}, 3).requires_grad_();
+    Tensor x = strided(sample(c.x, 1)).detach().requires_grad_(), w = strided(sample(c.weight, 2)).detach().requires_grad_(),
+           b = sample({c.weight[0]}, 3).requires_grad_();
     Tensor y = conv3d(x, w, b, c.o), dy = sample(y.shape(), 4);
     std::vector<double> vx = to_vector(x), vw = to_vector(w), vdy = to_vector(dy), sums(vdy.size()), dx(vx.size()), dw(vw.size());
     Shape out = for_each_product(c, [&](size_t iy, size_t ix, size_t iw) {
@@ -93,10 +95,14 @@ TEST_CASE("conv3d: the transposed convolution is the adjoint, entry by entry") {
     std::vector<double> vw = to_vector(w), vdy = to_vector(dy), dx(static_cast<size_t>(numel(c.x)));
     for_each_product(c, [&](size_t iy, size_t ix, size_t iw) { dx[ix] += vw[iw] * vdy[iy]; });
     // The size that the options lead back to: what of x was not read at the end is output padding.
-    auto rest = [&](int d, int64_t stride, int64_t padding, int64_t dilation) { return (c.x[2 + d] + 2 * padding - dilation * (c.weight[2 + d] - 1) - 1) % stride; };
-    Size3 more(rest(0, c.o.stride.depth, c.o.padding.depth, c.o.dilation.depth), rest(1, c.o.stride.height, c.o.padding.height, c.o.dilation.height),
+    auto rest = [&](int d, int64_t stride, int64_t padding, int64_t dilation) {
+      return (c.x[2 + d] + 2 * padding - dilation * (c.weight[2 + d] - 1) - 1) % stride;
+    };
+    Size3 more(rest(0, c.o.stride.depth, c.o.padding.depth, c.o.dilation.depth),
+               rest(1, c.o.stride.height, c.o.padding.height, c.o.dilation.height),
                rest(2, c.o.stride.width, c.o.padding.width, c.o.dilation.width));
-    Tensor y = conv_transpose3d(dy, w, b, {.stride = c.o.stride, .padding = c.o.padding, .output_padding = more, .dilation = c.o.dilation, .groups = c.o.groups});
+    Tensor y = conv_transpose3d(
+        dy, w, b, {.stride = c.o.stride, .padding = c.o.padding, .output_padding = more, .dilation = c.o.dilation, .groups = c.o.groups});
     REQUIRE(y.shape() == c.x);
     CHECK(y.is_contiguous());
     CHECK(difference(y, from_vector(dx, c.x) + reshape(b, {c.x[1], 1, 1, 1})) < 1e-12);
@@ -119,16 +125,23 @@ TEST_CASE("conv3d: types, autocast, a volume without a batch, and none at all") 
 
 TEST_CASE("conv3d: what cannot be is named") {
   Tensor x = zeros({1, 4, 3, 3, 3}), w = zeros({2, 4, 2, 2, 2});
-  CHECK_THROWS_WITH_AS(conv3d(zeros({3, 3, 3}), w), "conv3d: takes x [N, C, D, H, W] or [C, D, H, W] and a weight of rank 5, not [3, 3, 3] and [2, 4, 2, 2, 2]", ShapeError);
-  CHECK_THROWS_WITH_AS(conv3d(zeros({1, 3, 3, 3, 3}), w), "conv3d: x [1, 3, 3, 3, 3] does not fit the weight [2, 4, 2, 2, 2] in 1 group", ShapeError);
-  CHECK_THROWS_WITH_AS(conv3d(x, zeros({3, 2, 2, 2, 2}), {}, {.groups = 2}), "conv3d: x [1, 4, 3, 3, 3] does not fit the weight [3, 2, 2, 2, 2] in 2 groups", ShapeError);
+  CHECK_THROWS_WITH_AS(conv3d(zeros({3, 3, 3}), w),
+                       "conv3d: takes x [N, C, D, H, W] or [C, D, H, W] and a weight of rank 5, not [3, 3, 3] and [2, 4, 2, 2, 2]",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(conv3d(zeros({1, 3, 3, 3, 3}), w), "conv3d: x [1, 3, 3, 3, 3] does not fit the weight [2, 4, 2, 2, 2] in 1 group",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(conv3d(x, zeros({3, 2, 2, 2, 2}), {}, {.groups = 2}),
+                       "conv3d: x [1, 4, 3, 3, 3] does not fit the weight [3, 2, 2, 2, 2] in 2 groups", ShapeError);
   CHECK_THROWS_WITH_AS(conv3d(x, w, zeros({3})), "conv3d: the bias is [3], not [2]", ShapeError);
   CHECK_THROWS_WITH_AS(conv3d(x, w, {}, {.stride = {0, 1, 1}}), "conv3d: the stride must be at least 1, it is (0, 1, 1)", ValueError);
   CHECK_THROWS_WITH_AS(conv3d(x, w, {}, {.groups = 0}), "conv3d: groups must be at least 1, it is 0", ValueError);
-  CHECK_THROWS_WITH_AS(conv3d(x, zeros({2, 4, 5, 1, 1})), "conv3d: a kernel [2, 4, 5, 1, 1] does not fit into the padded depth of x [1, 4, 3, 3, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(conv3d(x, zeros({2, 4, 5, 1, 1})),
+                       "conv3d: a kernel [2, 4, 5, 1, 1] does not fit into the padded depth of x [1, 4, 3, 3, 3]", ShapeError);
   CHECK_THROWS_AS(conv3d(x, zeros({2, 4, 1, 5, 1})), ShapeError);
   CHECK_THROWS_AS(conv3d(zeros({1, 4, 3, 3, 3}, i64), w), DTypeError);
   CHECK_THROWS_WITH_AS(conv_transpose3d(x, zeros({4, 2, 2, 2, 2}), {}, {.output_padding = {1, 0, 0}}),
-                       "conv_transpose3d: the output padding must be below the stride or the dilation, it is 1 along the depth", ValueError);
-  CHECK_THROWS_WITH_AS(conv_transpose3d(x, w), "conv_transpose3d: x [1, 4, 3, 3, 3] does not fit the weight [2, 4, 2, 2, 2] in 1 group", ShapeError);
+                       "conv_transpose3d: the output padding must be below the stride or the dilation, it is 1 along the depth",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(conv_transpose3d(x, w), "conv_transpose3d: x [1, 4, 3, 3, 3] does not fit the weight [2, 4, 2, 2, 2] in 1 group",
+                       ShapeError);
 }

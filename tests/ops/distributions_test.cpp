@@ -64,7 +64,8 @@ TEST_CASE("gamma: small, unit and large concentrations have their distribution, 
   for (double a : {0.05, 0.3, 1.0, 2.5, 40.0}) {
     CAPTURE(a);
     CHECK(ks(gamma({20000}, a, 1, in(f64, g)), [&](double x) { return gamma_cdf(a, x); }) < kKsBound);
-    CHECK(ks(gamma({20000}, a, 4, in(f32, g)), [&](double x) { return x == 0 ? 0.5 * gamma_cdf(a, 1e-45) : gamma_cdf(a, 4 * x); }) < kKsBound);
+    CHECK(ks(gamma({20000}, a, 4, in(f32, g)), [&](double x) { return x == 0 ? 0.5 * gamma_cdf(a, 1e-45) : gamma_cdf(a, 4 * x); }) <
+          kKsBound);
   }
   Tensor half = gamma({5000}, 3, 2, in(f16, g));
   CHECK(half.dtype() == f16);
@@ -136,7 +137,8 @@ TEST_CASE("distributions: the same numbers with any number of threads, and from 
   for (auto [threads, out] : {std::pair{1, &one}, {3, &three}}) {
     set_num_threads(threads);
     Generator g(9);
-    *out = {gamma({30001}, 0.4, 1, in(f64, g)), beta({30001}, 0.4, 2, in(f32, g)), dirichlet(full({3001, 3}, 0.7), &g), poisson({30001}, 12, in(f32, g))};
+    *out = {gamma({30001}, 0.4, 1, in(f64, g)), beta({30001}, 0.4, 2, in(f32, g)), dirichlet(full({3001, 3}, 0.7), &g),
+            poisson({30001}, 12, in(f32, g))};
   }
   set_num_threads(before);
   for (size_t i = 0; i < one.size(); ++i) CHECK(test::same_bits(one[i], three[i]));

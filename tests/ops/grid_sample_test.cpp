@@ -49,7 +49,8 @@ double weight(double g, int64_t at, int64_t length, const GridSampleOptions& o) 
 // x [N, C, H, W] or [N, C, D, H, W], grid accordingly, all weights of all places.
 std::vector<double> plain(const Tensor& x, const Tensor& grid, const GridSampleOptions& o) {
   bool volume = x.rank() == 5;
-  int64_t n = x.size(0), c = x.size(1), depth = volume ? x.size(2) : 1, h = x.size(-2), w = x.size(-1), points = grid.numel() / n / (volume ? 3 : 2);
+  int64_t n = x.size(0), c = x.size(1), depth = volume ? x.size(2) : 1, h = x.size(-2), w = x.size(-1),
+          points = grid.numel() / n / (volume ? 3 : 2);
   std::vector<double> v = to_vector(x), g = to_vector(grid), y;
   for (int64_t b = 0; b < n; ++b)
     for (int64_t k = 0; k < c; ++k)
@@ -107,12 +108,14 @@ TEST_CASE("grid_sample: the identity map gives the image, a turned one the turne
   }
   Tensor grid = affine_grid(tensor({{{2.0, 3.0, 5.0}, {7.0, 11.0, 13.0}}}, f64), {1, 2});  // places at (±½, 0)
   CHECK(to_vector(grid) == std::vector<double>{4, 9.5, 6, 16.5});
-  Tensor volume = affine_grid(tensor({{{1.0, 0.0, 0.0, 0.0}, {0.0, 1.0, 0.0, 0.0}, {0.0, 0.0, 1.0, 0.0}}}, f64), {2, 3, 4}), v = sample({1, 1, 2, 3, 4}, 3);
+  Tensor volume = affine_grid(tensor({{{1.0, 0.0, 0.0, 0.0}, {0.0, 1.0, 0.0, 0.0}, {0.0, 0.0, 1.0, 0.0}}}, f64), {2, 3, 4}),
+         v = sample({1, 1, 2, 3, 4}, 3);
   CHECK(difference(grid_sample(v, volume), v) < 1e-14);
 }
 
 TEST_CASE("grid_sample: NaN and far coordinates are outside, and have finite gradients") {
-  Tensor x = ones({1, 1, 3, 3}, f64).requires_grad_(), grid = tensor({{{{double(NAN), 0.0}, {1e30, 0.0}, {-INFINITY, 0.0}, {0.0, 0.0}}}}, f64).requires_grad_();
+  Tensor x = ones({1, 1, 3, 3}, f64).requires_grad_(),
+         grid = tensor({{{{double(NAN), 0.0}, {1e30, 0.0}, {-INFINITY, 0.0}, {0.0, 0.0}}}}, f64).requires_grad_();
   Tensor y = grid_sample(x, grid);
   CHECK(to_vector(y) == std::vector<double>{0, 0, 0, 1});
   sum(y).backward();
@@ -129,14 +132,17 @@ TEST_CASE("grid_sample: types, empty results and errors") {
   CHECK(grid_sample(x, zeros({1, 0, 2, 2})).shape() == Shape{1, 2, 0, 2});
   CHECK(grid_sample(zeros({0, 2, 3, 3}), zeros({0, 2, 2, 2})).shape() == Shape{0, 2, 2, 2});
   CHECK_THROWS_WITH_AS(grid_sample(zeros({1, 2, 3, 3}), zeros({1, 2, 2, 3})),
-                       "grid_sample: takes x [N, C, H, W] with grid [N, H', W', 2], or x [N, C, D, H, W] with grid [N, D', H', W', 3], not [1, 2, 3, 3] and [1, 2, 2, 3]",
+                       "grid_sample: takes x [N, C, H, W] with grid [N, H', W', 2], or x [N, C, D, H, W] with grid [N, D', H', W', 3], not "
+                       "[1, 2, 3, 3] and [1, 2, 2, 3]",
                        ShapeError);
-  CHECK_THROWS_WITH_AS(grid_sample(zeros({1, 2, 0, 3}), zeros({1, 2, 2, 2})), "grid_sample: x [1, 2, 0, 3] has no places to read", ShapeError);
+  CHECK_THROWS_WITH_AS(grid_sample(zeros({1, 2, 0, 3}), zeros({1, 2, 2, 2})), "grid_sample: x [1, 2, 0, 3] has no places to read",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(grid_sample(zeros({1, 2, 3, 3}), zeros({1, 2, 2, 2}), {.mode = Interpolation::area}),
                        "grid_sample: the mode is linear, nearest or bicubic, not area", ValueError);
   CHECK_THROWS_WITH_AS(grid_sample(zeros({1, 2, 3, 3, 3}), zeros({1, 2, 2, 2, 3}), {.mode = Interpolation::bicubic}),
                        "grid_sample: volumes are read linear or nearest, not bicubic", ValueError);
   CHECK_THROWS_WITH_AS(grid_sample(zeros({1, 2, 3, 3}, i64), zeros({1, 2, 2, 2})), "grid_sample: does not take i64 tensors", DTypeError);
   CHECK_THROWS_WITH_AS(affine_grid(zeros({1, 3, 3}), {2, 2}),
-                       "affine_grid: takes theta [N, 2, 3] with a size [H, W], or [N, 3, 4] with [D, H, W], not [1, 3, 3] and [2, 2]", ShapeError);
+                       "affine_grid: takes theta [N, 2, 3] with a size [H, W], or [N, 3, 4] with [D, H, W], not [1, 3, 3] and [2, 2]",
+                       ShapeError);
 }

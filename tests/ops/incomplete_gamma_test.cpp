@@ -69,7 +69,8 @@ TEST_CASE("igamma: ends and what is not in the domain") {
   CHECK(p(0, 1) == 1);
   CHECK(q(0, 1) == 0);
   CHECK(p(INFINITY, 1) == 0);
-  for (auto [a, x] : {std::pair{-1.0, 1.0}, {1.0, -1.0}, {0.0, 0.0}, {double(NAN), 1.0}, {1.0, double(NAN)}, {double(INFINITY), double(INFINITY)}}) {
+  for (auto [a, x] :
+       {std::pair{-1.0, 1.0}, {1.0, -1.0}, {0.0, 0.0}, {double(NAN), 1.0}, {1.0, double(NAN)}, {double(INFINITY), double(INFINITY)}}) {
     CHECK(std::isnan(p(a, x)));
     CHECK(std::isnan(q(a, x)));
   }

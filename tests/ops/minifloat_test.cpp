@@ -40,7 +40,9 @@ std::vector<double> numbers(const MinifloatFormat& f) {
   return all;
 }
 
-double rounded(double x, const MinifloatFormat& f, bool saturate = true) { return round_to_minifloat(scalar_tensor(x, f64), f, saturate).item(); }
+double rounded(double x, const MinifloatFormat& f, bool saturate = true) {
+  return round_to_minifloat(scalar_tensor(x, f64), f, saturate).item();
+}
 
 }  // namespace
 
@@ -125,7 +127,9 @@ TEST_CASE("minifloat: what cannot be is named") {
   Tensor x = ones({2});
   CHECK_THROWS_WITH_AS(round_to_minifloat(x, {1, 3}), "round_to_minifloat: exponent_bits must lie between 2 and 8, it is 1", ValueError);
   CHECK_THROWS_WITH_AS(round_to_minifloat(x, {4, 11}), "round_to_minifloat: mantissa_bits must lie between 1 and 10, it is 11", ValueError);
-  CHECK_THROWS_WITH_AS(round_to_minifloat(x, {4, 0, MinifloatSpecials::none}), "round_to_minifloat: mantissa_bits must lie between 1 and 10, it is 0", ValueError);
-  CHECK_THROWS_WITH_AS(round_to_minifloat(x, kE2M1, false), "round_to_minifloat: a format without infinity and NaN must saturate", ValueError);
+  CHECK_THROWS_WITH_AS(round_to_minifloat(x, {4, 0, MinifloatSpecials::none}),
+                       "round_to_minifloat: mantissa_bits must lie between 1 and 10, it is 0", ValueError);
+  CHECK_THROWS_WITH_AS(round_to_minifloat(x, kE2M1, false), "round_to_minifloat: a format without infinity and NaN must saturate",
+                       ValueError);
   CHECK_THROWS_WITH_AS(round_to_minifloat(ones({2}, i64)), "round_to_minifloat: does not take i64 tensors", DTypeError);
 }

@@ -19,7 +19,7 @@ TEST_CASE("no derivative: floating results say which operation they came from") 
   };
   for (const Row& row : {Row{"unique has no derivative", unique(x).values}, Row{"histc has no derivative", histc(x, 3, 0, 1)}, Row{"bernoulli has no derivative", bernoulli(x)},
                          Row{"gamma has no derivative", gamma(x, x)}, Row{"beta has no derivative", beta(x, x)},
-                         Row{"dirichlet has no derivative", dirichlet(x)}, Row{"poisson has no derivative", poisson(x)},}) {
+                         Row{"dirichlet has no derivative", dirichlet(x)}, Row{"poisson has no derivative", poisson(x)}}) {
     CHECK(row.y.requires_grad());
     CHECK_THROWS_WITH_AS(sum(row.y * 2).backward(), row.message, AutogradError);
   }

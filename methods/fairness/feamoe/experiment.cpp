@@ -42,7 +42,8 @@ const std::vector<Setup>& setups() {
       {"online logistic regression, λ = 10", "one expert with the parity penalty", false, false, 1, 1, 10},
       {"MLP-32", "one hidden layer of 32, the same window and steps", true},
       {"MLP-32, λ = 10", "with the parity penalty", true, false, 1, 1, 10},
-      {"MLP-32, adversary", "against an adversary who guesses the group from the logit (Zhang et al. 2018)", true, false, 1, 1, 0, false, 1},
+      {"MLP-32, adversary", "against an adversary who guesses the group from the logit (Zhang et al. 2018)", true, false, 1, 1, 0, false,
+       1},
       {"4 experts, λ = 2", "a mixture of fixed size", false, false, 4, 4, 2},
       {"4 experts, λ = 10", "a mixture of fixed size", false, false, 4, 4, 10},
       {"FEAMOE, λ = 0", "grows, no penalty", false, false, 1, 6, 0},
@@ -85,7 +86,11 @@ struct Mixture : Learner {
 // A perceptron that learns from the same window with the same number of Adam steps.
 struct Perceptron : Learner {
   Perceptron(const FeamoeOptions& o, double rate, double strength, int64_t permutations)
-      : options(o), adversary_strength(strength), order_count(permutations), model({.inputs = o.inputs, .hidden = {32}, .outputs = 1}), adversary(1, 1),
+      : options(o),
+        adversary_strength(strength),
+        order_count(permutations),
+        model({.inputs = o.inputs, .hidden = {32}, .outputs = 1}),
+        adversary(1, 1),
         adam(model.parameters(), {.lr = rate}) {
     for (const Tensor& p : adversary.parameters()) adam.add_parameter(p);
   }
@@ -101,7 +106,8 @@ struct Perceptron : Learner {
   std::vector<std::vector<double>> attributions(const Tensor& x, const Tensor& background) override {
     std::vector<std::vector<double>> rows;
     for (int64_t i = 0; i < x.size(0); ++i)
-      rows.push_back(sampled_shapley([this](const Tensor& r) { return explained(r); }, select(x, 0, i), background, order_count, default_generator()));
+      rows.push_back(
+          sampled_shapley([this](const Tensor& r) { return explained(r); }, select(x, 0, i), background, order_count, default_generator()));
     return rows;
   }
   LearnReport learn(const Batch& batch) override {
@@ -134,8 +140,12 @@ struct Perceptron : Learner {
 // Where the phases of a stream begin and end. The first batches after a drift belong to none.
 struct Phases {
   explicit Phases(const DriftStreamOptions& s)
-      : start(s.accuracy_drift / 2), drift(s.accuracy_drift), second(drift + (s.fairness_drift - drift) * 11 / 20), fairness(s.fairness_drift),
-        third(fairness + (s.batches - fairness) * 3 / 10), end(s.batches) {}
+      : start(s.accuracy_drift / 2),
+        drift(s.accuracy_drift),
+        second(drift + (s.fairness_drift - drift) * 11 / 20),
+        fairness(s.fairness_drift),
+        third(fairness + (s.batches - fairness) * 3 / 10),
+        end(s.batches) {}
   int64_t start, drift, second, fairness, third, end;
 };
 
@@ -218,7 +228,8 @@ Experiment experiment() {
   Experiment e;
   e.title = "FEAMOE";
   e.paper = "Sharma, Henderson & Ghosh, FEAMOE: Fair, Explainable and Adaptive Mixture of Experts, IJCAI 2023";
-  e.claim = "On a stream that drifts, linear experts added when it does keep the accuracy of a perceptron, with a smaller gap between groups.";
+  e.claim =
+      "On a stream that drifts, linear experts added when it does keep the accuracy of a perceptron, with a smaller gap between groups.";
   e.metrics = {{"accuracy after the drift (%)"},
                {"accuracy before (%)"},
                {"accuracy after the fairness drift (%)"},

@@ -48,10 +48,13 @@ Batch joined(const std::vector<Batch>& batches) {
 }
 
 void FeamoeOptions::check() const {
-  require_positive("feamoe", {{"inputs", inputs}, {"experts", experts}, {"max_experts", max_experts}, {"window", window}, {"iterations", iterations}});
-  require(experts <= max_experts, "feamoe: " + std::to_string(experts) + " experts at the start are more than max_experts " + std::to_string(max_experts));
+  require_positive(
+      "feamoe", {{"inputs", inputs}, {"experts", experts}, {"max_experts", max_experts}, {"window", window}, {"iterations", iterations}});
+  require(experts <= max_experts,
+          "feamoe: " + std::to_string(experts) + " experts at the start are more than max_experts " + std::to_string(max_experts));
   require(lr > 0 && std::isfinite(lr), "feamoe: lr must be positive and finite, it is " + std::to_string(lr));
-  require(deviation >= 0 && std::isfinite(deviation), "feamoe: deviation must be finite and not negative, it is " + std::to_string(deviation));
+  require(deviation >= 0 && std::isfinite(deviation),
+          "feamoe: deviation must be finite and not negative, it is " + std::to_string(deviation));
   require_rate("feamoe", "min_share", min_share);
   objective.check();
 }
@@ -61,7 +64,11 @@ Feamoe::Feamoe(const FeamoeOptions& options) : options_((options.check(), option
   struct {
     bool on;
     const char* name;
-  } all[] = {{w.loss, "loss"}, {w.error, "error"}, {w.demographic_parity, "demographic parity"}, {w.equalised_odds, "equalised odds"}, {w.recourse, "recourse"}};
+  } all[] = {{w.loss, "loss"},
+             {w.error, "error"},
+             {w.demographic_parity, "demographic parity"},
+             {w.equalised_odds, "equalised odds"},
+             {w.recourse, "recourse"}};
   for (auto [on, name] : all)
     if (on) watches_.push_back({name, DriftMonitor(options.drift)});
   make_optimizer();
@@ -152,7 +159,8 @@ static void converge(MixtureOfLinearExperts& model, const Batch& batch, const Of
 }
 
 OfflineFit fit_offline(const Batch& train, const Batch& validation, const OfflineOptions& options) {
-  require_positive("feamoe", {{"max_experts", options.max_experts}, {"most_steps", options.most_steps}, {"check_every", options.check_every}});
+  require_positive("feamoe",
+                   {{"max_experts", options.max_experts}, {"most_steps", options.most_steps}, {"check_every", options.check_every}});
   if (train.x.rank() != 2) throw ShapeError("feamoe: takes rows [B, inputs], not " + to_string(train.x.shape()));
   MixtureOfLinearExperts model(train.x.size(1));
   if (train.x.dtype() != f32) model.to(train.x.dtype());

@@ -44,7 +44,8 @@ std::vector<int64_t> MixtureOfLinearExperts::prune(const Tensor& x, double min_s
 
 Tensor MixtureOfLinearExperts::shapley(const Tensor& x, const Tensor& background_mean) const {
   if (background_mean.shape() != Shape{config().inputs})
-    throw ShapeError("feamoe: the background's mean " + to_string(background_mean.shape()) + " should be [" + std::to_string(config().inputs) + "]");
+    throw ShapeError("feamoe: the background's mean " + to_string(background_mean.shape()) + " should be [" +
+                     std::to_string(config().inputs) + "]");
   return matmul(gates(x), weights()) * (x - background_mean);
 }
 

@@ -30,9 +30,9 @@ class MixtureOfLinearExperts : public moe::TabularMoe {
   /// Make optimisers afterwards if some went. Throws ValueError unless 0 ≤ min_share < 1.
   std::vector<int64_t> prune(const Tensor& x, double min_share);
 
-  /// φ_j(x) = Σ_k g_k(x) w_kj (x_j − x̄_j): [B, inputs], x̄ [inputs] the background's mean; O(K d) a row. With the gate held at x these are the
-  /// Shapley values of Σ_k g_k(x) s_k(·), since each s_k is linear: Σ_j φ_j = Σ_k g_k(x) (s_k(x) − s_k(x̄)). With a gate that moves along
-  /// they are not; exact_shapley (methods/common/shapley.h) of gated_logit tells by how much.
+  /// φ_j(x) = Σ_k g_k(x) w_kj (x_j − x̄_j): [B, inputs], x̄ [inputs] the background's mean; O(K d) a row. With the gate held at x these are
+  /// the Shapley values of Σ_k g_k(x) s_k(·), since each s_k is linear: Σ_j φ_j = Σ_k g_k(x) (s_k(x) − s_k(x̄)). With a gate that moves
+  /// along they are not; exact_shapley (methods/common/shapley.h) of gated_logit tells by how much.
   Tensor shapley(const Tensor& x, const Tensor& background_mean) const;
 
  private:

@@ -27,7 +27,8 @@ Tensor negative_log_likelihood(const MixtureOfLinearExperts& model, const Tensor
   return -mean(logsumexp(log_softmax(model.gate(x), -1) - square(unsqueeze(to(y, p.dtype()), 1) - p) * 0.5, {1}));
 }
 
-Objective objective(const MixtureOfLinearExperts& model, const Tensor& x, const Tensor& y, const Tensor& a, const ObjectiveOptions& options) {
+Objective objective(const MixtureOfLinearExperts& model, const Tensor& x, const Tensor& y, const Tensor& a,
+                    const ObjectiveOptions& options) {
   options.check();
   Objective o;
   o.likelihood = negative_log_likelihood(model, x, y, options.likelihood);

@@ -29,9 +29,11 @@ struct Objective {
 /// Of rows x [B, inputs] with labels y [B] and groups a [B], both 0 or 1, in any type. Throws ValueError for another group, IndexError for
 /// another label, ShapeError for shapes that do not fit. A group that is missing from the batch, or from a part of it that a penalty
 /// compares, adds 0.
-Objective objective(const MixtureOfLinearExperts& model, const Tensor& x, const Tensor& y, const Tensor& a, const ObjectiveOptions& options = {});
+Objective objective(const MixtureOfLinearExperts& model, const Tensor& x, const Tensor& y, const Tensor& a,
+                    const ObjectiveOptions& options = {});
 
 /// −mean log-likelihood alone.
-Tensor negative_log_likelihood(const MixtureOfLinearExperts& model, const Tensor& x, const Tensor& y, Likelihood likelihood = Likelihood::bernoulli);
+Tensor negative_log_likelihood(const MixtureOfLinearExperts& model, const Tensor& x, const Tensor& y,
+                               Likelihood likelihood = Likelihood::bernoulli);
 
 }  // namespace plumb::methods::feamoe

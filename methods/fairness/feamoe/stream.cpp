@@ -32,8 +32,9 @@ Tensor shifted(const Tensor& x, int64_t column, const Tensor& amount) {
 void DriftStreamOptions::check() const {
   require_positive("feamoe", {{"batches", batches}, {"rows", rows}});
   require(inputs >= 3, "feamoe: the stream needs at least 3 inputs, not " + std::to_string(inputs));
-  require(0 <= accuracy_drift && accuracy_drift <= fairness_drift,
-          "feamoe: the drifts must come in order, they are at batches " + std::to_string(accuracy_drift) + " and " + std::to_string(fairness_drift));
+  require(0 <= accuracy_drift && accuracy_drift <= fairness_drift, "feamoe: the drifts must come in order, they are at batches " +
+                                                                       std::to_string(accuracy_drift) + " and " +
+                                                                       std::to_string(fairness_drift));
 }
 
 std::vector<Batch> drift_stream(const DriftStreamOptions& o) {

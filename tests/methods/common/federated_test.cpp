@@ -34,7 +34,8 @@ bool covers(const std::vector<std::vector<int64_t>>& parts, int64_t n) {
     seen.insert(p.begin(), p.end());
     if (!std::is_sorted(p.begin(), p.end())) return false;
   }
-  return static_cast<int64_t>(total) == n && static_cast<int64_t>(seen.size()) == n && (n == 0 || (*seen.begin() == 0 && *seen.rbegin() == n - 1));
+  return static_cast<int64_t>(total) == n && static_cast<int64_t>(seen.size()) == n &&
+         (n == 0 || (*seen.begin() == 0 && *seen.rbegin() == n - 1));
 }
 
 // Ten classes, `each` examples of a class.
@@ -103,8 +104,10 @@ TEST_CASE("federated: the average by hand, weights and buffers and counters") {
   CHECK_THROWS_WITH_AS(average_states({}, {}), "average_states: there are no states", ValueError);
   CHECK_THROWS_WITH_AS(average_states({a, b}, {1}), "average_states: 2 states, but 1 weights", ValueError);
   CHECK_THROWS_WITH_AS(average_states({a, b}, {0, 0}), "average_states: no weight is above 0", ValueError);
-  CHECK_THROWS_WITH_AS(average_states({a, b}, {2, -1}), "average_states: weights must be finite and not negative, one is -1.000000", ValueError);
-  CHECK_THROWS_WITH_AS(average_states({a, {{"w", tensor({1.0, 2.0})}, {"m", tensor({1})}}}, {1, 1}), "average_states: one state has no \"n\"", ValueError);
+  CHECK_THROWS_WITH_AS(average_states({a, b}, {2, -1}), "average_states: weights must be finite and not negative, one is -1.000000",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(average_states({a, {{"w", tensor({1.0, 2.0})}, {"m", tensor({1})}}}, {1, 1}),
+                       "average_states: one state has no \"n\"", ValueError);
   CHECK_THROWS_WITH_AS(average_states({a, {{"w", tensor({1.0})}, {"n", tensor({1})}}}, {1, 1}),
                        "average_states: \"w\" is [1] in one state, [2] in the first", ShapeError);
 }
@@ -130,8 +133,8 @@ TEST_CASE("federated: one step of all clients with full batches is one step on a
     double loss = rounds.run([&](int64_t k, const StateDict& global) {
       auto i = static_cast<size_t>(k);
       Tensor xk = narrow(x, 0, starts[i], sizes[i]), yk = narrow(y, 0, starts[i], sizes[i]);
-      return train_client(worker, global, static_cast<double>(sizes[i]), [&](const nn::Linear& m, int64_t) { return cross_entropy(m(xk), yk); },
-                          {.steps = 1, .lr = 0.1});
+      return train_client(worker, global, static_cast<double>(sizes[i]),
+                          [&](const nn::Linear& m, int64_t) { return cross_entropy(m(xk), yk); }, {.steps = 1, .lr = 0.1});
     });
     sgd.zero_grad();
     Tensor whole = cross_entropy(central(x), y);
@@ -148,7 +151,8 @@ TEST_CASE("federated: the proximal term keeps clients near the global model") {
   Tensor x = test::sample({30, 3}, 1, f32), y = to(test::sample({30}, 2) > 0, i64);
   nn::Linear model = linear_model(1), worker = linear_model(2);
   auto moved = [&](double mu) {
-    ClientUpdate u = train_client(worker, model.state(), 30, [&](const nn::Linear& m, int64_t) { return cross_entropy(m(x), y); }, {.steps = 50, .lr = 0.1, .mu = mu});
+    ClientUpdate u = train_client(worker, model.state(), 30, [&](const nn::Linear& m, int64_t) { return cross_entropy(m(x), y); },
+                                  {.steps = 50, .lr = 0.1, .mu = mu});
     NoGrad off;
     return norm(u.state.at("weight") - model.weight).item();
   };
@@ -159,7 +163,8 @@ TEST_CASE("federated: the proximal term keeps clients near the global model") {
 }
 
 TEST_CASE("federated: clients are drawn by seed and round alone, and each finds its own random numbers") {
-  FederatedRounds rounds({{"w", zeros({1})}}, {.clients = 10, .per_round = 4, .seed = 7}), other({{"w", zeros({1})}}, {.clients = 10, .per_round = 4, .seed = 8});
+  FederatedRounds rounds({{"w", zeros({1})}}, {.clients = 10, .per_round = 4, .seed = 7}),
+      other({{"w", zeros({1})}}, {.clients = 10, .per_round = 4, .seed = 8});
   std::set<int64_t> met;
   int same = 0;
   for (int64_t r = 0; r < 30; ++r) {
@@ -196,7 +201,8 @@ TEST_CASE("federated: clients are drawn by seed and round alone, and each finds 
 TEST_CASE("federated: clients that each know few classes learn all of them together") {
   // Four classes around corners of a square.
   Tensor label = to(floor(test::sample({400}, 1, f64, 0, 3.9999)), i64);
-  Tensor centre = index_select(tensor({{-1.0, -1.0}, {-1.0, 1.0}, {1.0, -1.0}, {1.0, 1.0}}), 0, label), x = centre + test::sample({400, 2}, 2, f32, -0.6, 0.6);
+  Tensor centre = index_select(tensor({{-1.0, -1.0}, {-1.0, 1.0}, {1.0, -1.0}, {1.0, 1.0}}), 0, label),
+         x = centre + test::sample({400, 2}, 2, f32, -0.6, 0.6);
   Generator g(5);
   auto parts = dirichlet_partition(label, 6, 0.3, g, 10);
   manual_seed(1);
@@ -211,8 +217,8 @@ TEST_CASE("federated: clients that each know few classes learn all of them toget
     for (int r = 0; r < 40; ++r)
       rounds.run([&](int64_t k, const StateDict& global) {
         Tensor mine = from_vector(parts[static_cast<size_t>(k)]), xs = index_select(x, 0, mine), ys = index_select(label, 0, mine);
-        return train_client(worker, global, static_cast<double>(mine.numel()), [&](const mlp::Mlp& m, int64_t) { return cross_entropy(m(xs), ys); },
-                            {.steps = 5, .lr = 0.2, .mu = mu});
+        return train_client(worker, global, static_cast<double>(mine.numel()),
+                            [&](const mlp::Mlp& m, int64_t) { return cross_entropy(m(xs), ys); }, {.steps = 5, .lr = 0.2, .mu = mu});
       });
     return accuracy(rounds.global());
   };
@@ -224,14 +230,19 @@ TEST_CASE("federated: what cannot be is named") {
   Generator g(0);
   CHECK_THROWS_WITH_AS(uniform_partition(3, 4, g), "uniform_partition: 3 examples do not go round 4 clients", ValueError);
   CHECK_THROWS_WITH_AS(dirichlet_partition(labels(1), 0, 1, g), "dirichlet_partition: clients must be at least 1, they are 0", ValueError);
-  CHECK_THROWS_WITH_AS(dirichlet_partition(labels(1), 2, 0, g), "dirichlet_partition: alpha must be positive and finite, it is 0.000000", ValueError);
+  CHECK_THROWS_WITH_AS(dirichlet_partition(labels(1), 2, 0, g), "dirichlet_partition: alpha must be positive and finite, it is 0.000000",
+                       ValueError);
   CHECK_THROWS_WITH_AS(dirichlet_partition(labels(1) - 1, 2, 1, g), "dirichlet_partition: label 0 is negative, -1", ValueError);
-  CHECK_THROWS_WITH_AS(dirichlet_partition(labels(1), 4, 1, g, 3), "dirichlet_partition: 10 examples are too few for 3 for each of 4 clients", ValueError);
+  CHECK_THROWS_WITH_AS(dirichlet_partition(labels(1), 4, 1, g, 3),
+                       "dirichlet_partition: 10 examples are too few for 3 for each of 4 clients", ValueError);
   CHECK_THROWS_WITH_AS(dirichlet_partition(ones({3}), 2, 1, g), "dirichlet_partition: labels are integers, not f32", DTypeError);
   CHECK_THROWS_WITH_AS(dirichlet_partition(labels(100), 10, 0.01, g, 100),
-                       "dirichlet_partition: no draw of 1000 left each client 100 examples; take a larger alpha or fewer clients", ValueError);
-  CHECK_THROWS_WITH_AS(FederatedRounds({}, {.clients = 3, .per_round = 4}), "federated rounds: 4 clients a round are more than the 3 there are", ConfigError);
-  CHECK_THROWS_WITH_AS(FederatedRounds({}, {.clients = 3, .per_round = 0}), "federated rounds: per_round must be at least 1, it is 0", ConfigError);
+                       "dirichlet_partition: no draw of 1000 left each client 100 examples; take a larger alpha or fewer clients",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(FederatedRounds({}, {.clients = 3, .per_round = 4}),
+                       "federated rounds: 4 clients a round are more than the 3 there are", ConfigError);
+  CHECK_THROWS_WITH_AS(FederatedRounds({}, {.clients = 3, .per_round = 0}), "federated rounds: per_round must be at least 1, it is 0",
+                       ConfigError);
   nn::Linear m = linear_model(1);
   CHECK_THROWS_WITH_AS(train_client(m, m.state(), 1, [](const nn::Linear& l, int64_t) { return sum(l.weight); }, {.steps = 0}),
                        "federated client: steps must be at least 1, it is 0", ConfigError);

@@ -27,7 +27,8 @@ TEST_CASE("group fairness: penalties by hand") {
   CHECK(metrics::disparate_impact(hard) == doctest::Approx(0.5));
   Tensor p = tensor({0.1, 0.2, 0.3, 0.4}, f64), distance = tensor({0.8, 0.6, 1.0, 0.9}, f64);
   CHECK(recourse_penalty(p, distance, tensor({1, 1, 0, 0})).item() == doctest::Approx(0.0625));
-  CHECK(recourse_penalty(tensor({0.1, 0.9, 0.3, 0.4}, f64), distance, tensor({1, 1, 0, 0})).item() == doctest::Approx(0.15 * 0.15));  // row 1 is accepted
+  CHECK(recourse_penalty(tensor({0.1, 0.9, 0.3, 0.4}, f64), distance, tensor({1, 1, 0, 0})).item() ==
+        doctest::Approx(0.15 * 0.15));  // row 1 is accepted
   FairnessPenalty all{2, 3, 5};
   CHECK(all.value(p, distance, tensor({0, 1, 0, 1}), tensor({1, 1, 0, 0})).item() ==
         doctest::Approx(2 * 0.04 + 3 * (0.04 + 0.04) + 5 * 0.0625));
@@ -57,10 +58,13 @@ TEST_CASE("group fairness: derivatives match differences") {
 TEST_CASE("group fairness: what cannot be is named") {
   Tensor q = zeros({3}), a = tensor({1, 0, 1});
   CHECK_THROWS_WITH_AS(demographic_parity_penalty(q, tensor({1, 0, 2})), "group fairness: the group of row 2 is 2, not 0 or 1", ValueError);
-  CHECK_THROWS_WITH_AS(demographic_parity_penalty(q, tensor({0.5, 0.0, 1.0})), "group fairness: the group of row 0 is 0.500000, not 0 or 1", ValueError);
-  CHECK_THROWS_WITH_AS(equalised_odds_penalty(q, tensor({0, -1, 1}), a), "group fairness: the label of row 1 is -1, not 0 or 1", ValueError);
+  CHECK_THROWS_WITH_AS(demographic_parity_penalty(q, tensor({0.5, 0.0, 1.0})), "group fairness: the group of row 0 is 0.500000, not 0 or 1",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(equalised_odds_penalty(q, tensor({0, -1, 1}), a), "group fairness: the label of row 1 is -1, not 0 or 1",
+                       ValueError);
   CHECK_THROWS_WITH_AS(demographic_parity_penalty(q, tensor({1, 0})), "group fairness: the group [2] should be [3]", ShapeError);
   CHECK_THROWS_WITH_AS(group_gap(zeros({3, 1}), a), "group fairness: the values should be a vector [B], it is [3, 1]", ShapeError);
   CHECK_THROWS_WITH_AS(recourse_penalty(q, zeros({2}), a), "group fairness: the distances [2] should be [3]", ShapeError);
-  CHECK_THROWS_WITH_AS((FairnessPenalty{.eo = NAN}.check()), "group fairness: the weight eo must be finite and not negative, it is nan", ValueError);
+  CHECK_THROWS_WITH_AS((FairnessPenalty{.eo = NAN}.check()), "group fairness: the weight eo must be finite and not negative, it is nan",
+                       ValueError);
 }

@@ -30,10 +30,12 @@ TEST_CASE("shapley: of a linear function they are its terms") {
 
 TEST_CASE("shapley: of a product of two inputs each has half, an input without effect none") {
   // f = x₀ x₁ over background 0: v({0, 1}) = x₀ x₁, all other coalitions of the two 0.
-  std::vector<double> phi = exact_shapley([](const Tensor& r) { return column(r, 0) * column(r, 1); }, tensor({3.0, 4.0, 7.0}, f64), zeros({3}, f64));
+  std::vector<double> phi =
+      exact_shapley([](const Tensor& r) { return column(r, 0) * column(r, 1); }, tensor({3.0, 4.0, 7.0}, f64), zeros({3}, f64));
   CHECK(test::difference(from_vector(phi), tensor({6.0, 6.0, 0.0}, f64)) < 1e-14);
   // x₀ x₁ x₂: a third each.
-  phi = exact_shapley([](const Tensor& r) { return column(r, 0) * column(r, 1) * column(r, 2); }, tensor({3.0, 4.0, 7.0}, f64), zeros({3}, f64));
+  phi = exact_shapley([](const Tensor& r) { return column(r, 0) * column(r, 1) * column(r, 2); }, tensor({3.0, 4.0, 7.0}, f64),
+                      zeros({3}, f64));
   CHECK(test::difference(from_vector(phi), tensor({28.0, 28.0, 28.0}, f64)) < 1e-13);
 }
 
@@ -72,11 +74,15 @@ TEST_CASE("shapley: fifteen inputs in many calls, in the type of x") {
 TEST_CASE("shapley: what cannot be is named") {
   auto f = [](const Tensor& r) { return sum(r, {1}); };
   Generator g(0);
-  CHECK_THROWS_WITH_AS(exact_shapley(f, zeros({16}), zeros({16})), "exact_shapley: 16 inputs have too many coalitions; at most 15 (see sampled_shapley)", ValueError);
-  CHECK_THROWS_WITH_AS(exact_shapley(f, zeros({3}), zeros({2})), "exact_shapley: takes x [d] and a background [m, d] or [d], not [3] and [2]", ShapeError);
-  CHECK_THROWS_WITH_AS(exact_shapley(f, zeros({3}), zeros({0, 3})), "exact_shapley: takes x [d] and a background [m, d] or [d], not [3] and [0, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(exact_shapley(f, zeros({16}), zeros({16})),
+                       "exact_shapley: 16 inputs have too many coalitions; at most 15 (see sampled_shapley)", ValueError);
+  CHECK_THROWS_WITH_AS(exact_shapley(f, zeros({3}), zeros({2})),
+                       "exact_shapley: takes x [d] and a background [m, d] or [d], not [3] and [2]", ShapeError);
+  CHECK_THROWS_WITH_AS(exact_shapley(f, zeros({3}), zeros({0, 3})),
+                       "exact_shapley: takes x [d] and a background [m, d] or [d], not [3] and [0, 3]", ShapeError);
   CHECK_THROWS_WITH_AS(exact_shapley([](const Tensor& r) { return r; }, zeros({3}), zeros({3})),
                        "exact_shapley: the function gave [8, 3] for 8 rows, not [8]", ShapeError);
   CHECK_THROWS_WITH_AS(exact_shapley(f, zeros({3}, i64), zeros({3})), "exact_shapley: x is i64, not floating", DTypeError);
-  CHECK_THROWS_WITH_AS(sampled_shapley(f, zeros({3}), zeros({3}), 0, g), "sampled_shapley: permutations must be at least 1, it is 0", ValueError);
+  CHECK_THROWS_WITH_AS(sampled_shapley(f, zeros({3}), zeros({3}), 0, g), "sampled_shapley: permutations must be at least 1, it is 0",
+                       ValueError);
 }

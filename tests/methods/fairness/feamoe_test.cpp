@@ -56,7 +56,8 @@ bool near(const std::vector<double>& v, const std::vector<double>& expected, dou
 bool near(const Tensor& x, const std::vector<double>& expected, double tolerance = 6e-7) { return near(to_vector(x), expected, tolerance); }
 
 Batch batch_of(int64_t rows, int64_t inputs, uint64_t seed, DType dtype = f64) {
-  return {test::sample({rows, inputs}, seed, dtype), to(test::sample({rows}, seed + 1) > 0, i64), to(test::sample({rows}, seed + 2) > 0, i64)};
+  return {test::sample({rows, inputs}, seed, dtype), to(test::sample({rows}, seed + 1) > 0, i64),
+          to(test::sample({rows}, seed + 2) > 0, i64)};
 }
 
 }  // namespace
@@ -92,7 +93,10 @@ TEST_CASE("feamoe: attributions with the gate held, and the exact ones with the 
 
 TEST_CASE("feamoe: distance to acceptance of one expert by hand") {
   MixtureOfLinearExperts m = made(2, 1);
-  m.load_state({{"gate.weight", zeros({1, 2}, f64)}, {"gate.bias", zeros({1}, f64)}, {"first.weight", tensor({{{3.0, 4.0}}}, f64)}, {"first.bias", tensor({{-1.0}}, f64)}});
+  m.load_state({{"gate.weight", zeros({1, 2}, f64)},
+                {"gate.bias", zeros({1}, f64)},
+                {"first.weight", tensor({{{3.0, 4.0}}}, f64)},
+                {"first.bias", tensor({{-1.0}}, f64)}});
   Tensor x = tensor({{-1.0, 0.0}, {-2.0, 1.0}, {0.0, -1.0}, {-0.5, -0.5}}, f64), a = tensor({1, 1, 0, 0});
   CHECK(near(m.gated_logit(x), {-4, -3, -5, -4.5}, 1e-14));
   CHECK(near(m.recourse_distance(x), {0.8, 0.6, 1.0, 0.9}, 1e-14));
@@ -105,7 +109,8 @@ TEST_CASE("feamoe: distance to acceptance of one expert by hand") {
 
 TEST_CASE("feamoe: derivatives of every term match differences") {
   Batch b = batch_of(24, 3, 2);
-  for (FairnessPenalty f : {FairnessPenalty{}, FairnessPenalty{.dp = 3}, FairnessPenalty{.eo = 2}, FairnessPenalty{.recourse = 4}, FairnessPenalty{1, 2, 3}})
+  for (FairnessPenalty f :
+       {FairnessPenalty{}, FairnessPenalty{.dp = 3}, FairnessPenalty{.eo = 2}, FairnessPenalty{.recourse = 4}, FairnessPenalty{1, 2, 3}})
     for (Likelihood likelihood : {Likelihood::bernoulli, Likelihood::squared_error}) {
       CAPTURE(f.dp);
       CAPTURE(f.eo);
@@ -114,7 +119,8 @@ TEST_CASE("feamoe: derivatives of every term match differences") {
       // away from the kinks: no score near ½, no expert's logit near 0, so that a step of 1e-5 crosses none
       CHECK(min(abs(m.predict(b.x) - 0.5)).item() > 1e-4);
       CHECK(min(abs(m.expert_outputs(b.x))).item() > 1e-4);
-      check_module_gradients(m, {}, [&] { return objective(m, b.x, b.y, b.a, {.fairness = f, .decay = 0.01, .likelihood = likelihood}).total(); }, 12);
+      check_module_gradients(
+          m, {}, [&] { return objective(m, b.x, b.y, b.a, {.fairness = f, .decay = 0.01, .likelihood = likelihood}).total(); }, 12);
     }
 }
 
@@ -280,7 +286,12 @@ TEST_CASE("feamoe: a change in fairness alone is seen by the monitor of that mea
 TEST_CASE("feamoe: older experts that are held move a tenth of the way") {
   auto moved = [](bool hold) {
     manual_seed(5);
-    Feamoe learner({.inputs = 3, .max_experts = 2, .iterations = 1, .min_share = 0, .freeze_old = hold, .drift = {.recent = 1, .least = 1, .deviations = 0, .slack = 0}});
+    Feamoe learner({.inputs = 3,
+                    .max_experts = 2,
+                    .iterations = 1,
+                    .min_share = 0,
+                    .freeze_old = hold,
+                    .drift = {.recent = 1, .least = 1, .deviations = 0, .slack = 0}});
     Batch b = batch_of(30, 3, 1, f32), other = b;
     other.y = 1 - b.y;
     while (learner.learn(b).fired.empty() && learner.model().experts() == 1)
@@ -313,7 +324,8 @@ TEST_CASE("feamoe: offline, experts are added while the validation loss falls") 
   CHECK(cross.model.experts() >= 2);
   CHECK(cross.validation_loss[0] > 0.65);
   CHECK(cross.validation_loss[static_cast<size_t>(cross.model.experts()) - 1] < 0.52);  // a label is random: the entropy left is about 0.4
-  CHECK_THROWS_WITH_AS(fit_offline(batch_of(4, 2, 1), batch_of(4, 2, 1), {.max_experts = 0}), "feamoe: max_experts must be at least 1, it is 0", ConfigError);
+  CHECK_THROWS_WITH_AS(fit_offline(batch_of(4, 2, 1), batch_of(4, 2, 1), {.max_experts = 0}),
+                       "feamoe: max_experts must be at least 1, it is 0", ConfigError);
 }
 
 TEST_CASE("feamoe: the stream has its drifts where it says") {
@@ -364,7 +376,8 @@ TEST_CASE("feamoe: prequential measures by hand") {
   CHECK(r.recovery(0, 1, 4, 0.2) == 1);
   CHECK(r.recovery(0, 1, 3) == 2);  // not before the end
   CHECK_THROWS_WITH_AS(r.accuracy(2, 5), "feamoe: batches [2, 5) of 4", IndexError);
-  CHECK_THROWS_WITH_AS(r.add(q, distance, {zeros({5, 1}), tensor({1}), a}), "feamoe: scores [6] of a batch do not fit [1]; all are [B]", ShapeError);
+  CHECK_THROWS_WITH_AS(r.add(q, distance, {zeros({5, 1}), tensor({1}), a}), "feamoe: scores [6] of a batch do not fit [1]; all are [B]",
+                       ShapeError);
 }
 
 TEST_CASE("feamoe: what cannot be is named") {
@@ -374,7 +387,8 @@ TEST_CASE("feamoe: what cannot be is named") {
   CHECK_THROWS_WITH_AS(Feamoe({.inputs = 3, .experts = 7}), "feamoe: 7 experts at the start are more than max_experts 6", ConfigError);
   CHECK_THROWS_WITH_AS(Feamoe({.inputs = 3, .objective = {.fairness = {.dp = -1}}}),
                        "group fairness: the weight dp must be finite and not negative, it is -1.000000", ValueError);
-  CHECK_THROWS_WITH_AS(Feamoe({.inputs = 3, .objective = {.decay = -1}}), "feamoe: decay must be finite and not negative, it is -1.000000", ValueError);
+  CHECK_THROWS_WITH_AS(Feamoe({.inputs = 3, .objective = {.decay = -1}}), "feamoe: decay must be finite and not negative, it is -1.000000",
+                       ValueError);
   Feamoe learner({.inputs = 3});
   Batch b = batch_of(10, 3, 1, f32);
   CHECK_THROWS_WITH_AS(learner.learn({b.x, b.y, b.a + 1}), "group fairness: the group of row 0 is 2, not 0 or 1", ValueError);
