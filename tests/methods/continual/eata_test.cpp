@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -16,6 +17,7 @@
 #include "ops/elementary.h"
 #include "ops/gradcheck.h"
 #include "ops/index.h"
+#include "ops/loss.h"
 #include "ops/pool.h"
 #include "ops/pointwise.h"
 #include "ops/random.h"
@@ -226,12 +228,25 @@ TEST_CASE("eata: several steps a batch, and the pull of the Fisher penalty") {
   CHECK(distance(0, 3) > free);
 }
 
-TEST_CASE("eata: the Fisher diagonal is that of the mean loss of batches under their own statistics") {
+TEST_CASE("eata: the Fisher diagonal is that of the mean loss of batches under their own statistics and the model's own labels") {
   Trial trial;
   CHECK(trial.fisher.names == std::vector<std::string>{"norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias"});
-  CHECK(trial.fisher.largest() > 0);
   CHECK(to_vector(trial.fisher.origin[0]) == to_vector(trial.net.norm1.weight));
   CHECK_FALSE(trial.net.conv.weight.requires_grad());
+  Tensor x = randn({24, 1, 6, 6});
+  FisherDiagonal fisher = eata_fisher(trial.net, [&](const Tensor& images) { return trial.net(images); }, x, 16);
+  Numbers expected(6, 0.0);
+  nn::BatchStatistics by_batch;
+  for (auto [first, last] : {std::pair<int64_t, int64_t>{0, 16}, {16, 24}}) {
+    trial.net.zero_grad();
+    Tensor logits = trial.net(slice(x, 0, first, last));
+    cross_entropy(logits, argmax(logits.detach(), 1)).backward();
+    Numbers g = to_vector(trial.net.norm2.weight.grad());
+    for (size_t k = 0; k < 6; ++k) expected[k] += g[k] * g[k] / 2;
+  }
+  Numbers omega = to_vector(fisher.omega[2]);
+  for (size_t k = 0; k < 6; ++k) CHECK(omega[k] == Approx(expected[k]).epsilon(1e-4));
+  CHECK(*std::ranges::max_element(expected) > 0);
 }
 
 TEST_CASE("eata: bad input is an error that names it") {
