@@ -139,7 +139,7 @@ void train_variant(Cell& cell, const Problem& problem, const SemiBatchOptions& b
 
 void run_level(Cell& cell, int64_t per_class, const char* level, double from) {
   auto problem = cell.shared(std::string("digits with ") + level, [&] { return make_problem(per_class); });
-  SemiTrainOptions options{.steps = cell.pick<int64_t>(24, 1000, 5000), .evaluate_every = cell.pick<int64_t>(12, 50, 250)};
+  SemiTrainOptions options{.steps = cell.pick<int64_t>(24, 800, 5000), .evaluate_every = cell.pick<int64_t>(12, 50, 250)};
   SemiBatchOptions batches{.ratio = cell.pick<int64_t>(2, 7, 7), .seed = problem->seed};
   if (cell.is("supervised")) batches.ratio = 0;
   Run run(cell, level, from, options.steps);
