@@ -21,9 +21,11 @@ void check_system(const char* op, const Tensor& a, const Tensor& b) {
 }
 
 void check_start(const char* op, const Tensor& a, const Tensor& x0, const Tensor& r) {
-  if (x0.rank() != 1 || x0.size(0) != a.size(1)) throw ShapeError(std::string(op) + ": the start must have " + std::to_string(a.size(1)) + " elements, it is " + to_string(x0.shape()));
+  if (x0.rank() != 1 || x0.size(0) != a.size(1))
+    throw ShapeError(std::string(op) + ": the start must have " + std::to_string(a.size(1)) + " elements, it is " + to_string(x0.shape()));
   if (r.defined() && r.shape() != Shape{a.size(1), a.size(1)})
-    throw ShapeError(std::string(op) + ": the preconditioner must be [" + std::to_string(a.size(1)) + ", " + std::to_string(a.size(1)) + "], it is " + to_string(r.shape()));
+    throw ShapeError(std::string(op) + ": the preconditioner must be [" + std::to_string(a.size(1)) + ", " + std::to_string(a.size(1)) +
+                     "], it is " + to_string(r.shape()));
 }
 
 // f64 copies with their pointers.
@@ -36,7 +38,12 @@ struct System {
 };
 
 System system_of(const Tensor& a, const Tensor& b, const Tensor& x0, const Tensor& r) {
-  return {to_vector(a), to_vector(b), r.defined() ? to_vector(r) : std::vector<double>{}, x0.defined() ? to_vector(x0) : std::vector<double>(static_cast<size_t>(a.size(1))), a.size(0), a.size(1)};
+  return {to_vector(a),
+          to_vector(b),
+          r.defined() ? to_vector(r) : std::vector<double>{},
+          x0.defined() ? to_vector(x0) : std::vector<double>(static_cast<size_t>(a.size(1))),
+          a.size(0),
+          a.size(1)};
 }
 
 }  // namespace
@@ -45,7 +52,8 @@ Tensor lsq_exact(const Tensor& a, const Tensor& b, bool minimum_norm) {
   check_system("lsq_exact", a, b);
   System s = system_of(a, b, {}, {});
   if (a.size(0) >= a.size(1) && SmallSolver().exact_qr(s.regression(), s.x.data())) return s.solution();
-  if (!minimum_norm) throw ValueError("lsq_exact: the columns of A " + to_string(a.shape()) + " are linearly dependent; many x are equally good");
+  if (!minimum_norm)
+    throw ValueError("lsq_exact: the columns of A " + to_string(a.shape()) + " are linearly dependent; many x are equally good");
   return lstsq(to(a, f64), to(b, f64));
 }
 

@@ -16,8 +16,8 @@ namespace plumb::methods {
 /// asks for the shortest of the minimisers.
 Tensor lsq_exact(const Tensor& a, const Tensor& b, bool minimum_norm = false);
 /// `steps` steps of conjugate gradients on the normal equations (CGLS; Hestenes & Stiefel 1952) from x0, preconditioned by an upper
-/// triangular R (undefined: none): on A R⁻¹ y = b, x = R⁻¹ y. Exact after k steps but for rounding. Stops earlier where the gradient is 0 but for
-/// rounding, so that a start at the solution stays there.
+/// triangular R (undefined: none): on A R⁻¹ y = b, x = R⁻¹ y. Exact after k steps but for rounding. Stops earlier where the gradient is 0
+/// but for rounding, so that a start at the solution stays there.
 Tensor lsq_cgls(const Tensor& a, const Tensor& b, const Tensor& x0, int64_t steps, const Tensor& r = {});
 /// x ← x + η R⁻¹ R⁻ᵀ Aᵀ (b − A x), `steps` times: converges iff η s² < 2 for all singular values s of A R⁻¹.
 Tensor lsq_richardson(const Tensor& a, const Tensor& b, const Tensor& x0, int64_t steps, const Tensor& r, double eta);

@@ -158,7 +158,8 @@ int64_t SmallSolver::cgls(const SmallRegression& p, double* x, int64_t steps, co
     if (step + 1 == steps) return steps;  // what follows prepares a step that is not made
     add(-alpha, image_.data(), residual_.data(), p.rows);
     double next = gradient(p, r), beta = next / gamma;
-    for (int64_t i = 0; i < k; ++i) direction_[static_cast<size_t>(i)] = gradient_[static_cast<size_t>(i)] + beta * direction_[static_cast<size_t>(i)];
+    for (int64_t i = 0; i < k; ++i)
+      direction_[static_cast<size_t>(i)] = gradient_[static_cast<size_t>(i)] + beta * direction_[static_cast<size_t>(i)];
     multiply_adds += p.rows + k;
     gamma = next;
   }

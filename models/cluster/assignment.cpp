@@ -20,7 +20,8 @@ Costs read(const Tensor& cost) {
   Costs costs{static_cast<size_t>(cost.size(0)), static_cast<size_t>(cost.size(1)), to_vector(cost)};
   for (size_t i = 0; i < costs.v.size(); ++i)
     if (!std::isfinite(costs.v[i]))
-      throw ValueError("linear_assignment: the cost of (" + std::to_string(i / costs.columns) + ", " + std::to_string(i % costs.columns) + ") is not finite");
+      throw ValueError("linear_assignment: the cost of (" + std::to_string(i / costs.columns) + ", " + std::to_string(i % costs.columns) +
+                       ") is not finite");
   return costs;
 }
 
@@ -70,7 +71,8 @@ struct Labelled {
 
 Labelled read_labels(const char* op, const Tensor& clusters, const Tensor& labels) {
   if (clusters.rank() != 1 || clusters.shape() != labels.shape())
-    throw ShapeError(std::string(op) + ": takes clusters [n] and labels [n], got " + to_string(clusters.shape()) + " and " + to_string(labels.shape()));
+    throw ShapeError(std::string(op) + ": takes clusters [n] and labels [n], got " + to_string(clusters.shape()) + " and " +
+                     to_string(labels.shape()));
   Labelled l{to_vector<int64_t>(clusters), to_vector<int64_t>(labels)};
   for (const auto* numbers : {&l.clusters, &l.labels})
     for (int64_t v : *numbers)
@@ -104,7 +106,9 @@ Pairs linear_assignment(const Tensor& cost) {
   return pairs;
 }
 
-std::vector<int64_t> match_clusters(const Tensor& clusters, const Tensor& labels) { return best_classes(read_labels("match_clusters", clusters, labels)); }
+std::vector<int64_t> match_clusters(const Tensor& clusters, const Tensor& labels) {
+  return best_classes(read_labels("match_clusters", clusters, labels));
+}
 
 double cluster_accuracy(const Tensor& clusters, const Tensor& labels) {
   Labelled l = read_labels("cluster_accuracy", clusters, labels);

@@ -68,7 +68,8 @@ Tensor GaussianMixture::sample(int64_t n, Generator* generator) const {
 GaussianMixture mixture_of_shares(const Tensor& x, const Tensor& shares, const MixtureOptions& o) {
   NoGrad off;
   check(x, o);
-  if (shares.rank() != 2 || shares.size(0) != x.size(0)) throw ShapeError("mixture_of_shares: takes shares [n, K] of " + std::to_string(x.size(0)) + " rows, got " + to_string(shares.shape()));
+  if (shares.rank() != 2 || shares.size(0) != x.size(0))
+    throw ShapeError("mixture_of_shares: takes shares [n, K] of " + std::to_string(x.size(0)) + " rows, got " + to_string(shares.shape()));
   Tensor wide = to(x, f64), r = to(shares, f64);
   Tensor counts = sum(r, {0}) + 1e-12;  // a component that nobody belongs to does not divide by 0
   GaussianMixture m{counts / sum(counts), matmul(mT(r), wide) / unsqueeze(counts, 1), {}};

@@ -15,9 +15,9 @@ struct GaussianMixture {
   /// log w_k + log N(x_i; μ_k, Σ_k), [n, K]. Throws ShapeError for rows of another width, ValueError for a covariance that is not positive
   /// definite.
   Tensor log_joint(const Tensor& x) const;
-  Tensor log_density(const Tensor& x) const;       ///< log p(x_i), [n]
-  Tensor responsibilities(const Tensor& x) const;  ///< P(k | x_i), [n, K]
-  Tensor predict(const Tensor& x) const;           ///< the most probable component, [n], i64
+  Tensor log_density(const Tensor& x) const;                       ///< log p(x_i), [n]
+  Tensor responsibilities(const Tensor& x) const;                  ///< P(k | x_i), [n, K]
+  Tensor predict(const Tensor& x) const;                           ///< the most probable component, [n], i64
   Tensor sample(int64_t n, Generator* generator = nullptr) const;  ///< [n, d]
 };
 

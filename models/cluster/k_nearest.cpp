@@ -14,7 +14,8 @@ namespace plumb::cluster {
 namespace {
 
 // The places of the k least distances of one query, nearest first.
-void search(const double* query, const std::vector<double>& points, size_t d, int64_t left_out, std::vector<double>& distances, std::vector<int64_t>& order, size_t k) {
+void search(const double* query, const std::vector<double>& points, size_t d, int64_t left_out, std::vector<double>& distances,
+            std::vector<int64_t>& order, size_t k) {
   for (size_t j = 0; j < distances.size(); ++j) {
     double total = 0;
     for (size_t c = 0; c < d; ++c) total += (query[c] - points[j * d + c]) * (query[c] - points[j * d + c]);
@@ -34,8 +35,10 @@ Neighbours k_nearest(const Tensor& queries, const Tensor& points, int64_t k, boo
   check_rows("k_nearest", queries, points);
   int64_t most = points.size(0) - (others ? 1 : 0);
   if (others && queries.size(0) != points.size(0))
-    throw ShapeError("k_nearest: neighbours among the others need the points as queries, got " + to_string(queries.shape()) + " and " + to_string(points.shape()));
-  if (k < 1 || k > most) throw ValueError("k_nearest: k = " + std::to_string(k) + " must lie in [1, " + std::to_string(most) + "] for so many points");
+    throw ShapeError("k_nearest: neighbours among the others need the points as queries, got " + to_string(queries.shape()) + " and " +
+                     to_string(points.shape()));
+  if (k < 1 || k > most)
+    throw ValueError("k_nearest: k = " + std::to_string(k) + " must lie in [1, " + std::to_string(most) + "] for so many points");
   std::vector<double> q = to_vector(queries), p = to_vector(points);
   auto d = static_cast<size_t>(points.size(1)), m = static_cast<size_t>(points.size(0)), kept = static_cast<size_t>(k);
   Neighbours found{empty({queries.size(0), k}, i64), empty({queries.size(0), k}, f64)};
@@ -59,17 +62,20 @@ Neighbours k_nearest(const Tensor& points, int64_t k) { return k_nearest(points,
 
 Tensor neighbour_votes(const Tensor& queries, const Tensor& points, const Tensor& labels, int64_t classes, const VoteOptions& o) {
   if (labels.rank() != 1 || points.rank() != 2 || labels.size(0) != points.size(0))
-    throw ShapeError("neighbour_votes: takes points [m, d] with labels [m], got " + to_string(points.shape()) + " and " + to_string(labels.shape()));
+    throw ShapeError("neighbour_votes: takes points [m, d] with labels [m], got " + to_string(points.shape()) + " and " +
+                     to_string(labels.shape()));
   std::vector<int64_t> l = to_vector<int64_t>(labels);
   for (int64_t c : l)
-    if (c < 0 || c >= classes) throw IndexError("neighbour_votes: label " + std::to_string(c) + " is outside [0, " + std::to_string(classes) + ")");
+    if (c < 0 || c >= classes)
+      throw IndexError("neighbour_votes: label " + std::to_string(c) + " is outside [0, " + std::to_string(classes) + ")");
   Neighbours near = k_nearest(queries, points, o.k);
   Tensor votes = zeros({queries.size(0), classes}, f64);
   for (int64_t i = 0; i < queries.size(0); ++i) {
     const double* distance = near.distance.data<double>() + i * o.k;
     double total = 0;
     for (int64_t j = 0; j < o.k; ++j) {  // relative to the nearest, so that the largest weight is 1
-      double excess = distance[j] * distance[j] - distance[0] * distance[0], weight = o.temperature > 0 ? std::exp(-excess / (2 * o.temperature)) : 1;
+      double excess = distance[j] * distance[j] - distance[0] * distance[0],
+             weight = o.temperature > 0 ? std::exp(-excess / (2 * o.temperature)) : 1;
       votes.data<double>()[i * classes + l[static_cast<size_t>(near.index.data<int64_t>()[i * o.k + j])]] += weight;
       total += weight;
     }

@@ -17,13 +17,15 @@ Neighbours k_nearest(const Tensor& points, int64_t k);
 
 struct VoteOptions {
   int64_t k = 20;
-  /// Votes weigh e^(−d² / 2τ): on vectors of length 1 that is e^(cosine / τ) up to a factor (Wu et al. 2018, who take 0.07). 0: all the same.
+  /// Votes weigh e^(−d² / 2τ): on vectors of length 1 that is e^(cosine / τ) up to a factor (Wu et al. 2018, who take 0.07). 0: all the
+  /// same.
   double temperature = 0;
 };
 /// Share of the votes of the k nearest points for each class, [n, classes], f64; labels [m] of the points. Throws as k_nearest, IndexError
 /// naming a label outside [0, classes).
 Tensor neighbour_votes(const Tensor& queries, const Tensor& points, const Tensor& labels, int64_t classes, const VoteOptions& options = {});
 /// The class with the most votes, of equals the first: [n], i64.
-Tensor neighbour_classes(const Tensor& queries, const Tensor& points, const Tensor& labels, int64_t classes, const VoteOptions& options = {});
+Tensor neighbour_classes(const Tensor& queries, const Tensor& points, const Tensor& labels, int64_t classes,
+                         const VoteOptions& options = {});
 
 }  // namespace plumb::cluster

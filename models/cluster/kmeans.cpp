@@ -15,7 +15,9 @@ namespace {
 
 void check(const char* op, const Tensor& x, int64_t k) {
   if (x.rank() != 2) throw ShapeError(std::string(op) + ": takes rows [n, d], got " + to_string(x.shape()));
-  if (k < 1 || k > x.size(0)) throw ValueError(std::string(op) + ": k = " + std::to_string(k) + " must lie in [1, " + std::to_string(x.size(0)) + "], the number of rows");
+  if (k < 1 || k > x.size(0))
+    throw ValueError(std::string(op) + ": k = " + std::to_string(k) + " must lie in [1, " + std::to_string(x.size(0)) +
+                     "], the number of rows");
   for (double v : to_vector(x))
     if (!std::isfinite(v)) throw ValueError(std::string(op) + ": a value is not finite");
 }
@@ -89,7 +91,8 @@ KMeans lloyd(const Tensor& x, const Rows& rows, Tensor centres, int64_t iteratio
     a = std::move(next);
     ++found.iterations;
   }
-  for (size_t i = 0; i < rows.n; ++i) found.inertia += squared_distance(rows.row(i), centres.data<double>() + static_cast<size_t>(a.centre[i]) * rows.d, rows.d);
+  for (size_t i = 0; i < rows.n; ++i)
+    found.inertia += squared_distance(rows.row(i), centres.data<double>() + static_cast<size_t>(a.centre[i]) * rows.d, rows.d);
   found.centres = centres;
   found.assignment = from_vector(a.centre);
   return found;
@@ -135,7 +138,8 @@ KMeans kmeans(const Tensor& x, int64_t k, const KMeansOptions& o) {
   NoGrad off;
   check("kmeans", x, k);
   if (o.restarts < 1 || o.iterations < 1)
-    throw ValueError("kmeans: restarts and iterations must be at least 1, they are " + std::to_string(o.restarts) + " and " + std::to_string(o.iterations));
+    throw ValueError("kmeans: restarts and iterations must be at least 1, they are " + std::to_string(o.restarts) + " and " +
+                     std::to_string(o.iterations));
   Generator& generator = o.generator ? *o.generator : default_generator();
   Tensor wide = to(x, f64);
   Rows rows = rows_of(wide);

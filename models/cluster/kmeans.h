@@ -12,15 +12,15 @@ struct KMeansOptions {
 };
 
 struct KMeans {
-  Tensor centres;     ///< [k, d], f64
-  Tensor assignment;  ///< [n], i64: the nearest centre, of equally near ones the first
+  Tensor centres;      ///< [k, d], f64
+  Tensor assignment;   ///< [n], i64: the nearest centre, of equally near ones the first
   double inertia = 0;  ///< Σ squared distances to it
   int64_t iterations = 0;
   bool converged = false;  ///< the last iteration changed no assignment
 };
 
-/// Clusters the rows of x [n, d], in f64. A cluster left empty takes the example farthest from its own centre. Throws ShapeError unless x is
-/// a matrix, ValueError unless 1 ≤ k ≤ n, restarts and iterations ≥ 1 and all values are finite.
+/// Clusters the rows of x [n, d], in f64. A cluster left empty takes the example farthest from its own centre. Throws ShapeError unless x
+/// is a matrix, ValueError unless 1 ≤ k ≤ n, restarts and iterations ≥ 1 and all values are finite.
 KMeans kmeans(const Tensor& x, int64_t k, const KMeansOptions& options = {});
 /// The same from given centres [k, d], once.
 KMeans kmeans_from(const Tensor& x, const Tensor& centres, int64_t iterations = 300);

@@ -47,7 +47,8 @@ Generator& detail::checked_generator(int64_t n, const BootstrapOptions& o) {
   return o.generator ? *o.generator : default_generator();
 }
 
-BootstrapInterval detail::interval_of_resamples(double estimate, std::vector<double> resampled, std::span<const double> left_out, double level) {
+BootstrapInterval detail::interval_of_resamples(double estimate, std::vector<double> resampled, std::span<const double> left_out,
+                                                double level) {
   std::ranges::sort(resampled);
   for (double v : resampled)
     if (std::isnan(v)) throw ValueError("bootstrap: the statistic of a resample is NaN");

@@ -11,7 +11,8 @@ namespace plumb::metrics {
 namespace {
 
 void check_probability(const char* op, double p, size_t at) {
-  if (!(p >= 0 && p <= 1 + 1e-6)) throw ValueError(std::string(op) + ": number " + std::to_string(at) + " is " + std::to_string(p) + ", not a probability");
+  if (!(p >= 0 && p <= 1 + 1e-6))
+    throw ValueError(std::string(op) + ": number " + std::to_string(at) + " is " + std::to_string(p) + ", not a probability");
 }
 
 struct Judged {
@@ -20,7 +21,8 @@ struct Judged {
 
 Judged read(const char* op, const Tensor& confidence, const Tensor& correct) {
   if (confidence.rank() != 1 || confidence.shape() != correct.shape())
-    throw ShapeError(std::string(op) + ": takes confidences [n] and outcomes [n], got " + to_string(confidence.shape()) + " and " + to_string(correct.shape()));
+    throw ShapeError(std::string(op) + ": takes confidences [n] and outcomes [n], got " + to_string(confidence.shape()) + " and " +
+                     to_string(correct.shape()));
   Judged j{to_vector(confidence), to_vector(correct)};
   for (size_t i = 0; i < j.confidence.size(); ++i) check_probability(op, j.confidence[i], i);
   return j;
@@ -36,11 +38,14 @@ struct Rows {
 
 Rows read_rows(const char* op, const Tensor& probabilities, const Tensor& labels) {
   if (probabilities.rank() != 2 || labels.rank() != 1 || labels.size(0) != probabilities.size(0) || probabilities.size(1) < 1)
-    throw ShapeError(std::string(op) + ": takes probabilities [n, C] and labels [n], got " + to_string(probabilities.shape()) + " and " + to_string(labels.shape()));
-  Rows r{static_cast<size_t>(probabilities.size(0)), static_cast<size_t>(probabilities.size(1)), to_vector(probabilities), to_vector<int64_t>(labels)};
+    throw ShapeError(std::string(op) + ": takes probabilities [n, C] and labels [n], got " + to_string(probabilities.shape()) + " and " +
+                     to_string(labels.shape()));
+  Rows r{static_cast<size_t>(probabilities.size(0)), static_cast<size_t>(probabilities.size(1)), to_vector(probabilities),
+         to_vector<int64_t>(labels)};
   for (size_t i = 0; i < r.p.size(); ++i) check_probability(op, r.p[i], i);
   for (int64_t l : r.labels)
-    if (l < 0 || l >= probabilities.size(1)) throw IndexError(std::string(op) + ": label " + std::to_string(l) + " is outside [0, " + std::to_string(r.classes) + ")");
+    if (l < 0 || l >= probabilities.size(1))
+      throw IndexError(std::string(op) + ": label " + std::to_string(l) + " is outside [0, " + std::to_string(r.classes) + ")");
   return r;
 }
 
@@ -60,7 +65,8 @@ std::vector<CalibrationBin> bins_of(const char* op, const Judged& j, int64_t bin
   if (bins < 1) throw ValueError(std::string(op) + ": needs at least 1 bin, got " + std::to_string(bins));
   std::vector<CalibrationBin> found(static_cast<size_t>(bins));
   double width = 1 / static_cast<double>(bins);
-  for (size_t b = 0; b < found.size(); ++b) found[b].low = width * static_cast<double>(b), found[b].high = width * static_cast<double>(b + 1);
+  for (size_t b = 0; b < found.size(); ++b)
+    found[b].low = width * static_cast<double>(b), found[b].high = width * static_cast<double>(b + 1);
   for (size_t i = 0; i < j.confidence.size(); ++i) {
     auto place = static_cast<int64_t>(std::ceil(j.confidence[i] * static_cast<double>(bins))) - 1;
     CalibrationBin& bin = found[static_cast<size_t>(std::clamp<int64_t>(place, 0, bins - 1))];
@@ -100,7 +106,8 @@ std::vector<CalibrationBin> top_label_bins(const Tensor& probabilities, const Te
 }
 
 double expected_calibration_error(const Tensor& probabilities, const Tensor& labels, int64_t bins) {
-  return expected_calibration_error(bins_of("expected_calibration_error", top_labels(read_rows("expected_calibration_error", probabilities, labels)), bins));
+  return expected_calibration_error(
+      bins_of("expected_calibration_error", top_labels(read_rows("expected_calibration_error", probabilities, labels)), bins));
 }
 
 double negative_log_likelihood(const Tensor& probabilities, const Tensor& labels, double floor) {

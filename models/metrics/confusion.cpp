@@ -23,7 +23,8 @@ double mean_of_defined(const std::vector<double>& values, size_t from = 0) {
 
 void check_pairs(const char* op, const Tensor& predicted, const Tensor& labels) {
   if (predicted.shape() != labels.shape())
-    throw ShapeError(std::string(op) + ": predictions " + to_string(predicted.shape()) + " and labels " + to_string(labels.shape()) + " differ");
+    throw ShapeError(std::string(op) + ": predictions " + to_string(predicted.shape()) + " and labels " + to_string(labels.shape()) +
+                     " differ");
   for (const Tensor* t : {&predicted, &labels})
     if (is_floating(t->dtype())) throw DTypeError(std::string(op) + ": takes class numbers, got " + std::string(name(t->dtype())));
 }
@@ -46,7 +47,9 @@ void ConfusionMatrix::add(const Tensor& predicted, const Tensor& labels) {
   check_pairs("ConfusionMatrix", predicted, labels);
   std::vector<int64_t> guesses = to_vector<int64_t>(predicted), truths = to_vector<int64_t>(labels), counts = counts_;
   auto check = [&](const char* what, int64_t c) {
-    if (c < 0 || c >= classes_) throw IndexError("ConfusionMatrix: " + std::string(what) + " " + std::to_string(c) + " is outside [0, " + std::to_string(classes_) + ")");
+    if (c < 0 || c >= classes_)
+      throw IndexError("ConfusionMatrix: " + std::string(what) + " " + std::to_string(c) + " is outside [0, " + std::to_string(classes_) +
+                       ")");
   };
   for (size_t i = 0; i < truths.size(); ++i) {
     if (truths[i] == ignore_index_) continue;
@@ -93,7 +96,8 @@ double ConfusionMatrix::balanced_accuracy() const { return mean_of_defined(recal
 
 std::vector<double> ConfusionMatrix::f1() const {
   std::vector<double> values;
-  for (int64_t c = 0; c < classes_; ++c) values.push_back(ratio(2.0 * static_cast<double>(count(c, c)), static_cast<double>(labelled(c) + guessed(c))));
+  for (int64_t c = 0; c < classes_; ++c)
+    values.push_back(ratio(2.0 * static_cast<double>(count(c, c)), static_cast<double>(labelled(c) + guessed(c))));
   return values;
 }
 
@@ -101,7 +105,8 @@ double ConfusionMatrix::macro_f1() const { return mean_of_defined(f1()); }
 
 std::vector<double> ConfusionMatrix::iou() const {
   std::vector<double> values;
-  for (int64_t c = 0; c < classes_; ++c) values.push_back(ratio(static_cast<double>(count(c, c)), static_cast<double>(labelled(c) + guessed(c) - count(c, c))));
+  for (int64_t c = 0; c < classes_; ++c)
+    values.push_back(ratio(static_cast<double>(count(c, c)), static_cast<double>(labelled(c) + guessed(c) - count(c, c))));
   return values;
 }
 
@@ -113,7 +118,9 @@ double ConfusionMatrix::kappa(Weights weights) const {
   double seen = 0, expected = 0, n = static_cast<double>(total());
   for (int64_t l = 0; l < classes_; ++l)
     for (int64_t p = 0; p < classes_; ++p) {
-      double d = std::abs(static_cast<double>(l - p)), w = weights == Weights::equal ? (l == p ? 0.0 : 1.0) : weights == Weights::linear ? d : d * d;
+      double d = std::abs(static_cast<double>(l - p)), w = weights == Weights::equal    ? (l == p ? 0.0 : 1.0)
+                                                           : weights == Weights::linear ? d
+                                                                                        : d * d;
       seen += w * static_cast<double>(count(l, p));
       expected += w * static_cast<double>(labelled(l)) * static_cast<double>(guessed(p)) / n;
     }
@@ -131,15 +138,18 @@ double accuracy(const Tensor& predicted, const Tensor& labels) {
 
 double top_k_accuracy(const Tensor& scores, const Tensor& labels, int64_t k) {
   if (scores.rank() != 2 || labels.rank() != 1 || labels.size(0) != scores.size(0))
-    throw ShapeError("top_k_accuracy: takes scores [n, C] and labels [n], got " + to_string(scores.shape()) + " and " + to_string(labels.shape()));
+    throw ShapeError("top_k_accuracy: takes scores [n, C] and labels [n], got " + to_string(scores.shape()) + " and " +
+                     to_string(labels.shape()));
   if (scores.size(0) == 0 || k < 1 || k > scores.size(1))
-    throw ValueError("top_k_accuracy: k = " + std::to_string(k) + " must lie in [1, C] and there must be rows; scores are " + to_string(scores.shape()));
+    throw ValueError("top_k_accuracy: k = " + std::to_string(k) + " must lie in [1, C] and there must be rows; scores are " +
+                     to_string(scores.shape()));
   std::vector<double> s = to_vector(scores);
   std::vector<int64_t> l = to_vector<int64_t>(labels);
   size_t classes = static_cast<size_t>(scores.size(1));
   double right = 0;
   for (size_t i = 0; i < l.size(); ++i) {
-    if (l[i] < 0 || l[i] >= scores.size(1)) throw IndexError("top_k_accuracy: label " + std::to_string(l[i]) + " is outside [0, " + std::to_string(classes) + ")");
+    if (l[i] < 0 || l[i] >= scores.size(1))
+      throw IndexError("top_k_accuracy: label " + std::to_string(l[i]) + " is outside [0, " + std::to_string(classes) + ")");
     size_t own = static_cast<size_t>(l[i]);
     int64_t before = 0;
     for (size_t c = 0; c < classes; ++c) {

@@ -31,8 +31,8 @@ class ConfusionMatrix {
   double mean_dice(bool with_background = true) const;  ///< of all classes, or of those from 1 on
 
   enum class Weights { equal, linear, quadratic };
-  /// Cohen's κ = 1 − Σ w n / Σ w e with e_lp = labels_l · predictions_p / total: agreement beyond chance (Cohen 1960, 1968). w_lp is 1 off the
-  /// diagonal, |l − p|, or (l − p)². NaN where chance alone explains everything.
+  /// Cohen's κ = 1 − Σ w n / Σ w e with e_lp = labels_l · predictions_p / total: agreement beyond chance (Cohen 1960, 1968). w_lp is 1 off
+  /// the diagonal, |l − p|, or (l − p)². NaN where chance alone explains everything.
   double kappa(Weights weights = Weights::equal) const;
 
  private:

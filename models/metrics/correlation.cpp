@@ -18,7 +18,9 @@ void check_numbers(const char* op, std::span<const double> values) {
 }
 
 void check_pairs(const char* op, std::span<const double> a, std::span<const double> b) {
-  if (a.size() != b.size()) throw ValueError(std::string(op) + ": " + std::to_string(a.size()) + " values beside " + std::to_string(b.size()) + "; they must be pairs");
+  if (a.size() != b.size())
+    throw ValueError(std::string(op) + ": " + std::to_string(a.size()) + " values beside " + std::to_string(b.size()) +
+                     "; they must be pairs");
   if (a.size() < 2) throw ValueError(std::string(op) + ": needs at least 2 pairs, got " + std::to_string(a.size()));
   check_numbers(op, a);
   check_numbers(op, b);
@@ -54,7 +56,8 @@ double inversions(std::vector<double>& v, std::vector<double>& room, size_t from
     if (take_right) count += static_cast<double>(middle - left);
     room[at] = take_right ? v[right++] : v[left++];
   }
-  std::copy(room.begin() + static_cast<std::ptrdiff_t>(from), room.begin() + static_cast<std::ptrdiff_t>(to), v.begin() + static_cast<std::ptrdiff_t>(from));
+  std::copy(room.begin() + static_cast<std::ptrdiff_t>(from), room.begin() + static_cast<std::ptrdiff_t>(to),
+            v.begin() + static_cast<std::ptrdiff_t>(from));
   return count;
 }
 

@@ -16,14 +16,16 @@ void check_lengths(const char* op, std::initializer_list<const Tensor*> vectors)
   const Tensor& first = **vectors.begin();
   for (const Tensor* v : vectors)
     if (v->rank() != 1 || v->shape() != first.shape())
-      throw ShapeError(std::string(op) + ": takes vectors of one length, got " + to_string(first.shape()) + " and " + to_string(v->shape()));
+      throw ShapeError(std::string(op) + ": takes vectors of one length, got " + to_string(first.shape()) + " and " +
+                       to_string(v->shape()));
   if (first.numel() == 0) throw ValueError(std::string(op) + ": there are no examples");
 }
 
 std::vector<double> binary(const char* op, const char* what, const Tensor& x) {
   std::vector<double> v = to_vector(x);
   for (size_t i = 0; i < v.size(); ++i)
-    if (v[i] != 0 && v[i] != 1) throw ValueError(std::string(op) + ": " + what + " " + std::to_string(i) + " must be 0 or 1, it is " + std::to_string(v[i]));
+    if (v[i] != 0 && v[i] != 1)
+      throw ValueError(std::string(op) + ": " + what + " " + std::to_string(i) + " must be 0 or 1, it is " + std::to_string(v[i]));
   return v;
 }
 
@@ -74,12 +76,18 @@ std::vector<GroupRates> group_rates(const Tensor& decisions, const Tensor& label
   return rates;
 }
 
-double demographic_parity_gap(const std::vector<GroupRates>& groups) { return gap(groups, [](const GroupRates& g) { return g.selection_rate; }); }
-double equal_opportunity_gap(const std::vector<GroupRates>& groups) { return gap(groups, [](const GroupRates& g) { return g.true_positive_rate; }); }
-double predictive_parity_gap(const std::vector<GroupRates>& groups) { return gap(groups, [](const GroupRates& g) { return g.precision; }); }
+double demographic_parity_gap(const std::vector<GroupRates>& groups) {
+  return gap(groups, [](const GroupRates& g) { return g.selection_rate; });
+}
+double equal_opportunity_gap(const std::vector<GroupRates>& groups) {
+  return gap(groups, [](const GroupRates& g) { return g.true_positive_rate; });
+}
+double predictive_parity_gap(const std::vector<GroupRates>& groups) {
+  return gap(groups, [](const GroupRates& g) { return g.precision; });
+}
 
 double equalized_odds_gap(const std::vector<GroupRates>& groups) {
-  double positives = equal_opportunity_gap(groups), negatives = gap(groups, [](const GroupRates& g) { return g.false_positive_rate; });
+  double positives = equal_opportunity_gap(groups), negatives = gap(groups, [](const GroupRates&g) { return g.false_positive_rate; });
   return std::isnan(positives) || std::isnan(negatives) ? std::numeric_limits<double>::quiet_NaN() : std::max(positives, negatives);
 }
 
@@ -99,11 +107,13 @@ std::vector<GroupProbabilities> group_probabilities(const Tensor& probabilities,
   check_lengths("group_probabilities", {&probabilities, &labels, &groups});
   std::vector<double> p = to_vector(probabilities), y = binary("group_probabilities", "label", labels);
   for (size_t i = 0; i < p.size(); ++i)
-    if (!(p[i] >= 0 && p[i] <= 1)) throw ValueError("group_probabilities: probability " + std::to_string(i) + " is " + std::to_string(p[i]));
+    if (!(p[i] >= 0 && p[i] <= 1))
+      throw ValueError("group_probabilities: probability " + std::to_string(i) + " is " + std::to_string(p[i]));
   std::vector<GroupProbabilities> found;
   for (const auto& [group, s] : sums_of(p, y, groups)) {
     double n = s.n[0] + s.n[1], total = s.value[0] + s.value[1];
-    found.push_back({group, static_cast<int64_t>(n), total / n, ratio(s.value[1], s.n[1]), ratio(s.value[0], s.n[0]), (s.n[1] - total) / n});
+    found.push_back(
+        {group, static_cast<int64_t>(n), total / n, ratio(s.value[1], s.n[1]), ratio(s.value[0], s.n[0]), (s.n[1] - total) / n});
   }
   return found;
 }

@@ -22,11 +22,11 @@ struct GroupRates {
 std::vector<GroupRates> group_rates(const Tensor& decisions, const Tensor& labels, const Tensor& groups);
 
 // The largest difference between any two groups.
-double demographic_parity_gap(const std::vector<GroupRates>& groups);   ///< of selection rates
-double equal_opportunity_gap(const std::vector<GroupRates>& groups);    ///< of true positive rates
-double equalized_odds_gap(const std::vector<GroupRates>& groups);       ///< of true or of false positive rates, the larger (Hardt et al. 2016)
-double predictive_parity_gap(const std::vector<GroupRates>& groups);    ///< of precisions (Chouldechova 2017)
-double worst_group_accuracy(const std::vector<GroupRates>& groups);     ///< the lowest accuracy
+double demographic_parity_gap(const std::vector<GroupRates>& groups);  ///< of selection rates
+double equal_opportunity_gap(const std::vector<GroupRates>& groups);   ///< of true positive rates
+double equalized_odds_gap(const std::vector<GroupRates>& groups);  ///< of true or of false positive rates, the larger (Hardt et al. 2016)
+double predictive_parity_gap(const std::vector<GroupRates>& groups);  ///< of precisions (Chouldechova 2017)
+double worst_group_accuracy(const std::vector<GroupRates>& groups);   ///< the lowest accuracy
 /// The least selection rate over the largest: 1 is equal treatment, below 0.8 the "four fifths rule" is broken. NaN if nobody is selected.
 double disparate_impact(const std::vector<GroupRates>& groups);
 

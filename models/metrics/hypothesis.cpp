@@ -17,8 +17,11 @@ namespace plumb {
 namespace {
 
 std::vector<double> differences(const char* op, std::span<const double> a, std::span<const double> b, size_t least) {
-  if (a.size() != b.size()) throw ValueError(std::string(op) + ": " + std::to_string(a.size()) + " values beside " + std::to_string(b.size()) + "; they must be pairs");
-  if (a.size() < least) throw ValueError(std::string(op) + ": needs at least " + std::to_string(least) + " pairs, got " + std::to_string(a.size()));
+  if (a.size() != b.size())
+    throw ValueError(std::string(op) + ": " + std::to_string(a.size()) + " values beside " + std::to_string(b.size()) +
+                     "; they must be pairs");
+  if (a.size() < least)
+    throw ValueError(std::string(op) + ": needs at least " + std::to_string(least) + " pairs, got " + std::to_string(a.size()));
   std::vector<double> d;
   for (size_t i = 0; i < a.size(); ++i) {
     d.push_back(a[i] - b[i]);
@@ -89,7 +92,8 @@ TestResult sign_flip_test(std::span<const double> a, std::span<const double> b, 
   std::vector<double> d = differences("sign_flip_test", a, b, 1);
   check_samples("sign_flip_test", samples);
   double seen = std::abs(std::accumulate(d.begin(), d.end(), 0.0)) - tolerance(d);
-  double p = d.size() <= 20 ? share_of_all_signs(d, seen) : share_of_random_signs(d, seen, samples, generator ? *generator : default_generator());
+  double p =
+      d.size() <= 20 ? share_of_all_signs(d, seen) : share_of_random_signs(d, seen, samples, generator ? *generator : default_generator());
   return {mean_of(d), p};
 }
 
@@ -120,7 +124,8 @@ TestResult mcnemar_test(std::span<const double> a_correct, std::span<const doubl
     only_b += d[i] < 0 ? 1 : 0;
   }
   double n = only_a + only_b, tail = 0;
-  for (double k = 0; k <= std::min(only_a, only_b); ++k) tail += std::exp(std::lgamma(n + 1) - std::lgamma(k + 1) - std::lgamma(n - k + 1) - n * std::log(2.0));
+  for (double k = 0; k <= std::min(only_a, only_b); ++k)
+    tail += std::exp(std::lgamma(n + 1) - std::lgamma(k + 1) - std::lgamma(n - k + 1) - n * std::log(2.0));
   return {only_a - only_b, std::min(1.0, 2 * tail)};
 }
 

@@ -16,7 +16,8 @@ namespace {
 
 void check(const char* op, const Tensor& a, const Tensor& b, double range) {
   if (a.shape() != b.shape() || (a.rank() != 4 && a.rank() != 2))
-    throw ShapeError(std::string(op) + ": takes two sets of images [B, C, H, W] or [H, W], got " + to_string(a.shape()) + " and " + to_string(b.shape()));
+    throw ShapeError(std::string(op) + ": takes two sets of images [B, C, H, W] or [H, W], got " + to_string(a.shape()) + " and " +
+                     to_string(b.shape()));
   if (!(range > 0)) throw ValueError(std::string(op) + ": the range must be positive, it is " + std::to_string(range));
 }
 
@@ -65,7 +66,8 @@ Tensor ssim(const Tensor& a, const Tensor& b, const SsimOptions& o) {
   double n = static_cast<double>(o.window * o.window), unbiased = o.sigma > 0 || o.window == 1 ? 1 : n / (n - 1);
   double c1 = o.k1 * o.range * o.k1 * o.range, c2 = o.k2 * o.range * o.k2 * o.range;
   Tensor mx = local(x), my = local(y);
-  Tensor vx = (local(square(x)) - square(mx)) * unbiased, vy = (local(square(y)) - square(my)) * unbiased, vxy = (local(x * y) - mx * my) * unbiased;
+  Tensor vx = (local(square(x)) - square(mx)) * unbiased, vy = (local(square(y)) - square(my)) * unbiased,
+         vxy = (local(x * y) - mx * my) * unbiased;
   Tensor index = (mx * my * 2 + c1) * (vxy * 2 + c2) / ((square(mx) + square(my) + c1) * (vx + vy + c2));
   return a.rank() == 4 ? mean(reshape(index, {a.size(0), -1}), {1}) : mean(index);
 }

@@ -30,7 +30,8 @@ std::vector<int64_t> order_of(const double* scores, int64_t documents, int64_t q
 template <typename Measure>
 double mean_over_queries(const char* op, const Tensor& scores, const Tensor& relevance, int64_t k, Measure&& measure) {
   if (scores.rank() != 2 || scores.shape() != relevance.shape())
-    throw ShapeError(std::string(op) + ": takes scores and relevance [Q, D], got " + to_string(scores.shape()) + " and " + to_string(relevance.shape()));
+    throw ShapeError(std::string(op) + ": takes scores and relevance [Q, D], got " + to_string(scores.shape()) + " and " +
+                     to_string(relevance.shape()));
   if (k < 1) throw ValueError(std::string(op) + ": k must be at least 1, it is " + std::to_string(k));
   std::vector<double> r = to_vector(relevance);
   std::vector<std::vector<int64_t>> orders = rankings(scores);
@@ -77,15 +78,18 @@ double mean_reciprocal_rank(const Tensor& scores, const Tensor& relevance, int64
 }
 
 double recall_at_k(const Tensor& scores, const Tensor& relevance, int64_t k) {
-  return mean_over_queries("recall_at_k", scores, relevance, k, [](const Ranked& r, size_t most) { return found_among(r, most) / static_cast<double>(r.relevant); });
+  return mean_over_queries("recall_at_k", scores, relevance, k,
+                           [](const Ranked& r, size_t most) { return found_among(r, most) / static_cast<double>(r.relevant); });
 }
 
 double hit_rate_at_k(const Tensor& scores, const Tensor& relevance, int64_t k) {
-  return mean_over_queries("hit_rate_at_k", scores, relevance, k, [](const Ranked& r, size_t most) { return found_among(r, most) > 0 ? 1.0 : 0.0; });
+  return mean_over_queries("hit_rate_at_k", scores, relevance, k,
+                           [](const Ranked& r, size_t most) { return found_among(r, most) > 0 ? 1.0 : 0.0; });
 }
 
 double precision_at_k(const Tensor& scores, const Tensor& relevance, int64_t k) {
-  return mean_over_queries("precision_at_k", scores, relevance, k, [](const Ranked& r, size_t most) { return found_among(r, most) / static_cast<double>(most); });
+  return mean_over_queries("precision_at_k", scores, relevance, k,
+                           [](const Ranked& r, size_t most) { return found_among(r, most) / static_cast<double>(most); });
 }
 
 double ndcg_at_k(const Tensor& scores, const Tensor& relevance, int64_t k) {

@@ -27,7 +27,8 @@ Steps steps_of(const char* op, const std::vector<double>& scores, const std::vec
   std::iota(order.begin(), order.end(), 0);
   for (size_t i : order) {
     if (std::isnan(scores[i])) throw ValueError(std::string(op) + ": score " + std::to_string(i) + " is NaN");
-    if (positive[i] != 0 && positive[i] != 1) throw ValueError(std::string(op) + ": label " + std::to_string(i) + " must be 0 or 1, it is " + std::to_string(positive[i]));
+    if (positive[i] != 0 && positive[i] != 1)
+      throw ValueError(std::string(op) + ": label " + std::to_string(i) + " must be 0 or 1, it is " + std::to_string(positive[i]));
   }
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return scores[a] > scores[b]; });
   Steps all;
@@ -41,10 +42,13 @@ Steps steps_of(const char* op, const std::vector<double>& scores, const std::vec
 
 Steps read(const char* op, const Tensor& scores, const Tensor& positive, bool need_negatives = true) {
   if (scores.rank() != 1 || scores.shape() != positive.shape())
-    throw ShapeError(std::string(op) + ": takes scores [n] and labels [n], got " + to_string(scores.shape()) + " and " + to_string(positive.shape()));
+    throw ShapeError(std::string(op) + ": takes scores [n] and labels [n], got " + to_string(scores.shape()) + " and " +
+                     to_string(positive.shape()));
   Steps all = steps_of(op, to_vector(scores), to_vector(positive));
-  if (all.positives == 0) throw ValueError(std::string(op) + ": there are no positives among " + std::to_string(scores.numel()) + " examples");
-  if (need_negatives && all.negatives == 0) throw ValueError(std::string(op) + ": there are no negatives among " + std::to_string(scores.numel()) + " examples");
+  if (all.positives == 0)
+    throw ValueError(std::string(op) + ": there are no positives among " + std::to_string(scores.numel()) + " examples");
+  if (need_negatives && all.negatives == 0)
+    throw ValueError(std::string(op) + ": there are no negatives among " + std::to_string(scores.numel()) + " examples");
   return all;
 }
 
@@ -64,7 +68,8 @@ double roc_auc(const Tensor& scores, const Tensor& positive) { return area(read(
 
 double macro_roc_auc(const Tensor& probabilities, const Tensor& labels) {
   if (probabilities.rank() != 2 || labels.rank() != 1 || labels.size(0) != probabilities.size(0))
-    throw ShapeError("macro_roc_auc: takes probabilities [n, C] and labels [n], got " + to_string(probabilities.shape()) + " and " + to_string(labels.shape()));
+    throw ShapeError("macro_roc_auc: takes probabilities [n, C] and labels [n], got " + to_string(probabilities.shape()) + " and " +
+                     to_string(labels.shape()));
   std::vector<int64_t> l = to_vector<int64_t>(labels);
   double total = 0, count = 0;
   for (int64_t c = 0; c < probabilities.size(1); ++c) {

@@ -21,7 +21,8 @@ RocCurve roc_curve(const Tensor& scores, const Tensor& positive);
 /// The threshold where true minus false positive rate is largest (Youden 1950), of several the highest.
 double youden_threshold(const RocCurve& curve);
 
-/// Σ (R_i − R_{i−1}) P_i over the different scores from the top, R recall and P precision: the area under the precision–recall curve as steps.
+/// Σ (R_i − R_{i−1}) P_i over the different scores from the top, R recall and P precision: the area under the precision–recall curve as
+/// steps.
 double average_precision(const Tensor& scores, const Tensor& positive);
 
 }  // namespace plumb::metrics

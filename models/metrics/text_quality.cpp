@@ -16,7 +16,8 @@ using Counts = std::map<std::vector<int32_t>, int64_t>;
 
 Counts n_grams(const Sentence& sentence, size_t n) {
   Counts counts;
-  for (size_t i = 0; i + n <= sentence.size(); ++i) ++counts[{sentence.begin() + static_cast<std::ptrdiff_t>(i), sentence.begin() + static_cast<std::ptrdiff_t>(i + n)}];
+  for (size_t i = 0; i + n <= sentence.size(); ++i)
+    ++counts[{sentence.begin() + static_cast<std::ptrdiff_t>(i), sentence.begin() + static_cast<std::ptrdiff_t>(i + n)}];
   return counts;
 }
 
@@ -54,7 +55,8 @@ double Perplexity::value() const { return std::exp(nats()); }
 
 Bleu bleu(const std::vector<Sentence>& hypotheses, const std::vector<std::vector<Sentence>>& references, const BleuOptions& o) {
   if (hypotheses.size() != references.size())
-    throw ValueError("bleu: " + std::to_string(hypotheses.size()) + " hypotheses beside references of " + std::to_string(references.size()));
+    throw ValueError("bleu: " + std::to_string(hypotheses.size()) + " hypotheses beside references of " +
+                     std::to_string(references.size()));
   if (o.longest < 1) throw ValueError("bleu: the longest n-gram must have at least 1 token, not " + std::to_string(o.longest));
   Bleu found;
   for (size_t i = 0; i < hypotheses.size(); ++i) {
@@ -83,7 +85,8 @@ Bleu bleu(const std::vector<Sentence>& hypotheses, const std::vector<std::vector
   return found;
 }
 
-Bleu bleu(const std::vector<std::vector<std::string>>& hypotheses, const std::vector<std::vector<std::vector<std::string>>>& references, const BleuOptions& options) {
+Bleu bleu(const std::vector<std::vector<std::string>>& hypotheses, const std::vector<std::vector<std::vector<std::string>>>& references,
+          const BleuOptions& options) {
   std::map<std::string, int32_t> numbers;
   auto numbered = [&](const std::vector<std::string>& words) {
     Sentence sentence;

@@ -42,6 +42,7 @@ using Sentence = std::vector<int32_t>;
 /// Throws ValueError if the numbers differ, a hypothesis has no reference, or longest < 1.
 Bleu bleu(const std::vector<Sentence>& hypotheses, const std::vector<std::vector<Sentence>>& references, const BleuOptions& options = {});
 /// The same of words.
-Bleu bleu(const std::vector<std::vector<std::string>>& hypotheses, const std::vector<std::vector<std::vector<std::string>>>& references, const BleuOptions& options = {});
+Bleu bleu(const std::vector<std::vector<std::string>>& hypotheses, const std::vector<std::vector<std::vector<std::string>>>& references,
+          const BleuOptions& options = {});
 
 }  // namespace plumb::metrics

@@ -26,7 +26,7 @@ struct Path {
 // Soft-impute along descending λ, down to the `steps`-th.
 Path soft_path(const ObservedMatrix& kept, const ObservedMatrix* held, int64_t steps, int64_t rank, const SoftImputeOptions& o) {
   Path path;
-  TruncatedSvd svd = truncated_svd({kept, kept.by_row().value, 1}, rank, {.generator = o.generator});
+  TruncatedSvd svd = truncated_svd({kept, kept.by_row().value, 1}, rank, {.iterations = 5, .generator = o.generator});
   path.last.multiply_adds = path.last.start_multiply_adds = svd.multiply_adds;
   double lambda = svd.s.data<double>()[0];
   Factors& x = path.last;
@@ -51,15 +51,17 @@ Path soft_path(const ObservedMatrix& kept, const ObservedMatrix* held, int64_t s
 }  // namespace
 
 Factors spectral_completion(const ObservedMatrix& observed, int64_t k, Generator* generator) {
-  TruncatedSvd svd = truncated_svd({observed, observed.by_row().value, 1 / observed.density()}, k, {.generator = generator});
+  TruncatedSvd svd =
+      truncated_svd({observed, observed.by_row().value, 1 / observed.density()}, k, {.tolerance = kRoughStart, .generator = generator});
   return {contiguous(svd.u * svd.s), contiguous(svd.v), svd.multiply_adds, svd.multiply_adds};
 }
 
 Factors gradient_descent(const ObservedMatrix& observed, int64_t k, const DescentOptions& o) {
   if (!(o.step > 0) || !(o.balance >= 0))
-    throw ValueError("gradient_descent: the step must be positive and the balance not negative, they are " + std::to_string(o.step) + " and " + std::to_string(o.balance));
+    throw ValueError("gradient_descent: the step must be positive and the balance not negative, they are " + std::to_string(o.step) +
+                     " and " + std::to_string(o.balance));
   double p = observed.density();
-  TruncatedSvd start = truncated_svd({observed, observed.by_row().value, 1 / p}, k, {.generator = o.generator});
+  TruncatedSvd start = truncated_svd({observed, observed.by_row().value, 1 / p}, k, {.tolerance = kRoughStart, .generator = o.generator});
   Tensor root = sqrt(start.s), u = contiguous(start.u * root), v = contiguous(start.v * root);
   double step = o.step / start.s.data<double>()[0];
   Factors found{u, v, start.multiply_adds, start.multiply_adds};
@@ -85,11 +87,12 @@ Factors gradient_descent(const ObservedMatrix& observed, int64_t k, const Descen
 Factors singular_value_projection(const ObservedMatrix& observed, int64_t k, const ProjectionOptions& o) {
   if (!(o.step > 0)) throw ValueError("singular_value_projection: the step must be positive, it is " + std::to_string(o.step));
   double scale = o.step / observed.density();
-  TruncatedSvd svd = truncated_svd({observed, observed.by_row().value, scale}, k, {.generator = o.generator});
+  TruncatedSvd svd = truncated_svd({observed, observed.by_row().value, scale}, k, {.tolerance = kRoughStart, .generator = o.generator});
   Factors x{contiguous(svd.u * svd.s), contiguous(svd.v), svd.multiply_adds, svd.multiply_adds};
   for (int64_t i = 2; i <= o.iterations; ++i) {  // the first gave Π_k of the entries alone
     std::vector<double> missing = residuals(observed, x.u, x.v);
-    svd = truncated_svd({observed, missing, scale, x.u, x.v}, k, {.iterations = 2, .tolerance = 0, .start = svd.v, .generator = o.generator});
+    svd =
+        truncated_svd({observed, missing, scale, x.u, x.v}, k, {.iterations = 2, .tolerance = 0, .start = svd.v, .generator = o.generator});
     x.multiply_adds += svd.multiply_adds + observed.count() * k;
     x.u = contiguous(svd.u * svd.s);
     x.v = contiguous(svd.v);
@@ -100,7 +103,8 @@ Factors singular_value_projection(const ObservedMatrix& observed, int64_t k, con
 
 Factors soft_impute(const SparseObservations& observed, int64_t k, const SoftImputeOptions& o) {
   if (o.iterations < 1 || o.thresholds < 1)
-    throw ValueError("soft_impute: iterations and thresholds must be at least 1, they are " + std::to_string(o.iterations) + " and " + std::to_string(o.thresholds));
+    throw ValueError("soft_impute: iterations and thresholds must be at least 1, they are " + std::to_string(o.iterations) + " and " +
+                     std::to_string(o.thresholds));
   ObservedMatrix all(observed);
   int64_t rank = std::min({o.most_rank > 0 ? o.most_rank : 3 * k, all.rows(), all.columns()}), steps = o.thresholds, spent = 0;
   if (o.held_out > 0) {

@@ -39,10 +39,10 @@ struct ProjectionOptions {
 Factors singular_value_projection(const ObservedMatrix& observed, int64_t k, const ProjectionOptions& options = {});
 
 struct SoftImputeOptions {
-  int64_t iterations = 20;   ///< for each λ
-  int64_t thresholds = 12;   ///< λ = σ₁ 2⁻¹, σ₁ 2⁻², …: from each the next is started
-  int64_t most_rank = 0;     ///< of the completion; 0: 3 k
-  double held_out = 0.1;     ///< share of the entries that choose λ, put back afterwards; 0: the last λ
+  int64_t iterations = 20;  ///< for each λ
+  int64_t thresholds = 12;  ///< λ = σ₁ 2⁻¹, σ₁ 2⁻², …: from each the next is started
+  int64_t most_rank = 0;    ///< of the completion; 0: 3 k
+  double held_out = 0.1;    ///< share of the entries that choose λ, put back afterwards; 0: the last λ
   Watch watch = {};
   Generator* generator = nullptr;
 };

@@ -19,7 +19,8 @@
 namespace plumb::methods::matrix_completion {
 namespace {
 
-const std::string kError = "log10 relative error", kReach = "multiply-adds to an error of 1e-4, large (M)", kLargeError = "log10 relative error, large", kLargeWork = "multiply-adds, large (M)",
+const std::string kError = "log10 relative error", kReach = "multiply-adds to an error of 1e-4, large (M)",
+                  kLargeError = "log10 relative error, large", kLargeWork = "multiply-adds, large (M)",
                   kNoisy = "log10 relative error, noisy entries", kDigits = "held-out RMSE, digits";
 const std::string kExact = "exact turns", kWarm = "warm CGLS, 2 steps";
 
@@ -34,9 +35,13 @@ const std::vector<TurnVariant>& turn_variants() {
       {kExact, "alternating least squares; normal equations by Cholesky", {.kind = Solver::exact}},
       {"exact turns, split samples", "every turn sees its own 1/17 of the entries, as the theory asks for", {.kind = Solver::exact}, true},
       {"sketch and solve", "CountSketch of 4 k rows, solved, no more", {.kind = Solver::sketch_and_solve}},
-      {"sketch, 1 CGLS step", "and one step of conjugate gradients preconditioned by the sketch", {.kind = Solver::sketched_cgls, .steps = 1}},
+      {"sketch, 1 CGLS step",
+       "and one step of conjugate gradients preconditioned by the sketch",
+       {.kind = Solver::sketched_cgls, .steps = 1}},
       {"sketch, 2 CGLS steps", "and two", {.kind = Solver::sketched_cgls, .steps = 2}},
-      {"sketch, 4 Richardson steps", "the paper's solver: preconditioned Richardson, η from the sketch's expected distortion", {.kind = Solver::sketched_richardson, .steps = 4}},
+      {"sketch, 4 Richardson steps",
+       "the paper's solver: preconditioned Richardson, η from the sketch's expected distortion",
+       {.kind = Solver::sketched_richardson, .steps = 4}},
       {"cold CGLS, 2 steps", "no sketch, every turn from 0", {.steps = 2, .warm_start = false}},
       {"cold CGLS, 4 steps", "the same, as costly as two preconditioned steps", {.steps = 4, .warm_start = false}},
       {"warm CGLS, 1 step", "no sketch, from the last turn's rotated factor", {.steps = 1}},
@@ -86,7 +91,8 @@ Outcome complete(const std::string& variant, const SparseObservations& entries, 
     if (variant == "spectral start") f = spectral_completion(observed, k);
     if (variant == "gradient descent") f = gradient_descent(observed, k, {.iterations = effort.descent, .balance = 0, .watch = watch});
     if (variant == "gradient descent, balanced") f = gradient_descent(observed, k, {.iterations = effort.descent, .watch = watch});
-    if (variant == "singular value projection") f = singular_value_projection(observed, k, {.iterations = effort.projection, .watch = watch});
+    if (variant == "singular value projection")
+      f = singular_value_projection(observed, k, {.iterations = effort.projection, .watch = watch});
   }
   return {f.u, f.v, f.multiply_adds, f.start_multiply_adds};
 }
@@ -96,7 +102,10 @@ double log_error(const Outcome& o, const Tensor& matrix) { return std::log10(std
 // Millions of multiply–adds until the error was 1e-4, all iterations costing the same; NaN if it never was.
 double work_to_reach(const Outcome& o, const std::vector<double>& log_errors) {
   for (size_t i = 0; i < log_errors.size(); ++i)
-    if (log_errors[i] <= -4) return (static_cast<double>(o.start) + static_cast<double>(o.work - o.start) * static_cast<double>(i + 1) / static_cast<double>(log_errors.size())) / 1e6;
+    if (log_errors[i] <= -4)
+      return (static_cast<double>(o.start) +
+              static_cast<double>(o.work - o.start) * static_cast<double>(i + 1) / static_cast<double>(log_errors.size())) /
+             1e6;
   return std::numeric_limits<double>::quiet_NaN();
 }
 
@@ -113,7 +122,8 @@ void subtract(SparseObservations& o, const std::vector<double>& means) {
 
 std::vector<double> column_means(const SparseObservations& o) {
   std::vector<double> total(static_cast<size_t>(o.columns)), count(total.size());
-  for (size_t i = 0; i < o.value.size(); ++i) total[static_cast<size_t>(o.column[i])] += o.value[i], count[static_cast<size_t>(o.column[i])] += 1;
+  for (size_t i = 0; i < o.value.size(); ++i)
+    total[static_cast<size_t>(o.column[i])] += o.value[i], count[static_cast<size_t>(o.column[i])] += 1;
   for (size_t c = 0; c < total.size(); ++c) total[c] = count[c] > 0 ? total[c] / count[c] : 0;
   return total;
 }
@@ -172,7 +182,8 @@ void chart_cost(Cell& cell, const InnerSolver& inner) {
   for (int64_t k : cell.pick<std::vector<int64_t>>({2, 4}, {5, 10, 20, 40}, {5, 10, 20, 40, 80})) {
     auto problem = cell.shared("cost " + std::to_string(k), [&] { return random_problem(n, k, 0.4); });
     Completion c = alternating_minimization(problem->entries, k, 1, inner);
-    cell.point("cost of one round by rank", "log10 rank", std::log10(static_cast<double>(k)), std::log10(static_cast<double>(c.multiply_adds)));
+    cell.point("cost of one round by rank", "log10 rank", std::log10(static_cast<double>(k)),
+               std::log10(static_cast<double>(c.multiply_adds)));
   }
 }
 
@@ -188,7 +199,10 @@ void chart_phase(Cell& cell, const InnerSolver& inner, const Effort& effort) {
 // ---------------------------------------------------------------------------------------------------------------
 
 Effort effort_of(const Cell& cell) {
-  return {.rounds = 8, .descent = cell.pick<int64_t>(60, 200, 400), .projection = cell.pick<int64_t>(20, 60, 100), .thresholds = cell.pick<int64_t>(6, 14, 16),
+  return {.rounds = 8,
+          .descent = cell.pick<int64_t>(60, 200, 400),
+          .projection = cell.pick<int64_t>(20, 60, 100),
+          .thresholds = cell.pick<int64_t>(6, 14, 16),
           .impute = cell.pick<int64_t>(5, 20, 30)};
 }
 
@@ -196,9 +210,11 @@ void run(Cell& cell) {
   Effort effort = effort_of(cell), large_effort = effort;
   large_effort.impute = cell.pick<int64_t>(3, 8, 10);
   large_effort.thresholds = cell.pick<int64_t>(6, 10, 12);
-  auto main = cell.shared("main", [&] { return random_problem(cell.pick<int64_t>(80, 300, 1000), cell.pick<int64_t>(3, 5, 10), cell.pick(0.5, 0.3, 0.2)); });
+  auto main = cell.shared(
+      "main", [&] { return random_problem(cell.pick<int64_t>(80, 300, 1000), cell.pick<int64_t>(3, 5, 10), cell.pick(0.5, 0.3, 0.2)); });
   auto watch = [&](int64_t at, const Tensor& u, const Tensor& v) {
-    cell.point(kError, "half-steps (iterations of descent, projection, soft-impute)", static_cast<double>(at), log_error({u, v}, main->matrix));
+    cell.point(kError, "half-steps (iterations of descent, projection, soft-impute)", static_cast<double>(at),
+               log_error({u, v}, main->matrix));
   };
   Outcome found = complete(cell.variant(), main->entries, main->rank, effort, watch);
   cell.metric(kError, log_error(found, main->matrix));
@@ -206,13 +222,17 @@ void run(Cell& cell) {
 
   auto large = cell.shared("large", [&] { return random_problem(cell.pick<int64_t>(100, 600, 2000), cell.pick<int64_t>(5, 20, 40), 0.4); });
   std::vector<double> errors;
-  found = complete(cell.variant(), large->entries, large->rank, large_effort, [&](int64_t, const Tensor& u, const Tensor& v) { errors.push_back(log_error({u, v}, large->matrix)); });
+  found = complete(cell.variant(), large->entries, large->rank, large_effort, [&](int64_t, const Tensor& u, const Tensor& v) {
+    errors.push_back(log_error({u, v}, large->matrix));
+  });
   cell.metric(kLargeError, log_error(found, large->matrix));
   cell.metric(kReach, work_to_reach(found, errors));
   cell.metric(kLargeWork, static_cast<double>(found.work) / 1e6);
   cell.progress(0.5);
 
-  auto noisy = cell.shared("noisy", [&] { return random_problem(cell.pick<int64_t>(80, 300, 1000), cell.pick<int64_t>(3, 5, 10), cell.pick(0.5, 0.3, 0.2), 0.1); });
+  auto noisy = cell.shared("noisy", [&] {
+    return random_problem(cell.pick<int64_t>(80, 300, 1000), cell.pick<int64_t>(3, 5, 10), cell.pick(0.5, 0.3, 0.2), 0.1);
+  });
   cell.metric(kNoisy, log_error(complete(cell.variant(), noisy->entries, noisy->rank, effort), noisy->matrix));
   cell.progress(0.6);
 
@@ -236,7 +256,8 @@ Experiment experiment() {
   e.title = "Robust alternating minimisation";
   e.paper = "Gu, Song, Yin and Zhang, Low Rank Matrix Completion via Robust Alternating Minimization in Nearly Linear Time, ICLR 2024";
   e.claim = "Turns that are solved only roughly converge as exact ones do, at a cost linear instead of quadratic in the rank.";
-  e.metrics = {{kError, Better::lower}, {kLargeError, Better::lower}, {kReach, Better::lower}, {kLargeWork, Better::lower}, {kNoisy, Better::lower}, {kDigits, Better::lower}};
+  e.metrics = {{kError, Better::lower},     {kLargeError, Better::lower}, {kReach, Better::lower},
+               {kLargeWork, Better::lower}, {kNoisy, Better::lower},      {kDigits, Better::lower}};
   e.variants = {{"spectral start", "the best approximation of rank k of the known entries / p"},
                 {"gradient descent", "on both factors, from the spectral start"},
                 {"gradient descent, balanced", "with a penalty that keeps UᵀU = VᵀV"},

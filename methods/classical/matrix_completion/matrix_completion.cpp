@@ -25,7 +25,8 @@ void check_lines(const char* what, const Lines& lines, int64_t k) {
     std::string name = std::string("matrix_completion: ") + what + " " + std::to_string(i);
     if (lines.length(i) == 0) throw ValueError(name + " has no known entry");
     if (lines.length(i) < k)
-      throw ValueError(name + " has " + std::to_string(lines.length(i)) + " known entries, fewer than the rank " + std::to_string(k) + "; ask for minimum_norm or a lower rank");
+      throw ValueError(name + " has " + std::to_string(lines.length(i)) + " known entries, fewer than the rank " + std::to_string(k) +
+                       "; ask for minimum_norm or a lower rank");
   }
 }
 
@@ -37,13 +38,15 @@ int64_t short_lines(const Lines& lines, int64_t k) {
 
 void check_inner(const InnerSolver& inner) {
   bool iterates = inner.kind != Solver::exact && inner.kind != Solver::sketch_and_solve;
-  if (iterates && inner.steps < 1) throw ValueError("matrix_completion: the inner solver needs at least 1 step, got " + std::to_string(inner.steps));
+  if (iterates && inner.steps < 1)
+    throw ValueError("matrix_completion: the inner solver needs at least 1 step, got " + std::to_string(inner.steps));
   if (!(inner.noise >= 0)) throw ValueError("matrix_completion: noise must not be negative, it is " + std::to_string(inner.noise));
 }
 
 void check_rank(const char* op, int64_t k, int64_t rows, int64_t columns) {
   if (k < 1 || k > std::min(rows, columns))
-    throw ValueError(std::string(op) + ": the rank " + std::to_string(k) + " must lie in [1, " + std::to_string(std::min(rows, columns)) + "] for a matrix of " + std::to_string(rows) + " x " + std::to_string(columns));
+    throw ValueError(std::string(op) + ": the rank " + std::to_string(k) + " must lie in [1, " + std::to_string(std::min(rows, columns)) +
+                     "] for a matrix of " + std::to_string(rows) + " x " + std::to_string(columns));
 }
 
 // x += noise · ‖x‖ · a random direction.
@@ -68,12 +71,15 @@ double expected_step(int64_t k, int64_t sketch_rows) {
 // Regressions of the lines of one range: memory is kept from one to the next.
 class LineSolver {
  public:
-  LineSolver(const InnerSolver& inner, int64_t k) : inner_(inner), k_(k), sketch_rows_(inner.sketch_rows > 0 ? inner.sketch_rows : 4 * k), r_(static_cast<size_t>(k * k)) {}
+  LineSolver(const InnerSolver& inner, int64_t k)
+      : inner_(inner), k_(k), sketch_rows_(inner.sketch_rows > 0 ? inner.sketch_rows : 4 * k), r_(static_cast<size_t>(k * k)) {}
 
   // x holds the start. False if the line alone does not determine x.
   bool solve(const SmallRegression& p, double* x, Generator& generator) {
     if (p.rows < k_) return false;
-    bool solved = inner_.kind == Solver::exact ? solver_.exact(p, x) : inner_.kind == Solver::cgls ? solver_.cgls(p, x, inner_.steps) >= 0 : sketched(p, x, generator);
+    bool solved = inner_.kind == Solver::exact  ? solver_.exact(p, x)
+                  : inner_.kind == Solver::cgls ? solver_.cgls(p, x, inner_.steps) >= 0
+                                                : sketched(p, x, generator);
     if (solved && inner_.noise > 0) disturb(x, k_, inner_.noise, generator);
     return solved;
   }
@@ -119,13 +125,15 @@ Turns turns_of(const SparseObservations& observed, int64_t rounds, const AltMinO
   return turns;
 }
 
-Tensor clipped_start(const ObservedMatrix& observed, int64_t k, double p, double clip, double tolerance, Generator* generator, int64_t& multiply_adds) {
+Tensor clipped_start(const ObservedMatrix& observed, int64_t k, double p, double clip, double tolerance, Generator* generator,
+                     int64_t& multiply_adds) {
   TruncatedSvd leading = truncated_svd({observed, observed.by_row().value, 1 / p}, k, {.tolerance = tolerance, .generator = generator});
   multiply_adds += leading.multiply_adds;
   double limit = 2 * clip * std::sqrt(static_cast<double>(k) / static_cast<double>(observed.rows()));
   Tensor kept = to(sum(square(leading.u), {1}, true) <= limit * limit, f64);
   if (sum(kept).item() < static_cast<double>(k))
-    throw ValueError("spectral_init: clipping at " + std::to_string(limit) + " leaves fewer than " + std::to_string(k) + " rows; the matrix is too coherent");
+    throw ValueError("spectral_init: clipping at " + std::to_string(limit) + " leaves fewer than " + std::to_string(k) +
+                     " rows; the matrix is too coherent");
   return qr(leading.u * kept).q;
 }
 
@@ -139,7 +147,8 @@ Tensor spectral_init(const ObservedMatrix& observed, int64_t k, double p, double
   return clipped_start(observed, k, p, clip, 1e-9, generator, multiply_adds);
 }
 
-Tensor solve_lines(const Lines& lines, const Tensor& fixed, const Tensor& start, const InnerSolver& inner, bool minimum_norm, uint64_t stream, int64_t& multiply_adds) {
+Tensor solve_lines(const Lines& lines, const Tensor& fixed, const Tensor& start, const InnerSolver& inner, bool minimum_norm,
+                   uint64_t stream, int64_t& multiply_adds) {
   int64_t k = fixed.size(1);
   Tensor basis = contiguous_data(fixed), solution = zeros({lines.count(), k}, f64);
   if (start.defined() && inner.kind == Solver::cgls && inner.warm_start) copy_data(start, solution);
@@ -161,7 +170,8 @@ Tensor solve_lines(const Lines& lines, const Tensor& fixed, const Tensor& start,
       const double* b = lines.value.data() + from;
       if (!solver.solve({a.data(), b, to - from, k}, x + line * k, generator)) {
         if (!minimum_norm)
-          throw ValueError("matrix_completion: the regression of line " + std::to_string(line) + " with " + std::to_string(to - from) + " known entries is singular; ask for minimum_norm or a lower rank");
+          throw ValueError("matrix_completion: the regression of line " + std::to_string(line) + " with " + std::to_string(to - from) +
+                           " known entries is singular; ask for minimum_norm or a lower rank");
         shortest(a, b, to - from, k, x + line * k);
       }
       work[static_cast<size_t>(line)] = solver.take_multiply_adds();
@@ -176,7 +186,8 @@ Balanced orthonormalize(const Tensor& solved, const Tensor& other) {
   return {q, matmul(other, mT(r))};
 }
 
-Completion alternating_minimization(const SparseObservations& observed, int64_t k, int64_t rounds, const InnerSolver& inner, const AltMinOptions& o) {
+Completion alternating_minimization(const SparseObservations& observed, int64_t k, int64_t rounds, const InnerSolver& inner,
+                                    const AltMinOptions& o) {
   check_rank("matrix_completion", k, observed.rows, observed.columns);
   if (rounds < 1) throw ValueError("matrix_completion: needs at least 1 round, got " + std::to_string(rounds));
   check_inner(inner);
@@ -190,13 +201,13 @@ Completion alternating_minimization(const SparseObservations& observed, int64_t 
   }
   uint64_t stream = generator.next_u64();
   if (!(o.clip > 0)) throw ValueError("matrix_completion: clip must be positive, it is " + std::to_string(o.clip));
-  constexpr double kRoughStart = 1e-3;  // the turns correct far more than that
   Tensor u = clipped_start(turns.at(0), k, turns.at(0).density(), o.clip, kRoughStart, &generator, found.start_multiply_adds), v, start;
   int64_t m = observed.rows, n = observed.columns;
   for (int64_t half = 1; half <= 2 * rounds; ++half) {
     const ObservedMatrix& part = turns.at(static_cast<size_t>(half));
     bool columns = half % 2 == 1;
-    Tensor solved = solve_lines(columns ? part.by_column() : part.by_row(), columns ? u : v, start, inner, o.minimum_norm, stream + static_cast<uint64_t>(half), found.multiply_adds);
+    Tensor solved = solve_lines(columns ? part.by_column() : part.by_row(), columns ? u : v, start, inner, o.minimum_norm,
+                                stream + static_cast<uint64_t>(half), found.multiply_adds);
     (columns ? v : u) = solved;
     found.residual.push_back(residual_norm(all, u, v) / all.norm());
     if (o.watch) o.watch(half, u, v);

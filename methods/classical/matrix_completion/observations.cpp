@@ -16,11 +16,13 @@ std::string place_text(int64_t row, int64_t column) { return "(" + std::to_strin
 
 void check(const SparseObservations& o) {
   if (o.row.size() != o.column.size() || o.row.size() != o.value.size())
-    throw ShapeError("matrix_completion: " + std::to_string(o.row.size()) + " rows, " + std::to_string(o.column.size()) + " columns and " + std::to_string(o.value.size()) + " values must be as many");
+    throw ShapeError("matrix_completion: " + std::to_string(o.row.size()) + " rows, " + std::to_string(o.column.size()) + " columns and " +
+                     std::to_string(o.value.size()) + " values must be as many");
   if (o.value.empty()) throw ValueError("matrix_completion: no entry is known");
   for (size_t i = 0; i < o.value.size(); ++i) {
     if (o.row[i] < 0 || o.row[i] >= o.rows || o.column[i] < 0 || o.column[i] >= o.columns)
-      throw IndexError("matrix_completion: entry " + place_text(o.row[i], o.column[i]) + " lies outside a matrix of " + std::to_string(o.rows) + " x " + std::to_string(o.columns));
+      throw IndexError("matrix_completion: entry " + place_text(o.row[i], o.column[i]) + " lies outside a matrix of " +
+                       std::to_string(o.rows) + " x " + std::to_string(o.columns));
     if (!std::isfinite(o.value[i])) throw ValueError("matrix_completion: entry " + place_text(o.row[i], o.column[i]) + " is not finite");
   }
 }
@@ -69,7 +71,8 @@ SparseObservations observe_where(const Tensor& matrix, Keep&& keep) {
 }  // namespace
 
 SparseObservations observe(const Tensor& matrix, const Tensor& mask) {
-  if (matrix.shape() != mask.shape()) throw ShapeError("observe: matrix " + to_string(matrix.shape()) + " and mask " + to_string(mask.shape()) + " differ");
+  if (matrix.shape() != mask.shape())
+    throw ShapeError("observe: matrix " + to_string(matrix.shape()) + " and mask " + to_string(mask.shape()) + " differ");
   std::vector<double> known = to_vector(mask);
   return observe_where(matrix, [&](size_t at) { return known[at] != 0; });
 }
@@ -113,13 +116,15 @@ ObservedMatrix::ObservedMatrix(const SparseObservations& o) {
 std::vector<double> residuals(const ObservedMatrix& observed, const Tensor& u, const Tensor& v) {
   const Lines& lines = observed.by_row();
   if (u.rank() != 2 || v.rank() != 2 || u.size(0) != observed.rows() || v.size(0) != observed.columns() || u.size(1) != v.size(1))
-    throw ShapeError("residuals: factors " + to_string(u.shape()) + " and " + to_string(v.shape()) + " do not fit a matrix of " + std::to_string(observed.rows()) + " x " + std::to_string(observed.columns()));
+    throw ShapeError("residuals: factors " + to_string(u.shape()) + " and " + to_string(v.shape()) + " do not fit a matrix of " +
+                     std::to_string(observed.rows()) + " x " + std::to_string(observed.columns()));
   int64_t k = u.size(1);
   Tensor left = contiguous_data(to(u, f64)), right = contiguous_data(to(v, f64));
   std::vector<double> found(lines.value.size());
   parallel_for(lines.count(), 16, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
-      for (auto i = static_cast<size_t>(lines.start[static_cast<size_t>(r)]); i < static_cast<size_t>(lines.start[static_cast<size_t>(r) + 1]); ++i) {
+      for (auto i = static_cast<size_t>(lines.start[static_cast<size_t>(r)]);
+           i < static_cast<size_t>(lines.start[static_cast<size_t>(r) + 1]); ++i) {
         const double *a = factor_row(left, r), *b = factor_row(right, lines.index[i]);
         double product = 0;
         for (int64_t j = 0; j < k; ++j) product += a[j] * b[j];
@@ -141,7 +146,8 @@ Tensor sparse_multiply(const Lines& lines, const std::vector<double>& values, co
   double* out = y.data<double>();
   parallel_for(lines.count(), 16, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
-      for (auto i = static_cast<size_t>(lines.start[static_cast<size_t>(r)]); i < static_cast<size_t>(lines.start[static_cast<size_t>(r) + 1]); ++i) {
+      for (auto i = static_cast<size_t>(lines.start[static_cast<size_t>(r)]);
+           i < static_cast<size_t>(lines.start[static_cast<size_t>(r) + 1]); ++i) {
         const double* row = factor_row(wide, lines.index[i]);
         double value = values[static_cast<size_t>(lines.place[i])];
         for (int64_t j = 0; j < q; ++j) out[r * q + j] += value * row[j];

@@ -46,8 +46,8 @@ TruncatedSvd truncated_svd(const LowRankPlusSparse& a, int64_t k, const SvdOptio
   Tensor right = qr(first_columns(a, q, o)).q;
   TruncatedSvd found;
   for (bool settled = false; !settled && found.iterations < o.iterations; ++found.iterations) {
-    Tensor left = qr(a.times(right)).q;                   // A ≈ left leftᵀ A
-    Svd small = svd(a.transposed_times(left));            // Aᵀ left = right s turnᵀ
+    Tensor left = qr(a.times(right)).q;         // A ≈ left leftᵀ A
+    Svd small = svd(a.transposed_times(left));  // Aᵀ left = right s turnᵀ
     Tensor u = matmul(left, narrow(mT(small.vh), 1, 0, k));
     settled = q == most || (found.u.defined() && subspace_distance(found.u, u) <= o.tolerance);
     found.u = u;

@@ -24,6 +24,9 @@ struct SvdOptions {
   Generator* generator = nullptr;
 };
 
+/// Tolerance for a start that many iterations will correct.
+inline constexpr double kRoughStart = 1e-3;
+
 struct TruncatedSvd {
   Tensor u, s, v;  ///< [m, k], [k] descending, [n, k]
   int64_t iterations = 0, multiply_adds = 0;

@@ -56,11 +56,13 @@ TEST_CASE("matrix completion: rank 1 by four rows, worked out independently") {
   ObservedMatrix observed(entries);
   CHECK(observed.density() == 0.75);
   std::vector<double> s = to_vector(truncated_svd({observed, observed.by_row().value, 1 / 0.75}, 4).s);
-  for (size_t i = 0; i < 4; ++i) CHECK(s[i] == doctest::Approx(std::vector<double>{11.663397, 2.554549, 1.675599, 1.139510}[i]).epsilon(1e-6));
+  for (size_t i = 0; i < 4; ++i)
+    CHECK(s[i] == doctest::Approx(std::vector<double>{11.663397, 2.554549, 1.675599, 1.139510}[i]).epsilon(1e-6));
   Tensor u0 = spectral_init(observed, 1, 0.75);
   check_up_to_sign(u0, {0.408346, 0.850478, -0.323073, 0.0745982});
   int64_t work = 0;
-  check_up_to_sign(solve_lines(observed.by_column(), u0, {}, {.kind = Solver::exact}, false, 0, work), {4.793532, -2.778288, 2.473831, 7.337959});
+  check_up_to_sign(solve_lines(observed.by_column(), u0, {}, {.kind = Solver::exact}, false, 0, work),
+                   {4.793532, -2.778288, 2.473831, 7.337959});
 
   std::vector<double> errors;
   Tensor second;
@@ -92,8 +94,10 @@ TEST_CASE("matrix completion: with every entry known, one turn each is exact") {
 TEST_CASE("matrix completion: all inner solvers find a matrix of rank 3 from half of it") {
   Tensor m = low_rank(60, 50, 3, 2);
   SparseObservations entries = some_of(m, 0.5, 3);
-  for (InnerSolver inner : {InnerSolver{.kind = Solver::exact}, InnerSolver{.kind = Solver::cgls, .steps = 2}, InnerSolver{.kind = Solver::sketched_cgls, .steps = 2},
-                            InnerSolver{.kind = Solver::sketched_richardson, .steps = 8}, InnerSolver{.kind = Solver::sketch_and_solve, .sketch_rows = 24}}) {
+  for (InnerSolver inner :
+       {InnerSolver{.kind = Solver::exact}, InnerSolver{.kind = Solver::cgls, .steps = 2},
+        InnerSolver{.kind = Solver::sketched_cgls, .steps = 2}, InnerSolver{.kind = Solver::sketched_richardson, .steps = 8},
+        InnerSolver{.kind = Solver::sketch_and_solve, .sketch_rows = 24}}) {
     CAPTURE(static_cast<int>(inner.kind));
     Generator g(4);
     Completion found = alternating_minimization(entries, 3, 12, inner, seeded(g));
@@ -224,7 +228,9 @@ TEST_CASE("matrix completion: lines with too few entries are errors, or take the
   CHECK_THROWS_WITH_AS(alternating_minimization(observe(m, mask), 2, 1), "matrix_completion: row 3 has no known entry", ValueError);
   mask.data<double>()[3 * 8 + 5] = 1;
   SparseObservations entries = observe(m, mask);
-  CHECK_THROWS_WITH_AS(alternating_minimization(entries, 2, 1), "matrix_completion: row 3 has 1 known entries, fewer than the rank 2; ask for minimum_norm or a lower rank", ValueError);
+  CHECK_THROWS_WITH_AS(alternating_minimization(entries, 2, 1),
+                       "matrix_completion: row 3 has 1 known entries, fewer than the rank 2; ask for minimum_norm or a lower rank",
+                       ValueError);
   Generator g(6);
   AltMinOptions o = seeded(g);
   o.minimum_norm = true;
@@ -259,17 +265,22 @@ TEST_CASE("matrix completion: bad input is named") {
   bad.value[7] = NAN;
   CHECK_THROWS_WITH_AS(ObservedMatrix{bad}, "matrix_completion: entry (1, 2) is not finite", ValueError);
   CHECK_THROWS_WITH_AS(ObservedMatrix(SparseObservations(nothing)), "matrix_completion: no entry is known", ValueError);
-  CHECK_THROWS_WITH_AS(alternating_minimization(entries, 6, 1), "matrix_completion: the rank 6 must lie in [1, 5] for a matrix of 6 x 5", ValueError);
+  CHECK_THROWS_WITH_AS(alternating_minimization(entries, 6, 1), "matrix_completion: the rank 6 must lie in [1, 5] for a matrix of 6 x 5",
+                       ValueError);
   CHECK_THROWS_WITH_AS(alternating_minimization(entries, 2, 0), "matrix_completion: needs at least 1 round, got 0", ValueError);
-  CHECK_THROWS_WITH_AS(alternating_minimization(entries, 2, 1, {.steps = 0}), "matrix_completion: the inner solver needs at least 1 step, got 0", ValueError);
+  CHECK_THROWS_WITH_AS(alternating_minimization(entries, 2, 1, {.steps = 0}),
+                       "matrix_completion: the inner solver needs at least 1 step, got 0", ValueError);
   ObservedMatrix observed(entries);
   CHECK_THROWS_WITH_AS(spectral_init(observed, 2, 0), "spectral_init: p must lie in (0, 1], it is 0.000000", ValueError);
   CHECK_THROWS_WITH_AS(spectral_init(observed, 2, 1.5), "spectral_init: p must lie in (0, 1], it is 1.500000", ValueError);
   CHECK_THROWS_WITH_AS(spectral_init(observed, 2, 1, 0), "spectral_init: clip must be positive, it is 0.000000", ValueError);
   Generator g(1);
   CHECK_THROWS_WITH_AS(observe_share(m, 1.01, g), "observe_share: p must lie in (0, 1], it is 1.010000", ValueError);
-  CHECK_THROWS_WITH_AS(residuals(observed, zeros({6, 2}), zeros({6, 2})), "residuals: factors [6, 2] and [6, 2] do not fit a matrix of 6 x 5", ShapeError);
-  CHECK_THROWS_WITH_AS(gradient_descent(observed, 2, {.step = 0}), "gradient_descent: the step must be positive and the balance not negative, they are 0.000000 and 0.500000", ValueError);
+  CHECK_THROWS_WITH_AS(residuals(observed, zeros({6, 2}), zeros({6, 2})),
+                       "residuals: factors [6, 2] and [6, 2] do not fit a matrix of 6 x 5", ShapeError);
+  CHECK_THROWS_WITH_AS(gradient_descent(observed, 2, {.step = 0}),
+                       "gradient_descent: the step must be positive and the balance not negative, they are 0.000000 and 0.500000",
+                       ValueError);
 }
 
 TEST_CASE("matrix completion: the experiment, small: two warm steps are as good as exact turns") {

@@ -148,8 +148,10 @@ TEST_CASE("least squares: dependent columns are an error, or the shortest soluti
   CHECK(test::difference(lsq_exact(tensor({{3.0, 4.0}}, f64), tensor({25.0}, f64), true), tensor({3.0, 4.0}, f64)) < 1e-12);
   CHECK_THROWS_WITH_AS(lsq_exact(a, zeros({2})), "lsq_exact: takes A [d, k] and b [d], got [3, 2] and [2]", ShapeError);
   CHECK_THROWS_WITH_AS(lsq_cgls(a, b, zeros({3}), 1), "lsq_cgls: the start must have 2 elements, it is [3]", ShapeError);
-  CHECK_THROWS_WITH_AS(lsq_richardson(a, b, zeros({2}), 1, zeros({3, 3}), 1), "lsq_richardson: the preconditioner must be [2, 2], it is [3, 3]", ShapeError);
-  CHECK_THROWS_WITH_AS(sketch_preconditioner(a, b), "sketch_preconditioner: the sketched matrix [3, 2] has lost rank; take more rows", ValueError);
+  CHECK_THROWS_WITH_AS(lsq_richardson(a, b, zeros({2}), 1, zeros({3, 3}), 1),
+                       "lsq_richardson: the preconditioner must be [2, 2], it is [3, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(sketch_preconditioner(a, b), "sketch_preconditioner: the sketched matrix [3, 2] has lost rank; take more rows",
+                       ValueError);
   Generator g(1);
   CHECK_THROWS_WITH_AS(HadamardSketch(9, 5, g), "HadamardSketch: rows must lie in [1, 8] for a height of 5, they are 9", ValueError);
   CHECK_THROWS_WITH_AS(CountSketch(0, 5, g), "CountSketch: takes at least 1 row to at least 1, got 5 and 0", ValueError);

@@ -42,5 +42,6 @@ TEST_CASE("subspace_distance: the sine of the angle; 0 for the same space, 1 acr
   CHECK(subspace_distance(u, w) <= 1);
   double smallest = to_vector(principal_cosines(u, w))[2], distance = subspace_distance(u, w);
   CHECK(distance * distance + smallest * smallest == doctest::Approx(1));
-  CHECK_THROWS_WITH_AS(subspace_distance(u, zeros({8, 3})), "subspace_distance: takes bases [n, k] and [n, l], got [9, 3] and [8, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(subspace_distance(u, zeros({8, 3})), "subspace_distance: takes bases [n, k] and [n, l], got [9, 3] and [8, 3]",
+                       ShapeError);
 }

@@ -84,5 +84,6 @@ TEST_CASE("cluster_accuracy: the best of all ways to name the clusters") {
   CHECK(cluster_accuracy(tensor({0, 0, 0, 0}), tensor({3, 1, 3, 0})) == doctest::Approx(0.5));
   CHECK(match_clusters(zeros({0}, i64), zeros({0}, i64)).empty());
   CHECK_THROWS_WITH_AS(cluster_accuracy(tensor({0, -1}), tensor({0, 1})), "cluster_accuracy: number -1 is negative", IndexError);
-  CHECK_THROWS_WITH_AS(match_clusters(tensor({0, 1}), tensor({0})), "match_clusters: takes clusters [n] and labels [n], got [2] and [1]", ShapeError);
+  CHECK_THROWS_WITH_AS(match_clusters(tensor({0, 1}), tensor({0})), "match_clusters: takes clusters [n] and labels [n], got [2] and [1]",
+                       ShapeError);
 }

@@ -17,7 +17,8 @@ using namespace plumb::cluster;
 
 namespace {
 GaussianMixture two_in_a_plane() {
-  return {tensor({0.3, 0.7}, f64), tensor({{0.0, 0.0}, {1.0, -1.0}}, f64), tensor({{{1.0, 0.0}, {0.0, 1.0}}, {{2.0, 0.6}, {0.6, 0.5}}}, f64)};
+  return {tensor({0.3, 0.7}, f64), tensor({{0.0, 0.0}, {1.0, -1.0}}, f64),
+          tensor({{{1.0, 0.0}, {0.0, 1.0}}, {{2.0, 0.6}, {0.6, 0.5}}}, f64)};
 }
 }  // namespace
 
@@ -77,7 +78,9 @@ TEST_CASE("gaussian mixture: samples have its moments, and a fit to them finds i
 
 TEST_CASE("gaussian mixture: kinds of covariance, and the floor under a collapse") {
   Tensor x = tensor({{0.0, 0.0}, {2.0, 2.0}, {0.0, 1.0}, {2.0, 5.0}}, f64);
-  auto covariance = [&](Covariance kind) { return select(fit_mixture(x, 1, {.covariance = kind, .floor = 0.5}).mixture.covariances, 0, 0); };
+  auto covariance = [&](Covariance kind) {
+    return select(fit_mixture(x, 1, {.covariance = kind, .floor = 0.5}).mixture.covariances, 0, 0);
+  };
   // variances 1 and 3.5, covariance 1.5
   CHECK(test::difference(covariance(Covariance::full), tensor({{1.5, 1.5}, {1.5, 4.0}}, f64)) < 1e-10);
   CHECK(test::difference(covariance(Covariance::diagonal), tensor({{1.5, 0.0}, {0.0, 4.0}}, f64)) < 1e-10);
@@ -89,7 +92,10 @@ TEST_CASE("gaussian mixture: kinds of covariance, and the floor under a collapse
 TEST_CASE("gaussian mixture: bad input is named") {
   CHECK_THROWS_WITH_AS(two_in_a_plane().log_density(zeros({3})), "log_joint: takes rows of 2 numbers, got [3]", ShapeError);
   CHECK_THROWS_WITH_AS(fit_mixture(zeros({3}), 1), "fit_mixture: takes rows [n, d], got [3]", ShapeError);
-  CHECK_THROWS_WITH_AS(fit_mixture(zeros({3, 1}), 1, {.iterations = 0}), "fit_mixture: iterations must be at least 1, they are 0", ValueError);
-  CHECK_THROWS_WITH_AS(fit_mixture(zeros({3, 1}), 1, {.floor = -1}), "fit_mixture: the floor must not be negative, it is -1.000000", ValueError);
-  CHECK_THROWS_WITH_AS(mixture_of_shares(zeros({3, 1}), zeros({2, 1})), "mixture_of_shares: takes shares [n, K] of 3 rows, got [2, 1]", ShapeError);
+  CHECK_THROWS_WITH_AS(fit_mixture(zeros({3, 1}), 1, {.iterations = 0}), "fit_mixture: iterations must be at least 1, they are 0",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(fit_mixture(zeros({3, 1}), 1, {.floor = -1}), "fit_mixture: the floor must not be negative, it is -1.000000",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(mixture_of_shares(zeros({3, 1}), zeros({2, 1})), "mixture_of_shares: takes shares [n, K] of 3 rows, got [2, 1]",
+                       ShapeError);
 }

@@ -33,10 +33,12 @@ TEST_CASE("neighbour votes: counted, and weighted as by cosines") {
   CHECK(to_vector(neighbour_votes(tensor({{0.2}}), points, labels, 3, {.k = 3})) == std::vector<double>{1.0 / 3, 2.0 / 3, 0});
   CHECK(to_vector<int64_t>(neighbour_classes(tensor({{0.2}, {6.0}}), points, labels, 3, {.k = 1})) == std::vector<int64_t>{0, 2});
   CHECK(to_vector<int64_t>(neighbour_classes(tensor({{0.4}}), points, labels, 3, {.k = 2})) == std::vector<int64_t>{0});  // a tie
-  Tensor unit = normalize(test::sample({6, 3}, 3), 2, 1), query = normalize(test::sample({1, 3}, 4), 2, 1), kinds = tensor({0, 1, 0, 1, 0, 1});
+  Tensor unit = normalize(test::sample({6, 3}, 3), 2, 1), query = normalize(test::sample({1, 3}, 4), 2, 1),
+         kinds = tensor({0, 1, 0, 1, 0, 1});
   double votes[2] = {};
   for (int64_t i = 0; i < 6; ++i) votes[i % 2] += std::exp(sum(select(unit, 0, i) * select(query, 0, 0)).item() / 0.07);
-  CHECK(to_vector(neighbour_votes(query, unit, kinds, 2, {.k = 6, .temperature = 0.07}))[0] == doctest::Approx(votes[0] / (votes[0] + votes[1])).epsilon(1e-9));
+  CHECK(to_vector(neighbour_votes(query, unit, kinds, 2, {.k = 6, .temperature = 0.07}))[0] ==
+        doctest::Approx(votes[0] / (votes[0] + votes[1])).epsilon(1e-9));
 }
 
 TEST_CASE("k_nearest: bad input is named") {
@@ -44,5 +46,6 @@ TEST_CASE("k_nearest: bad input is named") {
   CHECK_THROWS_WITH_AS(k_nearest(x, 3), "k_nearest: k = 3 must lie in [1, 2] for so many points", ValueError);
   CHECK_THROWS_WITH_AS(k_nearest(x, zeros({3, 1}), 1), "k_nearest: takes rows [n, d] and [m, d], got [3, 2] and [3, 1]", ShapeError);
   CHECK_THROWS_WITH_AS(neighbour_votes(x, x, tensor({0, 1, 2}), 2, {.k = 1}), "neighbour_votes: label 2 is outside [0, 2)", IndexError);
-  CHECK_THROWS_WITH_AS(neighbour_votes(x, x, tensor({0, 1}), 2, {.k = 1}), "neighbour_votes: takes points [m, d] with labels [m], got [3, 2] and [2]", ShapeError);
+  CHECK_THROWS_WITH_AS(neighbour_votes(x, x, tensor({0, 1}), 2, {.k = 1}),
+                       "neighbour_votes: takes points [m, d] with labels [m], got [3, 2] and [2]", ShapeError);
 }

@@ -36,7 +36,8 @@ TEST_CASE("kmeans: finds the best of all partitions of eight points") {
       for (unsigned side = 0; side < 2; ++side) {
         double n = 0, mean[2] = {}, squares = 0;
         for (unsigned i = 0; i < 8; ++i)
-          if ((part >> i & 1) == side) n += 1, mean[0] += v[2 * i], mean[1] += v[2 * i + 1], squares += v[2 * i] * v[2 * i] + v[2 * i + 1] * v[2 * i + 1];
+          if ((part >> i & 1) == side)
+            n += 1, mean[0] += v[2 * i], mean[1] += v[2 * i + 1], squares += v[2 * i] * v[2 * i] + v[2 * i + 1] * v[2 * i + 1];
         inertia += squares - (mean[0] * mean[0] + mean[1] * mean[1]) / n;
       }
       best = std::min(best, inertia);
@@ -48,7 +49,8 @@ TEST_CASE("kmeans: finds the best of all partitions of eight points") {
 
 TEST_CASE("kmeans: separate groups are found from any seed, the same seed gives the same") {
   manual_seed(1);
-  Tensor x = cat({randn({40, 3}), randn({60, 3}) + 20, randn({30, 3}) - 20}), labels = cat({zeros({40}, i64), ones({60}, i64), full({30}, 2, i64)});
+  Tensor x = cat({randn({40, 3}), randn({60, 3}) + 20, randn({30, 3}) - 20}),
+         labels = cat({zeros({40}, i64), ones({60}, i64), full({30}, 2, i64)});
   for (uint64_t seed = 0; seed < 5; ++seed) {
     Generator g(seed), again(seed);
     KMeans m = kmeans(x, 3, {.generator = &g});
@@ -82,6 +84,8 @@ TEST_CASE("kmeans: bad input is named") {
   CHECK_THROWS_WITH_AS(kmeans(zeros({3, 2}), 4), "kmeans: k = 4 must lie in [1, 3], the number of rows", ValueError);
   CHECK_THROWS_WITH_AS(kmeans(zeros({3}), 1), "kmeans: takes rows [n, d], got [3]", ShapeError);
   CHECK_THROWS_WITH_AS(kmeans(tensor({{1.0}, {NAN}}), 1), "kmeans: a value is not finite", ValueError);
-  CHECK_THROWS_WITH_AS(kmeans_from(zeros({3, 2}), zeros({1, 3})), "kmeans_from: takes rows [n, d] and [m, d], got [3, 2] and [1, 3]", ShapeError);
-  CHECK_THROWS_WITH_AS(kmeans(zeros({3, 2}), 1, {.restarts = 0}), "kmeans: restarts and iterations must be at least 1, they are 0 and 300", ValueError);
+  CHECK_THROWS_WITH_AS(kmeans_from(zeros({3, 2}), zeros({1, 3})), "kmeans_from: takes rows [n, d] and [m, d], got [3, 2] and [1, 3]",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(kmeans(zeros({3, 2}), 1, {.restarts = 0}), "kmeans: restarts and iterations must be at least 1, they are 0 and 300",
+                       ValueError);
 }

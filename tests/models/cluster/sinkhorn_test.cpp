@@ -19,7 +19,8 @@ TEST_CASE("sinkhorn: two by two in closed form") {
 }
 
 TEST_CASE("sinkhorn: marginals, and the form exp(f + g − C)") {
-  Tensor cost = test::sample({4, 6}, 1, f64, 0, 1), a = tensor({0.1, 0.2, 0.3, 0.4}, f64), b = tensor({0.25, 0.05, 0.1, 0.2, 0.3, 0.1}, f64);
+  Tensor cost = test::sample({4, 6}, 1, f64, 0, 1), a = tensor({0.1, 0.2, 0.3, 0.4}, f64),
+         b = tensor({0.25, 0.05, 0.1, 0.2, 0.3, 0.1}, f64);
   Tensor plan = sinkhorn(cost, a, b, {.epsilon = 0.1, .iterations = 500});
   CHECK(test::difference(sum(plan, {1}), a) < 1e-10);
   CHECK(test::difference(sum(plan, {0}), b) < 1e-12);
@@ -41,7 +42,8 @@ TEST_CASE("sinkhorn: a small ε is an assignment, a large one spreads evenly; no
 }
 
 TEST_CASE("sinkhorn: stops early when asked to, as exactly as asked for") {
-  Tensor cost = test::sample({6, 6}, 3, f64, 0, 1), rough = sinkhorn(cost, {}, {}, {.epsilon = 0.05, .iterations = 1000, .tolerance = 1e-2});
+  Tensor cost = test::sample({6, 6}, 3, f64, 0, 1),
+         rough = sinkhorn(cost, {}, {}, {.epsilon = 0.05, .iterations = 1000, .tolerance = 1e-2});
   double off = max(abs(sum(rough, {1}) * 6 - 1)).item();
   CHECK(off <= 1e-2);
   CHECK(off > 1e-9);
@@ -56,6 +58,8 @@ TEST_CASE("sinkhorn: bad input is named") {
   CHECK_THROWS_WITH_AS(sinkhorn(zeros({3})), "sinkhorn: takes a matrix of costs, got [3]", ShapeError);
   CHECK_THROWS_WITH_AS(sinkhorn(zeros({2, 3}), zeros({3})), "sinkhorn: a must have 2 elements, it is [3]", ShapeError);
   CHECK_THROWS_WITH_AS(sinkhorn(zeros({2, 2}), tensor({1.0, 0.0})), "sinkhorn: a must be positive, it holds 0.000000", ValueError);
-  CHECK_THROWS_WITH_AS(sinkhorn(zeros({2, 2}), tensor({1.0, 1.0})), "sinkhorn: a and b must have equal sums, they have 2.000000 and 1.000000", ValueError);
-  CHECK_THROWS_WITH_AS(sinkhorn(zeros({2, 2}), {}, {}, {.epsilon = 0}), "sinkhorn: epsilon must be positive and iterations at least 1, they are 0.000000 and 200", ValueError);
+  CHECK_THROWS_WITH_AS(sinkhorn(zeros({2, 2}), tensor({1.0, 1.0})),
+                       "sinkhorn: a and b must have equal sums, they have 2.000000 and 1.000000", ValueError);
+  CHECK_THROWS_WITH_AS(sinkhorn(zeros({2, 2}), {}, {}, {.epsilon = 0}),
+                       "sinkhorn: epsilon must be positive and iterations at least 1, they are 0.000000 and 200", ValueError);
 }

@@ -15,7 +15,8 @@ TEST_CASE("normal_quantile: known values, and the inverse of normal_cdf far out"
   CHECK(normal_quantile(0.975) == doctest::Approx(1.959963984540054).epsilon(1e-14));
   CHECK(normal_quantile(0.5) == doctest::Approx(0).epsilon(1e-15));
   CHECK(normal_quantile(1e-300) == doctest::Approx(-37.0471).epsilon(1e-5));
-  for (double p : {1e-200, 1e-12, 0.01, 0.3, 0.49999, 0.7, 0.999}) CHECK(normal_cdf(normal_quantile(p)) == doctest::Approx(p).epsilon(1e-12));
+  for (double p : {1e-200, 1e-12, 0.01, 0.3, 0.49999, 0.7, 0.999})
+    CHECK(normal_cdf(normal_quantile(p)) == doctest::Approx(p).epsilon(1e-12));
   CHECK_THROWS_WITH_AS(normal_quantile(1), "normal_quantile: p must lie in (0, 1), got 1.000000", ValueError);
 }
 
@@ -75,5 +76,6 @@ TEST_CASE("bootstrap: any statistic, and leaving out each example once") {
   CHECK_THROWS_WITH_AS(bootstrap(1, statistic), "bootstrap: needs at least 2 examples, got 1", ValueError);
   CHECK_THROWS_WITH_AS(bootstrap(5, statistic, {.level = 1}), "bootstrap: level must lie in (0, 1), got 1.000000", ValueError);
   CHECK_THROWS_WITH_AS(bootstrap(5, statistic, {.resamples = 1}), "bootstrap: needs at least 2 resamples, got 1", ValueError);
-  CHECK_THROWS_WITH_AS(bootstrap(5, [](std::span<const int64_t>) { return NAN; }), "bootstrap: the statistic of a resample is NaN", ValueError);
+  CHECK_THROWS_WITH_AS(bootstrap(5, [](std::span<const int64_t>) { return NAN; }), "bootstrap: the statistic of a resample is NaN",
+                       ValueError);
 }

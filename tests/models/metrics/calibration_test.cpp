@@ -23,7 +23,8 @@ TEST_CASE("calibration: six predictions worked out independently") {
   for (size_t i = 0; i < 6; ++i) CHECK(r.risk[i] == doctest::Approx(risk[i]));
   CHECK(r.area == doctest::Approx(0.219444).epsilon(1e-5));
   CHECK(r.excess == doctest::Approx(0.130556).epsilon(1e-5));
-  CHECK(brier_score(p, labels) == doctest::Approx(2 * (0.09 * 0.09 + 0.82 * 0.82 + 0.32 * 0.32 + 0.45 * 0.45 + 0.04 * 0.04 + 0.65 * 0.65) / 6));
+  CHECK(brier_score(p, labels) ==
+        doctest::Approx(2 * (0.09 * 0.09 + 0.82 * 0.82 + 0.32 * 0.32 + 0.45 * 0.45 + 0.04 * 0.04 + 0.65 * 0.65) / 6));
 }
 
 TEST_CASE("calibration bins: (low, high], 0 in the first, means and counts") {
@@ -61,9 +62,12 @@ TEST_CASE("risk coverage: the best order has no excess") {
 }
 
 TEST_CASE("calibration: bad input is named") {
-  CHECK_THROWS_WITH_AS(calibration_bins(tensor({0.5, 1.5}), tensor({0, 1})), "calibration_bins: number 1 is 1.500000, not a probability", ValueError);
+  CHECK_THROWS_WITH_AS(calibration_bins(tensor({0.5, 1.5}), tensor({0, 1})), "calibration_bins: number 1 is 1.500000, not a probability",
+                       ValueError);
   CHECK_THROWS_WITH_AS(calibration_bins(tensor({0.5}), tensor({0}), 0), "calibration_bins: needs at least 1 bin, got 0", ValueError);
-  CHECK_THROWS_WITH_AS(expected_calibration_error(six_rows(), tensor({0, 1, 2, 0, 1, 1})), "expected_calibration_error: label 2 is outside [0, 2)", IndexError);
-  CHECK_THROWS_WITH_AS(brier_score(zeros({3}), zeros({3}, i64)), "brier_score: takes probabilities [n, C] and labels [n], got [3] and [3]", ShapeError);
+  CHECK_THROWS_WITH_AS(expected_calibration_error(six_rows(), tensor({0, 1, 2, 0, 1, 1})),
+                       "expected_calibration_error: label 2 is outside [0, 2)", IndexError);
+  CHECK_THROWS_WITH_AS(brier_score(zeros({3}), zeros({3}, i64)), "brier_score: takes probabilities [n, C] and labels [n], got [3] and [3]",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(risk_coverage(zeros({0}), zeros({0})), "risk_coverage: there are no examples", ValueError);
 }

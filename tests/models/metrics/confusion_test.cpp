@@ -82,6 +82,7 @@ TEST_CASE("top-k accuracy: ties go to the lower class") {
   CHECK(top_k_accuracy(scores, labels, 1) == 0);
   CHECK(top_k_accuracy(scores, labels, 2) == doctest::Approx(2.0 / 3));  // in the third row class 0 comes before 1
   CHECK(top_k_accuracy(scores, labels, 3) == 1);
-  CHECK_THROWS_WITH_AS(top_k_accuracy(scores, labels, 4), "top_k_accuracy: k = 4 must lie in [1, C] and there must be rows; scores are [3, 3]", ValueError);
+  CHECK_THROWS_WITH_AS(top_k_accuracy(scores, labels, 4),
+                       "top_k_accuracy: k = 4 must lie in [1, C] and there must be rows; scores are [3, 3]", ValueError);
   CHECK_THROWS_WITH_AS(top_k_accuracy(scores, tensor({0, 3, 0}), 1), "top_k_accuracy: label 3 is outside [0, 3)", IndexError);
 }

@@ -36,7 +36,8 @@ TEST_CASE("group_rates: twelve people in two groups, worked out independently") 
   CHECK(disparate_impact(g) == doctest::Approx(2.0 / 3));
   CHECK(worst_group_accuracy(g) == doctest::Approx(4.0 / 6));
   for (const GroupRates& r : g)  // Chouldechova's identity holds for counts
-    CHECK(r.false_positive_rate == doctest::Approx(r.base_rate / (1 - r.base_rate) * (1 - r.precision) / r.precision * r.true_positive_rate));
+    CHECK(r.false_positive_rate ==
+          doctest::Approx(r.base_rate / (1 - r.base_rate) * (1 - r.precision) / r.precision * r.true_positive_rate));
 }
 
 TEST_CASE("group_rates: six scores cut at one half") {
@@ -78,8 +79,11 @@ TEST_CASE("group_probabilities and the inequality of benefits: worked out indepe
 }
 
 TEST_CASE("fairness: bad input is named") {
-  CHECK_THROWS_WITH_AS(group_rates(tensor({0, 2}), tensor({0, 1}), tensor({0, 1})), "group_rates: decision 1 must be 0 or 1, it is 2.000000", ValueError);
-  CHECK_THROWS_WITH_AS(group_rates(tensor({0, 1}), tensor({0, 1}), tensor({0})), "group_rates: takes vectors of one length, got [2] and [1]", ShapeError);
-  CHECK_THROWS_WITH_AS(group_probabilities(tensor({1.5}), tensor({0}), tensor({0})), "group_probabilities: probability 0 is 1.500000", ValueError);
+  CHECK_THROWS_WITH_AS(group_rates(tensor({0, 2}), tensor({0, 1}), tensor({0, 1})),
+                       "group_rates: decision 1 must be 0 or 1, it is 2.000000", ValueError);
+  CHECK_THROWS_WITH_AS(group_rates(tensor({0, 1}), tensor({0, 1}), tensor({0})),
+                       "group_rates: takes vectors of one length, got [2] and [1]", ShapeError);
+  CHECK_THROWS_WITH_AS(group_probabilities(tensor({1.5}), tensor({0}), tensor({0})), "group_probabilities: probability 0 is 1.500000",
+                       ValueError);
   CHECK_THROWS_WITH_AS(group_rates(zeros({0}), zeros({0}), zeros({0})), "group_rates: there are no examples", ValueError);
 }

@@ -13,7 +13,8 @@ using namespace plumb::metrics;
 namespace {
 
 // SSIM of one channel of one image by its definition.
-double reference(const std::vector<double>& a, const std::vector<double>& b, int height, int width, int window, double sigma, double range) {
+double reference(const std::vector<double>& a, const std::vector<double>& b, int height, int width, int window, double sigma,
+                 double range) {
   double total = 0, c1 = std::pow(0.01 * range, 2), c2 = std::pow(0.03 * range, 2);
   int places = 0, n = window * window;
   for (int r = 0; r + window <= height; ++r)
@@ -28,7 +29,9 @@ double reference(const std::vector<double>& a, const std::vector<double>& b, int
       };
       each([&](double w, double x, double y) { weights += w, ma += w * x, mb += w * y; });
       ma /= weights, mb /= weights;
-      each([&](double w, double x, double y) { va += w * (x - ma) * (x - ma), vb += w * (y - mb) * (y - mb), vab += w * (x - ma) * (y - mb); });
+      each([&](double w, double x, double y) {
+        va += w * (x - ma) * (x - ma), vb += w * (y - mb) * (y - mb), vab += w * (x - ma) * (y - mb);
+      });
       double divisor = sigma > 0 ? weights : n - 1;
       va /= divisor, vb /= divisor, vab /= divisor;
       total += (2 * ma * mb + c1) * (2 * vab + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2));
@@ -47,7 +50,9 @@ TEST_CASE("ssim: the definition in plain loops, with equal and with Gaussian wei
     for (int64_t i = 0; i < 2; ++i) {
       double expected = 0;
       for (int64_t c = 0; c < 3; ++c)
-        expected += reference(to_vector(select(select(a, 0, i), 0, c)), to_vector(select(select(b, 0, i), 0, c)), 12, 9, static_cast<int>(o.window), sigma, 2) / 3;
+        expected += reference(to_vector(select(select(a, 0, i), 0, c)), to_vector(select(select(b, 0, i), 0, c)), 12, 9,
+                              static_cast<int>(o.window), sigma, 2) /
+                    3;
       CHECK(found[static_cast<size_t>(i)] == doctest::Approx(expected).epsilon(1e-10));
     }
   }
@@ -59,7 +64,8 @@ TEST_CASE("ssim: 1 for equal images, symmetric, f32 near f64, one image without 
   CHECK(ssim(a, b).item() == doctest::Approx(ssim(b, a).item()).epsilon(1e-12));
   CHECK(ssim(a, b).item() < 0.5);
   CHECK(ssim(to(a, f32), to(b, f32)).item() == doctest::Approx(ssim(a, b).item()).epsilon(1e-4));
-  CHECK(ssim(full({8, 8}, 0.5), full({8, 8}, 0.25)).item() == doctest::Approx((0.25 + 1e-4) / (0.3125 + 1e-4)).epsilon(3e-4));  // constant images
+  CHECK(ssim(full({8, 8}, 0.5), full({8, 8}, 0.25)).item() ==
+        doctest::Approx((0.25 + 1e-4) / (0.3125 + 1e-4)).epsilon(3e-4));  // constant images
 }
 
 TEST_CASE("ssim: differentiable") {
@@ -79,7 +85,8 @@ TEST_CASE("psnr and nmse: one number an image") {
 }
 
 TEST_CASE("image quality: bad input is named") {
-  CHECK_THROWS_WITH_AS(psnr(zeros({4, 4}), zeros({4, 5})), "psnr: takes two sets of images [B, C, H, W] or [H, W], got [4, 4] and [4, 5]", ShapeError);
+  CHECK_THROWS_WITH_AS(psnr(zeros({4, 4}), zeros({4, 5})), "psnr: takes two sets of images [B, C, H, W] or [H, W], got [4, 4] and [4, 5]",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(psnr(zeros({4, 4}), zeros({4, 4}), 0), "psnr: the range must be positive, it is 0.000000", ValueError);
   CHECK_THROWS_WITH_AS(ssim(zeros({4, 9}), zeros({4, 9})), "ssim: images [4, 9] are smaller than the window of 7", ShapeError);
   CHECK_THROWS_WITH_AS(ssim(zeros({9, 9}), zeros({9, 9}), {.window = 4}), "ssim: the window must be odd, it is 4", ValueError);

@@ -10,7 +10,9 @@ using namespace plumb::metrics;
 
 namespace {
 // Positives at places 1, 2 and 4 of five documents; a query without positives is left out.
-Tensor scores() { return tensor({{5.0, 4.0, 3.0, 2.0, 1.0}, {5.0, 4.0, 3.0, 2.0, 1.0}, {1.0, 2.0, 3.0, 4.0, 5.0}, {1.0, 2.0, 3.0, 4.0, 5.0}}); }
+Tensor scores() {
+  return tensor({{5.0, 4.0, 3.0, 2.0, 1.0}, {5.0, 4.0, 3.0, 2.0, 1.0}, {1.0, 2.0, 3.0, 4.0, 5.0}, {1.0, 2.0, 3.0, 4.0, 5.0}});
+}
 Tensor relevance() { return tensor({{1, 0, 0, 0, 0}, {0, 1, 0, 0, 0}, {0, 1, 0, 0, 0}, {0, 0, 0, 0, 0}}); }
 }  // namespace
 
