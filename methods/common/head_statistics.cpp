@@ -54,10 +54,14 @@ HeadStatistics::HeadStatistics(const Tensor& features, const Tensor& labels, con
 Tensor HeadStatistics::mean_outer(const Tensor& rows) const { return matmul(mT(rows), inputs_) / static_cast<double>(inputs_.size(0)); }
 
 Tensor HeadStatistics::hvp(const Tensor& v) const {
-  if (v.shape() != gradient_.shape()) throw ShapeError("head_statistics: hvp takes a direction " + to_string(gradient_.shape()) + ", got " + to_string(v.shape()));
-  Tensor change = probabilities_ * matmul(inputs_, mT(v));  // of the logits, times p
+  int64_t n = inputs_.size(0), classes = logits_.size(1), k = inputs_.size(1);
+  if (v.rank() < 2 || v.size(-2) != classes || v.size(-1) != k)
+    throw ShapeError("head_statistics: hvp takes a direction " + to_string(gradient_.shape()) + ", got " + to_string(v.shape()));
+  int64_t directions = v.numel() / (classes * k);
+  Tensor p = unsqueeze(probabilities_, 1);
+  Tensor change = p * reshape(matmul(inputs_, mT(reshape(v, {directions * classes, k}))), {n, directions, classes});  // of the logits, times p
   Tensor rest = is_binary(logits_) ? change : sum(change, {-1}, /*keepdim=*/true);
-  return mean_outer(change - probabilities_ * rest);
+  return reshape(mean_outer(reshape(change - p * rest, {n, directions * classes})), v.shape());
 }
 
 Tensor HeadStatistics::hessian_diagonal() const {

@@ -20,7 +20,7 @@ class HeadStatistics {
   const Tensor& logits() const { return logits_; }  ///< [n, C]
   const Tensor& loss() const { return loss_; }
   const Tensor& gradient() const { return gradient_; }
-  /// H[V] for v [C, k]. Throws ShapeError for another shape.
+  /// H[V] for v [C, k], or for every one of several, [.., C, k], by the same two products. Throws ShapeError for another shape.
   Tensor hvp(const Tensor& v) const;
   Tensor hessian_diagonal() const;
   /// The whole Hessian, [C k, C k], rows and columns in the order of θ's elements: for small heads.
@@ -35,7 +35,8 @@ class HeadStatistics {
 };
 
 /// Hutchinson's estimate of the diagonal of a symmetric H known by its products: mean_s z_s ⊙ H[z_s], for probes [S, ..] of ±1. Over all
-/// sign vectors it is exact. Throws ValueError without probes.
+/// sign vectors it is exact. `hvp` gets one probe at a time; where it takes all at once, mean(z * hvp(z), {0}) is the same. Throws ValueError
+/// without probes.
 template <typename Hvp>
 Tensor hutchinson_diagonal(Hvp&& hvp, const Tensor& probes);
 /// S probes of the given shape, each element −1 or 1 with equal probability (Rademacher), from the default generator. Throws ValueError for S < 1.

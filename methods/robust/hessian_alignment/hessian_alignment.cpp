@@ -81,12 +81,12 @@ Tensor diagonal_penalty(const Environments& environments, const AlignmentOptions
 Tensor hutchinson_penalty(const Environments& environments, int64_t probes, const AlignmentOptions& o) {
   if (probes < 1) throw ValueError(fmt::format("hutchinson: needs at least 1 probe, not {}", probes));
   return penalty(environments, o, [&](const std::vector<Tensor>&, const Tensor& mean_gradient) {
-    auto draw = [&] { return rademacher(probes, mean_gradient.shape(), mean_gradient.dtype()); };
-    std::vector<Tensor> diagonals = of_each(environments, [&](const HeadStatistics& e) {
-      return hutchinson_diagonal([&](const Tensor& z) { return e.hvp(z); }, draw());
-    });
-    Tensor centre = hutchinson_diagonal([&](const Tensor& z) { return mean_hvp(environments, z); }, draw());
-    return spread(diagonals, centre, o);
+    auto estimate = [&](auto hvp) {
+      Tensor z = rademacher(probes, mean_gradient.shape(), mean_gradient.dtype());
+      return mean(z * hvp(z), {0});
+    };
+    std::vector<Tensor> diagonals = of_each(environments, [&](const HeadStatistics& e) { return estimate([&](const Tensor& z) { return e.hvp(z); }); });
+    return spread(diagonals, estimate([&](const Tensor& z) { return mean_hvp(environments, z); }), o);
   });
 }
 

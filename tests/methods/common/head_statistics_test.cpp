@@ -112,6 +112,17 @@ TEST_CASE("head_statistics: they equal double backward, the Hessian is symmetric
   }
 }
 
+TEST_CASE("head_statistics: several directions at once give what each gives alone") {
+  for (const Head& head : heads()) {
+    HeadStatistics s = head.statistics();
+    Shape one = s.gradient().shape();
+    Tensor v = randn({2, 3, one[0], one[1]}, {.dtype = f64}), all = s.hvp(v);
+    REQUIRE(all.shape() == v.shape());
+    for (int64_t i = 0; i < 2; ++i)
+      for (int64_t j = 0; j < 3; ++j) check_close(select(select(all, 0, i), 0, j), to_vector(s.hvp(select(select(v, 0, i), 0, j))), 1e-14);
+  }
+}
+
 TEST_CASE("head_statistics: |g| d|g|/dθ = H g") {
   for (const Head& head : heads()) {
     Tensor w = head.weight.detach().requires_grad_(), b = head.bias.defined() ? head.bias.detach().requires_grad_() : Tensor();
@@ -158,6 +169,8 @@ TEST_CASE("hutchinson: averaged over all sign vectors the estimate is the diagon
   for (int bits = 0; bits < 8; ++bits)
     for (int j = 0; j < 3; ++j) signs.push_back(bits >> j & 1 ? 1 : -1);
   check_close(methods::hutchinson_diagonal(product, from_vector(signs, {8, 1, 3})), to_vector(s.hessian_diagonal()), 1e-15);
+  Tensor z = from_vector(signs, {8, 1, 3});
+  check_close(mean(z * s.hvp(z), {0}), to_vector(s.hessian_diagonal()), 1e-15);
   check_close(methods::hutchinson_diagonal(product, tensor({{{1.0, -1.0, 1.0}}}, f64)), {0.291622, 0.210467, 0.307696}, 1e-6);
 
   manual_seed(1);
