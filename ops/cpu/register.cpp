@@ -37,6 +37,7 @@ void register_fft();
 void register_distributions();
 void register_incomplete_gamma();
 void register_minifloat();
+void register_complex();
 
 }  // namespace cpu_kernels
 
@@ -73,6 +74,7 @@ void register_cpu() {
   cpu_kernels::register_distributions();
   cpu_kernels::register_incomplete_gamma();
   cpu_kernels::register_minifloat();
+  cpu_kernels::register_complex();
 }
 
 }  // namespace plumb

@@ -10,6 +10,7 @@
 #include "engine/autograd/backward.h"
 #include "engine/core/parallel.h"
 #include "ops/complex.h"
+#include "ops/join.h"
 #include "ops/pad.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
@@ -170,6 +171,8 @@ TEST_CASE("fftshift and ifftshift: coefficient 0 in the middle, and back") {
 TEST_CASE("complex arithmetic: values") {
   Tensor a = tensor({{1.0, 2.0}, {0.0, -1.0}}, f64), b = tensor({3.0, -1.0}, f64);
   CHECK(to_vector(complex_mul(a, b)) == std::vector<double>{5, 5, -1, -3});
+  CHECK(to_vector(complex_mul_conj(a, b)) == std::vector<double>{1, 7, 1, -3});
+  CHECK(to_vector(complex_mul_conj(b, a)) == std::vector<double>{1, -7, 1, 3});
   CHECK(to_vector(complex_conj(a)) == std::vector<double>{1, -2, 0, 1});
   CHECK(to_vector(complex_abs(tensor({{3.0, 4.0}, {0.0, 0.0}}, f64))) == std::vector<double>{5, 0});
   Tensor zero = zeros({2}, f64).requires_grad_();
@@ -178,6 +181,17 @@ TEST_CASE("complex arithmetic: values") {
   CHECK_THROWS_WITH_AS(complex_mul(a, tensor({1.0, 2.0, 3.0})), "complex_mul: takes complex numbers as a last axis of 2, not [3]",
                        ShapeError);
   CHECK_THROWS_AS(complex_abs(zeros({})), ShapeError);
+  CHECK_THROWS_WITH_AS(complex_mul(tensor({1, 2}), tensor({1, 2})), "complex_mul: takes floating tensors, not i64", DTypeError);
+  CHECK_THROWS_AS(complex_mul(zeros({3, 2}), zeros({4, 2})), ShapeError);
+  CHECK(complex_mul(zeros({0, 2}), zeros({1, 2}, f64)).shape() == Shape{0, 2});
+  // Any strides and broadcasting, against the products written out.
+  for (const Tensor& x : layouts(uniform({3, 4, 5, 2}, 1)))
+    for (const Tensor& y : layouts(uniform({4, 1, 2}, 2))) {
+      Tensor re = select(x, -1, 0) * select(y, -1, 0) - select(x, -1, 1) * select(y, -1, 1);
+      Tensor im = select(x, -1, 0) * select(y, -1, 1) + select(x, -1, 1) * select(y, -1, 0);
+      CHECK(error(complex_mul(x, y), Reference(stack({re, im}, -1))) < 1e-15);
+      CHECK(error(complex_mul(y, x), Reference(stack({re, im}, -1))) < 1e-15);
+    }
 }
 
 TEST_CASE("fft: sizes of 0, types, errors") {

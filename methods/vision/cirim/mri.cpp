@@ -46,7 +46,7 @@ Tensor MriOperator::forward(const Tensor& image) const { return spectrum(image) 
 
 Tensor MriOperator::combine(const Tensor& k) const {
   check_k(k);
-  return sum(complex_mul(complex_conj(maps_), ifft2(k)), {1});
+  return sum(complex_mul_conj(ifft2(k), maps_), {1});
 }
 
 Tensor MriOperator::adjoint(const Tensor& k) const {

@@ -69,6 +69,7 @@ std::vector<OpCase> fft_cases() {
          return std::vector<Tensor>{fftshift(x), ifftshift(x, {0})};
        }},
       {"complex_mul", {complex, real({4, 2})}, [](T x, T y) { return complex_mul(x, y); }},
+      {"complex_mul_conj", {real({4, 2}), complex}, [](T x, T y) { return complex_mul_conj(x, y); }},
       {"complex_conj", {complex}, [](T x) { return square(complex_conj(x)); }},
       {"complex_abs", {within(0.3, 2, {3, 4, 2})}, [](T x) { return complex_abs(x); }},
   };
