@@ -173,6 +173,21 @@ TEST_CASE("supnotmiwae: fully observed and without dropout the classifier reads 
   for (double ess : to_vector(a.effective_samples)) CHECK((ess >= 1 - 1e-5 && ess <= 4 + 1e-5));
 }
 
+TEST_CASE("supnotmiwae: the classifier drops activations in training alone") {
+  manual_seed(10);
+  Config c = small();
+  c.classifier_dropout = 0.5;
+  SupNotMiwae model(c);
+  SeriesBatch b = batch_of(4, 6, 3, 2, 13);
+  auto predicted = [&] {
+    Generator g(1);
+    return model.predict(b, g).probabilities;
+  };
+  CHECK(difference(predicted(), predicted()) > 1e-4);
+  model.eval();
+  CHECK(difference(predicted(), predicted()) == 0);
+}
+
 TEST_CASE("supnotmiwae: a series without any value has a finite loss") {
   manual_seed(4);
   SupNotMiwae model(small());
