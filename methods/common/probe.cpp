@@ -7,6 +7,7 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/data/dataset.h"
+#include "models/metrics/confusion.h"
 #include "models/optim/adam.h"
 #include "models/optim/schedule.h"
 #include "ops/index.h"
@@ -71,7 +72,7 @@ Tensor Probe::operator()(const Tensor& features) const {
 }
 
 double Probe::accuracy(const Tensor& features, const Tensor& labels) const {
-  return mean(to(argmax((*this)(features), 1) == labels, f64)).item();
+  return metrics::accuracy(argmax((*this)(features), 1), labels);
 }
 
 Probe best_probe(const Tensor& features, const Tensor& labels, const Tensor& validation_features, const Tensor& validation_labels,
