@@ -36,6 +36,7 @@ Tensor DigitVectors::batch(int64_t n, Generator& generator) const {
 }
 
 double DigitVectors::frechet_distance(const Tensor& samples) const {
+  if (!std::isfinite(sum(samples).item())) return INFINITY;
   return metrics::frechet_distance(metrics::feature_statistics(samples), statistics_);
 }
 

@@ -20,7 +20,7 @@ class DigitVectors {
 
   /// n rows drawn with replacement.
   Tensor batch(int64_t n, Generator& generator = default_generator()) const;
-  /// The Fréchet distance between samples [n, 64] and all digits, in pixels of this scale.
+  /// The Fréchet distance between samples [n, 64] and all digits, in pixels of this scale; infinite for samples that are not finite.
   double frechet_distance(const Tensor& samples) const;
   /// Rows kept between the darkest and the brightest pixel.
   Tensor clipped(const Tensor& rows) const;

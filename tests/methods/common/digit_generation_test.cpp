@@ -36,6 +36,7 @@ TEST_CASE("DigitVectors: the distance is 0 for the digits, their total variance 
   Generator g(1);
   double half = digits.frechet_distance(digits.batch(900, g));
   CHECK((half > 0.005 && half < 0.2));
+  CHECK(std::isinf(digits.frechet_distance(full({4, 64}, NAN))));
 }
 
 TEST_CASE("train_denoiser: a few steps beat the mean image, and follow from the generator alone") {
