@@ -144,8 +144,8 @@ void measure(Cell& cell, const Setting& s, const GrokkingLog& log) {
 
 std::vector<Setting> settings(const Cell& cell) {
   std::vector<int64_t> hidden = cell.pick<std::vector<int64_t>>({32, 32}, {200, 200}, {200, 200});
-  return {{kHalf, cell.pick<int64_t>(7, 59, 113), cell.pick(0.5, 0.5, 0.4), hidden, cell.pick<int64_t>(40, 1500, 20'000), cell.pick<int64_t>(10, 20, 20), 5e-3},
-          {kMost, cell.pick<int64_t>(7, 47, 97), 0.8, hidden, cell.pick<int64_t>(40, 4000, 80'000), cell.pick<int64_t>(10, 40, 100), 1e-2}};
+  return {{kHalf, cell.pick<int64_t>(7, 59, 113), cell.pick(0.5, 0.5, 0.4), hidden, cell.pick<int64_t>(40, 1200, 20'000), cell.pick<int64_t>(10, 20, 20), 5e-3},
+          {kMost, cell.pick<int64_t>(7, 47, 97), 0.8, hidden, cell.pick<int64_t>(40, 3000, 80'000), cell.pick<int64_t>(10, 40, 100), 1e-2}};
 }
 
 void run(Cell& cell) {
