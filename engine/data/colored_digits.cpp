@@ -50,7 +50,8 @@ Dataset colored_digits(const Dataset& digits, ColoredDigitsOptions o) {
 }
 
 std::array<std::vector<int64_t>, 2> imbalanced_environments(const std::vector<int64_t>& digits, ImbalanceOptions o) {
-  if (!(o.share >= 0.5 && o.share <= 1)) throw ValueError(fmt::format("imbalanced_environments: a share of {} is outside [0.5, 1]", o.share));
+  if (!(o.share >= 0.5 && o.share <= 1))
+    throw ValueError(fmt::format("imbalanced_environments: a share of {} is outside [0.5, 1]", o.share));
   Generator generator(o.seed);
   std::array<std::vector<int64_t>, 2> halves, environments;  // of the digits: below 5, and others
   for (int64_t place : random_order(static_cast<int64_t>(digits.size()), generator))

@@ -16,9 +16,9 @@ struct ColoredDigitsOptions {
 
 /// Colored-MNIST (Arjovsky et al., "Invariant Risk Minimization", 2019) of any grey digits: y₀ = [digit < 5], the label y is y₀ turned with
 /// probability label_flip, the colour is y turned with probability color_flip, and image [2, ⌈H/stride⌉, ⌈W/stride⌉] holds the digit in the
-/// channel of its colour, zeros in the other. Fields: image, label (0 or 1, i64), "digit" and "color" (i64). An example's draws depend on the
-/// seed and its Sample::index alone. Throws ValueError for a probability outside [0, 1] or a stride below 1, and, when examples are read,
-/// ShapeError for images other than [1, H, W].
+/// channel of its colour, zeros in the other. Fields: image, label (0 or 1, i64), "digit" and "color" (i64). An example's draws depend on
+/// the seed and its Sample::index alone. Throws ValueError for a probability outside [0, 1] or a stride below 1, and, when examples are
+/// read, ShapeError for images other than [1, H, W].
 Dataset colored_digits(const Dataset& digits, ColoredDigitsOptions options = {});
 
 struct ImbalanceOptions {
@@ -28,9 +28,9 @@ struct ImbalanceOptions {
 };
 
 /// Places of two environments with opposite classes in the majority (Hemati et al., ICCV 2023): the first has `share` of the digits below 5
-/// and 1 − share of the others, the second the rest; which ones is random. The released code cuts at share·n and (1 − share)·n with n all digits, not those
-/// of a half: its first environment has all digits below 5 (for share ≥ their part) and (1 − share)·n others, its second the rest.
-/// Throws ValueError unless 0.5 ≤ share ≤ 1.
+/// and 1 − share of the others, the second the rest; which ones is random. The released code cuts at share·n and (1 − share)·n with n all
+/// digits, not those of a half: its first environment has all digits below 5 (for share ≥ their part) and (1 − share)·n others, its second
+/// the rest. Throws ValueError unless 0.5 ≤ share ≤ 1.
 std::array<std::vector<int64_t>, 2> imbalanced_environments(const std::vector<int64_t>& digits, ImbalanceOptions options = {});
 
 }  // namespace plumb::data

@@ -30,7 +30,8 @@ Dataset bit_vectors(const SparseParityOptions& o) {
 
 DatasetParts sparse_parity(SparseParityOptions o) {
   if (o.relevant < 1 || o.irrelevant < 0 || o.relevant + o.irrelevant > 63)
-    throw ValueError(fmt::format("sparse_parity: {} relevant and {} other bits; needs at least 1 and 0, and at most 63 together", o.relevant, o.irrelevant));
+    throw ValueError(fmt::format("sparse_parity: {} relevant and {} other bits; needs at least 1 and 0, and at most 63 together",
+                                 o.relevant, o.irrelevant));
   if (o.samples < 2 || static_cast<uint64_t>(o.samples) > uint64_t{1} << (o.relevant + o.irrelevant))
     throw ValueError(fmt::format("sparse_parity: {} distinct samples of {} bits", o.samples, o.relevant + o.irrelevant));
   if (!(o.train >= 0 && o.train <= 1)) throw ValueError(fmt::format("sparse_parity: the training share {} is outside [0, 1]", o.train));

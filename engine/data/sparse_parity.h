@@ -12,8 +12,8 @@ struct SparseParityOptions {
   uint64_t seed = 0;
 };
 
-/// Distinct random bit vectors: features [k + m] f32, 0 or 1, and label = the sum of the first k modulo 2 (Barak et al., "Hidden progress in
-/// deep learning", 2022). Sample::index is the place among all samples. Throws ValueError for k < 1, m < 0, k + m > 63, fewer than 2 or
+/// Distinct random bit vectors: features [k + m] f32, 0 or 1, and label = the sum of the first k modulo 2 (Barak et al., "Hidden progress
+/// in deep learning", 2022). Sample::index is the place among all samples. Throws ValueError for k < 1, m < 0, k + m > 63, fewer than 2 or
 /// more than 2^(k + m) samples, or a share outside [0, 1].
 DatasetParts sparse_parity(SparseParityOptions options = {});
 

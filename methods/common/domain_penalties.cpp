@@ -26,10 +26,12 @@ void check_environments(const char* penalty, const std::vector<Tensor>& environm
 Tensor irm_penalty(const Tensor& logits, const Tensor& labels) {
   int64_t n = labels.numel(), classes = logits.rank() == 2 ? logits.size(1) : 1;
   if (labels.rank() != 1 || logits.rank() < 1 || logits.rank() > 2 || logits.size(0) != n)
-    throw ShapeError("irm_penalty: takes logits [n, C] or [n] and labels [n], got " + to_string(logits.shape()) + " and " + to_string(labels.shape()));
+    throw ShapeError("irm_penalty: takes logits [n, C] or [n] and labels [n], got " + to_string(logits.shape()) + " and " +
+                     to_string(labels.shape()));
   if (n == 0) throw ValueError("irm_penalty: the environment's batch is empty");
   Tensor z = reshape(logits, {n, classes});
-  Tensor residuals = classes == 1 ? sigmoid(z) - unsqueeze(to(labels, z.dtype()), 1) : softmax(z, -1) - to(one_hot(labels, classes), z.dtype());
+  Tensor residuals =
+      classes == 1 ? sigmoid(z) - unsqueeze(to(labels, z.dtype()), 1) : softmax(z, -1) - to(one_hot(labels, classes), z.dtype());
   return square(sum(residuals * z) / static_cast<double>(n));
 }
 
@@ -49,15 +51,18 @@ Tensor coral_penalty(const std::vector<Tensor>& features) {
   std::vector<Tensor> means, covariances;
   for (const Tensor& f : features) {
     if (f.rank() != 2 || f.size(1) != features[0].size(1))
-      throw ShapeError("coral_penalty: takes features [n, d] with one d, got " + to_string(features[0].shape()) + " and " + to_string(f.shape()));
-    if (f.size(0) < 2) throw ValueError(fmt::format("coral_penalty: a covariance needs at least 2 examples, an environment has {}", f.size(0)));
+      throw ShapeError("coral_penalty: takes features [n, d] with one d, got " + to_string(features[0].shape()) + " and " +
+                       to_string(f.shape()));
+    if (f.size(0) < 2)
+      throw ValueError(fmt::format("coral_penalty: a covariance needs at least 2 examples, an environment has {}", f.size(0)));
     means.push_back(mean(f, {0}));
     Tensor centred = f - means.back();
     covariances.push_back(matmul(mT(centred), centred) / static_cast<double>(f.size(0) - 1));
   }
   Tensor total = zeros({}, features[0].dtype(), features[0].device());
   for (size_t a = 0; a < features.size(); ++a)
-    for (size_t b = a + 1; b < features.size(); ++b) total = total + mean(square(means[a] - means[b])) + mean(square(covariances[a] - covariances[b]));
+    for (size_t b = a + 1; b < features.size(); ++b)
+      total = total + mean(square(means[a] - means[b])) + mean(square(covariances[a] - covariances[b]));
   size_t pairs = features.size() * (features.size() - 1) / 2;
   return total / static_cast<double>(std::max<size_t>(pairs, 1));
 }

@@ -10,7 +10,8 @@ namespace plumb::methods {
 
 /// Invariant risk minimisation, IRMv1 (Arjovsky et al. 2019), of one environment: (∂/∂s L(s·logits) at s = 1)², where the derivative is
 /// mean_i ⟨p_i − y_i, logits_i⟩ in closed form. logits [n, C] with labels i64 [n]; one logit, [n, 1] or [n], is a sigmoid's. Add up over
-/// environments or take their mean. It is not 0 for a single environment. Throws ShapeError for shapes that do not fit, ValueError for an empty batch.
+/// environments or take their mean. It is not 0 for a single environment. Throws ShapeError for shapes that do not fit, ValueError for an
+/// empty batch.
 Tensor irm_penalty(const Tensor& logits, const Tensor& labels);
 
 /// V-REx (Krueger et al., ICML 2021): mean_e (L_e − L̄)², the population variance of the environments' losses. Of two environments it is
@@ -21,12 +22,13 @@ Tensor vrex_penalty(const std::vector<Tensor>& losses);
 /// (HeadStatistics::gradient_variance), v̄ their mean. Throws ShapeError unless all have one shape.
 Tensor fishr_penalty(const std::vector<Tensor>& gradient_variances);
 
-/// CORAL (Sun & Saenko 2016): the mean over pairs of environments of mean_k (μ_e − μ_e')_k² + mean_kl (S_e − S_e')_kl², μ the mean and S the
-/// covariance (divisor n − 1) of the features [n_e, d]. Throws ShapeError unless all have d columns, ValueError for fewer than 2 examples.
+/// CORAL (Sun & Saenko 2016): the mean over pairs of environments of mean_k (μ_e − μ_e')_k² + mean_kl (S_e − S_e')_kl², μ the mean and S
+/// the covariance (divisor n − 1) of the features [n_e, d]. Throws ShapeError unless all have d columns, ValueError for fewer than 2
+/// examples.
 Tensor coral_penalty(const std::vector<Tensor>& features);
 
-/// How a penalty enters late: weight 1 before step `start`, then `weight`; where the weight exceeds 1, `rescale` divides the whole objective by it,
-/// so that gradients keep their size.
+/// How a penalty enters late: weight 1 before step `start`, then `weight`; where the weight exceeds 1, `rescale` divides the whole
+/// objective by it, so that gradients keep their size.
 struct PenaltyAnneal {
   int64_t start = 190;
   double weight = 91257.19;

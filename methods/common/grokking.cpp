@@ -39,7 +39,8 @@ PairMlp::PairMlp(const PairMlpConfig& c) : layers_(this, "layers"), logit_scale_
   double bound = 1 / std::sqrt(2.0 * static_cast<double>(c.modulus));
   nn::init::uniform(first, -bound, bound);
   for (size_t i = 0; i < c.hidden.size(); ++i)
-    layers_.emplace_back(c.hidden[i], i + 1 < c.hidden.size() ? c.hidden[i + 1] : c.modulus, nn::LinearOptions{.bias = false, .dtype = c.dtype});
+    layers_.emplace_back(c.hidden[i], i + 1 < c.hidden.size() ? c.hidden[i + 1] : c.modulus,
+                         nn::LinearOptions{.bias = false, .dtype = c.dtype});
 }
 
 Tensor PairMlp::operator()(const Tensor& pairs) const {

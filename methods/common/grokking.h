@@ -20,8 +20,8 @@ struct AlgorithmicData {
   int64_t modulus = 0;
   PairExamples train, test;
 };
-/// The table of an operation cut into random halves, as data::modular_arithmetic makes them. Throws as it does, and ValueError for a training share
-/// of 0 or 1, which would leave a part empty.
+/// The table of an operation cut into random halves, as data::modular_arithmetic makes them. Throws as it does, and ValueError for a
+/// training share of 0 or 1, which would leave a part empty.
 AlgorithmicData algorithmic_data(const data::ModularOptions& options);
 
 struct PairMlpConfig {
@@ -30,8 +30,8 @@ struct PairMlpConfig {
   double logit_scale = 1;  ///< α: multiplies the logits; learning rates are divided by α²
   DType dtype = f32;
 };
-/// α · W_L relu(… relu(W_1 [onehot a; onehot b])), no biases: positively homogeneous in its weights, of degree L = the number of layers. All
-/// weights start as nn::Linear's, U(±1/√fan_in) with fan_in 2p for the first.
+/// α · W_L relu(… relu(W_1 [onehot a; onehot b])), no biases: positively homogeneous in its weights, of degree L = the number of layers.
+/// All weights start as nn::Linear's, U(±1/√fan_in) with fan_in 2p for the first.
 class PairMlp : public nn::Module {
  public:
   /// Throws ValueError for a modulus below 2, no hidden layer, or one without units.

@@ -20,11 +20,12 @@ namespace plumb::methods {
 namespace {
 
 void check_head(const Tensor& features, const Tensor& labels, const Tensor& weight, const Tensor& bias) {
-  bool fit = features.rank() == 2 && weight.rank() == 2 && features.size(1) == weight.size(1) && labels.shape() == Shape{features.size(0)} &&
-             (!bias.defined() || bias.shape() == Shape{weight.size(0)});
+  bool fit = features.rank() == 2 && weight.rank() == 2 && features.size(1) == weight.size(1) &&
+             labels.shape() == Shape{features.size(0)} && (!bias.defined() || bias.shape() == Shape{weight.size(0)});
   if (!fit)
-    throw ShapeError("head_statistics: takes features [n, d], labels [n], weight [C, d], bias [C], got " + to_string(features.shape()) + ", " +
-                     to_string(labels.shape()) + ", " + to_string(weight.shape()) + (bias.defined() ? ", " + to_string(bias.shape()) : ""));
+    throw ShapeError("head_statistics: takes features [n, d], labels [n], weight [C, d], bias [C], got " + to_string(features.shape()) +
+                     ", " + to_string(labels.shape()) + ", " + to_string(weight.shape()) +
+                     (bias.defined() ? ", " + to_string(bias.shape()) : ""));
   if (features.size(0) == 0) throw ValueError("head_statistics: the batch is empty");
 }
 
@@ -59,7 +60,8 @@ Tensor HeadStatistics::hvp(const Tensor& v) const {
     throw ShapeError("head_statistics: hvp takes a direction " + to_string(gradient_.shape()) + ", got " + to_string(v.shape()));
   int64_t directions = v.numel() / (classes * k);
   Tensor p = unsqueeze(probabilities_, 1);
-  Tensor change = p * reshape(matmul(inputs_, mT(reshape(v, {directions * classes, k}))), {n, directions, classes});  // of the logits, times p
+  Tensor change =
+      p * reshape(matmul(inputs_, mT(reshape(v, {directions * classes, k}))), {n, directions, classes});  // of the logits, times p
   Tensor rest = is_binary(logits_) ? change : sum(change, {-1}, /*keepdim=*/true);
   return reshape(mean_outer(reshape(change - p * rest, {n, directions * classes})), v.shape());
 }

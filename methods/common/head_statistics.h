@@ -35,11 +35,12 @@ class HeadStatistics {
 };
 
 /// Hutchinson's estimate of the diagonal of a symmetric H known by its products: mean_s z_s ⊙ H[z_s], for probes [S, ..] of ±1. Over all
-/// sign vectors it is exact. `hvp` gets one probe at a time; where it takes all at once, mean(z * hvp(z), {0}) is the same. Throws ValueError
-/// without probes.
+/// sign vectors it is exact. `hvp` gets one probe at a time; where it takes all at once, mean(z * hvp(z), {0}) is the same. Throws
+/// ValueError without probes.
 template <typename Hvp>
 Tensor hutchinson_diagonal(Hvp&& hvp, const Tensor& probes);
-/// S probes of the given shape, each element −1 or 1 with equal probability (Rademacher), from the default generator. Throws ValueError for S < 1.
+/// S probes of the given shape, each element −1 or 1 with equal probability (Rademacher), from the default generator. Throws ValueError for
+/// S < 1.
 Tensor rademacher(int64_t probes, const Shape& shape, DType dtype = f32);
 
 namespace detail {

@@ -69,7 +69,8 @@ std::unique_ptr<optim::Optimizer> optimizer_of(const PairMlp& model, const Recip
 }
 
 Tensor losses(const Recipe& r, const Tensor& logits, const Tensor& labels) {
-  return r.stablemax ? stablemax_cross_entropy(logits, labels, Reduction::none) : cross_entropy_at(logits, labels, r.softmax, Reduction::none);
+  return r.stablemax ? stablemax_cross_entropy(logits, labels, Reduction::none)
+                     : cross_entropy_at(logits, labels, r.softmax, Reduction::none);
 }
 
 Tensor mean_loss(const Recipe& r, const Tensor& logits, const Tensor& labels) {
@@ -77,7 +78,8 @@ Tensor mean_loss(const Recipe& r, const Tensor& logits, const Tensor& labels) {
 }
 
 // What the network is like before the step that its gradients (still there) are for. `logits` are those of the training examples.
-GrokkingPoint look(int64_t epoch, const PairMlp& model, const Recipe& r, const Tensor& logits, const Tensor& labels, const PairExamples& test) {
+GrokkingPoint look(int64_t epoch, const PairMlp& model, const Recipe& r, const Tensor& logits, const Tensor& labels,
+                   const PairExamples& test) {
   NoGrad off;
   Tensor each = losses(r, logits.detach(), labels);
   std::vector<Tensor> weights, gradients = optim::gradients(model.parameters());
@@ -98,7 +100,8 @@ bool settled(const GrokkingLog& log) {
   const std::vector<GrokkingPoint>& points = log.points();
   if (points.size() < 3) return false;
   auto all = [&](auto holds) { return std::all_of(points.end() - 3, points.end(), holds); };
-  return all([](const GrokkingPoint& p) { return p.test_accuracy >= 0.99; }) || all([](const GrokkingPoint& p) { return p.gradient_norm == 0; });
+  return all([](const GrokkingPoint& p) { return p.test_accuracy >= 0.99; }) ||
+         all([](const GrokkingPoint& p) { return p.gradient_norm == 0; });
 }
 
 void draw(Cell& cell, const Setting& s, const GrokkingPoint& p) {
@@ -144,7 +147,8 @@ void measure(Cell& cell, const Setting& s, const GrokkingLog& log) {
 
 std::vector<Setting> settings(const Cell& cell) {
   std::vector<int64_t> hidden = cell.pick<std::vector<int64_t>>({32, 32}, {200, 200}, {200, 200});
-  return {{kHalf, cell.pick<int64_t>(7, 59, 113), cell.pick(0.5, 0.5, 0.4), hidden, cell.pick<int64_t>(40, 1200, 20'000), cell.pick<int64_t>(10, 20, 20), 5e-3},
+  return {{kHalf, cell.pick<int64_t>(7, 59, 113), cell.pick(0.5, 0.5, 0.4), hidden, cell.pick<int64_t>(40, 1200, 20'000),
+           cell.pick<int64_t>(10, 20, 20), 5e-3},
           {kMost, cell.pick<int64_t>(7, 47, 97), 0.8, hidden, cell.pick<int64_t>(40, 3000, 80'000), cell.pick<int64_t>(10, 40, 100), 1e-2}};
 }
 
@@ -162,7 +166,9 @@ Experiment experiment() {
   Experiment e;
   e.title = "Stable grokking";
   e.paper = "Prieto, Barsbey, Mediano, Birdal: Grokking at the Edge of Numerical Stability, ICLR 2025";
-  e.claim = "without regularisation softmax collapses before modular addition is understood; ⊥Grad generalises within a few hundred epochs, StableMax slowly";
+  e.claim =
+      "without regularisation softmax collapses before modular addition is understood; ⊥Grad generalises within a few hundred epochs, "
+      "StableMax slowly";
   for (const char* setting : {kHalf, kMost}) {
     std::string name = setting;
     e.metrics.push_back({name + ": test accuracy (%)"});

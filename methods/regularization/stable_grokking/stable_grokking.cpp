@@ -27,7 +27,9 @@ Tensor signed_log1p(const Tensor& z) {
 // -- a stated precision: T computes in C = compute_t<T> and rounds every result --------------------------------
 
 template <typename T, typename C = compute_t<T>>
-C rounded(C x) { return static_cast<C>(static_cast<T>(x)); }
+C rounded(C x) {
+  return static_cast<C>(static_cast<T>(x));
+}
 
 // e_k = e^(z_k − m) into `e`, and S; returns S.
 template <typename T, typename C = compute_t<T>>
@@ -64,10 +66,14 @@ void row_gradient(const T* z, int64_t classes, int64_t target, C dy, C* scratch,
 template <typename F>
 decltype(auto) visit_precision(const char* op, DType precision, F&& f) {
   switch (precision) {
-    case DType::f64: return f.template operator()<double>();
-    case DType::f32: return f.template operator()<float>();
-    case DType::f16: return f.template operator()<half>();
-    default: throw DTypeError(std::string(op) + ": the precision must be f16, f32 or f64, not " + std::string(name(precision)));
+    case DType::f64:
+      return f.template operator()<double>();
+    case DType::f32:
+      return f.template operator()<float>();
+    case DType::f16:
+      return f.template operator()<half>();
+    default:
+      throw DTypeError(std::string(op) + ": the precision must be f16, f32 or f64, not " + std::string(name(precision)));
   }
 }
 
@@ -81,7 +87,8 @@ void for_rows(int64_t rows, int64_t classes, Body body) {
 }
 
 void check_rows(const char* op, const Tensor& logits) {
-  if (logits.rank() != 2 || logits.size(1) < 1) throw ShapeError(std::string(op) + ": takes logits [n, C], got " + to_string(logits.shape()));
+  if (logits.rank() != 2 || logits.size(1) < 1)
+    throw ShapeError(std::string(op) + ": takes logits [n, C], got " + to_string(logits.shape()));
 }
 
 void check_targets(const Tensor& logits, const Tensor& target) {
@@ -90,7 +97,8 @@ void check_targets(const Tensor& logits, const Tensor& target) {
     throw ShapeError("cross_entropy_at: logits are " + to_string(logits.shape()) + ", target " + to_string(target.shape()));
   int64_t classes = logits.size(1);
   for (int64_t t : to_vector<int64_t>(target))
-    if (t < 0 || t >= classes) throw IndexError("cross_entropy_at: target " + std::to_string(t) + " is outside [0, " + std::to_string(classes) + ")");
+    if (t < 0 || t >= classes)
+      throw IndexError("cross_entropy_at: target " + std::to_string(t) + " is outside [0, " + std::to_string(classes) + ")");
 }
 
 // z of the precision's type [n, C], target i64 [n] → losses [n]
@@ -101,7 +109,8 @@ Tensor losses_of(const Tensor& z, const Tensor& target) {
     const T* logits = static_cast<const Tensor&>(x).data<T>();
     const int64_t* labels = static_cast<const Tensor&>(t).data<int64_t>();
     T* out = loss.data<T>();
-    for_rows<compute_t<T>>(rows, classes, [=](int64_t i, compute_t<T>* scratch) { out[i] = row_loss(logits + i * classes, classes, labels[i], scratch); });
+    for_rows<compute_t<T>>(rows, classes,
+                           [=](int64_t i, compute_t<T>* scratch) { out[i] = row_loss(logits + i * classes, classes, labels[i], scratch); });
   });
   return loss;
 }

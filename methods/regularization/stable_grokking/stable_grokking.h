@@ -26,17 +26,17 @@ Tensor stablemax_cross_entropy(const Tensor& logits, const Tensor& target, Reduc
 //   m = max_k z_k,   S = Σ_k e^(z_k − m),   loss = log S − (z_target − m)
 // Each function throws DTypeError for another precision.
 
-/// Cross-entropy of logits [n, C] and target i64 [n] in that precision, as people wrote it before fused kernels. Its derivative is rounded likewise,
+/// Cross-entropy of logits [n, C] and target i64 [n] in that precision, as written before fused kernels. Its derivative is rounded likewise,
 ///   dz_k = dloss (e^(z_k − m) / S − [k = target]),
-/// so once S has absorbed all other terms (S = 1), the largest class's gradient is exactly 0. The mean itself is taken in f64 and its share 1/n
-/// rounded. Has first derivatives only. Throws ShapeError for other shapes, IndexError naming a target outside [0, C).
+/// so once S has absorbed all other terms (S = 1), the largest class's gradient is exactly 0. The mean itself is taken in f64 and its share
+/// 1/n rounded. Has first derivatives only. Throws ShapeError for other shapes, IndexError naming a target outside [0, C).
 Tensor cross_entropy_at(const Tensor& logits, const Tensor& target, DType precision, Reduction reduction = Reduction::mean);
 /// The share of rows of logits [n, C] whose S is exactly 1: softmax collapse. Throws ShapeError for another shape or n = 0.
 double softmax_collapse_rate(const Tensor& logits, DType precision);
 /// The share of losses that are exactly 0. Throws ShapeError for none.
 double zero_loss_rate(const Tensor& losses);
-/// cos(−∇L, θ) over all parameters together: near 1, the step does no more than scale the logits (naive loss minimisation). 0 if either is 0. Throws
-/// ShapeError where the lists do not match.
+/// cos(−∇L, θ) over all parameters together: near 1, the step does no more than scale the logits (naive loss minimisation). 0 if either is
+/// 0. Throws ShapeError where the lists do not match.
 double nlm_alignment(const std::vector<Tensor>& parameters, const std::vector<Tensor>& gradients);
 
 Experiment experiment();

@@ -51,7 +51,8 @@ struct Setting {
 
 // Hidden layers and a head with one logit; Xavier-uniform weights, biases of 0, as in the published script.
 struct Network : nn::Module {
-  Network(int64_t inputs, const Setting& s) : hidden(this, "hidden"), head(this, "head", s.hidden.back(), 1, {.dtype = s.dtype}), use_tanh(s.tanh) {
+  Network(int64_t inputs, const Setting& s)
+      : hidden(this, "hidden"), head(this, "head", s.hidden.back(), 1, {.dtype = s.dtype}), use_tanh(s.tanh) {
     for (int64_t width : s.hidden) {
       hidden.emplace_back(inputs, width, nn::LinearOptions{.dtype = s.dtype});
       inputs = width;
@@ -79,7 +80,8 @@ struct Network : nn::Module {
 
 // -- data ---------------------------------------------------------------------------------------------------------
 
-// The exact population of Colored-MNIST with the digit as one bit, as 80 examples that stand for equal parts of it: inputs (digit, colour) in ±1.
+// The exact population of Colored-MNIST with the digit as one bit, as 80 examples that stand for equal parts of it: inputs (digit, colour)
+// in ±1.
 Environment population(int64_t color_flips_of_ten) {
   std::vector<double> inputs;
   std::vector<int64_t> labels;
@@ -134,7 +136,8 @@ Problem colored_problem(const Cell& cell, bool imbalanced) {
     for (auto& environment : places)
       for (int64_t& place : environment) place = train[static_cast<size_t>(place)];
   } else {
-    places = {std::vector(train.begin(), train.begin() + digits.per_environment), std::vector(train.begin() + digits.per_environment, train.end())};
+    places = {std::vector(train.begin(), train.begin() + digits.per_environment),
+              std::vector(train.begin() + digits.per_environment, train.end())};
   }
   data::ColoredDigitsOptions options{.seed = cell.seed()};
   auto with = [&](double color_flip, bool grey = false) {
@@ -184,12 +187,18 @@ const std::vector<Objective>& objectives() {
        },
        1e4},
       {{"V-REx", "the difference of the losses, squared"},
-       [](const Heads& h, const Features&, const Environments&) { return vrex_penalty({h[0].loss(), h[1].loss()}) * 4; },
+       [](const Heads& h, const Features&, const Environments&) {
+         return vrex_penalty({h[0].loss(), h[1].loss()}) * 4;
+       },
        1e4},
       {{"Fishr", "variances of the head's gradient"},
-       [](const Heads& h, const Features&, const Environments&) { return fishr_penalty({h[0].gradient_variance(), h[1].gradient_variance()}); },
+       [](const Heads& h, const Features&, const Environments&) {
+         return fishr_penalty({h[0].gradient_variance(), h[1].gradient_variance()});
+       },
        1e4},
-      {{"CORAL", "means and covariances of the features"}, [](const Heads&, const Features& f, const Environments&) { return coral_penalty(f); }, 1e4},
+      {{"CORAL", "means and covariances of the features"},
+       [](const Heads&, const Features& f, const Environments&) { return coral_penalty(f); },
+       1e4},
       {{"gradient only", "the head's gradients (α = 0)"},
        [](const Heads& h, const Features&, const Environments&) { return hgp_penalty(h, aligned(0, 1)); },
        1e4},

@@ -20,7 +20,8 @@ void check_environments(const Environments& environments) {
   if (environments.empty()) throw ValueError("hessian_alignment: there are no environments");
   for (const HeadStatistics& e : environments)
     if (e.gradient().shape() != environments[0].gradient().shape())
-      throw ShapeError("hessian_alignment: heads differ: " + to_string(environments[0].gradient().shape()) + " and " + to_string(e.gradient().shape()));
+      throw ShapeError("hessian_alignment: heads differ: " + to_string(environments[0].gradient().shape()) + " and " +
+                       to_string(e.gradient().shape()));
 }
 
 template <typename F>
@@ -60,7 +61,8 @@ Tensor mean_hvp(const Environments& environments, const Tensor& v) {
 }  // namespace
 
 void AlignmentOptions::check() const {
-  if (!(alpha >= 0) || !(beta >= 0)) throw ValueError(fmt::format("hessian_alignment: alpha {} and beta {} must not be negative", alpha, beta));
+  if (!(alpha >= 0) || !(beta >= 0))
+    throw ValueError(fmt::format("hessian_alignment: alpha {} and beta {} must not be negative", alpha, beta));
 }
 
 Tensor hgp_penalty(const Environments& environments, const AlignmentOptions& o) {
@@ -85,7 +87,8 @@ Tensor hutchinson_penalty(const Environments& environments, int64_t probes, cons
       Tensor z = rademacher(probes, mean_gradient.shape(), mean_gradient.dtype());
       return mean(z * hvp(z), {0});
     };
-    std::vector<Tensor> diagonals = of_each(environments, [&](const HeadStatistics& e) { return estimate([&](const Tensor& z) { return e.hvp(z); }); });
+    std::vector<Tensor> diagonals =
+        of_each(environments, [&](const HeadStatistics& e) { return estimate([&](const Tensor& z) { return e.hvp(z); }); });
     return spread(diagonals, estimate([&](const Tensor& z) { return mean_hvp(environments, z); }), o);
   });
 }

@@ -29,7 +29,8 @@ Tensor hgp_penalty(const std::vector<HeadStatistics>& environments, const Alignm
 Tensor diagonal_penalty(const std::vector<HeadStatistics>& environments, const AlignmentOptions& options = {});
 
 /// The same with Hutchinson's estimates of `probes` random sign vectors each, drawn independently for every H_e and for H̄ from the default
-/// generator: their noise does not cancel, so diagonal_penalty is the better choice wherever the head is linear. Throws ValueError for probes < 1.
+/// generator: their noise does not cancel, so diagonal_penalty is the better choice wherever the head is linear. Throws ValueError for
+/// probes < 1.
 Tensor hutchinson_penalty(const std::vector<HeadStatistics>& environments, int64_t probes, const AlignmentOptions& options = {});
 
 /// ‖H_1 − H_2‖₂ / ‖H̄‖₂ in spectral norms, the largest over pairs of environments: what bounds the transfer between them (theorem 1 of the

@@ -28,8 +28,9 @@ TEST_CASE("sparse_parity: labels are the parity of the first bits, vectors diffe
 
 TEST_CASE("sparse_parity: all vectors there are can be asked for, not one more") {
   CHECK(data::sparse_parity({.relevant = 2, .irrelevant = 3, .samples = 32}).all().size() == 32);
-  CHECK_THROWS_WITH_AS(data::sparse_parity({.relevant = 2, .irrelevant = 3, .samples = 33}), "sparse_parity: 33 distinct samples of 5 bits", ValueError);
-  CHECK_THROWS_WITH_AS(data::sparse_parity({.relevant = 0}), "sparse_parity: 0 relevant and 40 other bits; needs at least 1 and 0, and at most 63 together",
+  CHECK_THROWS_WITH_AS(data::sparse_parity({.relevant = 2, .irrelevant = 3, .samples = 33}), "sparse_parity: 33 distinct samples of 5 bits",
                        ValueError);
+  CHECK_THROWS_WITH_AS(data::sparse_parity({.relevant = 0}),
+                       "sparse_parity: 0 relevant and 40 other bits; needs at least 1 and 0, and at most 63 together", ValueError);
   CHECK_THROWS_WITH_AS(data::sparse_parity({.train = 1.5}), "sparse_parity: the training share 1.5 is outside [0, 1]", ValueError);
 }

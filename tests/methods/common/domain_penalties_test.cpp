@@ -29,7 +29,8 @@ TEST_CASE("irm_penalty: the squared derivative of the loss in a scale of the log
   CHECK(irm_penalty(one, binary).item() == doctest::Approx(expected).epsilon(1e-12));
   CHECK(irm_penalty(unsqueeze(one, 1), binary).item() == doctest::Approx(expected).epsilon(1e-12));
   gradcheck([&](const Tensor& x) { return irm_penalty(x, y); }, {z}).throw_if_failed();
-  CHECK_THROWS_WITH_AS(irm_penalty(z, tensor({1, 2})), "irm_penalty: takes logits [n, C] or [n] and labels [n], got [6, 4] and [2]", ShapeError);
+  CHECK_THROWS_WITH_AS(irm_penalty(z, tensor({1, 2})), "irm_penalty: takes logits [n, C] or [n] and labels [n], got [6, 4] and [2]",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(irm_penalty(zeros({0, 3}), zeros({0}, i64)), "irm_penalty: the environment's batch is empty", ValueError);
 }
 
@@ -51,8 +52,8 @@ TEST_CASE("fishr_penalty: squared distances of variances from their mean, summed
 }
 
 TEST_CASE("coral_penalty: means and covariances by hand, over pairs") {
-  Tensor a = tensor({{1.0, 0.0}, {3.0, 4.0}}, f64);               // mean (2, 2), covariance [[2, 4], [4, 8]]
-  Tensor b = tensor({{0.0, 1.0}, {2.0, 1.0}, {1.0, 4.0}}, f64);   // mean (1, 2), covariance [[1, 0], [0, 3]]
+  Tensor a = tensor({{1.0, 0.0}, {3.0, 4.0}}, f64);              // mean (2, 2), covariance [[2, 4], [4, 8]]
+  Tensor b = tensor({{0.0, 1.0}, {2.0, 1.0}, {1.0, 4.0}}, f64);  // mean (1, 2), covariance [[1, 0], [0, 3]]
   // means: (1 + 0) / 2; covariances: (1 + 16 + 16 + 25) / 4
   CHECK(coral_penalty({a, b}).item() == doctest::Approx(15).epsilon(1e-12));
   CHECK(coral_penalty({a, b, a}).item() == doctest::Approx(10).epsilon(1e-12));  // two pairs of three differ
@@ -60,8 +61,10 @@ TEST_CASE("coral_penalty: means and covariances by hand, over pairs") {
   CHECK(coral_penalty({a, a}).item() == 0);
   gradcheck([&](const Tensor& x) { return coral_penalty({x, b}); }, {a}).throw_if_failed();
   CHECK_THROWS_WITH_AS(coral_penalty({}), "coral_penalty: there are no environments", ValueError);
-  CHECK_THROWS_WITH_AS(coral_penalty({a, zeros({3, 4}, f64)}), "coral_penalty: takes features [n, d] with one d, got [2, 2] and [3, 4]", ShapeError);
-  CHECK_THROWS_WITH_AS(coral_penalty({a, zeros({1, 2}, f64)}), "coral_penalty: a covariance needs at least 2 examples, an environment has 1", ValueError);
+  CHECK_THROWS_WITH_AS(coral_penalty({a, zeros({3, 4}, f64)}), "coral_penalty: takes features [n, d] with one d, got [2, 2] and [3, 4]",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(coral_penalty({a, zeros({1, 2}, f64)}),
+                       "coral_penalty: a covariance needs at least 2 examples, an environment has 1", ValueError);
 }
 
 TEST_CASE("PenaltyAnneal: weight 1, then the full weight with the objective divided by it") {
@@ -71,5 +74,6 @@ TEST_CASE("PenaltyAnneal: weight 1, then the full weight with the objective divi
   CHECK(anneal(loss, penalty, 10).item() == doctest::Approx(3e-4 + 0.5).epsilon(1e-12));
   anneal.rescale = false;
   CHECK(anneal(loss, penalty, 10).item() == doctest::Approx(5003).epsilon(1e-12));
-  CHECK_THROWS_WITH_AS((PenaltyAnneal{.start = -1, .weight = 2}.check()), "penalty: start -1 and weight 2 must not be negative", ValueError);
+  CHECK_THROWS_WITH_AS((PenaltyAnneal{.start = -1, .weight = 2}.check()), "penalty: start -1 and weight 2 must not be negative",
+                       ValueError);
 }

@@ -42,8 +42,10 @@ TEST_CASE("algorithmic_data: the parts cover the table once, and pairs name the 
 
 TEST_CASE("algorithmic_data: a table of nothing and an empty part are errors") {
   CHECK_THROWS_WITH_AS(algorithmic_data({.modulus = 1}), "modular_arithmetic: the modulus 1 is outside [2, 65535]", ValueError);
-  CHECK_THROWS_WITH_AS(algorithmic_data({.modulus = 5, .train = 0}), "algorithmic_data: the training share 0 is outside (0, 1)", ValueError);
-  CHECK_THROWS_WITH_AS(algorithmic_data({.modulus = 5, .train = 1}), "algorithmic_data: the training share 1 is outside (0, 1)", ValueError);
+  CHECK_THROWS_WITH_AS(algorithmic_data({.modulus = 5, .train = 0}), "algorithmic_data: the training share 0 is outside (0, 1)",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(algorithmic_data({.modulus = 5, .train = 1}), "algorithmic_data: the training share 1 is outside (0, 1)",
+                       ValueError);
 }
 
 TEST_CASE("PairMlp: the same as a plain network on one-hot inputs") {

@@ -29,7 +29,8 @@ struct Head {
   /// The loss with θ = [W | b] moved by `by`, as a plain loop in double.
   double loss_at(const std::vector<double>& by) const {
     int64_t n = features.size(0), d = features.size(1), classes = weight.size(0), k = d + (bias.defined() ? 1 : 0);
-    std::vector<double> f = to_vector(features), w = to_vector(weight), b = bias.defined() ? to_vector(bias) : std::vector<double>(static_cast<size_t>(classes));
+    std::vector<double> f = to_vector(features), w = to_vector(weight),
+                        b = bias.defined() ? to_vector(bias) : std::vector<double>(static_cast<size_t>(classes));
     std::vector<int64_t> y = to_vector<int64_t>(labels);
     auto at = [](const std::vector<double>& v, int64_t i) { return v[static_cast<size_t>(i)]; };
     double total = 0;
@@ -52,10 +53,13 @@ struct Head {
 Head random_head(int64_t n, int64_t d, int64_t classes, bool bias) {
   manual_seed(7);
   RandomOptions wide{.dtype = f64};
-  return {randn({n, d}, wide), randint(0, std::max<int64_t>(classes, 2), {n}), randn({classes, d}, wide) * 0.5, bias ? randn({classes}, wide) * 0.5 : Tensor()};
+  return {randn({n, d}, wide), randint(0, std::max<int64_t>(classes, 2), {n}), randn({classes, d}, wide) * 0.5,
+          bias ? randn({classes}, wide) * 0.5 : Tensor()};
 }
 
-std::vector<Head> heads() { return {random_head(7, 3, 4, true), random_head(5, 4, 3, false), random_head(6, 3, 1, true), random_head(6, 2, 1, false)}; }
+std::vector<Head> heads() {
+  return {random_head(7, 3, 4, true), random_head(5, 4, 3, false), random_head(6, 3, 1, true), random_head(6, 2, 1, false)};
+}
 
 void check_close(const Tensor& x, const std::vector<double>& expected, double tolerance) {
   std::vector<double> values = to_vector(x);
@@ -196,7 +200,8 @@ TEST_CASE("head_statistics: bad input is named") {
   CHECK_THROWS_WITH_AS(HeadStatistics(x, y, zeros({3, 5}, f64)),
                        "head_statistics: takes features [n, d], labels [n], weight [C, d], bias [C], got [4, 2], [4], [3, 5]", ShapeError);
   CHECK_THROWS_WITH_AS(HeadStatistics(x, tensor({1}), w, zeros({3}, f64)),
-                       "head_statistics: takes features [n, d], labels [n], weight [C, d], bias [C], got [4, 2], [1], [3, 2], [3]", ShapeError);
+                       "head_statistics: takes features [n, d], labels [n], weight [C, d], bias [C], got [4, 2], [1], [3, 2], [3]",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(HeadStatistics(zeros({0, 2}, f64), zeros({0}, i64), w), "head_statistics: the batch is empty", ValueError);
   CHECK_THROWS_AS(HeadStatistics(x, tensor({0, 1, 3, 0}), w), IndexError);
   CHECK_THROWS_AS(HeadStatistics(x, tensor({0, 1, 2, 0}), zeros({1, 2}, f64)), ValueError);

@@ -106,7 +106,8 @@ TEST_CASE("hessian_alignment: equal environments and a single one are not penali
 TEST_CASE("hessian_alignment: the order of environments does not matter") {
   Worked w;
   std::vector<HeadStatistics> turned{w.second, w.first};
-  for (const AlignmentOptions& options : {AlignmentOptions{}, AlignmentOptions{.alpha = 2, .beta = 0.5, .stop_gradient = false, .sum = true}}) {
+  for (const AlignmentOptions& options :
+       {AlignmentOptions{}, AlignmentOptions{.alpha = 2, .beta = 0.5, .stop_gradient = false, .sum = true}}) {
     CHECK(hgp_penalty(turned, options).item() == doctest::Approx(hgp_penalty(w.both, options).item()).epsilon(1e-14));
     CHECK(diagonal_penalty(turned, options).item() == doctest::Approx(diagonal_penalty(w.both, options).item()).epsilon(1e-14));
     check_close(gradient_of(hgp_penalty(turned, options), w), gradient_of(hgp_penalty(w.both, options), w), 1e-12);
@@ -116,7 +117,9 @@ TEST_CASE("hessian_alignment: the order of environments does not matter") {
 
 TEST_CASE("hessian_alignment: stopping the gradient at the mean gradient changes nothing, at the mean product it does") {
   Worked w;
-  auto of = [&](double alpha, double beta, bool stop) { return gradient_of(hgp_penalty(w.both, {.alpha = alpha, .beta = beta, .stop_gradient = stop}), w); };
+  auto of = [&](double alpha, double beta, bool stop) {
+    return gradient_of(hgp_penalty(w.both, {.alpha = alpha, .beta = beta, .stop_gradient = stop}), w);
+  };
   check_close(of(0, 1, true), of(0, 1, false), 1e-12);
   CHECK(std::abs(of(1, 0, true)[0] - of(1, 0, false)[0]) > 1e-4);
 }
@@ -128,8 +131,11 @@ TEST_CASE("hessian_alignment: penalties reach the features; their derivatives ma
   auto heads = [&](const Tensor& x, const Tensor& weight, const Tensor& bias) {
     return std::vector<HeadStatistics>{{x, w.y1, weight, bias}, {w.x2, w.y2, weight, bias}};
   };
-  gradcheck([&](const Tensor& x, const Tensor& weight, const Tensor& bias) { return hgp_penalty(heads(x, weight, bias), through); }, {w.x1, v, b}).throw_if_failed();
-  gradcheck([&](const Tensor& x, const Tensor& weight, const Tensor& bias) { return diagonal_penalty(heads(x, weight, bias), through); }, {w.x1, v, b})
+  gradcheck([&](const Tensor& x, const Tensor& weight, const Tensor& bias) { return hgp_penalty(heads(x, weight, bias), through); },
+            {w.x1, v, b})
+      .throw_if_failed();
+  gradcheck([&](const Tensor& x, const Tensor& weight, const Tensor& bias) { return diagonal_penalty(heads(x, weight, bias), through); },
+            {w.x1, v, b})
       .throw_if_failed();
 }
 
@@ -149,7 +155,8 @@ TEST_CASE("hessian_alignment: bad input is named") {
   CHECK_THROWS_WITH_AS(diagonal_penalty({}), "hessian_alignment: there are no environments", ValueError);
   CHECK_THROWS_WITH_AS(hessian_distance({}), "hessian_alignment: there are no environments", ValueError);
   CHECK_THROWS_WITH_AS(hgp_penalty(w.both, {.alpha = -1}), "hessian_alignment: alpha -1 and beta 1 must not be negative", ValueError);
-  CHECK_THROWS_WITH_AS(hgp_penalty(w.both, {.beta = std::nan("")}), "hessian_alignment: alpha 1 and beta nan must not be negative", ValueError);
+  CHECK_THROWS_WITH_AS(hgp_penalty(w.both, {.beta = std::nan("")}), "hessian_alignment: alpha 1 and beta nan must not be negative",
+                       ValueError);
   CHECK_THROWS_WITH_AS(hutchinson_penalty(w.both, 0), "hutchinson: needs at least 1 probe, not 0", ValueError);
   HeadStatistics other(w.x1, w.y1, w.weight);
   CHECK_THROWS_WITH_AS(hgp_penalty({w.first, other}), "hessian_alignment: heads differ: [1, 3] and [1, 2]", ShapeError);
