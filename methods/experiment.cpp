@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "engine/core/generator.h"
 #include "models/train/interrupt.h"
@@ -26,6 +27,7 @@ const std::vector<std::string>& words_of(Budget) {
 }
 
 void Cell::point(const std::string& chart, const std::string& x_label, double x, double y, const std::string& line) {
+  if (!std::isfinite(x) || !std::isfinite(y)) return;
   auto found = std::ranges::find_if(measured_.curves, [&](const Curve& c) { return c.chart == chart && c.line == line; });
   if (found == measured_.curves.end()) found = measured_.curves.insert(found, {chart, x_label, line, {}, {}});
   found->x.push_back(x);

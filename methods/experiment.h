@@ -71,7 +71,7 @@ class Cell {
 
   /// The value of one of the experiment's metrics, by its name. A value that is not finite stands for a variant that failed, and is shown so.
   void metric(const std::string& name, double value) { measured_.metrics.emplace_back(name, value); }
-  /// A point of this variant's line in `chart`, or of its line called `line`.
+  /// A point of this variant's line in `chart`, or of its line called `line`. One that is not finite leaves a gap.
   void point(const std::string& chart, const std::string& x_label, double x, double y, const std::string& line = "");
   /// A picture for the page, u8 [height, width, channels] (train::image_grid makes one of many); the first seed's are kept.
   void picture(const std::string& title, Tensor image) { measured_.pictures.push_back({title, std::move(image)}); }

@@ -146,6 +146,18 @@ TEST_CASE("results: the same after storing, but for curves, which become their m
   CHECK_THROWS_AS(Results::from_json("{}", "toy"), ConfigError);
 }
 
+TEST_CASE("results: what is not finite stores and reads back: points as gaps, metrics as failures") {
+  Cell cell("plain", 0, Budget::smoke);
+  for (double y : {1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN(), 4.0}) cell.point("chart", "step", y, y);
+  cell.metric("score", std::numeric_limits<double>::quiet_NaN());
+  Results r{.slug = "toy", .cells = {{"plain", 0, 1, cell.measured()}}};
+  CellResult line = CellResult::from_json(r.cells[0].to_json(), "cells.jsonl");
+  Results back = Results::from_json(r.to_json(), "toy");
+  CHECK(line.measured.curves[0].y == std::vector<double>{1, 4});
+  CHECK(mean_curves(back)[0].curve.y == std::vector<double>{1, 4});
+  CHECK(std::isnan(metric(back, 0, 0)));
+}
+
 TEST_CASE("table: differences are taken seed by seed, and a failed seed fails its variant") {
   Results r{.slug = "toy", .cells = {}};
   auto cell = [&](const char* variant, uint64_t seed, double score) { r.cells.push_back({variant, seed, 1.5, {{{"score", score}, {"error", 0}}, {}, {}}}); };
