@@ -19,9 +19,14 @@ using train::escape_html;
 
 constexpr std::array kColours{"#7f7f7f", "#c0392b", "#2471a3", "#2c7a4b", "#b7770d", "#8e6bb0", "#16a085", "#d35480", "#5d4037", "#333333", "#9db7d5", "#99a31b"};
 
+// Letters and digits, all else as one dash: two dashes only ever stand between variant and title.
 std::string file_letters(const std::string& text) {
   std::string name;
-  for (char c : text) name += std::isalnum(static_cast<unsigned char>(c)) ? static_cast<char>(std::tolower(static_cast<unsigned char>(c))) : '-';
+  for (char c : text) {
+    if (std::isalnum(static_cast<unsigned char>(c))) name += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    else if (!name.empty() && name.back() != '-') name += '-';
+  }
+  if (name.ends_with('-')) name.pop_back();
   return name;
 }
 

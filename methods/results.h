@@ -44,7 +44,7 @@ std::vector<Row> table(const Experiment& experiment, const Results& results);
 
 /// "71.32 ± 0.45": as many digits as the half-width carries two of; without one, four significant digits. "failed" for NaN.
 std::string format(const Interval& value, bool with_sign = false);
-/// The table as aligned text for a terminal, and as Markdown.
+/// The table for a terminal, a block of lines for each metric with the difference from the baseline last; and as Markdown, a row a variant.
 std::string table_text(const Experiment& experiment, const Results& results);
 std::string table_markdown(const Experiment& experiment, const Results& results);
 /// "+4.1 ± 0.6 test accuracy (%) over cross entropy, 5 seeds": the method's effect in the first metric. Empty without its cells.

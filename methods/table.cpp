@@ -53,24 +53,10 @@ double mean_seconds(const Results& results, const std::string& variant) {
 
 std::string seconds_text(double seconds) { return seconds < 10 ? fmt::format("{:.1f} s", seconds) : fmt::format("{:.0f} s", seconds); }
 
-// Headings and cells as text: variant; each metric with its difference; time.
-std::vector<std::vector<std::string>> grid(const Experiment& experiment, const Results& results) {
-  std::vector<std::vector<std::string>> lines{{"variant"}};
-  for (const Metric& m : experiment.metrics) {
-    lines[0].push_back(m.name + (m.better == Better::higher ? " ↑" : m.better == Better::lower ? " ↓" : ""));
-    lines[0].push_back("against " + experiment.baseline);
-  }
-  lines[0].push_back("time");
-  for (const Row& row : table(experiment, results)) {
-    std::vector<std::string> line{row.variant};
-    for (size_t i = 0; i < row.values.size(); ++i) {
-      line.push_back(format(row.values[i]));
-      line.push_back(row.variant == experiment.baseline ? "" : format(row.differences[i], true));
-    }
-    line.push_back(seconds_text(row.seconds));
-    lines.push_back(line);
-  }
-  return lines;
+std::string heading(const Metric& m) { return m.name + (m.better == Better::higher ? " ↑" : m.better == Better::lower ? " ↓" : ""); }
+
+std::string difference_text(const Experiment& experiment, const Row& row, size_t metric) {
+  return row.variant == experiment.baseline ? "" : format(row.differences[metric], true);
 }
 
 // Characters, not bytes: ± and arrows are several bytes of UTF-8.
@@ -79,7 +65,7 @@ size_t width_of(const std::string& text) {
 }
 
 std::string padded(const std::string& text, size_t width, bool left) {
-  std::string space(width - width_of(text), ' ');
+  std::string space(width > width_of(text) ? width - width_of(text) : 0, ' ');
   return left ? text + space : space + text;
 }
 
@@ -112,28 +98,34 @@ std::string format(const Interval& value, bool with_sign) {
 }
 
 std::string table_text(const Experiment& experiment, const Results& results) {
-  auto lines = grid(experiment, results);
-  std::vector<size_t> widths(lines[0].size(), 0);
-  for (const auto& line : lines)
-    for (size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], width_of(line[i]));
+  std::vector<Row> rows = table(experiment, results);
+  size_t width = 0;
+  for (const Row& row : rows) width = std::max(width, width_of(row.variant));
   std::string out;
-  for (const auto& line : lines) {
-    for (size_t i = 0; i < line.size(); ++i) out += (i ? "   " : "") + padded(line[i], widths[i], i == 0);
-    out += "\n";
+  for (size_t i = 0; i < experiment.metrics.size(); ++i) {
+    out += heading(experiment.metrics[i]) + "\n";
+    for (const Row& row : rows) {
+      std::string difference = difference_text(experiment, row, i);
+      out += fmt::format("  {}  {}", padded(row.variant, width, true), padded(format(row.values[i]), 18, false));
+      out += difference.empty() ? "\n" : "  " + padded(difference, 20, false) + "\n";
+    }
   }
+  out += "time, of one seed\n";
+  for (const Row& row : rows) out += fmt::format("  {}  {}\n", padded(row.variant, width, true), padded(seconds_text(row.seconds), 18, false));
   return out;
 }
 
 std::string table_markdown(const Experiment& experiment, const Results& results) {
-  std::string out;
-  bool heading = true;
-  for (const auto& line : grid(experiment, results)) {
-    for (const std::string& cell : line) out += "| " + cell + " ";
-    out += "|\n";
-    if (std::exchange(heading, false)) {
-      for (size_t i = 0; i < line.size(); ++i) out += i ? "|---:" : "|---";
-      out += "|\n";
-    }
+  std::string out = "| variant ", rule = "|---";
+  for (const Metric& m : experiment.metrics) {
+    out += "| " + heading(m) + " | against " + experiment.baseline + " ";
+    rule += "|---:|---:";
+  }
+  out += "| time |\n" + rule + "|---:|\n";
+  for (const Row& row : table(experiment, results)) {
+    out += "| " + row.variant + " ";
+    for (size_t i = 0; i < row.values.size(); ++i) out += "| " + format(row.values[i]) + " | " + difference_text(experiment, row, i) + " ";
+    out += "| " + seconds_text(row.seconds) + " |\n";
   }
   return out;
 }

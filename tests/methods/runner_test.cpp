@@ -9,6 +9,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/generator.h"
+#include "methods/page.h"
 #include "ops/create.h"
 #include "tests/scratch.h"
 
@@ -171,6 +172,20 @@ TEST_CASE("table: differences are taken seed by seed, and a failed seed fails it
   cell("better", 3, std::numeric_limits<double>::quiet_NaN());
   CHECK(effect(toy(), r) == "failed score against plain, 4 seeds");
   CHECK(table_markdown(toy(), r).starts_with("| variant | score ↑ | against plain | error ↓ | against plain | time |\n|---|---:|"));
+}
+
+TEST_CASE("table_text: a block for each metric, columns in line whatever letters names have") {
+  Experiment e = toy();
+  e.variants[1].name = e.method = "λ = 2";
+  Results r{.slug = "toy", .cells = {}};
+  for (uint64_t seed : {0, 1})
+    for (const char* variant : {"plain", "λ = 2"}) r.cells.push_back({variant, seed, 1.5, {{{"score", variant[0] == 'p' ? 1.0 : 3.0}, {"error", 0.5}}, {}, {}}});
+  CHECK(table_text(e, r).starts_with("score ↑\n  plain     1.0000 ± 0.0000\n  λ = 2     3.0000 ± 0.0000      +2.0000 ± 0.0000\nerror ↓\n"));
+}
+
+TEST_CASE("picture_file: a variant's name is never the beginning of another's") {
+  CHECK(picture_file("CT", "samples, 1 step") == "pictures/ct--samples-1-step.png");
+  CHECK(picture_file("CT, no EMA", "samples, 1 step") == "pictures/ct-no-ema--samples-1-step.png");
 }
 
 TEST_CASE("format: as many digits as the half-width carries two of") {
