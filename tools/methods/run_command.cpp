@@ -43,8 +43,11 @@ int run_method(const Options& o) {
   run.machine = fmt::format("{} cores, {}", sysconf(_SC_NPROCESSORS_ONLN), cpu_model());
   constexpr int64_t kTicks = 1000;
   train::Progress bar(o.slug, kTicks);
+  int64_t last = -1;
   run.progress = [&](double done, size_t cells, const std::string& now) {
-    bar.update(static_cast<int64_t>(done / static_cast<double>(cells) * kTicks), now);
+    auto tick = static_cast<int64_t>(done / static_cast<double>(cells) * kTicks);
+    if (tick != last) bar.update(tick, now);
+    last = tick;
   };
   train::InterruptScope interrupt;
   try {
