@@ -1,4 +1,4 @@
-// Pages that open anywhere: one file, without scripts or links.
+// Pages that open anywhere: one file, without scripts or anything loaded from elsewhere.
 #pragma once
 #include <string>
 #include <string_view>
