@@ -133,27 +133,28 @@ double scale_of(FftNorm norm, bool inverse, double count) {
   return (norm == FftNorm::backward) == inverse ? 1 / count : 1;
 }
 
-Tensor complex_transform(const char* op, const Tensor& input, const FftnOptions& o, bool inverse) {
-  std::vector<int> dims = checked_dims(op, o, complex_rank(op, input));
-  Tensor x = working(op, input);
+// Cuts or fills x to the lengths asked for; their product.
+double resize_all(const char* op, Tensor& x, const std::vector<int>& dims, const FftnOptions& o) {
   double count = 1;
   for (size_t i = 0; i < dims.size(); ++i) {
     int64_t n = length(op, o, i, x.size(dims[i]));
     x = resized(x, dims[i], n);
     count *= static_cast<double>(n);
   }
+  return count;
+}
+
+Tensor complex_transform(const char* op, const Tensor& input, const FftnOptions& o, bool inverse) {
+  std::vector<int> dims = checked_dims(op, o, complex_rank(op, input));
+  Tensor x = working(op, input);
+  double count = resize_all(op, x, dims, o);
   return to(transformed(x, dims, inverse, scale_of(o.norm, inverse, count)), input.dtype());
 }
 
 Tensor real_transform(const char* op, const Tensor& input, const FftnOptions& o) {
   std::vector<int> dims = checked_dims(op, o, real_rank(op, input));
   Tensor x = working(op, input);
-  double count = 1;
-  for (size_t i = 0; i < dims.size(); ++i) {
-    int64_t n = length(op, o, i, x.size(dims[i]));
-    x = resized(x, dims[i], n);
-    count *= static_cast<double>(n);
-  }
+  double count = resize_all(op, x, dims, o);
   Tensor y = real_to_half(x, dims.back(), scale_of(o.norm, false, count));
   dims.pop_back();
   if (!dims.empty()) y = transformed(y, dims, false, 1);

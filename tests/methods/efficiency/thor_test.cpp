@@ -20,6 +20,7 @@
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tests/methods/measured.h"
 
 namespace plumb::methods::thor {
 Experiment experiment();
@@ -330,16 +331,9 @@ TEST_CASE("thor: bad input is told by its values") {
 
 TEST_CASE("thor: the experiment runs: draws agree more when they are held together, and everything is measured") {
   Results results = run_experiment({"efficiency", "thor", &thor::experiment, {}}, {.budget = Budget::smoke, .seeds = 1});
-  auto metric = [&](const std::string& variant, const std::string& name) {
-    for (const CellResult& cell : results.cells)
-      if (cell.variant == variant)
-        for (const auto& [known, value] : cell.measured.metrics)
-          if (known == name) return value;
-    return std::nan("");
-  };
   CHECK(results.cells.size() == thor::experiment().variants.size());
-  for (const Variant& v : thor::experiment().variants) CHECK_MESSAGE(metric(v.name, "validation loss (nats/char)") < std::log(65), v.name);
-  CHECK(metric("dense", "disagreement of draws (nats)") == 0);
-  CHECK(metric("THOR, alpha 5", "disagreement of draws (nats)") < metric("random routing", "disagreement of draws (nats)"));
-  CHECK(metric("THOR, alpha 5", "passes") == metric("random routing, 2x steps", "passes"));
+  for (const Variant& v : thor::experiment().variants) CHECK_MESSAGE(measured(results, v.name, "validation loss (nats/char)") < std::log(65), v.name);
+  CHECK(measured(results, "dense", "disagreement of draws (nats)") == 0);
+  CHECK(measured(results, "THOR, alpha 5", "disagreement of draws (nats)") < measured(results, "random routing", "disagreement of draws (nats)"));
+  CHECK(measured(results, "THOR, alpha 5", "passes") == measured(results, "random routing, 2x steps", "passes"));
 }

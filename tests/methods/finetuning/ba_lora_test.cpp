@@ -23,6 +23,7 @@
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tests/methods/measured.h"
 
 namespace plumb::methods::ba_lora {
 Experiment experiment();
@@ -238,16 +239,9 @@ TEST_CASE("ba_lora: bad input is told by its values") {
 
 TEST_CASE("ba_lora: the experiment runs: everything is measured, and each penalty does what it is for") {
   Results results = run_experiment({"finetuning", "ba_lora", &ba_lora::experiment, {}}, {.budget = Budget::smoke, .seeds = 1});
-  auto metric = [&](const std::string& variant, const std::string& name) {
-    for (const CellResult& cell : results.cells)
-      if (cell.variant == variant)
-        for (const auto& [known, value] : cell.measured.metrics)
-          if (known == name) return value;
-    return std::nan("");
-  };
   CHECK(results.cells.size() == ba_lora::experiment().variants.size());
-  CHECK(metric("pretrained", "agreement with the pretrained (%)") == Approx(100));
-  CHECK(metric("pretrained", "test accuracy, noise 0 % (%)") > 80);
-  CHECK(metric("PiSSA + consistency", "agreement with the pretrained (%)") > metric("PiSSA", "agreement with the pretrained (%)"));
-  CHECK(metric("PiSSA + diversity", "off-diagonal covariance") < metric("PiSSA", "off-diagonal covariance"));
+  CHECK(measured(results, "pretrained", "agreement with the pretrained (%)") == Approx(100));
+  CHECK(measured(results, "pretrained", "test accuracy, noise 0 % (%)") > 80);
+  CHECK(measured(results, "PiSSA + consistency", "agreement with the pretrained (%)") > measured(results, "PiSSA", "agreement with the pretrained (%)"));
+  CHECK(measured(results, "PiSSA + diversity", "off-diagonal covariance") < measured(results, "PiSSA", "off-diagonal covariance"));
 }

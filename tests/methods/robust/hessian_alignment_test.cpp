@@ -12,6 +12,7 @@
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tests/methods/measured.h"
 
 using namespace plumb;
 using namespace plumb::methods;
@@ -164,18 +165,10 @@ TEST_CASE("hessian_alignment: bad input is named") {
 
 TEST_CASE("hessian_alignment: the experiment runs, and colour alone fools only the mean of the losses") {
   Results results = run_experiment({"robust", "hessian_alignment", &experiment, {}}, {.budget = Budget::smoke, .seeds = 1});
-  auto measured = [&](const std::string& variant, const std::string& metric) {
-    for (const CellResult& cell : results.cells)
-      if (cell.variant == variant)
-        for (const auto& [name, value] : cell.measured.metrics)
-          if (name == metric) return value;
-    FAIL(variant << " did not measure " << metric);
-    return 0.0;
-  };
   CHECK(results.cells.size() == 10);
-  CHECK(measured("ERM", "coloured: train accuracy (%)") > 75);
-  CHECK(measured("ERM", "population: test accuracy (%)") == doctest::Approx(10));  // colour: wrong nine times of ten
-  CHECK(measured("ERM", "population: train accuracy (%)") == doctest::Approx(85));
+  CHECK(measured(results, "ERM", "coloured: train accuracy (%)") > 75);
+  CHECK(measured(results, "ERM", "population: test accuracy (%)") == doctest::Approx(10));  // colour: wrong nine times of ten
+  CHECK(measured(results, "ERM", "population: train accuracy (%)") == doctest::Approx(85));
   for (const CellResult& cell : results.cells)
     for (const auto& [name, value] : cell.measured.metrics) CHECK_MESSAGE(std::isfinite(value), cell.variant << ": " << name);
 }
