@@ -114,6 +114,7 @@ CellResult run_cell(const Experiment& experiment, Cell cell) {
 
 Results run_experiment(const Method& method, const RunOptions& o) {
   if (o.seeds < 1) throw ConfigError("--seeds must be at least 1, it is " + std::to_string(o.seeds));
+  if (o.first_seed < 0) throw ConfigError("--first-seed must be at least 0, it is " + std::to_string(o.first_seed));
   Experiment experiment = method.experiment();
   check_variants(experiment, o.variants);
   std::vector<std::string> variants = o.variants;
@@ -121,7 +122,7 @@ Results run_experiment(const Method& method, const RunOptions& o) {
     for (const Variant& v : experiment.variants) variants.push_back(v.name);
   CellFile file(method, o);
   size_t total = variants.size() * static_cast<size_t>(o.seeds), done = 0;
-  for (int64_t seed = 0; seed < o.seeds; ++seed) {
+  for (int64_t seed = o.first_seed; seed < o.first_seed + o.seeds; ++seed) {
     SharedValues values;
     for (const std::string& variant : variants) {
       auto same = [&](const CellResult& c) { return c.variant == variant && c.seed == static_cast<uint64_t>(seed); };
@@ -132,7 +133,7 @@ Results run_experiment(const Method& method, const RunOptions& o) {
         cell.attach(&values, tell);
         cell.progress(0);
         CellResult result = run_cell(experiment, std::move(cell));
-        if (seed == 0) save_pictures(o.out, result);
+        if (seed == o.first_seed) save_pictures(o.out, result);
         result.measured.pictures.clear();
         file.add(result);
       }

@@ -80,6 +80,9 @@ TEST_CASE("run_experiment: every variant with every seed, in order") {
   CHECK(r.cells[3].seed == 1);
   CHECK(metric(r, 4, 0) == 2);
   CHECK(r.seeds() == std::vector<uint64_t>{0, 1, 2});
+  Results later = run_experiment(kToy, {.seeds = 2, .first_seed = 1});
+  CHECK(later.seeds() == std::vector<uint64_t>{1, 2});
+  CHECK(metric(later, 0, 1) == metric(r, 2, 1));
 }
 
 TEST_CASE("run_experiment: variants of a seed share what is made once, and draw the same numbers") {
@@ -122,6 +125,7 @@ TEST_CASE("run_experiment: a line that was cut off is run again") {
 
 TEST_CASE("run_experiment: what is wrong is named") {
   plumb_test::Scratch scratch;
+  CHECK_THROWS_WITH_AS(run_experiment(kToy, {.first_seed = -1}), "--first-seed must be at least 0, it is -1", ConfigError);
   CHECK_THROWS_WITH_AS(run_experiment(kToy, {.seeds = 0}), "--seeds must be at least 1, it is 0", ConfigError);
   CHECK_THROWS_WITH_AS(run_experiment(kToy, {.variants = {"worse"}}), "there is no variant \"worse\"; there are \"plain\", \"better\"", ConfigError);
   CHECK_THROWS_WITH_AS(run_experiment({"none", "toy", &undeclared, {}}, {.seeds = 1}), "plain measured \"scores\", which the experiment does not declare", ValueError);

@@ -19,7 +19,7 @@ using namespace methods;
 
 struct Options {
   std::string slug, budget = "default", device = "cpu", out;
-  int64_t seeds = 5;
+  int64_t seeds = 5, first_seed = 0;
   std::vector<std::string> variants;
 };
 
@@ -32,6 +32,7 @@ Budget budget_of(const std::string& word) {
 
 std::string command_of(const Options& o) {
   std::string text = fmt::format("plumb run {} --seeds {}", o.slug, o.seeds);
+  if (o.first_seed != 0) text += fmt::format(" --first-seed {}", o.first_seed);
   if (o.budget != "default") text += " --budget " + o.budget;
   if (o.device != "cpu") text += " --device " + o.device;
   return text;
@@ -39,7 +40,13 @@ std::string command_of(const Options& o) {
 
 int run_method(const Options& o) {
   const Method& method = find_method(o.slug);
-  RunOptions run{budget_of(o.budget), o.seeds, device_from_name(o.device), o.variants, o.out.empty() ? "runs/" + o.slug : o.out, command_of(o), {}, {}};
+  RunOptions run{.budget = budget_of(o.budget),
+                 .seeds = o.seeds,
+                 .first_seed = o.first_seed,
+                 .device = device_from_name(o.device),
+                 .variants = o.variants,
+                 .out = o.out.empty() ? "runs/" + o.slug : o.out,
+                 .command = command_of(o)};
   run.machine = fmt::format("{} cores, {}", sysconf(_SC_NPROCESSORS_ONLN), cpu_model());
   constexpr int64_t kTicks = 1000;
   train::Progress bar(o.slug, kTicks);
@@ -55,7 +62,8 @@ int run_method(const Options& o) {
     bar.finish();
     write_results(method, results, run.out);
     Experiment experiment = method.experiment();
-    fmt::print("{}\n{}\n\nmeasured: {}\n{}/results.json, {}/report.html\n", experiment.claim, table_text(experiment, results), effect(experiment, results), run.out, run.out);
+    fmt::print("{}\n{}\n\nmeasured: {}\n{}/results.json, {}/report.html\n", experiment.claim, table_text(experiment, results),
+               effect(experiment, results), run.out, run.out);
     return 0;
   } catch (const Interrupted&) {
     bar.finish();
@@ -70,7 +78,8 @@ extern const Command run_command;
 const Command run_command{"run", "run a method's experiment", [](CommandLine& line) -> Action {
   auto o = std::make_shared<Options>();
   line.required("method", o->slug, "its slug; `plumb methods` lists them");
-  line.option("--seeds", o->seeds, "every variant runs with seeds 0, 1, …, so many");
+  line.option("--seeds", o->seeds, "every variant runs with so many seeds");
+  line.option("--first-seed", o->first_seed, "0; choose settings on other seeds than those that are reported");
   line.option("--budget", o->budget, "smoke: seconds; default: minutes; full: as the paper asks");
   line.option("--device", o->device, "cpu or cuda");
   line.option("--variants", o->variants, "only these; by default all");
