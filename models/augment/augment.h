@@ -47,7 +47,7 @@ Mixed mixup(const Tensor& images, const Tensor& labels, int64_t classes, double 
 /// remains of x_i (Yun et al., ICCV 2019). One box a batch.
 Mixed cutmix(const Tensor& images, const Tensor& labels, int64_t classes, double alpha, Generator& generator);
 
-/// A Beta(alpha, beta) number, as the ratio of two gammas (Marsaglia & Tsang 2000). Throws ValueError unless both are positive.
+/// A Beta(alpha, beta) number, drawn by ops/distributions.h. Throws ValueError unless both are positive.
 double beta_number(double alpha, double beta, Generator& generator);
 
 }  // namespace plumb::augment

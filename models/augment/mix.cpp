@@ -3,34 +3,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <vector>
 
 #include "engine/core/error.h"
 #include "models/augment/internal/images.h"
+#include "ops/distributions.h"
 
 namespace plumb::augment {
 namespace {
 
 using detail::Geometry;
-
-double normal_number(Generator& generator) {
-  double radius = std::sqrt(-2 * std::log1p(-generator.next_double()));
-  return radius * std::cos(2 * std::numbers::pi * generator.next_double());
-}
-
-// Marsaglia & Tsang 2000; below 1 by Gamma(a) = Gamma(a + 1) · U^(1/a).
-double gamma_number(double shape, Generator& generator) {
-  if (shape < 1) {
-    double base = gamma_number(shape + 1, generator);
-    return base * std::pow(1 - generator.next_double(), 1 / shape);
-  }
-  double d = shape - 1.0 / 3, c = 1 / std::sqrt(9 * d);
-  for (;;) {
-    double x = normal_number(generator), v = std::pow(1 + c * x, 3);
-    if (v > 0 && std::log1p(-generator.next_double()) < 0.5 * x * x + d - d * v + d * std::log(v)) return d * v;
-  }
-}
 
 std::vector<int64_t> partners(int64_t n, Generator& generator) {
   std::vector<int64_t> order(static_cast<size_t>(n));
@@ -63,9 +45,7 @@ Tensor mixed_targets(const Tensor& labels, const std::vector<int64_t>& partner, 
 }  // namespace
 
 double beta_number(double alpha, double beta, Generator& generator) {
-  if (!(alpha > 0 && beta > 0)) throw ValueError("beta: alpha " + std::to_string(alpha) + " and beta " + std::to_string(beta) + " must be positive");
-  double a = gamma_number(alpha, generator), b = gamma_number(beta, generator);
-  return a + b > 0 ? a / (a + b) : (generator.next_double() < alpha / (alpha + beta) ? 1 : 0);  // both may underflow for tiny alphas
+  return plumb::beta(Shape{}, alpha, beta, {.dtype = f64, .generator = &generator}).item<double>();
 }
 
 Mixed mixup(const Tensor& images, const Tensor& labels, int64_t classes, double alpha, Generator& generator) {
