@@ -32,6 +32,7 @@ void TimeMlpConfig::check() const {
   if (features < 1 || hidden.empty())
     throw ValueError("time_mlp: needs features and a hidden layer, got " + std::to_string(features) + " and " +
                      std::to_string(hidden.size()));
+  if (condition < 0) throw ValueError("time_mlp: a condition has no negative number of numbers: " + std::to_string(condition));
   for (int64_t width : hidden)
     if (width < 1) throw ValueError("time_mlp: hidden widths must be at least 1, one is " + std::to_string(width));
 }
@@ -54,19 +55,30 @@ TimeMlp::TimeMlp(const TimeMlpConfig& c)
     start(hidden_.back());
   }
   start(output_, 0.1);
-  if (!c.second_time) return;
-  second_.emplace(this, "second", kWaves, c.hidden[0], nn::LinearOptions{.bias = false});
-  nn::init::zeros(second_->weight);
+  if (c.second_time) {
+    second_.emplace(this, "second", kWaves, c.hidden[0], nn::LinearOptions{.bias = false});
+    nn::init::zeros(second_->weight);
+  }
+  if (c.condition > 0) {
+    condition_.emplace(this, "condition", c.condition, c.hidden[0], nn::LinearOptions{.bias = false});
+    start(*condition_);
+  }
 }
 
-Tensor TimeMlp::operator()(const Tensor& input, const Tensor& noise, const Tensor& second) const {
+Tensor TimeMlp::operator()(const Tensor& input, const Tensor& noise, const Tensor& second, const Tensor& condition) const {
   Tensor x = flatten(input, 1);
   if (x.size(1) != config_.features)
     throw ShapeError("time_mlp: takes " + std::to_string(config_.features) + " numbers an example, got " + to_string(input.shape()));
   if (second.defined() != config_.second_time)
     throw ValueError(second.defined() ? "time_mlp: this network knows no second time" : "time_mlp: the second time is missing");
+  if (condition.defined() != (config_.condition > 0))
+    throw ValueError(condition.defined() ? "time_mlp: this network knows no condition" : "time_mlp: the condition is missing");
+  if (condition_ && (condition.rank() < 2 || condition.numel() != condition.size(0) * config_.condition || condition.size(0) != x.size(0)))
+    throw ShapeError("time_mlp: takes " + std::to_string(config_.condition) + " numbers of a condition for each of " + std::to_string(x.size(0)) +
+                     " examples, got " + to_string(condition.shape()));
   Tensor y = input_(cat({x, level_waves(noise)}, 1));
   if (second_) y = y + (*second_)(level_waves(second));
+  if (condition_) y = y + (*condition_)(flatten(condition, 1));
   y = dropout_(silu(y));
   for (size_t i = 0; i < hidden_.size(); ++i) y = dropout_(silu(hidden_[i](y)));
   return reshape(output_(y), input.shape());

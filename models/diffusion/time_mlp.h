@@ -13,6 +13,7 @@ struct TimeMlpConfig {
   int64_t features = 64;  ///< numbers an example
   std::vector<int64_t> hidden{256, 256, 256};
   bool second_time = false;  ///< told another level beside its own: where a trajectory is to end
+  int64_t condition = 0;     ///< numbers of a condition (one-hot classes, a thumbnail) told beside the input; 0: none
   double dropout = 0;        ///< after each activation
   /// Throws ValueError for what makes no network.
   void check() const;
@@ -25,12 +26,13 @@ Tensor level_waves(const Tensor& noise);
 /// F(x, c) for x [B, ..] with `features` numbers an example, c [B] (a Precondition's c_noise) → x's shape: SiLU layers over [x,
 /// level_waves(c)]. Weights start normal with variance 1/inputs, the last layer's ten times smaller, biases 0. The second time enters the
 /// first layer through weights of its own that start at 0: a network loaded from one without it (load_state, not strict) computes the same
-/// until it is trained.
+/// until it is trained. A condition enters there too, its weights drawn as the others.
 class TimeMlp : public nn::Module {
  public:
   explicit TimeMlp(const TimeMlpConfig& config);
-  /// Throws ShapeError for another number of features, ValueError if a second time is missing or not known.
-  Tensor operator()(const Tensor& x, const Tensor& noise, const Tensor& second = {}) const;
+  /// condition [B, ..]. Throws ShapeError for another number of features or of numbers of the condition, ValueError if a second time or a
+  /// condition is missing or not known.
+  Tensor operator()(const Tensor& x, const Tensor& noise, const Tensor& second = {}, const Tensor& condition = {}) const;
   const TimeMlpConfig& config() const { return config_; }
   /// The weight of the last layer: where gradients of several losses are compared (optim::adaptive_weight).
   const Tensor& last_weight() const { return output_.weight; }
@@ -41,7 +43,7 @@ class TimeMlp : public nn::Module {
   nn::ModuleList<nn::Linear> hidden_;
   nn::Linear output_;
   nn::Dropout dropout_;
-  std::optional<nn::Linear> second_;
+  std::optional<nn::Linear> second_, condition_;
 };
 
 }  // namespace plumb::diffusion

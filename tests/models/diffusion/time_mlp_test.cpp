@@ -55,6 +55,22 @@ TEST_CASE("TimeMlp: a network with a second time, loaded from one without, compu
   CHECK_THROWS_WITH_AS(TimeMlp({.hidden = {}}), "time_mlp: needs features and a hidden layer, got 64 and 0", ValueError);
 }
 
+TEST_CASE("TimeMlp: a condition tells examples apart, and must come with one row an example") {
+  manual_seed(5);
+  TimeMlp net({.features = 4, .hidden = {8}, .condition = 3}), plain({.features = 4, .hidden = {8}});
+  CHECK(net.num_parameters() == plain.num_parameters() + 3 * 8);
+  Tensor x = expand(randn({1, 4}), {2, 4}), t = zeros({2}), classes = tensor({{1.0, 0.0, 0.0}, {0.0, 0.0, 1.0}});
+  std::vector<double> y = to_vector(net(x, t, {}, classes)), same = to_vector(net(x, t, {}, expand(slice(classes, 0, 0, 1), {2, 3})));
+  for (size_t k = 0; k < 4; ++k) {
+    CHECK(std::abs(y[k] - y[4 + k]) > 1e-5);
+    CHECK(same[k] == same[4 + k]);
+  }
+  CHECK_THROWS_WITH_AS(net(x, t), "time_mlp: the condition is missing", ValueError);
+  CHECK_THROWS_WITH_AS(plain(x, t, {}, classes), "time_mlp: this network knows no condition", ValueError);
+  CHECK_THROWS_WITH_AS(net(x, t, {}, zeros({2, 4})), "time_mlp: takes 3 numbers of a condition for each of 2 examples, got [2, 4]", ShapeError);
+  CHECK_THROWS_WITH_AS(TimeMlp({.condition = -1}), "time_mlp: a condition has no negative number of numbers: -1", ValueError);
+}
+
 TEST_CASE("TimeMlp: derivatives agree with differences, copies are independent") {
   manual_seed(3);
   TimeMlp net({.features = 3, .hidden = {6, 5}, .second_time = true});
