@@ -6,7 +6,9 @@
 #include <string>
 
 #include "engine/autograd/grad_mode.h"
+#include "models/diffusion/coupling.h"
 #include "models/diffusion/loss.h"
+#include "models/diffusion/robust_metric.h"
 #include "ops/elementary.h"
 #include "ops/pointwise.h"
 #include "ops/random.h"
@@ -52,15 +54,28 @@ double grid_ema_decay(int64_t levels, int64_t s0, double mu0) {
 
 void PairOptions::check() const {
   check_grid("consistency", 0, steps, s0, s1);
-  if (curriculum == ConsistencyCurriculum::doubling) doubling_grid_size(0, steps, s0, s1);
+  if (curriculum == ConsistencyCurriculum::doubling && levels.empty()) doubling_grid_size(0, steps, s0, s1);
   if (!(std > 0)) throw ValueError("consistency: std must be positive, it is " + std::to_string(std));
-  karras_sigmas(2, sigma_min, sigma_max, rho);
+  if (coupling < 0) throw ValueError("consistency: groups for coupling cannot have " + std::to_string(coupling) + " examples");
+  if (stride < 1) throw ValueError("consistency: a pair lies at least 1 interval apart, not " + std::to_string(stride));
+  if (levels.empty()) {
+    karras_sigmas(2, sigma_min, sigma_max, rho);
+    return;
+  }
+  for (size_t i = 0; i < levels.size(); ++i)
+    if (!(levels[i] > (i == 0 ? 0 : levels[i - 1])))
+      throw ValueError("consistency: noise levels must ascend from above 0, " + std::to_string(i == 0 ? 0 : levels[i - 1]) +
+                       " is followed by " + std::to_string(levels[i]));
+  if (stride >= static_cast<int64_t>(levels.size()))
+    throw ValueError("consistency: pairs " + std::to_string(stride) + " intervals apart need more than " + std::to_string(levels.size()) +
+                     " noise levels");
 }
 
-PairSampler::PairSampler(PairOptions options) : options_(options) { options_.check(); }
+PairSampler::PairSampler(PairOptions options) : options_(std::move(options)) { options_.check(); }
 
 int64_t PairSampler::levels(int64_t step) const {
   const PairOptions& o = options_;
+  if (!o.levels.empty()) return static_cast<int64_t>(o.levels.size());
   switch (o.curriculum) {
     case ConsistencyCurriculum::doubling:
       return doubling_grid_size(step, o.steps, o.s0, o.s1);
@@ -72,30 +87,60 @@ int64_t PairSampler::levels(int64_t step) const {
 }
 
 void PairSampler::refine(int64_t levels) {
+  const PairOptions& o = options_;
   if (static_cast<int64_t>(sigmas_.size()) == levels) return;
-  sigmas_ = karras_sigmas(levels, options_.sigma_min, options_.sigma_max, options_.rho, GridOrder::ascending);
-  bool lognormal = options_.law == IntervalLaw::lognormal;
-  law_ = lognormal ? lognormal_bin_probabilities(sigmas_, options_.mean, options_.std) : std::vector<double>(sigmas_.size() - 1, 1.0);
+  if (o.stride >= levels)
+    throw ValueError("consistency: pairs " + std::to_string(o.stride) + " intervals apart need more than " + std::to_string(levels) +
+                     " noise levels");
+  sigmas_ = o.levels.empty() ? karras_sigmas(levels, o.sigma_min, o.sigma_max, o.rho, GridOrder::ascending) : o.levels;
+  auto stride = static_cast<size_t>(o.stride);
+  law_.assign(sigmas_.size() - stride, 1.0);
+  if (o.law != IntervalLaw::lognormal) return;
+  std::vector<double> bins = lognormal_bin_probabilities(sigmas_, o.mean, o.std);
+  for (size_t i = 0; i < law_.size(); ++i) {
+    law_[i] = 0;
+    for (size_t k = 0; k < stride; ++k) law_[i] += bins[i + k];
+  }
 }
 
 NoisePair PairSampler::draw(int64_t step, const Tensor& clean, Generator& generator) {
   if (clean.rank() < 2 || clean.numel() == 0) throw ValueError("consistency: the batch is empty: " + to_string(clean.shape()));
   refine(levels(step));
-  std::vector<int64_t> place = draw_places(law_, clean.size(0), generator);
+  NoisePair pair;
+  pair.place = draw_places(law_, clean.size(0), generator);
+  pair.levels = static_cast<int64_t>(sigmas_.size());
+  pair.clean = clean;
   std::vector<double> weights;
-  for (int64_t i : place) {
+  for (int64_t i : pair.place) {
     auto at = static_cast<size_t>(i);
-    weights.push_back(options_.weight == IntervalWeight::one ? 1 : 1 / (sigmas_[at + 1] - sigmas_[at]));
+    double length = sigmas_[at + static_cast<size_t>(options_.stride)] - sigmas_[at];
+    weights.push_back(options_.weight == IntervalWeight::one ? 1 : 1 / length);
   }
   NoGrad off;
-  Tensor high = levels_at(sigmas_, place, clean, 1), low = levels_at(sigmas_, place, clean), z = randn_like(clean, &generator);
-  Tensor weight = to(to(from_vector(weights), compute_dtype(clean.dtype())), clean.device());
-  return {clean + per_example(high, clean) * z, high, clean + per_example(low, clean) * z, low, weight};
+  for (int64_t k = options_.stride; k >= 0; --k) pair.path.push_back(levels_at(sigmas_, pair.place, clean, k));
+  pair.high = pair.path.front(), pair.low = pair.path.back();
+  Tensor z = randn_like(clean, &generator);
+  if (options_.coupling > 0) z = coupled(clean, z, options_.coupling);
+  pair.x_high = clean + per_example(pair.high, clean) * z;
+  pair.x_low = clean + per_example(pair.low, clean) * z;
+  pair.weight = to(to(from_vector(weights), compute_dtype(clean.dtype())), clean.device());
+  return pair;
 }
 
 NoisePair distilled(NoisePair pair, const Denoiser& teacher, Solver solver) {
   NoGrad off;
   pair.x_low = ode_step(solver, teacher, pair.x_high, pair.high, pair.low);
+  return pair;
+}
+
+NoisePair distilled(NoisePair pair, const Denoiser& teacher, const NoiseRule& rule, int64_t sub_steps, Generator& generator) {
+  auto stride = static_cast<int64_t>(pair.path.size()) - 1;
+  if (sub_steps < 1 || stride < 1 || stride % sub_steps != 0)
+    throw ValueError("distilled: " + std::to_string(sub_steps) + " steps of the solver do not divide the " + std::to_string(stride) +
+                     " intervals between the ends of a pair");
+  std::vector<Tensor> path;
+  for (int64_t k = 0; k <= stride; k += stride / sub_steps) path.push_back(pair.path[static_cast<size_t>(k)]);
+  pair.x_low = solve_path(rule, teacher, pair.x_high, path, generator);
   return pair;
 }
 
@@ -105,13 +150,27 @@ double pseudo_huber_scale(int64_t d) {
 }
 
 Tensor consistency_distances(ConsistencyMetric metric, const Tensor& u, const Tensor& v, double c) {
-  if (metric == ConsistencyMetric::pseudo_huber) return pseudo_huber_distance(u, v, c);
+  auto robust = [&](RobustMetric kind) { return robust_metric(kind, u, v, c, SquareReduction::mean); };
+  switch (metric) {
+    case ConsistencyMetric::pseudo_huber:
+      return pseudo_huber_distance(u, v, c);
+    case ConsistencyMetric::pseudo_huber_mean:
+      return robust(RobustMetric::pseudo_huber);
+    case ConsistencyMetric::cauchy:
+      return robust(RobustMetric::cauchy);
+    case ConsistencyMetric::geman_mcclure:
+      return robust(RobustMetric::geman_mcclure);
+    case ConsistencyMetric::elementwise_huber:
+      return elementwise_huber(u, v, c);
+    default:
+      break;
+  }
   if (u.shape() != v.shape() || u.rank() < 2)
     throw ShapeError("consistency_distances: takes two [B, ..] of one shape, got " + to_string(u.shape()) + " and " + to_string(v.shape()));
   return mean(flatten(square(u - v), 1), {1});
 }
 
-Tensor consistency_losses(const NoisePair& pair, const Denoiser& student, const Denoiser& target, ConsistencyMetric metric, double c) {
+ConsistencyAnswers consistency_answers(const NoisePair& pair, const Denoiser& student, const Denoiser& target) {
   Generator before = default_generator();
   Tensor u = student(pair.x_high, pair.high), v;
   Generator after = default_generator();
@@ -121,6 +180,24 @@ Tensor consistency_losses(const NoisePair& pair, const Denoiser& student, const 
     v = target(pair.x_low, pair.low);
   }
   default_generator() = after;
+  return {u, v};
+}
+
+Tensor low_noise_losses(const NoisePair& pair, const Tensor& answer, double share, double sigma_data) {
+  if (!(share >= 0 && share <= 1)) throw ValueError("low_noise_losses: the share must lie in [0, 1], it is " + std::to_string(share));
+  std::vector<double> weights(pair.place.size(), 0.0), high = to_vector(pair.high);
+  auto most = static_cast<int64_t>(share * static_cast<double>(pair.levels));
+  double selected = static_cast<double>(std::ranges::count_if(pair.place, [&](int64_t i) { return i + 1 <= most; }));
+  for (size_t b = 0; b < weights.size(); ++b)
+    if (pair.place[b] + 1 <= most)
+      weights[b] =
+          loss_weight(high[b], {.weighting = Weighting::edm, .sigma_data = sigma_data}) * static_cast<double>(weights.size()) / selected;
+  Tensor w = to(to(from_vector(weights), compute_dtype(answer.dtype())), answer.device());
+  return w * mean(flatten(square(answer - pair.clean), 1), {1});
+}
+
+Tensor consistency_losses(const NoisePair& pair, const Denoiser& student, const Denoiser& target, ConsistencyMetric metric, double c) {
+  auto [u, v] = consistency_answers(pair, student, target);
   return pair.weight * consistency_distances(metric, u, v, c);
 }
 

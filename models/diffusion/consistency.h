@@ -4,6 +4,7 @@
 #include "models/diffusion/noise_draw.h"
 #include "models/diffusion/precondition.h"
 #include "models/diffusion/solver.h"
+#include "models/diffusion/stochastic_solver.h"
 
 namespace plumb::diffusion {
 
@@ -23,6 +24,10 @@ double grid_ema_decay(int64_t levels, int64_t s0, double mu0);
 /// x_high at σ_high and x_low at σ_low < σ_high, [B, ..] and [B], and what each pair's distance is multiplied by, [B].
 struct NoisePair {
   Tensor x_high, high, x_low, low, weight;
+  std::vector<Tensor> path = {};    ///< the grid's levels from σ_high down to σ_low, both among them, [B] each
+  std::vector<int64_t> place = {};  ///< of σ_low in the grid, from 0
+  int64_t levels = 0;               ///< how many the grid has
+  Tensor clean = {};                ///< the data behind the pair
 };
 
 enum class ConsistencyCurriculum : uint8_t { doubling, growing, constant };
@@ -37,11 +42,14 @@ struct PairOptions {
   double mean = -1.1, std = 2;  ///< of ln σ in the lognormal law
   IntervalWeight weight = IntervalWeight::inverse_length;
   double sigma_min = 0.002, sigma_max = 80, rho = 7;
+  std::vector<double> levels = {};  ///< an ascending grid of the caller's in the place of Karras'; the curriculum is then constant
+  int64_t stride = 1;               ///< how many intervals of the grid lie between the ends of a pair
+  int64_t coupling = 0;             ///< noise is assigned to data by optimal transport within groups of so many examples; 0: not at all
   /// Throws ValueError for what makes no grid or no law.
   void check() const;
 };
 
-/// Draws training pairs: an interval [σ_i, σ_(i+1)] of the step's ascending grid for every example, by the mass that the lognormal law
+/// Draws training pairs: a stretch [σ_i, σ_(i+stride)] of the step's ascending grid for every example, by the mass that the lognormal law
 /// gives it or all alike, and one noise for both ends.
 class PairSampler {
  public:
@@ -60,19 +68,35 @@ class PairSampler {
 
 /// The pair with x_low where one step of a teacher's ODE carries x_high: distillation. Nothing is recorded.
 NoisePair distilled(NoisePair pair, const Denoiser& teacher, Solver solver = Solver::heun);
+/// The pair with x_low where `sub_steps` steps of a teacher's SDE carry x_high along its path, each over equally many intervals, with new
+/// noise in each. Nothing is recorded. Throws ValueError for a negative number or one that does not divide the stride.
+NoisePair distilled(NoisePair pair, const Denoiser& teacher, const NoiseRule& rule, int64_t sub_steps = 1,
+                    Generator& generator = default_generator());
 
 // -- how far the answers are apart -------------------------------------------------------------------------
 
-/// pseudo_huber: √(‖u − v‖² + c²) − c, one norm an example; mean_square: the mean over the example of (u − v)².
-enum class ConsistencyMetric : uint8_t { pseudo_huber, mean_square };
+/// pseudo_huber: √(‖u − v‖² + c²) − c, one norm an example; mean_square: the mean over the example of (u − v)². Of robust_metric.h:
+/// pseudo_huber_mean, cauchy and geman_mcclure, c in root mean squares, and elementwise_huber.
+enum class ConsistencyMetric : uint8_t { pseudo_huber, mean_square, pseudo_huber_mean, cauchy, geman_mcclure, elementwise_huber };
 /// c = 0.00054 √d of iCT for examples of d numbers. Throws ValueError unless d ≥ 1.
 double pseudo_huber_scale(int64_t d);
-/// [B]. Throws ValueError for c ≤ 0 of pseudo_huber, ShapeError for shapes that differ.
+/// [B]. Throws ValueError for c ≤ 0 where the metric has a c, ShapeError for shapes that differ.
 Tensor consistency_distances(ConsistencyMetric metric, const Tensor& u, const Tensor& v, double c);
 
-/// weight_b · distance(student(x_high, high), target(x_low, low)), [B]. The target is evaluated without being recorded, and with the random
-/// numbers (dropout masks) that the student drew: both see one sub-network. The default generator stands after it where the student left
-/// it.
+/// What student and target say of the data.
+struct ConsistencyAnswers {
+  Tensor student, target;
+};
+/// student(x_high, high) and target(x_low, low). The target is evaluated without being recorded, and with the random numbers (dropout
+/// masks) that the student drew: both see one sub-network. The default generator stands after it where the student left it.
+ConsistencyAnswers consistency_answers(const NoisePair& pair, const Denoiser& student, const Denoiser& target);
+
+/// The denoising loss of the pairs at the lowest noise, [B]: for those with i ≤ ⌊share · N⌋, i = 1, 2, … the number of σ_low in the grid
+/// and N its size, (B/|S|)(1/σ_high² + 1/σ_d²) mean_j(answer − clean)², 0 for all others. Its mean over the batch is the mean over the |S|
+/// pairs alone, and 0 if there are none. Throws ValueError unless 0 ≤ share ≤ 1.
+Tensor low_noise_losses(const NoisePair& pair, const Tensor& answer, double share, double sigma_data = 0.5);
+
+/// weight_b · distance of the answers, [B].
 Tensor consistency_losses(const NoisePair& pair, const Denoiser& student, const Denoiser& target, ConsistencyMetric metric, double c = 0);
 
 }  // namespace plumb::diffusion

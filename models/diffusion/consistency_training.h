@@ -1,5 +1,6 @@
 // Training a consistency model: its recipe, and what happens before and after an optimiser's step.
 #pragma once
+#include <functional>
 #include <optional>
 
 #include "models/diffusion/consistency.h"
@@ -13,7 +14,9 @@ enum class ConsistencyTarget : uint8_t { student, average };
 struct ConsistencyRecipe {
   PairOptions pairs = {};
   ConsistencyMetric metric = ConsistencyMetric::pseudo_huber;
-  double c = 0;  ///< of pseudo_huber; 0: pseudo_huber_scale of the examples
+  double c = 0;                                            ///< of the metric; 0: pseudo_huber_scale of the examples
+  std::function<double(int64_t levels)> c_of_levels = {};  ///< c for a grid of so many levels, in the place of a constant
+  double low_noise_share = 0, low_noise_factor = 0;        ///< factor · low_noise_losses at this share of the grid is added
   ConsistencyTarget target = ConsistencyTarget::student;
   std::optional<double> decay = {};  ///< of the average, in [0, 1]; without one grid_ema_decay(N(k), ema_s0, ema_mu0)
   int64_t ema_s0 = 2;
@@ -30,7 +33,11 @@ class ConsistencyTraining {
  public:
   /// Throws ValueError as PairOptions::check.
   explicit ConsistencyTraining(Model& student, ConsistencyRecipe recipe = {}, double sigma_data = 0.5)
-      : student_(student), recipe_(recipe), pairs_(recipe.pairs), precondition_(sigma_data, recipe.pairs.sigma_min) {
+      : student_(student),
+        recipe_(recipe),
+        sigma_data_(sigma_data),
+        pairs_(recipe.pairs),
+        precondition_(sigma_data, recipe.pairs.sigma_min) {
     if (recipe.target == ConsistencyTarget::average) average_.emplace(student);
   }
 
@@ -52,8 +59,19 @@ class ConsistencyTraining {
     return losses(distilled(pairs_.draw(step, clean, generator), teacher, solver));
   }
   Tensor losses(const NoisePair& pair) const {
-    double c = recipe_.c != 0 ? recipe_.c : pseudo_huber_scale(pair.x_high.numel() / pair.x_high.size(0));
-    return consistency_losses(pair, denoiser(student_), denoiser(target()), recipe_.metric, c);
+    auto [u, v] = consistency_answers(pair, denoiser(student_), denoiser(target()));
+    Tensor losses = pair.weight * consistency_distances(recipe_.metric, u, v, c(pair));
+    if (recipe_.low_noise_factor == 0) return losses;
+    return losses + recipe_.low_noise_factor * low_noise_losses(pair, u, recipe_.low_noise_share, sigma_data_);
+  }
+  /// The c of a pair's distance.
+  double c(const NoisePair& pair) const {
+    if (recipe_.c_of_levels) return recipe_.c_of_levels(pair.levels);
+    return recipe_.c != 0 ? recipe_.c : pseudo_huber_scale(pair.x_high.numel() / pair.x_high.size(0));
+  }
+  /// The pairs of step k, for those who change them before asking for losses.
+  NoisePair draw(int64_t step, const Tensor& clean, Generator& generator = default_generator()) {
+    return pairs_.draw(step, clean, generator);
   }
 
   /// To be called after the optimiser's step number k: the average follows.
@@ -70,6 +88,7 @@ class ConsistencyTraining {
  private:
   Model& student_;
   ConsistencyRecipe recipe_;
+  double sigma_data_;
   PairSampler pairs_;
   ConsistencyPrecondition precondition_;
   std::optional<optim::Ema<Model>> average_;
