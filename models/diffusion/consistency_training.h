@@ -5,6 +5,7 @@
 
 #include "models/diffusion/consistency.h"
 #include "models/optim/ema.h"
+#include "ops/pointwise.h"
 
 namespace plumb::diffusion {
 
