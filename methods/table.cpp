@@ -90,9 +90,9 @@ std::string format(const Interval& value, bool with_sign) {
   if (!std::isfinite(value.mean)) return "failed";
   std::string sign = with_sign && value.mean >= 0 ? "+" : "";
   if (!std::isfinite(value.half_width)) return sign + fmt::format("{:.4g}", value.mean);
-  double scale = value.half_width > 0 ? value.half_width : std::max(std::abs(value.mean) * 1e-3, 1e-12);
-  int place = static_cast<int>(std::floor(std::log10(scale)));
-  if (place < -6 || place > 6) return sign + fmt::format("{:.3g} ± {:.2g}", value.mean, value.half_width);
+  if (value.half_width == 0) return sign + fmt::format("{:.6g} ± 0", value.mean);
+  int place = static_cast<int>(std::floor(std::log10(value.half_width)));
+  if (place < -4 || place > 6) return sign + fmt::format("{:.3g} ± {:.2g}", value.mean, value.half_width);
   int decimals = std::clamp(1 - place, 0, 8);
   return sign + fmt::format("{:.{}f} ± {:.{}f}", value.mean, decimals, value.half_width, decimals);
 }

@@ -199,6 +199,8 @@ TEST_CASE("format: as many digits as the half-width carries two of") {
   CHECK(format({-3, std::numeric_limits<double>::quiet_NaN()}, true) == "-3");
   CHECK(format({std::numeric_limits<double>::quiet_NaN(), 0}) == "failed");
   CHECK(format({1.5e-9, 2e-10}) == "1.5e-09 ± 2e-10");
+  CHECK(format({20, 0}) == "20 ± 0");
+  CHECK(format({0, 0}, true) == "+0 ± 0");
 }
 
 TEST_CASE("write_results: a page with table, charts and pictures, and results that read back") {
