@@ -4,7 +4,7 @@ file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
 list(SORT headers)
 set(PLUMB_HEADERS ${headers})
 # Kernel slots, the code behind them, and what carries the graph from one .cpp file to another.
-list(FILTER headers EXCLUDE REGEX "^ops/(cpu|kernels)/|/internal/|(kernels?|_call|_functions|_formula|_frame|engine_operations|geometry|host_rows|unicode|zip)\\.h$")
+list(FILTER headers EXCLUDE REGEX "^ops/(cpu|kernels)/|/internal/|(kernels?|_call|_functions|_formula|_frame|engine_operations|geometry|host_rows|unicode|zip|dist/mpi)\\.h$")
 set(includes "")
 foreach(header ${headers})
   string(APPEND includes "#include \"${header}\"\n")

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build=(g++ cmake ninja-build libopenblas-dev libfmt-dev zlib1g-dev libpng-dev libjpeg-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev)
-test=(doctest-dev pkg-config python3-minimal)
+test=(doctest-dev pkg-config python3-minimal libopenmpi-dev openmpi-bin)
 bench=(libbenchmark-dev)
 nightly=("${test[@]}")
 

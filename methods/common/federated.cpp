@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 #include <string>
 
@@ -82,6 +83,55 @@ double total_weight(const std::vector<double>& weights) {
 uint64_t mixed(uint64_t seed, uint64_t a, uint64_t b) {
   auto w = philox(seed, a, b);
   return uint64_t{w[0]} << 32 | w[1];
+}
+
+// -- between processes --------------------------------------------------------------------------------------------
+
+size_t bytes_of(const Tensor& x) { return static_cast<size_t>(x.numel()) * item_size(x.dtype()); }
+
+// Weight, loss, and the tensors in the order of their names.
+void append(const ClientUpdate& update, std::string& to) {
+  double numbers[2] = {update.weight, update.loss};
+  to.append(reinterpret_cast<const char*>(numbers), sizeof numbers);
+  for (const auto& [name, tensor] : update.state) {
+    Tensor dense = contiguous_data(tensor);
+    to.append(static_cast<const char*>(dense.raw_data()), bytes_of(dense));
+  }
+}
+
+// The update that begins at `from`, of tensors like those of `like`.
+ClientUpdate parse(const std::string& packet, size_t& from, const StateDict& like) {
+  ClientUpdate update;
+  auto take = [&](void* into, size_t bytes) {
+    if (packet.size() - from < bytes) throw ValueError("federated rounds: another process sent updates of another model");
+    std::memcpy(into, packet.data() + from, bytes);
+    from += bytes;
+  };
+  take(&update.weight, sizeof(double));
+  take(&update.loss, sizeof(double));
+  for (const auto& [name, tensor] : like) {
+    Tensor received = empty(tensor.shape(), tensor.dtype());
+    take(received.raw_data(), bytes_of(received));
+    update.state[name] = received;
+  }
+  return update;
+}
+
+// All processes' updates in the order of the clients, which were dealt out in turn.
+std::vector<ClientUpdate> exchange(dist::Communicator& processes, const std::vector<ClientUpdate>& own, size_t clients,
+                                   const StateDict& like) {
+  std::string packet;
+  for (const ClientUpdate& u : own) append(u, packet);
+  std::vector<std::string> packets = processes.all_gather(packet);
+  std::vector<size_t> from(packets.size());
+  std::vector<ClientUpdate> all;
+  for (size_t i = 0; i < clients; ++i) {
+    size_t rank = i % packets.size();
+    all.push_back(parse(packets[rank], from[rank], like));
+  }
+  for (size_t r = 0; r < packets.size(); ++r)
+    if (from[r] != packets[r].size()) throw ValueError("federated rounds: another process sent updates of another model");
+  return all;
 }
 
 }  // namespace
@@ -223,16 +273,21 @@ double FederatedRounds::run(const Client& client) {
 }
 
 double FederatedRounds::run(const Client& client, const Server& server) {
+  dist::Communicator alone, &processes = options_.processes ? *options_.processes : alone;
   std::vector<ClientUpdate> updates;
   Generator before = default_generator();
-  double loss = 0, total = 0;
-  for (int64_t k : clients_of(round_)) {
-    default_generator() = Generator(mixed(options_.seed, static_cast<uint64_t>(round_), static_cast<uint64_t>(k) + 2));
-    updates.push_back(client(k, global_));
-    loss += updates.back().weight * updates.back().loss;
-    total += updates.back().weight;
+  Places clients = clients_of(round_);
+  for (size_t i = static_cast<size_t>(processes.rank()); i < clients.size(); i += static_cast<size_t>(processes.size())) {
+    default_generator() = Generator(mixed(options_.seed, static_cast<uint64_t>(round_), static_cast<uint64_t>(clients[i]) + 2));
+    updates.push_back(client(clients[i], global_));
   }
   default_generator() = before;
+  if (processes.size() > 1) updates = exchange(processes, updates, clients.size(), global_);
+  double loss = 0, total = 0;
+  for (const ClientUpdate& u : updates) {
+    loss += u.weight * u.loss;
+    total += u.weight;
+  }
   global_ = server(global_, updates);
   ++round_;
   return loss / total;

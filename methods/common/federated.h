@@ -1,9 +1,11 @@
-// Federated learning, simulated in one process: clients with their own data, rounds of local training, a server that averages.
+// Federated learning, simulated in one process or spread over several: clients with their own data, rounds of local training, a server
+// that averages.
 #pragma once
 #include <functional>
 #include <vector>
 
 #include "engine/core/generator.h"
+#include "engine/dist/communicator.h"
 #include "models/nn/module.h"
 
 namespace plumb::methods {
@@ -53,6 +55,8 @@ struct FederatedOptions {
   int64_t clients = 10;
   int64_t per_round = 10;  ///< clients drawn for a round, without repetition
   uint64_t seed = 0;       ///< of the draws: round r of a seed has the same clients every time
+  /// Processes that share a round's clients out in turn and tell each other the updates; none: all here. The results have the same bits.
+  dist::Communicator* processes = nullptr;
 };
 
 /// FedAvg (McMahan et al., AISTATS 2017). A round draws clients, lets each make an update from the global state, and makes the weighted
@@ -71,7 +75,8 @@ class FederatedRounds {
 
   /// One round with the average of McMahan et al., or with a server of the caller's. Clients run one after another, in ascending order,
   /// and draw from the default generator, which each finds at a place that the seed, the round and the client determine. Returns the mean
-  /// loss of the clients, weighted as the average.
+  /// loss of the clients, weighted as the average. With several processes every one calls this, trains its share and averages all; throws
+  /// ValueError if another process sends updates of another model.
   double run(const Client& client);
   double run(const Client& client, const Server& server);
 

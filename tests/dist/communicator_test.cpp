@@ -1,0 +1,70 @@
+// What processes tell each other. Every case holds for any number of them: it runs alone, and again by several under mpirun.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+
+#include "engine/core/error.h"
+#include "engine/dist/mpi.h"
+#include "ops/random.h"
+#include "ops/shape.h"
+#include "tests/ops/samples.h"
+
+using namespace plumb;
+using namespace plumb::dist;
+
+TEST_CASE("mpi_world: has as many processes as were started, each with a rank of its own") {
+  Communicator& world = mpi_world();
+  const char* started = std::getenv("PLUMB_TEST_PROCESSES");
+  CHECK(world.size() == (started ? std::atoi(started) : 1));
+  CHECK((world.rank() >= 0 && world.rank() < world.size()));
+  std::vector<std::string> ranks = world.all_gather(std::to_string(world.rank()));
+  REQUIRE(static_cast<int>(ranks.size()) == world.size());
+  for (int r = 0; r < world.size(); ++r) CHECK(ranks[static_cast<size_t>(r)] == std::to_string(r));
+}
+
+TEST_CASE("all_gather: texts of any lengths, in the order of ranks") {
+  Communicator& world = mpi_world();
+  auto text_of = [](int rank) { return std::string(static_cast<size_t>(rank) * 100'000, static_cast<char>('a' + rank)); };
+  std::vector<std::string> all = world.all_gather(text_of(world.rank()));  // rank 0 gives nothing
+  for (int r = 0; r < world.size(); ++r) CHECK(all[static_cast<size_t>(r)] == text_of(r));
+}
+
+TEST_CASE("broadcast: all have the root's tensor") {
+  Communicator& world = mpi_world();
+  int root = world.size() - 1;
+  Tensor x = full({3, 5}, world.rank(), f32), count = full({2}, 7 + world.rank(), i64);
+  world.broadcast(x, root);
+  world.broadcast(count, root);
+  CHECK(to_vector(x) == std::vector<double>(15, root));
+  CHECK(to_vector(count) == std::vector<double>(2, 7 + root));
+  Tensor nothing = zeros({0, 4});
+  world.broadcast(nothing);
+}
+
+TEST_CASE("all_reduce: adds in the order of ranks, with the same bits everywhere") {
+  Communicator& world = mpi_world();
+  for (DType t : {f32, f64}) {
+    std::vector<Tensor> terms;  // every rank knows all of them
+    for (int r = 0; r < world.size(); ++r) {
+      Generator g(static_cast<uint64_t>(r));
+      terms.push_back(rand({1000}, {.dtype = t, .generator = &g}));
+    }
+    Tensor sum = clone(terms[static_cast<size_t>(world.rank())]), expected = zeros({1000}, t);
+    world.all_reduce(sum);
+    for (const Tensor& term : terms) expected = expected + term;
+    CHECK(to_vector(sum) == to_vector(expected));
+  }
+}
+
+TEST_CASE("communicator: what does not fit is one clear line") {
+  Communicator& world = mpi_world();
+  Tensor x = zeros({4, 4}), gaps = transpose(x, 0, 1), integers = zeros({2}, i64);
+  std::string size = std::to_string(world.size());
+  CHECK_THROWS_WITH_AS(world.broadcast(x, world.size()), ("broadcast: rank " + size + " is not among the " + size + " processes").c_str(),
+                       ValueError);
+  CHECK_THROWS_WITH_AS(world.all_reduce(integers), "all_reduce: takes f32 or f64, got i64", DTypeError);
+  CHECK_THROWS_WITH_AS(world.all_reduce(gaps), "all_reduce: takes contiguous tensors, got [4, 4] with gaps", ShapeError);
+  if (world.size() == 1) return;
+  Tensor uneven = zeros({2 + (world.rank() == 0 ? 1 : 0)});
+  CHECK_THROWS_AS(world.all_reduce(uneven), ShapeError);
+}
