@@ -6,12 +6,8 @@
 #include <cstdint>
 #include <limits>
 
-// For functions that GPU code calls too.
-#if defined(__CUDACC__)
-#define PLUMB_DEVICE __host__ __device__
-#else
-#define PLUMB_DEVICE
-#endif
+#include "engine/core/device_function.h"
+#include "ops/series_functions.h"
 
 namespace plumb::special {
 
@@ -19,11 +15,15 @@ PLUMB_DEVICE inline double exp(double x) { return std::exp(x); }
 PLUMB_DEVICE inline double log(double x) { return std::log(x); }
 PLUMB_DEVICE inline double tanh(double x) { return std::tanh(x); }
 PLUMB_DEVICE inline double erf(double x) { return std::erf(x); }
-inline double lgamma(double x) {
+PLUMB_DEVICE inline double lgamma(double x) {
+#if defined(__CUDA_ARCH__)
+  return ::lgamma(x);
+#else
   int sign;
   return ::lgamma_r(x, &sign);  // std::lgamma writes a global
+#endif
 }
-inline float lgamma(float x) { return static_cast<float>(lgamma(static_cast<double>(x))); }
+PLUMB_DEVICE inline float lgamma(float x) { return static_cast<float>(lgamma(static_cast<double>(x))); }
 
 namespace detail {
 
@@ -186,12 +186,5 @@ PLUMB_DEVICE inline float cos(float x) {
   float r = detail::quarter_turns(x, quadrant), s = detail::sin_quarter(r), c = detail::cos_quarter(r);
   return detail::from_bits(detail::to_bits(quadrant & 1u ? s : c) ^ (((quadrant + 1u) & 2u) << 30));
 }
-
-/// ψ(x) = d log Γ(x) / dx: recurrence up to x ≥ 10, then the asymptotic series; reflection for x < 0. NaN at the poles.
-double digamma(double x);
-/// ψ⁽ⁿ⁾(x), n ≥ 0. NaN at the poles.
-double polygamma(int n, double x);
-/// The y with erf(y) = x; ±inf at ±1, NaN beyond.
-double erfinv(double x);
 
 }  // namespace plumb::special

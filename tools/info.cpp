@@ -9,6 +9,7 @@
 #include <string>
 
 #include "engine/core/allocator.h"
+#include "engine/core/device_runtime.h"
 #include "engine/core/parallel.h"
 #include "tools/cli/blas_speed.h"
 #include "tools/cli/cpu.h"
@@ -61,6 +62,16 @@ void pin_row() {
   row("", text);
 }
 
+/// The GPUs, or why there are none.
+void gpu_rows() {
+  if (!std::string(PLUMB_CUDA_STATUS).starts_with("CUDA: built")) return;
+  if (std::string problem = device_problem(DeviceType::cuda); !problem.empty()) row("", problem);
+  for (int8_t i = 0; i < device_count(DeviceType::cuda); ++i) {
+    Device gpu{DeviceType::cuda, i};
+    row("", to_string(gpu) + ": " + describe(gpu));
+  }
+}
+
 int info(bool only_blas_speed) {
   if (only_blas_speed) {
     std::printf("%.3f\n", blas_gflops());
@@ -73,6 +84,7 @@ int info(bool only_blas_speed) {
   row("BLAS", blas_description());
   pin_row();
   row("devices", "cpu (" PLUMB_CUDA_STATUS ")");
+  gpu_rows();
   row("threads", threads());
   row("memory", memory());
   return 0;

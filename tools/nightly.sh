@@ -11,7 +11,7 @@ export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 
 build() {  # preset targets…
-  cmake --preset "$1" -DPLUMB_TESTS=ON -DPLUMB_PRECOMPILE=OFF >/dev/null
+  cmake --preset "$1" -DPLUMB_TESTS=ON -DPLUMB_PRECOMPILE=OFF -DPLUMB_CUDA=OFF >/dev/null
   cmake --build "build-$1" --target "${@:2}"
 }
 run() {  # preset ctest arguments…
@@ -21,7 +21,7 @@ run() {  # preset ctest arguments…
 bash tools/packages.sh build nightly bench
 if [ "${1:-}" = --sample ]; then
   # The options of tools/test.sh, so that neither builds the library twice.
-  cmake --preset release -DPLUMB_TESTS=ON -DPLUMB_BENCH=ON -DPLUMB_WERROR="${PLUMB_WERROR:-ON}" >/dev/null
+  cmake --preset release -DPLUMB_TESTS=ON -DPLUMB_BENCH=ON -DPLUMB_WERROR="${PLUMB_WERROR:-ON}" -DCMAKE_CUDA_ARCHITECTURES=90 >/dev/null
   cmake --build build --target engine_sanitized
   # Instrumented and plain code share containers here, which the container check cannot know.
   ASAN_OPTIONS=$ASAN_OPTIONS:detect_container_overflow=0 PLUMB_FUZZ_SECONDS=15 build/tests/engine_sanitized

@@ -15,8 +15,10 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/device_runtime.h"
 #include "engine/core/error.h"
 #include "engine/core/free_list.h"
+#include "engine/core/shape.h"
 
 namespace plumb {
 namespace {
@@ -165,14 +167,12 @@ void CpuAllocator::release_cached() {
   }
 }
 
-void require_cpu(Device d) {
-  if (d.type != DeviceType::cpu) throw DeviceError("memory: " + to_string(d) + " is not available in this build");
-}
+bool elsewhere(Device d) { return d.type != DeviceType::cpu; }
 
 }  // namespace
 
 void* allocate(Device device, size_t bytes, const char* op, const char* what) {
-  require_cpu(device);
+  if (elsewhere(device)) [[unlikely]] return detail::device_runtime().allocate(device.index, bytes, op, nullptr);
   int c = bytes >> 46 ? kClasses : size_class(bytes);
   if (c >= kClasses) throw OutOfMemoryError(std::string(op) + ": a tensor of shape " + what + " is larger than any memory");
   if (!thread_cache.opened) open_cache();
@@ -182,7 +182,17 @@ void* allocate(Device device, size_t bytes, const char* op, const char* what) {
   return block;
 }
 
-void deallocate(Device, void* block, size_t bytes) noexcept {
+void* allocate(Device device, size_t bytes, const char* op, const Dims& shape) {
+  if (elsewhere(device)) [[unlikely]] return detail::device_runtime().allocate(device.index, bytes, op, &shape);
+  try {
+    return allocate(device, bytes, op, "");
+  } catch (const OutOfMemoryError&) {
+    return allocate(device, bytes, op, to_string(shape).c_str());  // once more, to name the shape
+  }
+}
+
+void deallocate(Device device, void* block, size_t bytes) noexcept {
+  if (elsewhere(device)) [[unlikely]] return detail::device_runtime_if_used()->deallocate(device.index, block, bytes);
   int c = size_class(bytes);
   size_t block_bytes = class_bytes(c);
   count_freed(static_cast<int64_t>(block_bytes));
@@ -192,19 +202,19 @@ void deallocate(Device, void* block, size_t bytes) noexcept {
 }
 
 MemoryStats memory_stats(Device device) {
-  require_cpu(device);
+  if (elsewhere(device)) return detail::device_runtime().memory_stats(device.index);
   return cpu_allocator().stats();
 }
 void reset_peak_memory(Device device) {
-  require_cpu(device);
+  if (elsewhere(device)) return detail::device_runtime().reset_peak_memory(device.index);
   cpu_allocator().reset_peak();
 }
 void release_cached_memory(Device device) {
-  require_cpu(device);
+  if (elsewhere(device)) return detail::device_runtime().release_cached_memory(device.index);
   cpu_allocator().release_cached();
 }
 void set_memory_limit(Device device, int64_t bytes) {
-  require_cpu(device);
+  if (elsewhere(device)) return detail::device_runtime().set_memory_limit(device.index, bytes);
   cpu_allocator().set_limit(bytes);
 }
 

@@ -7,6 +7,8 @@
 
 namespace plumb {
 
+class Dims;
+
 struct MemoryStats {
   int64_t live = 0;         ///< bytes in use by tensors, rounded up to block sizes
   int64_t peak = 0;         ///< largest `live` since the start or the last reset
@@ -17,6 +19,8 @@ struct MemoryStats {
 /// A block of at least `bytes` bytes, aligned to 64, its contents undefined. `op` and `what` (a shape) are named if memory runs out.
 /// Throws OutOfMemoryError when the limit or the system's memory is exhausted, after cached blocks were given back.
 void* allocate(Device device, size_t bytes, const char* op, const char* what);
+/// The same for a tensor of a shape: a device other than the CPU remembers it, to say what is live when memory runs out.
+void* allocate(Device device, size_t bytes, const char* op, const Dims& shape);
 /// Returns a block obtained from allocate(device, bytes).
 void deallocate(Device device, void* block, size_t bytes) noexcept;
 

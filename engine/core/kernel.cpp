@@ -3,22 +3,30 @@
 
 #include <mutex>
 
+#include "engine/core/device_runtime.h"
 #include "engine/core/error.h"
 
-namespace plumb::detail {
+namespace plumb {
+
+[[gnu::weak]] void register_cuda();  // null where the program is linked without the GPU's kernels
+
+namespace detail {
+
+static std::once_flag once[kDeviceTypes];
+static void (*fillers[kDeviceTypes])() = {register_cpu, register_cuda};
 
 void ensure_registered(DeviceType device) {
-  static std::once_flag cpu_once, cuda_once;
-  if (device == DeviceType::cpu) std::call_once(cpu_once, register_cpu);
-#if defined(PLUMB_WITH_CUDA)
-  if (device == DeviceType::cuda) std::call_once(cuda_once, register_cuda);
-#else
-  (void)cuda_once;
-#endif
+  auto d = static_cast<size_t>(device);
+  if (fillers[d]) std::call_once(once[d], fillers[d]);
 }
+
+void register_with(DeviceType device, void (*fill)()) { fillers[static_cast<size_t>(device)] = fill; }
+
+void make_current(int index) { device_runtime().make_current(index); }
 
 void missing_kernel(const char* kernel, Device device) {
   throw DeviceError(std::string(kernel) + ": there is no kernel for " + to_string(device));
 }
 
-}  // namespace plumb::detail
+}  // namespace detail
+}  // namespace plumb

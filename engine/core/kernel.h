@@ -6,13 +6,18 @@
 
 namespace plumb {
 
-/// Fill the slots of a device. Called once, when a kernel is first needed there.
+/// Fill the slots of a device. Called once, when a kernel is first needed there. register_cuda() is in a library of its own, which a
+/// program may leave out: then there are no kernels for a GPU.
 void register_cpu();
 void register_cuda();
 
 namespace detail {
 /// Registers the device's kernels if that has not happened yet.
 void ensure_registered(DeviceType device);
+/// Lets `fill` do it, instead of the function above; before anything ran on the device. For a device of a test's own.
+void register_with(DeviceType device, void (*fill)());
+/// Makes `index` the device that this thread's kernels run on, if it is not.
+void make_current(int index);
 /// Throws DeviceError: `kernel` has no version on `device`.
 [[noreturn]] void missing_kernel(const char* kernel, Device device);
 }  // namespace detail
@@ -29,6 +34,7 @@ class Kernel<void(Args...)> {
   void operator()(Device device, Args... args) const {
     Function f = functions_[static_cast<int>(device.type)].load(std::memory_order_acquire);
     if (!f) [[unlikely]] f = find(device);
+    if (device.type != DeviceType::cpu) [[unlikely]] detail::make_current(device.index);
     f(args...);
   }
   const char* name() const { return name_; }

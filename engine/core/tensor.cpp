@@ -75,12 +75,7 @@ Tensor empty(const Shape& shape, DType dtype, Device device, const char* op) {
       throw OutOfMemoryError(std::string(op) + ": a tensor of shape " + to_string(shape) + " is larger than any memory");
   }
   size_t bytes = static_cast<size_t>(count) * item_size(dtype);
-  void* data = nullptr;
-  try {
-    data = allocate(device, std::max<size_t>(bytes, 1), op, "");
-  } catch (const OutOfMemoryError&) {
-    data = allocate(device, std::max<size_t>(bytes, 1), op, to_string(shape).c_str());  // once more, to name the shape
-  }
+  void* data = allocate(device, std::max<size_t>(bytes, 1), op, shape);
   return row_major(make_intrusive<Storage>(device, data, std::max<size_t>(bytes, 1)), shape, count, dtype);
 }
 

@@ -1,73 +1,16 @@
 // The general checks over every row of the table of operations.
-#include "tests/ops/op_table.h"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cmath>
 
-#include "engine/autograd/backward.h"
-#include "engine/autograd/grad_mode.h"
-#include "engine/core/generator.h"
 #include "ops/gradcheck.h"
-#include "ops/pointwise.h"
-#include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tests/ops/op_runs.h"
 
 using namespace plumb;
 using namespace plumb::testing;
 
 namespace {
-
-uint64_t seed_of(const std::string& name) {
-  uint64_t h = 1469598103934665603u;
-  for (char c : name) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
-  return h;
-}
-
-Tensor draw(const InputSpec& spec, const Shape& shape, Generator& generator) {
-  if (spec.fixed.defined()) return spec.fixed;
-  std::vector<double> values(static_cast<size_t>(numel(shape)));
-  auto near_kink = [&](double v) { return std::any_of(spec.kinks.begin(), spec.kinks.end(), [&](double k) { return std::abs(v - k) < spec.margin; }); };
-  for (double& v : values) do v = spec.low + (spec.high - spec.low) * generator.next_double();
-    while (near_kink(v));
-  return from_vector(values, shape);
-}
-
-// A way to hand the same values to the operation: x as it is, or through a view with other strides.
-struct Layout {
-  const char* name;
-  Tensor (*apply)(const Tensor& x);
-};
-
-Tensor transposed_storage(const Tensor& x) { return x.rank() < 2 ? x : transpose(clone(transpose(x, 0, -1)), 0, -1); }
-Tensor strided_storage(const Tensor& x) {
-  Shape wider = x.shape();
-  wider.push_back(2);
-  return select(clone(expand(unsqueeze(x, -1), wider)), -1, 1);
-}
-const Layout kLayouts[] = {{"contiguous", [](const Tensor& x) { return x; }}, {"transposed", transposed_storage}, {"strided", strided_storage}};
-
-TensorFunction through(const Layout& layout, const TensorFunction& f) {
-  return [layout, f](const std::vector<Tensor>& x) {
-    std::vector<Tensor> y;
-    for (const Tensor& t : x) y.push_back(layout.apply(t));
-    return f(y);
-  };
-}
-
-std::vector<Tensor> draw_all(const OpCase& row, const std::vector<Shape>& shapes) {
-  Generator generator(seed_of(row.name));
-  std::vector<Tensor> x;
-  for (size_t i = 0; i < row.inputs.size(); ++i) x.push_back(draw(row.inputs[i], shapes[i], generator));
-  return x;
-}
-std::vector<Shape> own_shapes(const OpCase& row) {
-  std::vector<Shape> shapes;
-  for (const InputSpec& spec : row.inputs) shapes.push_back(spec.shape);
-  return shapes;
-}
-std::vector<Tensor> draw_all(const OpCase& row) { return draw_all(row, own_shapes(row)); }
 
 // Each floating input in turn as a column, as a row without leading dimensions, and as a single number.
 std::vector<std::vector<Shape>> broadcast_shapes_of(const OpCase& row) {
@@ -91,42 +34,6 @@ void check_derivatives(const OpCase& row, const std::string& variant, const Tens
   if (!row.second_order) return;
   auto second = gradgradcheck(f, x);
   CHECK_MESSAGE(second.passed, row.name << " (" << variant << "): " << second.message);
-}
-
-std::vector<Tensor> converted(const std::vector<Tensor>& x, DType t) {
-  std::vector<Tensor> y;
-  for (const Tensor& v : x) y.push_back(is_floating(v.dtype()) ? to(v, t) : v);
-  return y;
-}
-
-// |a − b| relative to the larger of |b|, the mean size of b, and 1.
-double worst_error(const Tensor& a, const Tensor& b) {
-  std::vector<double> p = to_vector(a), q = to_vector(b);
-  double scale = 1, worst = 0;
-  for (double v : q) scale += std::abs(v) / static_cast<double>(q.size());
-  for (size_t i = 0; i < p.size(); ++i) worst = std::max(worst, p[i] == q[i] ? 0 : std::abs(p[i] - q[i]) / std::max(scale, std::abs(q[i])));
-  return worst;
-}
-
-struct Results {
-  std::vector<Tensor> outputs, gradients;
-};
-// Outputs, and the gradients of their sum.
-Results run(const TensorFunction& f, const std::vector<Tensor>& inputs) {
-  std::vector<Tensor> x, wanted, tied, ones;
-  for (const Tensor& t : inputs) {
-    x.push_back(t.detach());
-    if (is_floating(t.dtype())) wanted.push_back(x.back().requires_grad_());
-  }
-  Results r{f(x), {}};
-  for (const Tensor& y : r.outputs) {
-    if (!y.requires_grad()) continue;
-    tied.push_back(y);
-    ones.push_back(ones_like(y));
-  }
-  r.gradients.resize(wanted.size());
-  if (!tied.empty() && !wanted.empty()) r.gradients = grad(tied, wanted, {.allow_unused = true}, ones);
-  return r;
 }
 
 }  // namespace

@@ -54,3 +54,12 @@ TEST_CASE("quickstart.sh: a text that cannot be read is named before anything is
   CHECK(outcome.code == 2);
   CHECK(outcome.err == "quickstart: no/such.txt: no such file, or not readable\n");
 }
+
+TEST_CASE("gpu_check.sh: without a GPU it says what is missing and exits 2, having built nothing") {
+  Scratch bin;
+  for (const char* tool : {"bash", "dirname", "realpath"}) std::filesystem::create_symlink(std::filesystem::path("/usr/bin") / tool, bin.path(tool));
+  Outcome outcome = run_shell("PATH=" + bin.path() + " bash " + source("tools/gpu_check.sh") + " --out " + bin.path("out.json"));
+  CHECK(outcome.code == 2);
+  CHECK(outcome.err == "gpu_check: nvidia-smi was not found: this runs on a machine with a GPU, CUDA, CMake and Ninja\n");
+  CHECK_FALSE(std::filesystem::exists(bin.path("out.json")));
+}

@@ -1,0 +1,32 @@
+# cuda_tests: the kernels of cuda/ compiled by the host's compiler against the simulated device, and tests that run them against the CPU's.
+# Each test file is two entries: cuda/<subject> on the simulated device, everywhere; gpu/<subject> on a real one, where cuda/ is built.
+# The simulated kernels lie in namespace simulated_backend, so that the real ones fit into the same program.
+file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.cu)
+list(FILTER kernels EXCLUDE REGEX "/cuda/libraries/")
+set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX)
+add_library(plumb_simulated_cuda OBJECT ${kernels})
+target_compile_definitions(plumb_simulated_cuda PRIVATE cuda_backend=simulated_backend register_cuda=register_simulated_cuda)
+target_include_directories(plumb_simulated_cuda BEFORE PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/cuda/simulated/include ${PROJECT_SOURCE_DIR})
+target_compile_options(plumb_simulated_cuda PRIVATE -O1 -Wno-unknown-pragmas -Wno-unused-function -Wno-unused-variable)
+target_link_libraries(plumb_simulated_cuda PRIVATE plumb_flags plumb::plumb)
+
+file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cuda/*.cpp)
+add_executable(cuda_tests ${sources})
+target_include_directories(cuda_tests BEFORE PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/cuda/simulated/include ${PROJECT_SOURCE_DIR})
+target_compile_options(cuda_tests PRIVATE -O1 -Wno-unknown-pragmas -Wno-unused-function)
+target_link_libraries(cuda_tests PRIVATE plumb_flags doctest::doctest plumb_simulated_cuda plumb_op_cases $<TARGET_NAME_IF_EXISTS:plumb_cuda> plumb::plumb
+  ${PLUMB_PRIVATE_LIBRARIES})
+target_compile_definitions(cuda_tests PRIVATE DOCTEST_CONFIG_SUPER_FAST_ASSERTS cuda_backend=simulated_backend)
+foreach(source ${sources})
+  file(RELATIVE_PATH path ${CMAKE_CURRENT_SOURCE_DIR} ${source})
+  if(NOT path MATCHES "_test\\.cpp$")
+    continue()
+  endif()
+  string(REGEX REPLACE "^cuda/(.*)_test\\.cpp$" "\\1" name ${path})
+  add_test(NAME cuda/${name} COMMAND cuda_tests "--source-file=*tests/${path}")
+  set_tests_properties(cuda/${name} PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT ${test_timeout} FAIL_REGULAR_EXPRESSION "test cases: +0 \\|")
+  if(TARGET plumb_cuda AND NOT name MATCHES "^simulated_")
+    add_test(NAME gpu/${name} COMMAND cuda_tests "--source-file=*tests/${path}")
+    set_tests_properties(gpu/${name} PROPERTIES ENVIRONMENT "${test_environment};PLUMB_TEST_GPU=1" TIMEOUT ${test_timeout} SKIP_REGULAR_EXPRESSION "^skipped: ")
+  endif()
+endforeach()
