@@ -163,7 +163,7 @@ Tensor gumbel_softmax(const Tensor& logits, double temperature, bool hard, int d
   dim = checked_dim("gumbel_softmax", dim, logits.rank());
   Shape along = Dims::filled(logits.rank(), 1);
   along[dim] = logits.size(dim);
-  Tensor y = to(reshape(arange(logits.size(dim)), along) == argmax(soft.detach(), dim, true), logits.dtype());
+  Tensor y = to(reshape(arange(logits.size(dim), i64, logits.device()), along) == argmax(soft.detach(), dim, true), logits.dtype());
   return record("gumbel_softmax", y, {soft}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0]; });
 }
 

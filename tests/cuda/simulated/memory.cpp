@@ -11,10 +11,17 @@
 namespace plumb::simulated {
 namespace {
 
-constexpr size_t kRegion = size_t{256} << 30, kStep = 4096;
+constexpr size_t kRegion = size_t{256} << 30, kStep = size_t{2} << 20;  // blocks are huge pages: opening and closing many small ones is slow
+
+std::byte* reserved_addresses() {
+  auto* at = static_cast<std::byte*>(mmap(nullptr, kRegion + kStep, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  at += (kStep - reinterpret_cast<uintptr_t>(at) % kStep) % kStep;
+  madvise(at, kRegion, MADV_HUGEPAGE);
+  return at;
+}
 
 struct Region {
-  std::byte* start = static_cast<std::byte*>(mmap(nullptr, kRegion, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  std::byte* start = reserved_addresses();
   size_t used = 0;                    // addresses ever handed out lie below start + used
   size_t size = size_t{8} << 30;      // of the pretended memory
   size_t allocated = 0;
@@ -98,7 +105,7 @@ cudaError_t cudaFree(void* at) {
 }
 
 cudaError_t cudaMallocHost(void** at, size_t bytes) {
-  *at = std::aligned_alloc(kStep, (bytes + kStep - 1) / kStep * kStep);
+  *at = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
   if (!*at) return cudaErrorMemoryAllocation;
   std::lock_guard lock(region().mutex);
   region().pinned[*at] = bytes;

@@ -1,5 +1,6 @@
 // Rows of reading at places: coordinates keep away from the places themselves, where the slope has corners.
 #include "ops/grid_sample.h"
+#include "ops/shape.h"
 #include "tests/ops/op_table.h"
 
 namespace plumb::testing {
@@ -18,7 +19,7 @@ std::vector<OpCase> grid_sample_cases() {
       row("grid_sample, aligned corners", {image, grid}, [](T x, T g) { return grid_sample(x, g, {.align_corners = true}); }),
       row("grid_sample, border", {image, grid}, [](T x, T g) { return grid_sample(x, g, {.padding = GridPadding::border}); }),
       row("grid_sample, reflection", {image, grid}, [](T x, T g) { return grid_sample(x, g, {.padding = GridPadding::reflection}); }),
-      row("grid_sample, nearest", {image}, [](T x) { return grid_sample(x, full({2, 3, 2, 2}, 0.3, x.dtype()), {.mode = Interpolation::nearest}); }),
+      row("grid_sample, nearest", {image}, [](T x) { return grid_sample(x, full({2, 3, 2, 2}, 0.3, x.dtype(), x.device()), {.mode = Interpolation::nearest}); }),
       row("grid_sample, bicubic", {image, grid}, [](T x, T g) { return grid_sample(x, g, {.mode = Interpolation::bicubic}); }),
       row("grid_sample, bicubic, reflection", {image, grid}, [](T x, T g) { return grid_sample(x, g, {.mode = Interpolation::bicubic, .padding = GridPadding::reflection}); }),
       row("grid_sample of volumes", {real({1, 2, 3, 4, 3}), places({1, 2, 2, 2, 3})}, [](T x, T g) { return grid_sample(x, g); }),

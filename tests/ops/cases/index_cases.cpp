@@ -17,7 +17,7 @@ std::vector<OpCase> index_cases() {
   };
   return {
       {"gather", {matrix, places}, [](T x, T i) { return std::vector<Tensor>{square(gather(x, 0, i)), square(gather(x, 1, i))}; }},
-      {"gather of a number", {real({})}, [](T x) { return square(gather(x, 0, scalar_tensor(0, i64))); }},
+      {"gather of a number", {real({})}, [](T x) { return square(gather(x, 0, scalar_tensor(0, i64, x.device()))); }},
       {"take_along", {cube, fixed(tensor({{{1}, {3}, {3}}}))}, [](T x, T i) { return square(take_along(x, i, -1)); }},
       {"take", {cube, fixed(tensor({{5, -1}, {5, 23}}))}, [](T x, T i) { return square(take(x, i)); }},
       {"index_select", {cube, line}, [](T x, T i) { return square(index_select(x, 1, i)); }},
@@ -31,7 +31,7 @@ std::vector<OpCase> index_cases() {
       {"scatter_reduce prod", {matrix, places, real({2, 3})}, reduced(ScatterReduce::prod, true)},
       {"scatter_reduce prod of others", {matrix, places, real({2, 3})}, reduced(ScatterReduce::prod, false)},
       {"scatter_reduce prod with zeros", {matrix, fixed(tensor({{1, 1}, {1, 1}, {1, 1}})), real({3, 2})},
-       [](T x, T i, T src) { return scatter_reduce(x, 0, i, src * tensor({{1, 0}, {0, 1}, {1, 1}}, src.dtype()), ScatterReduce::prod); }},
+       [](T x, T i, T src) { return scatter_reduce(x, 0, i, src * to(tensor({{1, 0}, {0, 1}, {1, 1}}, src.dtype()), src.device()), ScatterReduce::prod); }},
       {"scatter_reduce amax", {matrix, places, real({2, 3})}, reduced(ScatterReduce::amax, true)},
       {"scatter_reduce amin of others", {matrix, places, real({2, 3})}, reduced(ScatterReduce::amin, false)},
       {"index_add", {cube, line, real({2, 4, 4})}, [](T x, T i, T src) { return square(index_add(x, 1, i, src)); }},

@@ -5,6 +5,7 @@
 #include "ops/elementary.h"
 #include "ops/pad.h"
 #include "ops/pointwise.h"
+#include "ops/shape.h"
 #include "tests/ops/op_table.h"
 
 namespace plumb::testing {
@@ -33,7 +34,7 @@ std::vector<OpCase> join_cases() {
       {"repeat", {real({2, 3})}, [](T x) { return square(repeat(x, {2, 1, 3})); }},
       {"tile", {cube}, [](T x) { return square(tile(x, {3, 2})); }},
       {"repeat_interleave", {cube}, [](T x) { return square(repeat_interleave(x, 3, 1)); }},
-      {"repeat_interleave by a tensor", {cube}, [](T x) { return square(repeat_interleave(x, tensor({2, 0, 1}), 1)); }},
+      {"repeat_interleave by a tensor", {cube}, [](T x) { return square(repeat_interleave(x, to(tensor({2, 0, 1}), x.device()), 1)); }},
       {"roll", {cube}, [](T x) { return std::vector<Tensor>{square(roll(x, {1, -1}, {0, 2})), square(roll(x, 5))}; }},
       {"flip", {cube}, [](T x) { return square(flip(x, {0, -1})); }},
       {"rot90", {matrix}, [](T x) { return std::vector<Tensor>{square(rot90(x)), square(rot90(x, 2)), square(rot90(x, -1))}; }},

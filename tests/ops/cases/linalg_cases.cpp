@@ -12,14 +12,14 @@
 namespace plumb::testing {
 namespace {
 
-Tensor dominant(const Tensor& x) { return x + eye(x.size(-1), -1, x.dtype()) * 4; }
+Tensor dominant(const Tensor& x) { return x + eye(x.size(-1), -1, x.dtype(), x.device()) * 4; }
 Tensor definite(const Tensor& x) { return dominant(matmul(x, mT(x))); }
 
 // Singular values and eigenvalues far from each other and from 0.
 Tensor spread(const Tensor& x) {
   Tensor d = zeros({x.size(-2), x.size(-1)}, x.dtype());
   for (int64_t i = 0; i < std::min(x.size(-2), x.size(-1)); ++i) d = index_put(d, {tensor({i}), tensor({i})}, scalar_tensor(3.0 + 4.0 * static_cast<double>(i), x.dtype()));
-  return x + d;
+  return x + to(d, x.device());
 }
 Tensor symmetric(const Tensor& x) { return (x + mT(x)) * 0.5; }
 std::vector<Tensor> parts(const Svd& d) { return {d.u, d.s, d.vh}; }

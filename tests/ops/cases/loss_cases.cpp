@@ -3,6 +3,7 @@
 
 #include "ops/elementary.h"
 #include "ops/pointwise.h"
+#include "ops/shape.h"
 #include "tests/ops/op_table.h"
 
 namespace plumb::testing {
@@ -15,13 +16,13 @@ std::vector<OpCase> loss_cases() {
   InputSpec low = within(-2, -0.5, {3, 4}), high = within(0.5, 2, {3, 4});
   return {
       {"cross_entropy", {logits, target}, [](T x, T t) { return cross_entropy(x, t); }},
-      {"cross_entropy with everything", {logits, holes}, [=](T x, T t) { return cross_entropy(x, t, {.weight = weight, .label_smoothing = 0.1, .reduction = none}); }},
-      {"cross_entropy of probabilities", {logits, unit}, [=](T x, T t) { return cross_entropy(x, t, {.weight = weight, .label_smoothing = 0.1}); }},
-      {"nll_loss", {logits, holes}, [=](T x, T t) { return nll_loss(x, t, {.weight = weight}); }},
+      {"cross_entropy with everything", {logits, holes}, [=](T x, T t) { return cross_entropy(x, t, {.weight = to(weight, x.device()), .label_smoothing = 0.1, .reduction = none}); }},
+      {"cross_entropy of probabilities", {logits, unit}, [=](T x, T t) { return cross_entropy(x, t, {.weight = to(weight, x.device()), .label_smoothing = 0.1}); }},
+      {"nll_loss", {logits, holes}, [=](T x, T t) { return nll_loss(x, t, {.weight = to(weight, x.device())}); }},
       {"focal_loss", {logits, holes}, [](T x, T t) { return focal_loss(x, t, {.gamma = 1.5}); }},
       {"multi_margin_loss", {logits, target}, [](T x, T t) { return multi_margin_loss(x, t, {.margin = 8, .p = 2}); }},
       {"bce with logits", {logits, unit}, [](T x, T t) { return binary_cross_entropy_with_logits(x, t, {.reduction = none}); }},
-      {"bce with logits and weights", {logits, unit}, [=](T x, T t) { return binary_cross_entropy_with_logits(x, t, {.weight = weight, .pos_weight = weight}); }},
+      {"bce with logits and weights", {logits, unit}, [=](T x, T t) { return binary_cross_entropy_with_logits(x, t, {.weight = to(weight, x.device()), .pos_weight = to(weight, x.device())}); }},
       {"binary_cross_entropy", {unit, unit}, [](T x, T t) { return binary_cross_entropy(x, t); }, false, 8, true, false},
       {"sigmoid_focal_loss", {logits, unit}, [](T x, T t) { return sigmoid_focal_loss(x, t); }},
       {"hinge_loss", {logits.away_from({-1, 1}), fixed(signs)}, [](T x, T t) { return hinge_loss(x, t); }},

@@ -28,8 +28,8 @@ std::vector<OpCase> norm_cases() {
       {"batch_norm training", {real({3, 2, 2}), real({2}), real({2})}, [](T x, T w, T b) { return batch_norm_training(x, w, b).y; }},
       {"batch_norm training wide", {real({2, 2, 17}), real({2})}, [](T x, T w) { return batch_norm_training(x, w).y; }},
       {"batch_norm training plain", {real({4, 3})}, [](T x) { return batch_norm_training(x).y; }},
-      {"batch_norm evaluation", {real({3, 2, 2}), real({2}), real({2})}, [=](T x, T w, T b) { return batch_norm(x, mean, variance, w, b); }},
-      {"batch_norm evaluation plain", {real({2, 2, 17})}, [=](T x) { return batch_norm(x, mean, variance); }},
+      {"batch_norm evaluation", {real({3, 2, 2}), real({2}), real({2})}, [=](T x, T w, T b) { return batch_norm(x, to(mean, x.device()), to(variance, x.device()), w, b); }},
+      {"batch_norm evaluation plain", {real({2, 2, 17})}, [=](T x) { return batch_norm(x, to(mean, x.device()), to(variance, x.device())); }},
       {"softmax", {real({2, 3, 4})}, [](T x) { return softmax(x, -1); }},
       {"softmax first dimension", {real({3, 4})}, [](T x) { return softmax(x, 0, 0.7); }},
       {"log_softmax", {real({2, 3, 4})}, [](T x) { return log_softmax(x, 1, 1.5); }},
@@ -42,7 +42,7 @@ std::vector<OpCase> norm_cases() {
       {"weight_norm", {real({3, 4}), real({3})}, [](T v, T g) { return weight_norm(v, g); }},
       {"spectral_norm", {real({3, 4})},
        [](T w) {
-         Tensor u = to(tensor({0.6, -0.3, 0.7}, f64), w.dtype());
+         Tensor u = to(to(tensor({0.6, -0.3, 0.7}, f64), w.dtype()), w.device());
          SpectralNorm s = spectral_norm(w, u, 200);  // where power iteration has arrived, its vectors do not add to the slope
          return std::vector<Tensor>{s.weight, s.sigma};
        },
@@ -50,7 +50,7 @@ std::vector<OpCase> norm_cases() {
       {"embedding_bag", {real({5, 3}), fixed(tensor({1, 3, 1, 0, 4}))},
        [offsets](T w, T i) {
          std::vector<Tensor> y;
-         for (BagMode mode : {BagMode::sum, BagMode::mean, BagMode::max}) y.push_back(square(embedding_bag(w, i, offsets, {.mode = mode, .padding_idx = 4})));
+         for (BagMode mode : {BagMode::sum, BagMode::mean, BagMode::max}) y.push_back(square(embedding_bag(w, i, to(offsets, w.device()), {.mode = mode, .padding_idx = 4})));
          return y;
        }},
       {"embedding_bag with weights", {real({5, 3}), real({2, 2}), fixed(tensor({{1, 3}, {1, 0}}))},

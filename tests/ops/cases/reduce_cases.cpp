@@ -5,6 +5,7 @@
 
 #include "ops/elementary.h"
 #include "ops/pointwise.h"
+#include "ops/shape.h"
 #include "tests/ops/op_table.h"
 
 namespace plumb::testing {
@@ -19,7 +20,7 @@ std::vector<OpCase> reduce_cases() {
       {"mean", {cube}, [](T x) { return square(mean(x)); }},
       {"mean over dims", {cube}, [](T x) { return square(mean(x, {1, 2}, true)); }},
       {"prod", {cube}, [](T x) { return std::vector<Tensor>{prod(x), prod(x, {1}), prod(x, {0, 2}, true)}; }},
-      {"prod with zeros", {real({3, 3})}, [](T x) { return prod(x * tensor({{1, 0, 1}, {0, 1, 0}, {1, 1, 1}}, x.dtype()), {1}); }},
+      {"prod with zeros", {real({3, 3})}, [](T x) { return prod(x * to(tensor({{1, 0, 1}, {0, 1, 0}, {1, 1, 1}}, x.dtype()), x.device()), {1}); }},
       {"var", {cube}, [](T x) { return std::vector<Tensor>{var(x), var(x, {0, 2}, 0), var(x, {1}, 1, true)}; }},
       {"std_dev", {cube}, [](T x) { return std::vector<Tensor>{std_dev(x), std_dev(x, {0, 2}, 0)}; }},
       {"norm 2", {cube}, [](T x) { return std::vector<Tensor>{norm(x), norm(x, 2, {1})}; }},
