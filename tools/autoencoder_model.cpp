@@ -99,7 +99,7 @@ TrainedAutoencoder load_autoencoder(const train::RunDirectory& directory) {
   trained.model->eval();
   std::string path = directory.file(kLatentSpaceFile);
   if (path_exists(path)) trained.latent_space.emplace(*trained.model, load_safetensors(path));
-  else trained.latent_space.emplace(autoencoder::LatentSpace::measured(*trained.model, load_labelled_images(trained.run.data).train));
+  else trained.latent_space.emplace(autoencoder::LatentSpace::measured(*trained.model, load_images(trained.run.data).train));
   return trained;
 }
 

@@ -56,9 +56,10 @@ class DiffusionModel {
   Tensor losses(const Tensor& images, const Tensor& labels, Generator& generator) const;
   /// One image for each label (−1: no class) → [n, C, H, W] in [0, 1]. Draws from `generator`; `batch` images at a time.
   Tensor sample(const Tensor& labels, const ImageSampling& options, Generator& generator, int64_t batch = 100) const;
+  /// Of images in [−1, 1] of these classes [B] (−1: none). The model must outlive it.
+  diffusion::Denoiser denoiser(const Tensor& labels) const;
 
  private:
-  diffusion::Denoiser denoiser(const Tensor& labels) const;
   Tensor sample_batch(const Tensor& labels, const ImageSampling& options, Generator& generator) const;
 
   const DiffusionRun run_;

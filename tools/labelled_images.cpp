@@ -68,11 +68,16 @@ LabelledImages folder_of_folders(const std::string& directory) {
   return {.train = train.data, .test = test.data, .class_names = train.class_names};
 }
 
-LabelledImages directory_set(const std::string& directory) {
+bool has_subfolders(const std::string& directory) {
+  return std::ranges::any_of(fs::directory_iterator(directory), [](const fs::directory_entry& e) { return e.is_directory() && !e.path().filename().string().starts_with("."); });
+}
+
+LabelledImages directory_set(const std::string& directory, bool labelled) {
   for (const std::string& place : {directory, directory + "/mnist", directory + "/fashion_mnist", directory + "/cifar10"}) {
     if (auto images = idx_directory(place)) return *images;
     if (auto images = cifar_directory(place)) return *images;
   }
+  if (!labelled && !has_subfolders(directory)) return split_off_test(data::unlabelled_image_folder(directory).data);
   return folder_of_folders(directory);
 }
 
@@ -100,14 +105,14 @@ LabelledImages idx_files(const std::vector<std::string>& files) {
   return {.train = idx_pair(train), .test = idx_pair(test)};
 }
 
-LabelledImages recognised(const std::vector<std::string>& names) {
+LabelledImages recognised(const std::vector<std::string>& names, bool labelled) {
   if (names.size() == 1 && names[0] == "digits" && !path_exists(names[0])) {
     data::DatasetParts digits = data::digits();
     return {.train = digits.train(), .test = digits.test(), .class_names = digits.class_names()};
   }
   for (const std::string& name : names)
     if (!path_exists(name)) throw IoError("images: " + name + " does not exist");
-  if (names.size() == 1 && fs::is_directory(names[0])) return directory_set(names[0]);
+  if (names.size() == 1 && fs::is_directory(names[0])) return directory_set(names[0], labelled);
   for (const std::string& name : names)
     if (fs::is_directory(name)) throw ConfigError("--data: give one directory, or files; " + name + " is a directory among several names");
   bool cifar = std::ranges::all_of(names, [](const std::string& n) { return n.ends_with(".bin") || n.ends_with(".bin.gz"); });
@@ -116,9 +121,9 @@ LabelledImages recognised(const std::vector<std::string>& names) {
 
 }  // namespace
 
-LabelledImages load_labelled_images(const std::vector<std::string>& names) {
-  if (names.empty()) throw ConfigError("--data is missing: give a directory or files of labelled images");
-  LabelledImages images = recognised(names);
+static LabelledImages load(const std::vector<std::string>& names, bool labelled) {
+  if (names.empty()) throw ConfigError(fmt::format("--data is missing: give a directory or files of {}images", labelled ? "labelled " : ""));
+  LabelledImages images = recognised(names, labelled);
   if (images.train.size() == 0 || images.test.size() == 0)
     throw ConfigError(fmt::format("{}: the {} part has no images", names[0], images.train.size() == 0 ? "training" : "test"));
   images.shape = images.train[0].image.shape();
@@ -128,9 +133,12 @@ LabelledImages load_labelled_images(const std::vector<std::string>& names) {
   images.classes = std::max<int64_t>(*std::ranges::max_element(train) + 1, static_cast<int64_t>(images.class_names.size()));
   for (size_t i = 0; i < test.size(); ++i)
     if (test[i] >= images.classes) throw ConfigError(fmt::format("{}: label {} of test image {} is outside [0, {}), the labels of the training part", names[0], test[i], i, images.classes));
-  if (images.classes < 2) throw ConfigError(names[0] + ": all labels are 0; a classifier needs at least two classes");
+  if (labelled && images.classes < 2) throw ConfigError(names[0] + ": all labels are 0; a classifier needs at least two classes");
   return images;
 }
+
+LabelledImages load_labelled_images(const std::vector<std::string>& names) { return load(names, true); }
+LabelledImages load_images(const std::vector<std::string>& names) { return load(names, false); }
 
 std::vector<std::string> lasting_names(std::vector<std::string> names) {
   for (std::string& name : names)
@@ -139,14 +147,14 @@ std::vector<std::string> lasting_names(std::vector<std::string> names) {
 }
 
 LabelledImages load_same_images(const std::vector<std::string>& names, const std::string& sha256) {
-  LabelledImages images = load_labelled_images(names);
+  LabelledImages images = load_images(names);
   if (fingerprint(images) != sha256) throw ConfigError(names[0] + " has changed since the run began; a resumed run would not be the same. Restore the images, or start a new run");
   return images;
 }
 
-LabelledImages images_to_measure(const std::vector<std::string>& given, const std::vector<std::string>& own, const std::string& sha256, const Shape& shape) {
+LabelledImages images_to_measure(const std::vector<std::string>& given, const std::vector<std::string>& own, const std::string& sha256, const Shape& shape, bool labelled) {
   if (given.empty()) return load_same_images(own, sha256);
-  LabelledImages images = load_labelled_images(given);
+  LabelledImages images = load(given, labelled);
   if (images.shape != shape) throw ConfigError(fmt::format("{}: images are {}, those of the run {}", given[0], to_string(images.shape), to_string(shape)));
   if (!images.own_test) images.test = data::concat({images.train, images.test});
   return images;

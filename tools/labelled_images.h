@@ -1,4 +1,4 @@
-// Labelled images from what a user names: a directory or files in one of the published forms.
+// Images from what a user names, with labels or without: a directory or files in one of the published forms.
 #pragma once
 #include <string>
 #include <vector>
@@ -24,14 +24,18 @@ struct LabelledImages {
 /// Throws IoError naming the file or folder that is missing, empty, damaged or has images of other sizes, ConfigError for parts that do
 /// not fit together.
 LabelledImages load_labelled_images(const std::vector<std::string>& names);
+/// The same for what needs no labels: also a directory with nothing but images, and sets with a single class.
+LabelledImages load_images(const std::vector<std::string>& names);
 
 /// `names` as a run keeps them: absolute, so that it can be gone on with from anywhere.
 std::vector<std::string> lasting_names(std::vector<std::string> names);
-/// load_labelled_images for a run that goes on. Throws ConfigError unless their fingerprint is `sha256`.
+/// load_images for a run that goes on. Throws ConfigError unless their fingerprint is `sha256`.
 LabelledImages load_same_images(const std::vector<std::string>& names, const std::string& sha256);
 /// What a run on images [C, H, W] = `shape` is measured on, as the test part: that of its own data, which must not have changed, or, if
-/// images are `given`, their test part, all of them where it was not one of its own. Throws ConfigError for given images of another shape.
-LabelledImages images_to_measure(const std::vector<std::string>& given, const std::vector<std::string>& own, const std::string& sha256, const Shape& shape);
+/// images are `given`, their test part, all of them where it was not one of its own; unlabelled ones are taken if not `labelled`. Throws
+/// ConfigError for given images of another shape.
+LabelledImages images_to_measure(const std::vector<std::string>& given, const std::vector<std::string>& own, const std::string& sha256, const Shape& shape,
+                                 bool labelled = true);
 
 /// The SHA-256 over the hashes of all files that `images` came from, in order.
 std::string fingerprint(const LabelledImages& images);

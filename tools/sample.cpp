@@ -1,4 +1,5 @@
-// `plumb sample`: text from a trained or a pretrained decoder, a token at a time; pictures from a trained U-Net, autoencoder or GAN.
+// `plumb sample`: text from a trained or a pretrained decoder, a token at a time; pictures from a trained U-Net, few-step
+// generator, autoencoder or GAN.
 #include <cstdio>
 #include <memory>
 
@@ -55,6 +56,7 @@ int sample(const Options& o) {
   auto run = train::RunDirectory::open(o.run);
   std::string kind = kind_of(run);
   if (kind == "unet") return sample_images(run, o.images, o.seed);
+  if (kind == "consistency") return sample_few_steps(run, o.images, o.seed);
   if (kind == "vae" || kind == "gan") return sample_latent_images(run, o.images, o.seed);
 #endif
   return write_text(trained_writer(train::RunDirectory::open(o.run)), o);

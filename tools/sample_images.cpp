@@ -28,20 +28,11 @@ ImageSampling chosen(const DiffusionRun& run, const ImageSampleOptions& o) {
   return s;
 }
 
-// The class asked for, or every class in turn.
-Tensor wanted_labels(const DiffusionRun& run, const ImageSampleOptions& o) {
-  int64_t classes = run.network.classes;
-  require(o.label < 0 || o.label < classes, fmt::format("--class {} is outside [0, {}), the classes of the run", o.label, classes));
-  std::vector<int64_t> labels;
-  for (int64_t i = 0; i < o.count; ++i) labels.push_back(o.label > -2 ? o.label : classes > 0 ? i % classes : -1);
-  return from_vector(labels);
-}
-
 void print_measures(const DiffusionRun& run, const ImageSampling& s, const Tensor& samples, const Tensor& labels, const std::string& judge_path) {
   ImageJudge judge(judge_path);
   double accuracy = mean(to(judge.answers(samples) == labels, f64)).item();
   std::string text = fmt::format("{{\"samples\": {}, \"sampler\": \"{}\", \"steps\": {}, \"guidance\": {}, \"as_asked\": {:.4f}", samples.size(0), s.sampler, s.steps, s.guidance, accuracy);
-  for (const auto& [name, value] : measure_samples(judge, load_labelled_images(run.data), samples)) text += fmt::format(", \"{}\": {:.4f}", name, value);
+  for (const auto& [name, value] : measure_samples(judge, load_images(run.data), samples)) text += fmt::format(", \"{}\": {:.4f}", name, value);
   fmt::print("{}}}\n", text);
 }
 
@@ -50,7 +41,9 @@ void print_measures(const DiffusionRun& run, const ImageSampling& s, const Tenso
 void define_image_options(CommandLine& line, ImageSampleOptions& o) {
   line.option("--class", o.label, "images: the class to draw, −1 for none; without it every class in turn");
   line.option("--count", o.count, "images: how many");
-  line.option("--steps", o.steps, "images: noise levels (default: the run's)");
+  line.option("--steps", o.steps, "images: noise levels, or calls of a few-step generator (default: the run's); a vae or gan takes one whatever is given");
+  line.option("--levels", o.levels, "images of a few-step generator: the noise level of each step, in the place of --steps");
+  line.option("--gamma", o.gamma, "images of ctm: noise put back between steps, 0 none to 1 all");
   line.option("--guidance", o.guidance, "images: how strongly they follow their class (default: the run's)");
   line.option("--sampler", o.sampler, "images: euler, ddim, ancestral, heun or dpmpp_2m (default: the run's)");
   line.option("--eta", o.eta, "images: noise that ddim puts back, 0 to 1");
@@ -63,7 +56,15 @@ void define_image_options(CommandLine& line, ImageSampleOptions& o) {
 
 void check_count(const ImageSampleOptions& o) {
   require(o.count >= 1, fmt::format("--count must be at least 1, it is {}", o.count));
+  require(!o.steps || *o.steps >= 1, fmt::format("--steps must be at least 1, it is {}", o.steps.value_or(1)));
   require(o.judge.empty() || o.count > 3, fmt::format("--judge needs more than 3 images, --count is {}", o.count));
+}
+
+Tensor wanted_labels(int64_t classes, const ImageSampleOptions& o) {
+  require(o.label < 0 || o.label < classes, fmt::format("--class {} is outside [0, {}), the classes of the run", o.label, classes));
+  std::vector<int64_t> labels;
+  for (int64_t i = 0; i < o.count; ++i) labels.push_back(o.label > -2 ? o.label : classes > 0 ? i % classes : -1);
+  return from_vector(labels);
 }
 
 void save_picture(const ImageSampleOptions& o, const Tensor& images) {
@@ -73,10 +74,11 @@ void save_picture(const ImageSampleOptions& o, const Tensor& images) {
 
 int sample_images(const train::RunDirectory& directory, const ImageSampleOptions& o, uint64_t seed) {
   NoGrad off;
+  check_count(o);
+  require(o.levels.empty() && !o.gamma, "--levels and --gamma are for runs of train consistency");
   DiffusionRun run = DiffusionRun::from_json(directory.config());
   ImageSampling sampling = chosen(run, o);
-  check_count(o);
-  Tensor labels = wanted_labels(run, o);
+  Tensor labels = wanted_labels(run.network.classes, o);
   DiffusionModel model = load_diffusion(directory, run);
   Generator generator(seed);
   Tensor samples = model.sample(labels, sampling, generator);

@@ -1,8 +1,10 @@
-// `plumb sample` for runs of `train unet`, `vae` and `gan`: pictures, and how good they are.
+// `plumb sample` for runs of `train unet`, `consistency`, `vae` and `gan`: pictures, and how good they are.
 #pragma once
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "engine/core/tensor.h"
 #include "models/train/run_directory.h"
 #include "tools/command_line.h"
 
@@ -12,7 +14,8 @@ struct ImageSampleOptions {
   int64_t label = -2;  ///< class; −1 none; −2: every class in turn
   int64_t count = 64;
   std::optional<int64_t> steps;
-  std::optional<double> guidance, eta, churn;
+  std::vector<double> levels;  ///< few-step generators: noise levels of the steps
+  std::optional<double> guidance, eta, churn, gamma;
   std::optional<std::string> sampler;
   double truncation = 1;     ///< of a style-based GAN
   bool reconstruct = false;  ///< an autoencoder: test images and their reconstructions instead of samples
@@ -23,11 +26,15 @@ struct ImageSampleOptions {
 void define_image_options(CommandLine& line, ImageSampleOptions& options);
 /// Draws, writes the picture, and prints a JSON object with what was measured if there is a judge. Returns the exit code.
 int sample_images(const train::RunDirectory& directory, const ImageSampleOptions& options, uint64_t seed);
-/// The same for runs of `train vae` and `train gan`, whose images have no class.
+/// The same for runs of `train consistency`.
+int sample_few_steps(const train::RunDirectory& directory, const ImageSampleOptions& options, uint64_t seed);
+/// The same for runs of `train vae` and `train gan`, whose images have no class and are made in one step whatever --steps says.
 int sample_latent_images(const train::RunDirectory& directory, const ImageSampleOptions& options, uint64_t seed);
 /// The first hundred images (more would be too small to see) as a PNG at options.out. Throws ConfigError, before anything is drawn, for a count that
 /// is no number of images or too small for the judge: check_count.
 void save_picture(const ImageSampleOptions& options, const Tensor& images);
 void check_count(const ImageSampleOptions& options);
+/// The class asked for, or every one in turn (−1 where the run has none): [count]. Throws ConfigError for a class outside the run's.
+Tensor wanted_labels(int64_t classes, const ImageSampleOptions& options);
 
 }  // namespace plumb::tools

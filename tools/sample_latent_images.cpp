@@ -17,7 +17,7 @@ void print_measures(const std::string& model, const std::vector<std::string>& da
   JsonObject json;
   json.set("model", model);
   json.set("samples", samples.size(0));
-  for (const auto& [name, value] : measure_samples(ImageJudge(judge_path), load_labelled_images(data), samples)) json.set(name, value);
+  for (const auto& [name, value] : measure_samples(ImageJudge(judge_path), load_images(data), samples)) json.set(name, value);
   fmt::print("{}\n", json.text());
 }
 
@@ -32,7 +32,7 @@ void from_autoencoder(const train::RunDirectory& directory, const ImageSampleOpt
   TrainedAutoencoder trained = load_autoencoder(directory);
   if (!o.reconstruct) return finish(o, trained.run.model, trained.run.data, sample(trained, o.count, random));
   require(o.judge.empty(), "--judge judges samples, not reconstructions");
-  LabelledImages images = load_labelled_images(trained.run.data);
+  LabelledImages images = load_images(trained.run.data);
   int64_t count = std::min((o.count + 7) / 8 * 8, images.test.size() / 8 * 8);  // whole rows of eight
   require(count > 0, "--reconstruct needs at least 8 test images");
   Tensor pairs = with_reconstructions(*trained.model, trained.run, images.test.batch(count).next().image);
@@ -53,7 +53,9 @@ void from_gan(const train::RunDirectory& directory, const ImageSampleOptions& o,
 
 int sample_latent_images(const train::RunDirectory& directory, const ImageSampleOptions& o, uint64_t seed) {
   check_count(o);
+  require(o.levels.empty() && !o.gamma, "--levels and --gamma are for runs of train consistency");
   require(o.label == -2, "--class: runs of train vae and train gan do not know classes");
+  if (o.steps.value_or(1) > 1) fmt::print(stderr, "--steps {}: a {} draws in one step\n", *o.steps, kind_of(directory));
   Generator random(seed);
   if (kind_of(directory) == "vae") from_autoencoder(directory, o, random);
   else from_gan(directory, o, random);

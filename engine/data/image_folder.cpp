@@ -127,24 +127,50 @@ SourcePtr images_in_memory(const std::vector<std::string>& files, const std::vec
 
 }  // namespace
 
-ImageFolder image_folder(const std::string& path, ImageFolderOptions options) {
+namespace {
+
+void check(const ImageFolderOptions& options) {
   if (options.channels != 1 && options.channels != 3) throw ValueError(fmt::format("images: {} channels; 1 or 3", options.channels));
-  ImageFolder folder;
-  folder.class_names = entries(path, [](const fs::directory_entry& e) { return e.is_directory(); });
-  if (folder.class_names.empty()) throw_io_error("images", path, "has no subfolders; each class has its own");
-  std::vector<int64_t> labels;
-  for (size_t c = 0; c < folder.class_names.size(); ++c)
-    for (const std::string& file : entries(path + "/" + folder.class_names[c],
-                                           [](const fs::directory_entry& e) { return e.is_regular_file() && is_image(e.path()); })) {
-      folder.files.push_back(path + "/" + folder.class_names[c] + "/" + file);
-      labels.push_back(static_cast<int64_t>(c));
-    }
-  if (folder.files.empty()) throw_io_error("images", path, "has no .png, .jpg or .jpeg files in its subfolders");
+}
+
+std::vector<std::string> image_files(const std::string& directory) {
+  return entries(directory, [](const fs::directory_entry& e) { return e.is_regular_file() && is_image(e.path()); });
+}
+
+// folder.data from folder.files.
+void read_files(ImageFolder& folder, const std::string& path, std::vector<int64_t> labels, const ImageFolderOptions& options) {
   SourceHash hash = hash_of_folder(path, folder.files);
   if (options.in_memory && !options.any_size)
     folder.data = Dataset(images_in_memory(folder.files, labels, options.channels, std::move(hash)));
   else
     folder.data = Dataset(std::make_shared<LazyImages>(folder.files, std::move(labels), options, std::move(hash)));
+}
+
+}  // namespace
+
+ImageFolder image_folder(const std::string& path, ImageFolderOptions options) {
+  check(options);
+  ImageFolder folder;
+  folder.class_names = entries(path, [](const fs::directory_entry& e) { return e.is_directory(); });
+  if (folder.class_names.empty()) throw_io_error("images", path, "has no subfolders; each class has its own");
+  std::vector<int64_t> labels;
+  for (size_t c = 0; c < folder.class_names.size(); ++c)
+    for (const std::string& file : image_files(path + "/" + folder.class_names[c])) {
+      folder.files.push_back(path + "/" + folder.class_names[c] + "/" + file);
+      labels.push_back(static_cast<int64_t>(c));
+    }
+  if (folder.files.empty()) throw_io_error("images", path, "has no .png, .jpg or .jpeg files in its subfolders");
+  read_files(folder, path, std::move(labels), options);
+  return folder;
+}
+
+ImageFolder unlabelled_image_folder(const std::string& path, ImageFolderOptions options) {
+  check(options);
+  ImageFolder folder;
+  for (const std::string& file : image_files(path)) folder.files.push_back(path + "/" + file);
+  if (folder.files.empty()) throw_io_error("images", path, "has no .png, .jpg or .jpeg files");
+  std::vector<int64_t> labels(folder.files.size(), 0);
+  read_files(folder, path, std::move(labels), options);
   return folder;
 }
 

@@ -1,4 +1,4 @@
-// A folder of images, one subfolder a class.
+// A folder of images: one subfolder a class, or images alone.
 #pragma once
 #include "engine/data/dataset.h"
 
@@ -21,5 +21,9 @@ struct ImageFolder {
 /// folder for a folder that is missing, has no subfolders or no images, for a file that is damaged, and, unless any_size, for two images
 /// that differ in size (both are named): at once if in memory, else when the second is read.
 ImageFolder image_folder(const std::string& path, ImageFolderOptions options = {});
+
+/// The PNG and JPEG files in `path` itself, all with label 0 and without class names. Throws as image_folder; a folder without images is an
+/// IoError that names it.
+ImageFolder unlabelled_image_folder(const std::string& path, ImageFolderOptions options = {});
 
 }  // namespace plumb::data

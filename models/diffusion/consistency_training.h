@@ -41,6 +41,16 @@ class ConsistencyTraining {
         precondition_(sigma_data, recipe.pairs.sigma_min) {
     if (recipe.target == ConsistencyTarget::average) average_.emplace(student);
   }
+  /// The same with an average that the caller keeps (in a module that is checkpointed, for example), starts as the student and outlives this.
+  /// One that the recipe does not ask for is left alone.
+  ConsistencyTraining(Model& student, Model& average, ConsistencyRecipe recipe, double sigma_data = 0.5)
+      : student_(student),
+        recipe_(recipe),
+        sigma_data_(sigma_data),
+        pairs_(recipe.pairs),
+        precondition_(sigma_data, recipe.pairs.sigma_min) {
+    if (recipe.target == ConsistencyTarget::average) kept_ = &average;
+  }
 
   /// f(x, σ) with a boundary at σ_min, of the student, of the target, or of any other weights. The model must outlive it.
   Denoiser denoiser(const Model& model) const {
@@ -48,7 +58,7 @@ class ConsistencyTraining {
       return precondition_.denoise([&](const Tensor& y, const Tensor& noise) { return model(y, noise); }, x, sigma);
     };
   }
-  const Model& target() const { return average_ ? average_->model : student_; }
+  const Model& target() const { return kept_ ? *kept_ : average_ ? average_->model : student_; }
 
   /// Weighted distances of step k on a batch of clean data, [B]: consistency training.
   Tensor losses(int64_t step, const Tensor& clean, Generator& generator = default_generator()) {
@@ -78,10 +88,11 @@ class ConsistencyTraining {
   /// To be called after the optimiser's step number k: the average follows.
   void update(int64_t step) {
     if (average_) average_->update(student_, decay(step));
+    if (kept_) optim::ema_update(*kept_, student_, decay(step));
   }
   /// μ(k); 0 where the student is its own target.
   double decay(int64_t step) const {
-    if (!average_) return 0;
+    if (!average_ && !kept_) return 0;
     return recipe_.decay ? *recipe_.decay : grid_ema_decay(pairs_.levels(step), recipe_.ema_s0, recipe_.ema_mu0);
   }
   int64_t levels(int64_t step) const { return pairs_.levels(step); }
@@ -93,6 +104,7 @@ class ConsistencyTraining {
   PairSampler pairs_;
   ConsistencyPrecondition precondition_;
   std::optional<optim::Ema<Model>> average_;
+  Model* kept_ = nullptr;
 };
 
 }  // namespace plumb::diffusion

@@ -69,7 +69,7 @@ int start(GanRun& run, const std::string& out) {
   run.options.loss = gan::gan_loss_named(run.loss);
   run.options.clip = run.training.clip;
   run.check();
-  LabelledImages images = load_labelled_images(run.data);
+  LabelledImages images = load_images(run.data);
   run.data = lasting_names(run.data);
   run.data_sha256 = fingerprint(images);
   run.image.assign(images.shape.begin(), images.shape.end());
@@ -89,7 +89,7 @@ int resume(const train::RunDirectory& directory) {
 int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& data) {
   GanRun run = GanRun::from_json(directory.config());
   auto pair = load_gan(directory, run);
-  LabelledImages images = images_to_measure(data, run.data, run.data_sha256, Shape(run.image));
+  LabelledImages images = images_to_measure(data, run.data, run.data_sha256, Shape(run.image), false);
   Tensor unseen = all_images(images.test.take(kCompared)), training = all_images(images.train.take(unseen.size(0)));
   Generator directions(2);
   JsonObject json;

@@ -73,7 +73,7 @@ int train_run(const train::RunDirectory& directory, const DiffusionRun& run, con
 int start(Options& o, const std::string& out) {
   DiffusionRun& run = o.run;
   run.check();  // before images are read, which takes its time
-  LabelledImages images = load_labelled_images(run.data);
+  LabelledImages images = o.unconditional ? load_images(run.data) : load_labelled_images(run.data);
   run.data = lasting_names(run.data);
   run.data_sha256 = fingerprint(images);
   run.class_names = images.class_names;
@@ -95,7 +95,7 @@ int resume(const train::RunDirectory& directory) {
 // `plumb eval RUN`: the weighted denoising error on images that were not trained on.
 int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& data) {
   DiffusionRun run = DiffusionRun::from_json(directory.config());
-  data::Dataset images = images_to_measure(data, run.data, run.data_sha256, Shape(run.image)).test;
+  data::Dataset images = images_to_measure(data, run.data, run.data_sha256, Shape(run.image), run.network.classes > 0).test;
   DiffusionModel model = load_diffusion(directory, run);
   NoGrad off;
   fmt::print("{{\"loss\": {}, \"images\": {}}}\n", mean_loss(model, run, images), images.size());

@@ -64,7 +64,7 @@ int start(AutoencoderRun& run, const std::string& out) {
   run.network.channels = 1, run.network.side = int64_t{1} << (run.network.levels() - 1);  // any that fits, before the images are known
   if (run.model == "vqvae") run.network.vector = false;
   run.check();
-  LabelledImages images = load_labelled_images(run.data);
+  LabelledImages images = load_images(run.data);
   run.data = lasting_names(run.data);
   run.data_sha256 = fingerprint(images);
   run.image.assign(images.shape.begin(), images.shape.end());
@@ -83,7 +83,7 @@ int resume(const train::RunDirectory& directory) {
 // `plumb eval RUN`: on the test part of the run's own images, or of others.
 int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& data) {
   TrainedAutoencoder trained = load_autoencoder(directory);
-  LabelledImages images = images_to_measure(data, trained.run.data, trained.run.data_sha256, Shape(trained.run.image));
+  LabelledImages images = images_to_measure(data, trained.run.data, trained.run.data_sha256, Shape(trained.run.image), false);
   JsonObject json;
   for (const auto& [name, value] : measure(*trained.model, trained.run, images.test)) json.set(name, value);
   if (const auto* vae = dynamic_cast<const autoencoder::Vae*>(trained.model.get())) {

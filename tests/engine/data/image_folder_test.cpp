@@ -119,3 +119,19 @@ TEST_CASE("image_folder: empty, missing and damaged") {
   CHECK_THROWS_WITH_AS(data::image_folder(f.path), doctest::Contains((f.path + "/cat/a.png").c_str()), IoError);
   CHECK_THROWS_WITH_AS(data::image_folder(f.path, {.channels = 2}), "images: 2 channels; 1 or 3", ValueError);
 }
+
+TEST_CASE("unlabelled_image_folder: the images of the folder itself, all with label 0") {
+  Folder f("flat");
+  CHECK_THROWS_WITH_AS(data::unlabelled_image_folder(f.path), ("images: " + f.path + ": has no .png, .jpg or .jpeg files").c_str(), IoError);
+  save_png(f / "b.png", pixels(4, 5, {10, 20, 30}));
+  save_png(f / "a.png", pixels(4, 5, {200}));
+  save_png(f / "deeper/c.png", pixels(4, 5, {1}));
+  ImageFolder folder = data::unlabelled_image_folder(f.path);
+  CHECK(folder.data.size() == 2);
+  CHECK(folder.class_names.empty());
+  CHECK(folder.data.labels() == std::vector<int64_t>{0, 0});
+  CHECK(folder.data[0].image.data<float>()[0] == 200 / 255.0f);
+  save_png(f / "d.png", pixels(5, 5, {200}));
+  std::string message = "images: " + f.path + "/d.png: is 5×5, " + f.path + "/a.png is 4×5; make them alike or allow any size";
+  CHECK_THROWS_WITH_AS(data::unlabelled_image_folder(f.path), message.c_str(), IoError);
+}

@@ -193,3 +193,24 @@ TEST_CASE("consistency: what makes no grid, no batch or no distance is an error 
   CHECK(pseudo_huber_scale(64) == doctest::Approx(0.00432).epsilon(1e-9));
   CHECK_THROWS_AS(pseudo_huber_scale(0), ValueError);
 }
+
+TEST_CASE("consistency: an average that the caller keeps is that of one kept inside, and is left alone where the recipe wants none") {
+  ConsistencyRecipe recipe{.pairs = {.steps = 100, .s0 = 4, .s1 = 8}, .target = ConsistencyTarget::average, .decay = 0.7};
+  manual_seed(3);
+  TimeMlp student({.features = 2, .hidden = {4}}), average = student;
+  ConsistencyTraining<TimeMlp> inside(student, recipe), outside(student, average, recipe);
+  CHECK(&outside.target() == &average);
+  CHECK(outside.decay(0) == 0.7);
+  for (const Tensor& p : student.parameters()) copy_data(p.detach() + 1, const_cast<Tensor&>(p));
+  inside.update(0), outside.update(0);
+  std::vector<Tensor> a = inside.target().parameters(), b = average.parameters(), c = student.parameters();
+  for (size_t i = 0; i < a.size(); ++i) {
+    CHECK(test::same_bits(a[i], b[i]));
+    CHECK_FALSE(test::same_bits(b[i], c[i]));
+  }
+  recipe.target = ConsistencyTarget::student;
+  ConsistencyTraining<TimeMlp> alone(student, average, recipe);
+  CHECK(&alone.target() == &student);
+  alone.update(1);
+  for (size_t i = 0; i < a.size(); ++i) CHECK(test::same_bits(average.parameters()[i], a[i]));
+}
