@@ -106,6 +106,19 @@ TEST_CASE("op table on the device: strides do not matter") {
     }
 }
 
+TEST_CASE("op table on the device: inputs are broadcast, and gradients summed back") {
+  for (const OpCase& row : all_op_cases()) {
+    if (!row.elementwise) continue;
+    for (const auto& shapes : broadcast_shapes_of(row)) {
+      std::string problem = compare(row, row.function, converted(draw_all(row, shapes), f32), kTypes[1]);
+      if (is_gap(problem)) break;
+      std::string variant;
+      for (const Shape& s : shapes) variant += to_string(s);
+      CHECK_MESSAGE(problem.empty(), row.name << " " << variant << ": " << problem);
+    }
+  }
+}
+
 TEST_CASE("op table on the device: element-wise operations take tensors without elements") {
   for (const OpCase& row : all_op_cases()) {
     bool all_floating = std::all_of(row.inputs.begin(), row.inputs.end(), [](const InputSpec& s) { return !s.fixed.defined(); });

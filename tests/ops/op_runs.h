@@ -63,6 +63,22 @@ inline std::vector<Shape> own_shapes(const OpCase& row) {
 }
 inline std::vector<Tensor> draw_all(const OpCase& row) { return draw_all(row, own_shapes(row)); }
 
+// Each floating input in turn as a column, as a row without leading dimensions, and as a single number.
+inline std::vector<std::vector<Shape>> broadcast_shapes_of(const OpCase& row) {
+  std::vector<std::vector<Shape>> variants;
+  for (size_t i = 0; i < row.inputs.size(); ++i) {
+    const InputSpec& spec = row.inputs[i];
+    if (spec.fixed.defined() || spec.shape.rank() < 2) continue;
+    Shape column = spec.shape;
+    column[column.rank() - 1] = 1;
+    for (const Shape& shape : {column, Shape{spec.shape.back()}, Shape{}}) {
+      variants.push_back(own_shapes(row));
+      variants.back()[i] = shape;
+    }
+  }
+  return variants;
+}
+
 inline std::vector<Tensor> converted(const std::vector<Tensor>& x, DType t) {
   std::vector<Tensor> y;
   for (const Tensor& v : x) y.push_back(is_floating(v.dtype()) ? to(v, t) : v);

@@ -12,22 +12,6 @@ using namespace plumb::testing;
 
 namespace {
 
-// Each floating input in turn as a column, as a row without leading dimensions, and as a single number.
-std::vector<std::vector<Shape>> broadcast_shapes_of(const OpCase& row) {
-  std::vector<std::vector<Shape>> variants;
-  for (size_t i = 0; i < row.inputs.size(); ++i) {
-    const InputSpec& spec = row.inputs[i];
-    if (spec.fixed.defined() || spec.shape.rank() < 2) continue;
-    Shape column = spec.shape;
-    column[column.rank() - 1] = 1;
-    for (const Shape& shape : {column, Shape{spec.shape.back()}, Shape{}}) {
-      variants.push_back(own_shapes(row));
-      variants.back()[i] = shape;
-    }
-  }
-  return variants;
-}
-
 void check_derivatives(const OpCase& row, const std::string& variant, const TensorFunction& f, const std::vector<Tensor>& x) {
   auto first = gradcheck(f, x);
   CHECK_MESSAGE(first.passed, row.name << " (" << variant << "): " << first.message);
