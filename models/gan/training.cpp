@@ -74,7 +74,9 @@ double GanTraining::penalise_slopes(const Tensor& real) {
 
 double GanTraining::generate(int64_t batch) {
   Frozen frozen(gan_.discriminator());
-  return update(generator_, generator_loss(options_.loss, gan_.judge(gan_.generate(latents(batch), random_))));
+  Tensor loss = generator_loss(options_.loss, gan_.judge(gan_.generate(latents(batch), random_)));
+  for (const auto& more : generator_losses_) loss = loss + more();
+  return update(generator_, loss);
 }
 
 // On half a batch, as it costs twice as much.

@@ -36,6 +36,8 @@ class GanTraining {
   /// "train_loss" is the generator's; "train_discriminator_loss", the mean logits of real and generated images, and the penalties where the step
   /// has them.
   std::vector<std::pair<std::string, double>> step(int64_t step);
+  /// Adds a scalar to the generator's loss of every step from now on: a penalty on its parameters, for example.
+  void add_generator_loss(std::function<Tensor()> loss) { generator_losses_.push_back(std::move(loss)); }
 
  private:
   using Measures = std::vector<std::pair<std::string, double>>;
@@ -51,6 +53,7 @@ class GanTraining {
   GanTrainingOptions options_;
   std::function<Tensor(int64_t, int64_t)> real_;
   Generator& random_;
+  std::vector<std::function<Tensor()>> generator_losses_;
 };
 
 /// The learning rate and decays that make an Adam, which takes one more step in every `every`, move as fast as without it: lr·c, β^c with

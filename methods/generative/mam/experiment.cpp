@@ -11,6 +11,7 @@
 #include "methods/generative/mam/energy.h"
 #include "models/optim/adam.h"
 #include "models/optim/clip.h"
+#include "models/train/image_grid.h"
 #include "ops/elementary.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
@@ -37,7 +38,7 @@ struct Cost {
   int64_t mam, mc, full;
   explicit Cost(int64_t sites) : mam(std::min(kGibbsSteps, sites) + 3 * 4), mc(sites + 1 + 3), full(sites + 3 * sites) {}
 };
-int64_t calls(const Cell& cell) { return cell.pick<int64_t>(1500, 48'000, 480'000); }
+int64_t calls(const Cell& cell) { return cell.pick<int64_t>(1500, 32'000, 480'000); }
 
 LogDensity density(const Ising& ising) {
   return [&ising](const Tensor& x) { return ising.log_f(x - 1); };
@@ -208,49 +209,75 @@ Trained train(Cell& cell, const Ising& ising, double log_z, double alpha, int64_
   return {run.model(), us / 1e3};
 }
 
+// The lattice, its exact numbers, and the subsets that a cell's model is asked about.
+struct Task {
+  const Ising& ising;
+  const EnumeratedIsing& exact;
+  Tensor known;     // i64 [n, D]
+  int64_t samples;  // of the divergence's estimate
+  uint64_t seed;
+};
+struct Measures {
+  double kl;
+  Tensor answers;  // f64 [n]
+  double us_a_marginal, ms_a_step;
+};
+
+Measures of_independent_spins(const Task& task) {
+  double up = task.exact.site_means()[0], m = 2 * up - 1, n = static_cast<double>(task.ising.sites());  // all sites are alike
+  Measures at{n * (up * std::log(up) + (1 - up) * std::log(1 - up)) - (2 * n * 0.2 * m * m + n * 0.2 * m) + task.exact.log_z()};
+  at.us_a_marginal = microseconds(
+      [&] { at.answers = to(sum(task.known == 2, {1}), f64) * std::log(up) + to(sum(task.known == 1, {1}), f64) * std::log(1 - up); },
+      kSubsets);
+  return at;
+}
+
+Measures of_autoregressive(Cell& cell, const Task& task, bool full) {
+  auto step = [full](Run& r, int64_t) { r.arm_step(full); };
+  Cost cost(task.ising.sites());
+  Trained trained = train(cell, task.ising, task.exact.log_z(), kAlpha, full ? cost.full : cost.mc, false, step);
+  Conditionals conditionals = trained.model.heads().conditionals;
+  Measures at{divergence(conditionals, task.ising, task.exact.log_z(), false, task.samples, task.seed)};
+  at.us_a_marginal = microseconds([&] { at.answers = summed_marginals(conditionals, task.known); }, kSubsets);
+  at.ms_a_step = trained.ms_a_step;
+  time_steps(cell, step);
+  return at;
+}
+
+Measures of_mam(Cell& cell, const Task& task) {
+  double alpha = cell.is("MaM, α = 1") ? 1 : cell.is("MaM, α = 16") ? 16 : kAlpha;
+  auto step = [](Run& r, int64_t k) { r.mam_step(k); };
+  auto make = [&] { return train(cell, task.ising, task.exact.log_z(), alpha, Cost(task.ising.sites()).mam, true, step); };
+  auto trained = alpha == kAlpha ? cell.shared("MaM", make) : std::make_shared<const Trained>(make());
+  Heads heads = trained->model.heads();
+  Measures at{divergence(heads.conditionals, task.ising, task.exact.log_z(), true, task.samples, task.seed)};
+  auto answer = [&] {
+    bool by_conditionals = cell.is("MaM, by conditionals");
+    at.answers = by_conditionals ? marginals_by_conditionals(heads.conditionals, task.known, 5) : to(log_marginal(heads, task.known), f64);
+  };
+  at.us_a_marginal = microseconds(answer, kSubsets);
+  at.ms_a_step = trained->ms_a_step;
+  if (!cell.is("MaM")) return at;
+  time_steps(cell, step);
+  int64_t side = static_cast<int64_t>(std::sqrt(static_cast<double>(task.ising.sites())) + 0.5);
+  Tensor x = fill(heads.conditionals, zeros({48, side * side}, i64), random_ranks(48, side * side)).x;
+  cell.picture("samples in random orders", train::image_grid(reshape(to(x - 1, f32), {48, 1, side, side}), {.columns = 12}));
+  return at;
+}
+
 void run(Cell& cell) {
   Ising ising({.side = side(cell)});
-  int64_t sites = ising.sites(), samples = cell.pick<int64_t>(512, 4096, 4096);
   auto exact = cell.shared("exact", [&] { return EnumeratedIsing(ising); });
-  Subsets asked = subsets(*exact, sites, cell.seed() ^ 0x5e7);
-  Cost cost(sites);
-  Tensor answers;
-  double kl = 0, ms = 0, us = 0;
-  if (cell.is("independent spins")) {
-    double up = exact->site_means()[0], m = 2 * up - 1;  // all sites are alike
-    auto n = static_cast<double>(sites);
-    kl = n * (up * std::log(up) + (1 - up) * std::log(1 - up)) - (2 * n * 0.2 * m * m + n * 0.2 * m) + exact->log_z();
-    us = microseconds(
-        [&] { answers = to(sum(asked.x == 2, {1}), f64) * std::log(up) + to(sum(asked.x == 1, {1}), f64) * std::log(1 - up); }, kSubsets);
-  } else if (cell.is("ARM-MC") || cell.is("ARM-Full")) {
-    bool full = cell.is("ARM-Full");
-    auto step = [full](Run& r, int64_t) { r.arm_step(full); };
-    Trained trained = train(cell, ising, exact->log_z(), kAlpha, full ? cost.full : cost.mc, false, step);
-    Conditionals conditionals = trained.model.heads().conditionals;
-    kl = divergence(conditionals, ising, exact->log_z(), false, samples, cell.seed() ^ 0xd1f);
-    us = microseconds([&] { answers = summed_marginals(conditionals, asked.x); }, kSubsets);
-    ms = trained.ms_a_step;
-    time_steps(cell, step);
-  } else {
-    double alpha = cell.is("MaM, α = 1") ? 1 : cell.is("MaM, α = 16") ? 16 : kAlpha;
-    auto step = [](Run& r, int64_t k) { r.mam_step(k); };
-    auto make = [&] { return train(cell, ising, exact->log_z(), alpha, cost.mam, true, step); };
-    bool with_conditionals = cell.is("MaM, by conditionals");
-    auto trained = alpha == kAlpha ? cell.shared("MaM", make) : std::make_shared<const Trained>(make());
-    Heads heads = trained->model.heads();
-    kl = divergence(heads.conditionals, ising, exact->log_z(), true, samples, cell.seed() ^ 0xd1f);
-    us = microseconds(
-        [&] {
-          answers = with_conditionals ? marginals_by_conditionals(heads.conditionals, asked.x, 5) : to(log_marginal(heads, asked.x), f64);
-        },
-        kSubsets);
-    ms = trained->ms_a_step;
-    if (cell.is("MaM")) time_steps(cell, step);
-  }
-  cell.metric("KL (nats)", kl);
-  cell.metric("marginal error (nats)", mean(abs(answers - asked.exact)).item());
-  cell.metric("a marginal (µs)", us);
-  cell.metric("a step (ms)", ms);
+  Subsets asked = subsets(*exact, ising.sites(), cell.seed() ^ 0x5e7);
+  Task task{ising, *exact, asked.x, cell.pick<int64_t>(512, 4096, 4096), cell.seed() ^ 0xd1f};
+  bool arm = cell.is("ARM-MC") || cell.is("ARM-Full");
+  Measures at = cell.is("independent spins") ? of_independent_spins(task)
+                : arm                        ? of_autoregressive(cell, task, cell.is("ARM-Full"))
+                                             : of_mam(cell, task);
+  cell.metric("KL (nats)", at.kl);
+  cell.metric("marginal error (nats)", mean(abs(at.answers - asked.exact)).item());
+  cell.metric("a marginal (µs)", at.us_a_marginal);
+  cell.metric("a step (ms)", at.ms_a_step);
 }
 
 }  // namespace
