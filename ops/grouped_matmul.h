@@ -2,7 +2,7 @@
 // offsets[e] ≤ r < offsets[e + 1]; it may be empty. `offsets` is an i64 vector of one element more than there are segments, which starts
 // with 0, never falls and ends with the number of rows. 16-bit types are summed in f32; under Autocast, f32 operands are taken in the
 // autocast type. All throw ShapeError for shapes that do not fit, DTypeError for integers or offsets that are not i64, IndexError for
-// offsets that do not cover the rows in order.
+// offsets that do not cover the rows in order; on a GPU, where looking would mean waiting, rows outside every segment are undefined.
 #pragma once
 #include "engine/core/tensor.h"
 

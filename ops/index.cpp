@@ -22,7 +22,7 @@ Tensor checked_index(const char* op, const Tensor& index, int64_t low, int64_t h
   Tensor places = to(index, i64);
   bool found = false;
   int64_t value = 0;
-  kernel::check_index(places.device(), places, low, high, found, value);
+  kernel::check_index(places.device(), op, places, low, high, found, value);
   if (found) throw IndexError(std::string(op) + ": index " + std::to_string(value) + " is outside [" + std::to_string(low) + ", " + std::to_string(high) + ")");
   return places;
 }

@@ -71,18 +71,22 @@ PLUMB_DEVICE inline uint64_t below(uint64_t n, uint32_t high, uint32_t low) {
 
 /// The x with Φ(x) = p for 0 < p < 1, Φ the normal distribution function. Near the middle by erfinv; in the lower tail by Newton's
 /// method on log Φ, which is concave, so that it converges from the asymptotic value.
-inline double normal_quantile(double p) {
+PLUMB_DEVICE inline double normal_quantile(double p) {
   constexpr double kSqrt2 = 1.41421356237309504880;
-  if (p > 0.5) return -normal_quantile(1 - p);
-  if (p > 0.01) return kSqrt2 * special::erfinv(2 * p - 1);
-  double target = std::log(p), x = -std::sqrt(-2 * target - std::log(-12.566370614359172954 * target));
-  for (int i = 0; i < 6; ++i) {
-    double cdf = 0.5 * std::erfc(-x / kSqrt2), density = 0.39894228040143267794 * std::exp(-0.5 * x * x);
-    double step = (std::log(cdf) - target) * cdf / density;
-    x -= step;
-    if (std::abs(step) < 1e-14 * std::abs(x)) break;
+  double lower = p > 0.5 ? 1 - p : p, x;
+  if (lower > 0.01) {
+    x = kSqrt2 * special::erfinv(2 * lower - 1);
+  } else {
+    double target = std::log(lower);
+    x = -std::sqrt(-2 * target - std::log(-12.566370614359172954 * target));
+    for (int i = 0; i < 6; ++i) {
+      double cdf = 0.5 * std::erfc(-x / kSqrt2), density = 0.39894228040143267794 * std::exp(-0.5 * x * x);
+      double step = (std::log(cdf) - target) * cdf / density;
+      x -= step;
+      if (std::abs(step) < 1e-14 * std::abs(x)) break;
+    }
   }
-  return x;
+  return p > 0.5 ? -x : x;
 }
 
 }  // namespace plumb::random

@@ -6,17 +6,28 @@
 
 namespace plumb::detail {
 
+static AxisMap axis_map(const AxisEntries& e, int64_t inputs, Device device) {
+  return {to(from_vector(e.offset), device), to(from_vector(e.index), device), to(from_vector(e.weight), device), inputs, static_cast<int64_t>(e.offset.size()) - 1,
+          std::make_shared<const AxisEntries>(e)};
+}
+
 AxisMap AxisMapBuilder::build(Device device) const {
-  return {to(from_vector(offset_), device), to(from_vector(index_), device), to(from_vector(weight_), device), inputs_, static_cast<int64_t>(offset_.size()) - 1};
+  if (device.type == DeviceType::cpu) return axis_map(entries_, inputs_, device);
+  constexpr size_t kKnown = 512;
+  static thread_local auto* known = new std::vector<AxisMap>;  // never destroyed: the device may be gone by then
+  for (const AxisMap& m : *known)
+    if (m.inputs == inputs_ && m.offset.device() == device && *m.entries == entries_) return m;
+  if (known->size() == kKnown) known->clear();
+  known->push_back(axis_map(entries_, inputs_, device));
+  return known->back();
 }
 
 AxisMap transposed(const AxisMap& m) {
-  std::vector<int64_t> offset = to_vector<int64_t>(m.offset), index = to_vector<int64_t>(m.index);
-  std::vector<double> weight = to_vector(m.weight);
+  const AxisEntries& e = *m.entries;
   std::vector<std::vector<std::pair<int64_t, double>>> readers(static_cast<size_t>(m.inputs));
   for (int64_t i = 0; i < m.outputs; ++i)
-    for (auto k = static_cast<size_t>(offset[static_cast<size_t>(i)]); k < static_cast<size_t>(offset[static_cast<size_t>(i) + 1]); ++k)
-      readers[static_cast<size_t>(index[k])].emplace_back(i, weight[k]);
+    for (auto k = static_cast<size_t>(e.offset[static_cast<size_t>(i)]); k < static_cast<size_t>(e.offset[static_cast<size_t>(i) + 1]); ++k)
+      readers[static_cast<size_t>(e.index[k])].emplace_back(i, e.weight[k]);
   AxisMapBuilder builder(m.outputs);
   for (const auto& list : readers) {
     for (auto [i, w] : list) builder.read(i, w);
@@ -26,8 +37,8 @@ AxisMap transposed(const AxisMap& m) {
 }
 
 std::vector<int64_t> counts(const AxisMap& m) {
-  std::vector<int64_t> offset = to_vector<int64_t>(m.offset), n;
-  for (size_t i = 0; i + 1 < offset.size(); ++i) n.push_back(offset[i + 1] - offset[i]);
+  std::vector<int64_t> n;
+  for (size_t i = 0; i + 1 < m.entries->offset.size(); ++i) n.push_back(m.entries->offset[i + 1] - m.entries->offset[i]);
   return n;
 }
 

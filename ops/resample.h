@@ -14,16 +14,16 @@ class AxisMapBuilder {
   explicit AxisMapBuilder(int64_t inputs) : inputs_(inputs) {}
   /// The output under construction also reads `index` times `weight`.
   void read(int64_t index, double weight = 1) {
-    index_.push_back(index);
-    weight_.push_back(weight);
+    entries_.index.push_back(index);
+    entries_.weight.push_back(weight);
   }
-  void finish_output() { offset_.push_back(static_cast<int64_t>(index_.size())); }
+  void finish_output() { entries_.offset.push_back(static_cast<int64_t>(entries_.index.size())); }
+  /// Elsewhere than on the CPU, the same map as the last time it was built with these entries: a training step copies it once, not at every step.
   AxisMap build(Device device) const;
 
  private:
   int64_t inputs_;
-  std::vector<int64_t> offset_{0}, index_;
-  std::vector<double> weight_;
+  AxisEntries entries_;
 };
 
 /// The map whose matrix is the transpose.

@@ -149,7 +149,7 @@ void scatter(ScatterOp op, int dim, const Tensor& index, const Tensor& src, Tens
   }
 }
 
-void check_index(const Tensor& index, int64_t low, int64_t high, bool& found, int64_t& value) {
+void check_index(const char*, const Tensor& index, int64_t low, int64_t high, bool& found, int64_t& value) {
   found = false;
   if (index.numel() == 0) return;
   auto loop = strided_loop<1>({&index});

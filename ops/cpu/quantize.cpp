@@ -3,10 +3,10 @@
 // and writes dx. Bound: memory, in f64 the division.
 #include "ops/kernels/quantize.h"
 
-#include <cmath>
 #include <vector>
 
 #include "ops/cpu/rows.h"
+#include "ops/quantize_functions.h"
 
 namespace plumb::cpu_kernels {
 namespace {
@@ -29,8 +29,7 @@ struct Stretches {
   }
 };
 
-template <typename C>
-C clamped(C q, C low, C high) { return q < low ? low : q > high ? high : q; }  // NaN stays NaN
+using namespace quantization;
 
 void fake_quantize(const Tensor& input, const Tensor& scale, const Tensor& zero_point, QuantizationGrid grid, Tensor& output) {
   visit_floating("fake_quantize", input.dtype(), [&]<typename T>() {
@@ -40,7 +39,7 @@ void fake_quantize(const Tensor& input, const Tensor& scale, const Tensor& zero_
     C low = static_cast<C>(grid.low), high = static_cast<C>(grid.high);
     Stretches(input).for_each([&](int64_t, int64_t channel, int64_t first, int64_t end) {
       C s = scale.data<C>()[channel], z = zero_point.data<C>()[channel];
-      for (int64_t i = first; i < end; ++i) y[i] = static_cast<T>((clamped(std::nearbyint(static_cast<C>(x[i]) / s + z), low, high) - z) * s);
+      for (int64_t i = first; i < end; ++i) y[i] = static_cast<T>(fake(static_cast<C>(x[i]), s, z, low, high));
     });
   });
 }
@@ -53,10 +52,7 @@ void fake_quantize_backward(const Tensor& gradient, const Tensor& input, const T
     C low = static_cast<C>(grid.low), high = static_cast<C>(grid.high);
     Stretches(input).for_each([&](int64_t, int64_t channel, int64_t first, int64_t end) {
       C s = scale.data<C>()[channel], z = zero_point.data<C>()[channel];
-      for (int64_t i = first; i < end; ++i) {
-        C q = std::nearbyint(static_cast<C>(x[i]) / s + z);
-        dx[i] = q >= low && q <= high ? dy[i] : T(0.0f);
-      }
+      for (int64_t i = first; i < end; ++i) dx[i] = passes(static_cast<C>(x[i]), s, z, low, high) ? dy[i] : T(0.0f);
     });
   });
 }
@@ -69,7 +65,7 @@ void learned_step_quantize(const Tensor& input, const Tensor& step, Quantization
     C low = static_cast<C>(grid.low), high = static_cast<C>(grid.high);
     Stretches(input).for_each([&](int64_t, int64_t channel, int64_t first, int64_t end) {
       C s = step.data<C>()[channel];
-      for (int64_t i = first; i < end; ++i) y[i] = static_cast<T>(std::nearbyint(clamped(static_cast<C>(x[i]) / s, low, high)) * s);
+      for (int64_t i = first; i < end; ++i) y[i] = static_cast<T>(learned(static_cast<C>(x[i]), s, low, high));
     });
   });
 }
@@ -85,10 +81,10 @@ void learned_step_backward(const Tensor& gradient, const Tensor& input, const Te
     stretches.for_each([&](int64_t k, int64_t channel, int64_t first, int64_t end) {
       C s = step.data<C>()[channel];
       sums[static_cast<size_t>(k)] = lane_sum_block<C>(first, end, [=](int64_t i) {
-        C ratio = static_cast<C>(x[i]) / s, g = static_cast<C>(dy[i]);
-        bool inside = ratio > low && ratio < high;
+        bool inside;
+        C slope = step_slope(static_cast<C>(x[i]), s, low, high, inside);
         dx[i] = inside ? dy[i] : T(0.0f);
-        return g * (std::nearbyint(clamped(ratio, low, high)) - (inside ? ratio : C(0)));
+        return static_cast<C>(dy[i]) * slope;
       });
     });
     std::vector<double> totals(static_cast<size_t>(stretches.channels));

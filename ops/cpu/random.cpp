@@ -5,6 +5,7 @@
 
 #include "engine/core/parallel.h"
 #include "ops/cpu/philox_block.h"
+#include "ops/random_bounds.h"
 #include "ops/random_functions.h"
 
 namespace plumb::cpu_kernels {
@@ -50,22 +51,6 @@ void by_pairs(RandomPlace place, Tensor& out, Number&& number) {
   });
 }
 
-// The largest T below `high`: a scaled number must not round up to the open end.
-template <typename T>
-float largest_below(double high) {
-  auto stored = static_cast<float>(static_cast<T>(static_cast<float>(high)));
-  while (stored >= high) {
-    float less = std::nextafter(stored, -std::numeric_limits<float>::infinity());
-    stored = static_cast<float>(static_cast<T>(less));
-    if (stored >= high) {  // rounded back up: step in T itself
-      T t(stored);
-      if constexpr (sizeof(T) == 2) t.bits = static_cast<uint16_t>(stored > 0 ? t.bits - 1 : stored == 0 ? 0x8001 : t.bits + 1);
-      stored = static_cast<float>(t);
-    }
-  }
-  return stored;
-}
-
 template <typename T>
 void uniform(RandomPlace place, double low, double high, Tensor& out) {
   if constexpr (std::is_same_v<T, double>) {
@@ -73,7 +58,7 @@ void uniform(RandomPlace place, double low, double high, Tensor& out) {
     by_pairs<T>(place, out, [=](uint32_t a, uint32_t b) { return std::min(last, low + random::unit(a, b) * (high - low)); });
   } else {
     constexpr int bits = std::is_same_v<T, float> ? 24 : std::is_same_v<T, half> ? 11 : 8;
-    auto start = static_cast<float>(low), width = static_cast<float>(high - low), last = std::max(start, largest_below<T>(high));
+    auto start = static_cast<float>(low), width = static_cast<float>(high - low), last = std::max(start, random::largest_below<T>(high));
     by_words<T>(place, out, [=](uint32_t w) {
       float v = start + random::unit(w, bits) * width;
       return v < last ? v : last;

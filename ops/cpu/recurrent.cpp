@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "engine/core/parallel.h"
-#include "ops/special_functions.h"
+#include "ops/kernels/recurrent_functions.h"
 
 namespace plumb::cpu_kernels {
 namespace {
@@ -86,26 +86,17 @@ struct Forward {
   }
 
  private:
-  // c' = f c + i g,   h' = o tanh c'
   void lstm(const Place& p) const {
     Stretch<S> i, f, g, o, state, out;
     Stretch<S>* gates[] = {&i, &f, &g, &o};
     for (int64_t q = 0; q < 4; ++q) gates[q]->load_sum(gates_x + p.gate(q, 4), gates_h + p.gate(q, 4), p.n);
     state.load(c + p.state(), p.n);
-    for (int64_t k = 0; k < p.n; ++k) {
-      i[k] = special::sigmoid(i[k]);
-      f[k] = special::sigmoid(f[k]);
-      g[k] = special::tanh(g[k]);
-      o[k] = special::sigmoid(o[k]);
-      state[k] = f[k] * state[k] + i[k] * g[k];
-      out[k] = o[k] * special::tanh(state[k]);
-    }
+    for (int64_t k = 0; k < p.n; ++k) out[k] = recurrent_functions::lstm(i[k], f[k], g[k], o[k], state[k]);
     for (int64_t q = 0; kept && q < 4; ++q) gates[q]->store(kept + p.gate(q, 4), p.n);
     state.store(c_next + p.state(), p.n);
     out.store(h_next + p.state(), p.n);
   }
 
-  // n = tanh(x_n + r m), m = h_n;   h' = n + z (h − n)
   void gru(const Place& p) const {
     Stretch<S> r, z, n, m, state;
     r.load_sum(gates_x + p.gate(0, 3), gates_h + p.gate(0, 3), p.n);
@@ -113,12 +104,7 @@ struct Forward {
     n.load(gates_x + p.gate(2, 3), p.n);
     m.load(gates_h + p.gate(2, 3), p.n);
     state.load(h + p.state(), p.n);
-    for (int64_t k = 0; k < p.n; ++k) {
-      r[k] = special::sigmoid(r[k]);
-      z[k] = special::sigmoid(z[k]);
-      n[k] = special::tanh(n[k] + r[k] * m[k]);
-      state[k] = n[k] + z[k] * (state[k] - n[k]);
-    }
+    for (int64_t k = 0; k < p.n; ++k) state[k] = recurrent_functions::gru(r[k], z[k], n[k], m[k], state[k]);
     const Stretch<S>* all[] = {&r, &z, &n, &m};
     for (int64_t q = 0; kept && q < 4; ++q) all[q]->store(kept + p.gate(q, 4), p.n);
     state.store(h_next + p.state(), p.n);
@@ -127,7 +113,7 @@ struct Forward {
   void rnn(const Place& p, bool tanh) const {
     Stretch<S> a;
     a.load_sum(gates_x + p.state(), gates_h + p.state(), p.n);
-    for (int64_t k = 0; k < p.n; ++k) a[k] = tanh ? special::tanh(a[k]) : a[k] < 0 ? 0 : a[k];
+    for (int64_t k = 0; k < p.n; ++k) a[k] = recurrent_functions::rnn(a[k], tanh);
     a.store(h_next + p.state(), p.n);
   }
 };
@@ -146,7 +132,6 @@ void recurrent_step(const RecurrentStep& step, const Tensor& gates_x, const Tens
 
 template <typename S>
 struct Backward {
-  using C = compute_t<S>;
   const S *kept, *h, *h_next, *c, *c_next, *dy;
   S *dh, *dc, *dgates_x, *dgates_h;
 
@@ -172,7 +157,6 @@ struct Backward {
   }
 
  private:
-  // dc' += dh' o (1 − tanh² c');   di = dc' g, df = dc' c, dg = dc' i, do = dh' tanh c', each times its gate's slope;   dc = dc' f
   void lstm(const Place& p, const Stretch<S>& d) const {
     Stretch<S> i, f, g, o, before, after, carried;
     Stretch<S>* gates[] = {&i, &f, &g, &o};
@@ -180,35 +164,20 @@ struct Backward {
     before.load(c + p.state(), p.n);
     after.load(c_next + p.state(), p.n);
     carried.load(dc + p.state(), p.n);
-    for (int64_t k = 0; k < p.n; ++k) {
-      C tanh_c = special::tanh(after[k]), of_c = carried[k] + d[k] * o[k] * (1 - tanh_c * tanh_c), input = i[k];
-      carried[k] = of_c * f[k];
-      i[k] = of_c * g[k] * input * (1 - input);
-      f[k] = of_c * before[k] * f[k] * (1 - f[k]);
-      g[k] = of_c * input * (1 - g[k] * g[k]);
-      o[k] = d[k] * tanh_c * o[k] * (1 - o[k]);
-    }
+    for (int64_t k = 0; k < p.n; ++k) recurrent_functions::lstm_backward(i[k], f[k], g[k], o[k], before[k], after[k], d[k], carried[k]);
     for (int64_t q = 0; q < 4; ++q) gates[q]->store(dgates_x + p.gate(q, 4), p.n);
     carried.store(dc + p.state(), p.n);
     std::fill_n(dh + p.state(), p.n, S(0));
   }
 
-  // With a = x_n + r m:   da = dh' (1 − z)(1 − n²), dm = da r, and times their gates' slopes dr = da m, dz = dh' (h − n);   dh = dh' z
   void gru(const Place& p, const Stretch<S>& d) const {
-    Stretch<S> r, z, n, m, before, of_m, direct;
+    Stretch<S> r, z, n, m, before, direct;
     Stretch<S>* all[] = {&r, &z, &n, &m};
     for (int64_t q = 0; q < 4; ++q) all[q]->load(kept + p.gate(q, 4), p.n);
     before.load(h + p.state(), p.n);
-    for (int64_t k = 0; k < p.n; ++k) {
-      C of_a = d[k] * (1 - z[k]) * (1 - n[k] * n[k]);
-      direct[k] = d[k] * z[k];
-      of_m[k] = of_a * r[k];
-      r[k] = of_a * m[k] * r[k] * (1 - r[k]);
-      z[k] = d[k] * (before[k] - n[k]) * z[k] * (1 - z[k]);
-      n[k] = of_a;
-    }
+    for (int64_t k = 0; k < p.n; ++k) direct[k] = recurrent_functions::gru_backward(r[k], z[k], n[k], m[k], before[k], d[k]);
     const Stretch<S>* of_x[] = {&r, &z, &n};
-    const Stretch<S>* of_h[] = {&r, &z, &of_m};
+    const Stretch<S>* of_h[] = {&r, &z, &m};
     for (int64_t q = 0; q < 3; ++q) {
       of_x[q]->store(dgates_x + p.gate(q, 3), p.n);
       of_h[q]->store(dgates_h + p.gate(q, 3), p.n);
@@ -219,7 +188,7 @@ struct Backward {
   void rnn(const Place& p, Stretch<S>& d, bool tanh) const {
     Stretch<S> y;
     y.load(h_next + p.state(), p.n);
-    for (int64_t k = 0; k < p.n; ++k) d[k] = tanh ? d[k] * (1 - y[k] * y[k]) : y[k] > 0 ? d[k] : 0;
+    for (int64_t k = 0; k < p.n; ++k) d[k] = recurrent_functions::rnn_backward(y[k], d[k], tanh);
     d.store(dgates_x + p.state(), p.n);
     std::fill_n(dh + p.state(), p.n, S(0));
   }

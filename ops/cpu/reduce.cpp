@@ -1,36 +1,12 @@
 // Sums on the CPU: the operations and the types; how elements are visited is in reduce_engine.h. 16-bit types are summed in f32.
 #include "ops/cpu/reduce_engine.h"
 #include "ops/kernels/reduce.h"
-#include "ops/special_functions.h"
+#include "ops/reduce_functions.h"
 
 namespace plumb::cpu_kernels {
 namespace {
 
-template <typename T>
-struct Sum {
-  static constexpr bool kShifted = false;
-  using Joined = Sum;
-  static T start() { return 0; }
-  static T element(T x, T) { return x; }
-  static T join(T a, T b) { return a + b; }
-};
-template <typename T>
-struct SumOfSquares : Sum<T> {
-  using Joined = Sum<T>;
-  static T element(T x, T) { return x * x; }
-};
-template <typename T>
-struct SumOfSquaredDeviations : Sum<T> {
-  static constexpr bool kShifted = true;
-  using Joined = Sum<T>;
-  static T element(T x, T shift) { return (x - shift) * (x - shift); }
-};
-template <typename T>
-struct SumOfExponentials : Sum<T> {
-  static constexpr bool kShifted = true;
-  using Joined = Sum<T>;
-  static T element(T x, T shift) { return special::exp(x - shift); }
-};
+using namespace reducing;
 
 void sum(const Tensor& x, const ReduceCall& call, Tensor& y) {
   switch (x.dtype()) {

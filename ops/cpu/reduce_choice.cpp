@@ -1,41 +1,11 @@
 // Products, largest and smallest on the CPU: as reduce.cpp, whose compilation they would double.
-#include <limits>
-
 #include "ops/cpu/reduce_engine.h"
+#include "ops/reduce_functions.h"
 
 namespace plumb::cpu_kernels {
 namespace {
 
-template <typename T>
-struct Product {
-  static constexpr bool kShifted = false;
-  using Joined = Product;
-  static T start() { return 1; }
-  static T element(T x, T) { return x; }
-  static T join(T a, T b) { return a * b; }
-};
-template <typename T>
-struct Maximum {
-  static constexpr bool kShifted = false;
-  using Joined = Maximum;
-  static T start() { return std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest(); }
-  static T element(T x, T) { return x; }
-  static T join(T a, T b) {
-    T larger = b > a ? b : a;  // a if that is NaN
-    return b != b ? b : larger;
-  }
-};
-template <typename T>
-struct Minimum {
-  static constexpr bool kShifted = false;
-  using Joined = Minimum;
-  static T start() { return std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max(); }
-  static T element(T x, T) { return x; }
-  static T join(T a, T b) {
-    T smaller = b < a ? b : a;
-    return b != b ? b : smaller;
-  }
-};
+using namespace reducing;
 
 template <template <typename> typename Op>
 void reduce_with(const Tensor& x, const ReduceCall& call, Tensor& y) {

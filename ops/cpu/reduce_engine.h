@@ -1,9 +1,4 @@
-// How reductions walk over a tensor. An operation is a struct with
-//   T start()                  what nothing amounts to
-//   T element(T x, T shift)    what one element contributes (shift belongs to its output; most operations ignore it)
-//   T join(T a, T b)           two partial results as one
-//   kShifted                   whether element looks at the shift
-//   Joined                     the operation whose elements are such partial results
+// How reductions walk over a tensor on the CPU; what they do with elements is a rule of ops/reduce_functions.h.
 // Which elements are joined in which order follows from the geometry alone, never from the number of threads: runs are cut into
 // blocks and pieces of fixed size, whose results are joined in pairs. Two ways, chosen by which dimension is dense in memory:
 //   by rows      a reduced dimension is dense: each output's elements are runs, taken in lanes side by side
@@ -16,34 +11,9 @@
 #include "engine/core/data_kernels.h"
 #include "ops/cpu/strided_loop.h"
 #include "ops/kernels/reduce.h"
+#include "ops/kernels/reduce_axes.h"
 
 namespace plumb::cpu_kernels {
-
-/// One dimension: its size and the steps that x, the output and the shift take along it, in elements.
-struct ReduceAxis {
-  int64_t size, x, y, shift;
-};
-/// Dimensions ordered from the outermost to the innermost in memory, sizes of 1 dropped, neighbours merged.
-struct ReduceAxes {
-  std::array<ReduceAxis, kMaxRank> axis{};
-  int rank = 0;
-
-  void add(ReduceAxis a) {
-    if (a.size != 1) axis[static_cast<size_t>(rank++)] = a;
-  }
-  void normalise();
-  int64_t count() const {
-    int64_t n = 1;
-    for (int d = 0; d < rank; ++d) n *= axis[static_cast<size_t>(d)].size;
-    return n;
-  }
-  const ReduceAxis& back() const { return axis[static_cast<size_t>(rank - 1)]; }
-  ReduceAxes without_back() const {
-    ReduceAxes a = *this;
-    --a.rank;
-    return a;
-  }
-};
 
 /// A place among ReduceAxes and what it means for the operands; advances in order.
 class ReduceWalk {
@@ -116,7 +86,7 @@ class Reduction {
       });
       return;
     }
-    if (reduced_.rank == 0) reduced_.axis[static_cast<size_t>(reduced_.rank++)] = {1, int64_t{1} << 40, 0, 0};  // one row of columns
+    if (reduced_.rank == 0) reduced_.axis[reduced_.rank++] = {1, int64_t{1} << 40, 0, 0};  // one row of columns
     bool columns = outer_.rank > 0 && outer_.back().x < reduced_.back().x;
     if (columns) return by_columns(y);
     bool short_runs = outer_.rank > 0 && reduced_.rank > 1 && reduced_.back().size < 64;
@@ -263,7 +233,7 @@ class Reduction {
     int64_t fold = dense ? std::max<int64_t>(1, kFolded / column.size) : 1;
     if (reduced_.rank > 1)
       while (row.size % fold != 0) --fold;
-    wide_rows.axis[static_cast<size_t>(wide_rows.rank - 1)] = {row.size / fold, row.x * fold, 0, 0};
+    wide_rows.axis[wide_rows.rank - 1] = {row.size / fold, row.x * fold, 0, 0};
     int64_t rows = wide_rows.count(), left_over = row.size % fold;
     int64_t plane_count = planes.count(), strips = (column.size + kColumns - 1) / kColumns, chunks = std::max<int64_t>(1, (rows + kRows - 1) / kRows);
     Tensor partial = chunks == 1 ? Tensor() : empty({plane_count * chunks, column.size}, dtype_of<T>(), cpu, "reduce");
@@ -333,28 +303,6 @@ class Reduction {
   const S* x_;
   const T* shift_;
   ReduceAxes outer_, reduced_;
-};
-
-inline void ReduceAxes::normalise() {
-  std::stable_sort(axis.begin(), axis.begin() + rank, [](const ReduceAxis& a, const ReduceAxis& b) { return a.x > b.x; });
-  int merged = 0;
-  for (int d = 0; d < rank; ++d) {
-    const ReduceAxis a = axis[static_cast<size_t>(d)];
-    ReduceAxis* last = merged > 0 ? &axis[static_cast<size_t>(merged - 1)] : nullptr;
-    if (last && last->x == a.x * a.size && last->y == a.y * a.size && last->shift == a.shift * a.size) *last = {last->size * a.size, a.x, a.y, a.shift};
-    else axis[static_cast<size_t>(merged++)] = a;
-  }
-  rank = merged;
-}
-
-/// The kept and the reduced dimensions of a kernel call; y (and shift) hold one element for each outer index, in order.
-struct ReduceCall {
-  ReduceAxes outer, reduced;
-  ReduceCall(const Shape& outer_shape, const Strides& outer_strides, const Shape& reduced_shape, const Strides& reduced_strides, bool shifted) {
-    Strides y = contiguous_strides(outer_shape);
-    for (int d = 0; d < outer_shape.rank(); ++d) outer.add({outer_shape[d], outer_strides[d], y[d], shifted ? y[d] : 0});
-    for (int d = 0; d < reduced_shape.rank(); ++d) reduced.add({reduced_shape[d], reduced_strides[d], 0, 0});
-  }
 };
 
 /// Runs a reduction of x without shift into y, which is of type T, or of x's own 16 bits.

@@ -1,61 +1,17 @@
-// Sorting and searching on the CPU. Elements become unsigned keys that compare as the numbers should (NaN last, −0 = 0), each joined
-// with its place: all entries differ, so every way of sorting gives the one stable result. Short rows go to a comparison sort, long
-// ones to a radix sort, byte by byte; a very long row is cut into pieces that threads sort and merge.
+// Sorting and searching on the CPU: entries of key and place (ops/sort_keys.h). Short rows go to a comparison sort, long ones to a radix
+// sort, byte by byte; a very long row is cut into pieces that threads sort and merge.
 #include <algorithm>
 #include <bit>
 #include <cstring>
 
 #include "ops/cpu/strided_loop.h"
 #include "ops/kernels/sort.h"
+#include "ops/sort_keys.h"
 
 namespace plumb::cpu_kernels {
 namespace {
 
-/// Key and place in one number: entries of 32-bit keys (rows below 2³² elements).
-struct Narrow {
-  uint64_t bits;
-  static Narrow make(uint32_t key, int64_t place) { return {uint64_t{key} << 32 | static_cast<uint64_t>(place)}; }
-  int64_t place() const { return static_cast<int64_t>(bits & 0xffffffffu); }
-  uint8_t digit(int byte) const { return static_cast<uint8_t>(bits >> (32 + 8 * byte)); }
-  static constexpr int kDigits = 4;
-  friend bool operator<(Narrow a, Narrow b) { return a.bits < b.bits; }
-};
-/// Entries of 64-bit keys.
-struct Wide {
-  uint64_t key;
-  int64_t at;
-  static Wide make(uint64_t key, int64_t place) { return {key, place}; }
-  int64_t place() const { return at; }
-  uint8_t digit(int byte) const { return static_cast<uint8_t>(key >> (8 * byte)); }
-  static constexpr int kDigits = 8;
-  friend bool operator<(Wide a, Wide b) { return a.key < b.key || (a.key == b.key && a.at < b.at); }
-};
-
-// Sign and magnitude as an unsigned number that grows with the value; the largest of all for NaN.
-template <typename U>
-U magnitude_key(U bits, U infinity, bool descending) {
-  constexpr U sign = U{1} << (8 * sizeof(U) - 1);
-  auto magnitude = static_cast<U>(bits & ~sign);
-  if (magnitude > infinity) return static_cast<U>(-1);
-  if (magnitude == 0) bits = 0;
-  U key = static_cast<U>(bits & sign ? ~bits : bits | sign);
-  return static_cast<U>(descending ? ~key : key);
-}
-uint64_t key_of(double x, bool d) { return magnitude_key(std::bit_cast<uint64_t>(x), uint64_t{0x7ff} << 52, d); }
-uint32_t key_of(float x, bool d) { return magnitude_key(std::bit_cast<uint32_t>(x), uint32_t{0xff} << 23, d); }
-uint32_t key_of(bfloat16 x, bool d) { return magnitude_key<uint16_t>(x.bits, 0x7f80, d); }
-uint32_t key_of(half x, bool d) { return magnitude_key<uint16_t>(x.bits, 0x7c00, d); }
-uint64_t key_of(int64_t x, bool d) {
-  uint64_t key = static_cast<uint64_t>(x) ^ (uint64_t{1} << 63);
-  return d ? ~key : key;
-}
-uint32_t key_of(int32_t x, bool d) {
-  uint32_t key = static_cast<uint32_t>(x) ^ (uint32_t{1} << 31);
-  return d ? ~key : key;
-}
-uint32_t key_of(uint8_t x, bool d) { return d ? uint32_t{255} - x : x; }
-
-template <typename T> using Entry = std::conditional_t<sizeof(key_of(T(), false)) == 8, Wide, Narrow>;
+using namespace sorting;
 
 constexpr int64_t kRadixFrom = 1024;       // below, comparisons are faster
 constexpr int64_t kPieceFrom = 1 << 16;    // a piece of a long row that is worth a thread

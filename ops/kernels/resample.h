@@ -1,11 +1,21 @@
 // Kernel slots of operations that read windows of an image's rows and columns: resampling (interpolation, average pooling), maxima, and
 // laying windows out as columns.
 #pragma once
+#include <memory>
+#include <vector>
+
 #include "engine/core/kernel.h"
 #include "engine/core/tensor.h"
 #include "ops/kernels/conv.h"
 
 namespace plumb {
+
+/// What an AxisMap says, on the host.
+struct AxisEntries {
+  std::vector<int64_t> offset{0}, index;
+  std::vector<double> weight;
+  friend bool operator==(const AxisEntries&, const AxisEntries&) = default;
+};
 
 /// Which places of one dimension each output place reads, and how much of them: output i reads index[k] times weight[k] for
 /// offset[i] ≤ k < offset[i + 1]. A sparse matrix [outputs, inputs] by rows.
@@ -14,6 +24,7 @@ struct AxisMap {
   Tensor index;   ///< i64
   Tensor weight;  ///< f64, as many as index
   int64_t inputs = 0, outputs = 0;
+  std::shared_ptr<const AxisEntries> entries;  ///< the three lists, wherever the tensors are
 };
 
 namespace kernel {

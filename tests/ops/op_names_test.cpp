@@ -38,7 +38,8 @@ const Names kRecordedElsewhere{"round_ste", "round_to_minifloat", "gradient_reve
 
 // Headers for operations' own use, or of functions that take functions.
 const Names kInnerHeaders{"formula.h", "dropout_mask.h", "tensor_function.h", "resample.h", "size2.h", "functional.h", "gradcheck.h", "pointwise_functions.h", "optim_functions.h",
-                          "random_functions.h", "series_functions.h", "special_functions.h", "autocast_call.h", "index_call.h", "loss_call.h", "pointwise_call.h", "reduce_call.h", "linalg_call.h", "norm_formula.h"};
+                          "random_functions.h", "series_functions.h", "special_functions.h", "autocast_call.h", "index_call.h", "loss_call.h", "pointwise_call.h", "reduce_call.h", "linalg_call.h", "norm_formula.h",
+                          "distribution_functions.h", "incomplete_gamma_functions.h", "minifloat_functions.h", "quantize_functions.h", "random_bounds.h", "reduce_functions.h", "sort_keys.h"};
 
 fs::path root() {
   const char* source = std::getenv("PLUMB_SOURCE");

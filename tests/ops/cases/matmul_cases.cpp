@@ -1,6 +1,8 @@
 // Rows of matrix products.
 #include "ops/matmul.h"
 
+#include "ops/feed_forward.h"
+
 #include "tests/ops/op_table.h"
 
 namespace plumb::testing {
@@ -21,6 +23,8 @@ std::vector<OpCase> matmul_cases() {
       {"linear", {real({2, 3}), real({4, 3}), real({4})}, [](T x, T w, T b) { return linear(x, w, b); }},
       {"linear without bias", {real({2, 2, 3}), real({2, 3})}, [](T x, T w) { return linear(x, w); }},
       {"linear of a vector", {real({3}), real({2, 3}), real({2})}, [](T x, T w, T b) { return linear(x, w, b); }},
+      {"gelu_feed_forward", {real({2, 2, 3}), real({4, 3}), real({4}), real({2, 4}), real({2})}, [](const std::vector<Tensor>& v) { return gelu_feed_forward(v[0], v[1], v[2], v[3], v[4]); }},
+      {"gelu_feed_forward without biases", {real({3, 2}), real({5, 2}), real({2, 5})}, [](T x, T u, T d) { return gelu_feed_forward(x, u, {}, d, {}); }},
       {"outer", {real({3}), real({2})}, [](T a, T b) { return outer(a, b); }},
       {"dot", {real({3}), real({3})}, [](T a, T b) { return dot(a, b); }},
   };
