@@ -2,6 +2,7 @@
 // are registered; nothing else in the engine knows it.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "engine/core/allocator.h"
@@ -20,6 +21,26 @@ void synchronize(Device device);
 
 namespace detail {
 
+/// Recording work as graphs; see engine/core/capture.h. A recording has parts, which share memory that nothing else uses.
+struct GraphRuntime {
+  void* (*create)(int index);                                       ///< a recording without parts
+  void (*destroy)(void* recording) noexcept;
+  void (*begin)(void* recording);                                   ///< the thread's work is recorded from here on
+  size_t (*end)(void* recording);                                   ///< returns the part's number
+  void (*abandon)(void* recording) noexcept;                        ///< in place of end
+  void (*launch)(void* recording, size_t part, uint64_t shift);     ///< with random draws `shift` counters further on
+};
+/// Copies to the device beside its work; see engine/data/internal/upload.h.
+struct TransferRuntime {
+  void* (*pin)(size_t bytes);                                       ///< host memory that copies run from without a stop
+  void (*unpin)(void* block, size_t bytes) noexcept;
+  /// A block on the device, to be deallocated as any, into which `bytes` are copied after everything that the device has been given so
+  /// far, beside what comes; `event` becomes the end of it.
+  void* (*start)(int index, const void* pinned, size_t bytes, void** event);
+  void (*wait)(void* event);                                        ///< what the device is given from now on waits for the copy
+  void (*finish)(void* event) noexcept;                             ///< the caller waits; then the event is gone
+};
+
 /// The functions of a backend. None may be null.
 struct DeviceRuntime {
   int (*count)();
@@ -32,6 +53,8 @@ struct DeviceRuntime {
   void (*reset_peak_memory)(int index);
   void (*release_cached_memory)(int index);
   void (*set_memory_limit)(int index, int64_t bytes);
+  GraphRuntime graphs;
+  TransferRuntime transfers;
 };
 
 /// Called by the backend's registration; `runtime` lives as long as the program.

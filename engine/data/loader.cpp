@@ -5,6 +5,7 @@
 
 #include "engine/data/dataset.h"
 #include "engine/data/internal/prefetch.h"
+#include "engine/data/internal/upload.h"
 
 namespace plumb::data {
 
@@ -16,6 +17,7 @@ struct DataLoader::Impl {
   int64_t next = 0;      ///< number of the next batch: epoch · batches + position
   bool resumed = false;  ///< set_state() came last: the epoch goes on
   std::unique_ptr<Prefetcher> prefetcher;
+  std::unique_ptr<Upload> coming, leaving;  ///< to a device: the batch after the one that was handed out last, and that one
 
   uint64_t order() const { return mix(mix(source->fingerprint(), static_cast<uint64_t>(batch_size)), options.drop_last); }
   int64_t epoch_of(int64_t number) const { return batches == 0 ? 0 : number / batches; }
@@ -41,18 +43,36 @@ struct DataLoader::Impl {
     if (batches == 0)
       throw ValueError(fmt::format("batch: an epoch has no batches: {} examples, {} a batch{}", source->size(), batch_size,
                                    options.drop_last ? ", the last left out if it is not full" : ""));
-    Batch batch = options.workers == 0 ? make(next) : fetch_made_ahead();
+    Batch batch = options.device.type == DeviceType::cpu ? on_cpu(next) : on_device();
     ++next;
     resumed = false;
     return batch;
   }
 
-  Batch fetch_made_ahead() {
-    if (prefetcher && prefetcher->next() != next) prefetcher.reset();
+  Batch on_cpu(int64_t number) {
+    if (options.workers == 0) return make(number);
+    if (prefetcher && prefetcher->next() != number) prefetcher.reset();
     if (!prefetcher)
-      prefetcher = std::make_unique<Prefetcher>([this](int64_t number) { return make(number); }, next, options.workers,
+      prefetcher = std::make_unique<Prefetcher>([this](int64_t n) { return make(n); }, number, options.workers,
                                                 int64_t{options.workers} * options.prefetch);
     return prefetcher->pop();
+  }
+
+  std::unique_ptr<Upload> upload(int64_t number) {
+    try {
+      return std::make_unique<Upload>(number, on_cpu(number), options.device);
+    } catch (...) { return std::make_unique<Upload>(number, std::current_exception()); }
+  }
+
+  // The copy of the batch after this one begins before the device is given this one to work on: it waits for the work on earlier ones
+  // alone, whose memory it may take.
+  Batch on_device() {
+    std::unique_ptr<Upload> own = coming && coming->number() == next ? std::move(coming) : upload(next);
+    coming.reset();
+    Batch batch = own->finish();
+    leaving = std::move(own);  // its pinned memory is read until the copy is done
+    coming = upload(next + 1);
+    return batch;
   }
 };
 
@@ -85,6 +105,7 @@ void DataLoader::set_state(const LoaderState& state) {
   if (state.epoch < 0 || state.position < 0 || state.position >= std::max<int64_t>(impl_->batches, 1))
     throw ValueError(fmt::format("loader: there is no batch {} in epoch {}; an epoch has {}", state.position, state.epoch, impl_->batches));
   impl_->prefetcher.reset();
+  impl_->coming.reset();
   impl_->options.seed = state.seed;
   impl_->next = state.epoch * impl_->batches + state.position;
   impl_->resumed = true;
