@@ -76,14 +76,16 @@ step configure cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DPLUM
     step tests_on_gpu ctest --test-dir "$build" -R '^gpu/' --output-on-failure --no-tests=error
     step tests ctest --test-dir "$build" -E '^gpu/' -j "$(nproc)" --output-on-failure
     if command -v compute-sanitizer >/dev/null; then
-      step memcheck sanitize memcheck copy memory pointwise
-      step racecheck sanitize racecheck copy pointwise
+      step memcheck sanitize memcheck copy memory pointwise reduce scan sort index softmax norm embedding attention grouped_matmul optim
+      step racecheck sanitize racecheck copy reduce scan sort softmax norm attention grouped_matmul
     fi
-    [ $bench = no ] || step bench_kernels "$build/plumb" bench kernels --device cuda --json
+    if [ $bench = yes ]; then
+      step bench_kernels "$build/plumb" bench kernels --device cuda --json
+      step bench_steps "$build/plumb" bench steps --device cuda --json
+    fi
   }
 
-rows=""
-[ ! -s "$logs/bench_kernels.log" ] || rows=$(grep '^{' "$logs/bench_kernels.log" | sed '$!s/$/,/')
+rows=$(cat "$logs"/bench_*.log 2>/dev/null | grep '^{' | sed '$!s/$/,/')
 cat >"$out" <<END
 {
   "gpu": "$(echo "$gpu" | quoted)",

@@ -1,6 +1,10 @@
 // Moving, converting and filling elements; copies between the host and devices. Bytes: read once, write once.
+#include <cstring>
+#include <utility>
+
 #include "cuda/kernels/elementwise.h"
 #include "cuda/runtime/device.h"
+#include "cuda/runtime/graph.h"
 #include "cuda/runtime/memory.h"
 #include "engine/core/data_kernels.h"
 
@@ -91,6 +95,14 @@ void copy_within(const Tensor& src, Tensor& dst) {
 // -- copies between devices ------------------------------------------------------------------------------------------------------------
 bool on_cpu(const Tensor& x) { return x.device().type == DeviceType::cpu; }
 
+// A recorded copy is done in every replay: it reads a copy of the source that stays.
+void copy_in_replays(const void* src, void* dst, size_t bytes) {
+  PinnedMemory kept(bytes);
+  std::memcpy(kept.data(), src, bytes);
+  check(cudaMemcpyAsync(dst, kept.data(), bytes, cudaMemcpyHostToDevice, current_stream()), "copy to the GPU");
+  keep_for_replays(std::move(kept));
+}
+
 void copy_bytes(const Tensor& src, Tensor& dst) {
   size_t bytes = static_cast<size_t>(src.numel()) * item_size(src.dtype());
   if (on_cpu(dst)) {
@@ -99,6 +111,7 @@ void copy_bytes(const Tensor& src, Tensor& dst) {
   }
   make_current(dst.device().index);
   if (on_cpu(src)) {  // from pageable memory the driver has read the source when the call returns; pinned memory must stay as it is until then
+    if (is_capturing()) return copy_in_replays(src.raw_data(), dst.raw_data(), bytes);
     check(cudaMemcpyAsync(dst.raw_data(), src.raw_data(), bytes, cudaMemcpyHostToDevice, current_stream()), "copy to the GPU");
     return;
   }

@@ -4,6 +4,20 @@
 
 namespace plumb::cuda_backend {
 
-void register_libraries() {}
+void register_cublaslt_matmul();
+void register_cudnn_conv();
+void register_cufft_fft();
+void register_cusolver_linalg();
+void register_nccl_communicator();
+
+void register_libraries() {
+  register_cublaslt_matmul();
+  register_cudnn_conv();
+  register_cufft_fft();
+  register_cusolver_linalg();
+#if defined(PLUMB_WITH_NCCL)
+  register_nccl_communicator();
+#endif
+}
 
 }  // namespace plumb::cuda_backend

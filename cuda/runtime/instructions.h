@@ -39,6 +39,15 @@ __device__ inline float fast_exp2(float x) {
 #endif
 }
 
+/// x, of which the compiler knows nothing from here on: what is worked out from it is worked out here, not before a loop and kept in registers
+/// that the loop needs.
+__device__ inline int opaque(int x) {
+#if defined(__CUDACC__)
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
+
 // -- 16-bit pairs in a register ----------------------------------------------------------------------------------------------------
 /// Two floats rounded to T (bfloat16 or half), `low` in the low 16 bits.
 template <typename T>

@@ -13,6 +13,7 @@
 
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/error.h"
+#include "cuda/runtime/graph.h"
 #include "cuda/runtime/stream.h"
 #include "engine/core/error.h"
 
@@ -84,6 +85,11 @@ class DeviceMemory {
     std::lock_guard lock(mutex_);
     limit_ = bytes;
   }
+  void keep(cudaStream_t stream, bool on) {
+    std::lock_guard lock(mutex_);
+    if (on) kept_.insert(stream);
+    else kept_.erase(stream);
+  }
 
  private:
   Block* find(Pool& pool, size_t bytes);
@@ -98,6 +104,7 @@ class DeviceMemory {
   std::mutex mutex_;
   std::map<std::pair<cudaStream_t, bool>, Pool> pools_;
   std::unordered_map<void*, Block*> live_;
+  std::set<cudaStream_t> kept_;  // whose segments stay
   MemoryStats stats_;
   int64_t limit_ = 0;
 };
@@ -191,7 +198,8 @@ bool DeviceMemory::deallocate(void* data) noexcept {
 // Segments without a live block go back to the driver, which waits for kernels that still use them.
 void DeviceMemory::release_segments() {
   AllowInCapture allow;
-  for (auto& [key, pool] : pools_)
+  for (auto& [key, pool] : pools_) {
+    if (kept_.contains(key.first)) continue;
     for (auto it = pool.free.begin(); it != pool.free.end();) {
       Block* block = *it;
       bool whole_segment = !block->before && !block->after;
@@ -204,6 +212,7 @@ void DeviceMemory::release_segments() {
       it = pool.free.erase(it);
       delete block;
     }
+  }
 }
 
 void DeviceMemory::release_cached() {
@@ -290,6 +299,8 @@ void deallocate(void* block) noexcept {
     if (memory_of(i).deallocate(block)) return;
 }
 
+void keep_memory_of(cudaStream_t stream, bool on) { memory_of(current_device()).keep(stream, on); }
+
 MemoryStats memory_stats(int device) { return memory_of(device).stats(); }
 void reset_peak_memory(int device) { memory_of(device).reset_peak(); }
 void release_cached_memory(int device) { memory_of(device).release_cached(); }
@@ -307,6 +318,7 @@ PinnedMemory::PinnedMemory(size_t bytes) : data_(nullptr), bytes_(rounded(std::m
     }
   }
   current_device();
+  AllowInCapture allow;
   check(cudaMallocHost(&data_, bytes_), "pinned memory");
 }
 
@@ -318,6 +330,8 @@ PinnedMemory::~PinnedMemory() {
 }
 
 void copy_to_host(void* to, const void* from, size_t bytes) {
+  if (is_capturing())
+    throw DeviceError("copy to the host: a step that is captured cannot wait for the GPU: do it outside of the step, or in eagerly() (engine/core/capture.h)");
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, current_stream()), "copy to the host");
   synchronize_stream();
 }

@@ -6,6 +6,8 @@
 // this one for the end of the use, before the tensor is freed. A graph that is captured on a Stream of its own thereby has memory that
 // nothing else uses.
 #pragma once
+#include <cuda_runtime.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -21,6 +23,9 @@ namespace plumb::cuda_backend {
 void* allocate(size_t bytes, const char* op, const Shape* shape = nullptr);
 /// Returns a block of any device.
 void deallocate(void* block) noexcept;
+
+/// While on, freed blocks of this stream of the current device are not given back to the driver: a graph may still work in them.
+void keep_memory_of(cudaStream_t stream, bool on);
 
 MemoryStats memory_stats(int device);
 void reset_peak_memory(int device);

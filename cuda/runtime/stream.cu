@@ -4,6 +4,7 @@
 #include <array>
 #include <mutex>
 
+#include "cuda/runtime/deferred_error.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/error.h"
 
@@ -33,13 +34,20 @@ thread_local cudaStream_t scoped = nullptr;
 
 cudaStream_t current_stream() { return scoped ? scoped : own_stream(current_device()); }
 
-void synchronize_stream() { check(cudaStreamSynchronize(current_stream()), "synchronize"); }
+void synchronize_stream() {
+  check(cudaStreamSynchronize(current_stream()), "synchronize");
+  throw_deferred_error();
+}
 
 Stream::Stream() {
   current_device();
   stream_ = make_stream();
 }
-Stream::~Stream() { cudaStreamDestroy(stream_); }
+Stream::~Stream() {
+  // A later stream may get its name, and with it the blocks that its work may still use. What a kernel did wrong shows again later.
+  if (cudaStreamSynchronize(stream_) != cudaSuccess) cudaGetLastError();
+  cudaStreamDestroy(stream_);
+}
 void Stream::synchronize() const { check(cudaStreamSynchronize(stream_), "synchronize"); }
 
 StreamScope::StreamScope(cudaStream_t stream) : before_(scoped) { scoped = stream; }
@@ -54,7 +62,10 @@ void Event::record(cudaStream_t stream) { check(cudaEventRecord(event_, stream),
 void Event::make_wait(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, event_, 0), "event"); }
 bool Event::done() const {
   cudaError_t status = cudaEventQuery(event_);
-  if (status == cudaErrorNotReady) return false;
+  if (status == cudaErrorNotReady) {
+    cudaGetLastError();  // the runtime keeps the answer as an error, which the next launch would report
+    return false;
+  }
   check(status, "event");
   return true;
 }

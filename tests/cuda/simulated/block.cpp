@@ -178,7 +178,6 @@ void Block::stuck() const {
 void Block::run(const dim3& threads, size_t shared_bytes, const std::function<void()>& body, size_t shuffle) {
   prepare(threads, body);
   shared.prepare(shared_bytes);
-  poison_static_shared_memory();
   // Every pass visits the threads in an order of its own: from a start that moves, forwards or backwards.
   for (size_t pass = shuffle;; ++pass) {
     bool any = false;
@@ -206,6 +205,7 @@ void run_grid(dim3 blocks, dim3 threads, size_t shared_bytes, const std::functio
   gridDim = blocks;
   blockDim = threads;
   size_t count = size_t{blocks.x} * blocks.y * blocks.z;
+  poison_static_shared_memory();  // before the first block only: all kernels' arrays take a while, and what one block does not set, none does
   size_t step = count / 2 + 1;  // coprime to count after at most a few tries: all blocks are visited, in a mixed order
   while (std::gcd(step, count) != 1) ++step;
   for (size_t k = 0; k < count; ++k) {

@@ -1,6 +1,10 @@
 # cuda_tests: the kernels of cuda/ compiled by the host's compiler against the simulated device, and tests that run them against the CPU's.
 # Each test file is two entries: cuda/<subject> on the simulated device, everywhere; gpu/<subject> on a real one, where cuda/ is built.
 # The simulated kernels lie in namespace simulated_backend, so that the real ones fit into the same program.
+if(PLUMB_SANITIZE)
+  return()  # the sanitizers follow one stack a thread; the threads of a simulated block have one each
+endif()
+
 file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.cu)
 list(FILTER kernels EXCLUDE REGEX "/cuda/libraries/")
 set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX)
@@ -11,10 +15,11 @@ target_compile_options(plumb_simulated_cuda PRIVATE -O1 -Wno-unknown-pragmas -Wn
 target_link_libraries(plumb_simulated_cuda PRIVATE plumb_flags plumb::plumb)
 
 file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cuda/*.cpp)
+list(FILTER sources EXCLUDE REGEX "/cuda/tools/")
 add_executable(cuda_tests ${sources})
 target_include_directories(cuda_tests BEFORE PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/cuda/simulated/include ${PROJECT_SOURCE_DIR})
 target_compile_options(cuda_tests PRIVATE -O1 -Wno-unknown-pragmas -Wno-unused-function)
-target_link_libraries(cuda_tests PRIVATE plumb_flags doctest::doctest plumb_simulated_cuda plumb_op_cases $<TARGET_NAME_IF_EXISTS:plumb_cuda> plumb::plumb
+target_link_libraries(cuda_tests PRIVATE plumb_flags doctest::doctest plumb_simulated_cuda plumb_op_cases plumb_cuda_layout $<TARGET_NAME_IF_EXISTS:plumb_cuda> plumb::plumb
   ${PLUMB_PRIVATE_LIBRARIES})
 target_compile_definitions(cuda_tests PRIVATE DOCTEST_CONFIG_SUPER_FAST_ASSERTS cuda_backend=simulated_backend)
 foreach(source ${sources})
@@ -30,3 +35,26 @@ foreach(source ${sources})
     set_tests_properties(gpu/${name} PROPERTIES ENVIRONMENT "${test_environment};PLUMB_TEST_GPU=1" TIMEOUT ${test_timeout} SKIP_REGULAR_EXPRESSION "^skipped: ")
   endif()
 endforeach()
+
+# cuda_tools_tests: the command on either device, in one process. Whole runs on a simulated device take minutes.
+if(TARGET plumb_tools)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cuda/tools/*.cpp)
+  file(GLOB simulated CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cuda/simulated/*.cpp)
+  add_executable(cuda_tools_tests ${sources} cuda/main.cpp ${simulated})
+  target_include_directories(cuda_tools_tests BEFORE PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/cuda/simulated/include ${PROJECT_SOURCE_DIR})
+  target_compile_options(cuda_tools_tests PRIVATE -O1 -Wno-unknown-pragmas -Wno-unused-function)
+  target_link_libraries(cuda_tools_tests PRIVATE plumb_flags doctest::doctest plumb_simulated_cuda plumb_tools $<TARGET_NAME_IF_EXISTS:plumb_cuda> plumb::plumb
+    ${PLUMB_PRIVATE_LIBRARIES})
+  target_compile_definitions(cuda_tools_tests PRIVATE DOCTEST_CONFIG_SUPER_FAST_ASSERTS cuda_backend=simulated_backend)
+  add_dependencies(cuda_tests cuda_tools_tests)  # one name builds both
+  foreach(source ${sources})
+    file(RELATIVE_PATH path ${CMAKE_CURRENT_SOURCE_DIR} ${source})
+    string(REGEX REPLACE "^cuda/(.*)_test\\.cpp$" "\\1" name ${path})
+    add_test(NAME cuda/${name} COMMAND cuda_tools_tests "--source-file=*tests/${path}")
+    set_tests_properties(cuda/${name} PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 900 FAIL_REGULAR_EXPRESSION "test cases: +0 \\|")
+    if(TARGET plumb_cuda)
+      add_test(NAME gpu/${name} COMMAND cuda_tools_tests "--source-file=*tests/${path}")
+      set_tests_properties(gpu/${name} PROPERTIES ENVIRONMENT "${test_environment};PLUMB_TEST_GPU=1" TIMEOUT 900 SKIP_REGULAR_EXPRESSION "^skipped: ")
+    endif()
+  endforeach()
+endif()

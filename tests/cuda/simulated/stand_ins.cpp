@@ -2,7 +2,6 @@
 #include <tuple>
 
 #include "engine/core/tensor.h"
-#include "ops/kernels/conv.h"
 #include "ops/kernels/fft.h"
 #include "ops/kernels/linalg.h"
 #include "ops/kernels/matmul.h"
@@ -57,7 +56,7 @@ void fill_slots() {
 }  // namespace
 
 void register_libraries() {
-  fill_slots<kernel::matmul, kernel::conv, kernel::conv_transpose, kernel::conv_weight, kernel::fft, kernel::rfft, kernel::irfft, kernel::cholesky,
+  fill_slots<kernel::matmul, kernel::matmul_gelu, kernel::matmul_gelu_backward, kernel::fft, kernel::rfft, kernel::irfft, kernel::cholesky,
              kernel::solve, kernel::triangular_solve, kernel::slogdet, kernel::svd, kernel::qr, kernel::eigh>();
 }
 

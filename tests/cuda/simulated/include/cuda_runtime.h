@@ -32,6 +32,7 @@ inline int __syncthreads_count(int predicate) { return plumb::simulated::barrier
 inline void __syncwarp(uint32_t mask = 0xffffffffu) { plumb::simulated::exchange(mask, nullptr, 0); }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
+inline void __threadfence_system() {}
 
 template <typename T>
 T __shfl_sync(uint32_t mask, T x, int from, int width = 32) {

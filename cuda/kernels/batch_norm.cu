@@ -1,0 +1,186 @@
+// Batch norm on the GPU: x [n, C, s]. Sums of a channel are one reduction (reduce_engine.h), kept in f64 relative to the channel's first element
+// so that one sweep gives mean and variance; the rest is element by element.
+// Bytes: moments read x once; the norm reads x and writes y; backward reads dy and x twice, for the sums and for dx, and writes dx.
+// Bound: memory (on an H100 a product in f64 costs two in f32).
+#include <cmath>
+
+#include "cuda/kernels/reduce_engine.h"
+#include "engine/core/tensor.h"
+#include "ops/kernels/norm.h"
+
+namespace plumb::cuda_backend {
+namespace {
+
+struct TwoSums {
+  double a, b;
+};
+
+// The channels of x [n, C, s] and what is summed for each; `shift` counts channels.
+struct ChannelAxes {
+  ReduceAxes channels, elements;
+  explicit ChannelAxes(const Tensor& x) {
+    int64_t n = x.shape()[0], count = x.shape()[1], space = x.shape()[2];
+    channels.add({count, space, 1, 1});
+    elements.add({n, count * space, 0, 0});
+    elements.add({space, 1, 0, 0});
+  }
+};
+
+// What both sums of a channel have in common.
+template <typename S>
+struct ChannelSum {
+  using Value = TwoSums;
+  static constexpr int kPack = 1;
+  bool aligned() const { return false; }
+  __device__ Value start() const { return {0, 0}; }
+  __device__ Value join(const Value& x, const Value& y) const { return {x.a + y.a, x.b + y.b}; }
+};
+
+template <typename S>
+struct Moments : ChannelSum<S> {
+  using C = compute_t<S>;
+  const S* x;
+  int64_t space;
+  double count;
+  C *mean, *variance;
+  Moments(const S* x, int64_t space, double count, C* mean, C* variance) : x(x), space(space), count(count), mean(mean), variance(variance) {}
+
+  __device__ double pivot(int64_t channel) const { return static_cast<double>(load(x[channel * space])); }
+  __device__ TwoSums element(int64_t at, int64_t channel, int64_t) const {
+    double d = static_cast<double>(load(x[at])) - pivot(channel);
+    return {d, d * d};
+  }
+  __device__ void store(int64_t channel, const TwoSums& v) const {
+    if (count == 0) {
+      mean[channel] = variance[channel] = static_cast<C>(std::numeric_limits<float>::quiet_NaN());
+      return;
+    }
+    double d = v.a / count;
+    mean[channel] = static_cast<C>(pivot(channel) + d);
+    variance[channel] = static_cast<C>(v.b / count - d * d);
+  }
+};
+
+// Σ dy and Σ dy (x − m); from them the gradients of weight and bias, and what dx takes off (below).
+template <typename S>
+struct GradientSums : ChannelSum<S> {
+  using C = compute_t<S>;
+  const S *dy, *x;
+  const C *m, *s, *w;
+  double count;  ///< infinite where the moments are constants
+  C *dweight, *dbias, *slope, *shift;
+  GradientSums(const S* dy, const S* x, const C* m, const C* s, const C* w, double count, C* dweight, C* dbias, C* slope, C* shift)
+      : dy(dy), x(x), m(m), s(s), w(w), count(count), dweight(dweight), dbias(dbias), slope(slope), shift(shift) {}
+
+  __device__ TwoSums element(int64_t at, int64_t channel, int64_t) const {
+    C g = load(dy[at]);
+    return {static_cast<double>(g), static_cast<double>(g * (load(x[at]) - m[channel]))};
+  }
+  __device__ void store(int64_t c, const TwoSums& v) const {
+    if (dweight) dweight[c] = static_cast<C>(v.b * static_cast<double>(s[c]));
+    if (dbias) dbias[c] = static_cast<C>(v.a);
+    C scale = w ? s[c] * w[c] : s[c];
+    slope[c] = static_cast<C>(v.b / count) * s[c] * s[c] * scale;
+    shift[c] = static_cast<C>(v.a / count) * scale;
+  }
+};
+
+// The channel of element i of [n, C, s].
+__device__ inline int64_t channel_of(int64_t i, int64_t channels, int64_t space) {
+  if (i >= int64_t{1} << 31) return i / space % channels;
+  return static_cast<uint32_t>(i) / static_cast<uint32_t>(space) % static_cast<uint32_t>(channels);
+}
+
+template <typename C>
+struct ChannelParameters {
+  const C *mean, *rstd, *weight, *bias, *slope, *shift;
+};
+
+// N neighbours at a time: of one channel where `space` is a multiple of N.
+template <typename S, int N>
+__global__ void channel_norm_elements(const S* x, int64_t packs, int64_t channels, int64_t space, ChannelParameters<compute_t<S>> p, S* y) {
+  using C = compute_t<S>;
+  for (int64_t k = thread_index(); k < packs; k += grid_threads()) {
+    int64_t c = channel_of(k * N, channels, space);
+    C m = p.mean[c], scale = p.weight ? p.rstd[c] * p.weight[c] : p.rstd[c], shift = p.bias ? p.bias[c] : C(0), v[N];
+    read_pack<N>(x + k * N, v);
+#pragma unroll
+    for (int j = 0; j < N; ++j) v[j] = (v[j] - m) * scale + shift;
+    write_pack<N>(y + k * N, v);
+  }
+}
+
+// a = rstd · weight:  dx = a (dy − mean(dy) − (x − m) rstd² mean(dy (x − m))); with constant moments dx = a dy.
+template <typename S, int N>
+__global__ void channel_norm_dx(const S* dy, const S* x, int64_t packs, int64_t channels, int64_t space, ChannelParameters<compute_t<S>> p, S* dx) {
+  using C = compute_t<S>;
+  for (int64_t k = thread_index(); k < packs; k += grid_threads()) {
+    int64_t c = channel_of(k * N, channels, space);
+    C m = p.mean[c], a = p.weight ? p.rstd[c] * p.weight[c] : p.rstd[c], slope = p.slope ? p.slope[c] : C(0), shift = p.shift ? p.shift[c] : C(0), g[N], v[N];
+    read_pack<N>(dy + k * N, g);
+    read_pack<N>(x + k * N, v);
+#pragma unroll
+    for (int j = 0; j < N; ++j) g[j] = g[j] * a - (v[j] - m) * slope - shift;
+    write_pack<N>(dx + k * N, g);
+  }
+}
+
+void channel_moments(const Tensor& x, Tensor& mean, Tensor& variance) {
+  visit_floating("batch_norm", x.dtype(), [&]<typename S>() {
+    using C = compute_t<S>;
+    ChannelAxes axes(x);
+    double count = static_cast<double>(x.shape()[0] * x.shape()[2]);
+    reduce_axes(Moments<S>(x.data<S>(), x.shape()[2], count, mean.data<C>(), variance.data<C>()), axes.channels, axes.elements);
+  });
+}
+
+void channel_norm(const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& y) {
+  visit_floating("batch_norm", x.dtype(), [&]<typename S>() {
+    using C = compute_t<S>;
+    constexpr int N = kPerAccess<S>;
+    ChannelParameters<C> p{mean.data<C>(), rstd.data<C>(), data_or_null<C>(weight), data_or_null<C>(bias), nullptr, nullptr};
+    const S* from = x.data<S>();
+    S* to = y.data<S>();
+    int64_t count = x.numel(), channels = x.shape()[1], space = x.shape()[2];
+    bool packed = space % N == 0 && aligned16(from) && aligned16(to);
+    int64_t packs = packed ? count / N : count;
+    launch(packed ? channel_norm_elements<S, N> : channel_norm_elements<S, 1>, grid_for(packs), from, packs, channels, space, p, to);
+  });
+}
+
+void channel_norm_backward(const Tensor& gradient, const Tensor& input, const Tensor& mean, const Tensor& rstd, const Tensor& weight, bool moments, Tensor& dinput, Tensor& dweight,
+                           Tensor& dbias) {
+  visit_floating("batch_norm", input.dtype(), [&]<typename S>() {
+    using C = compute_t<S>;
+    constexpr int N = kPerAccess<S>;
+    const S *dy = gradient.data<S>(), *x = input.data<S>();
+    int64_t count = input.numel(), channels = input.shape()[1], space = input.shape()[2];
+    ChannelParameters<C> p{mean.data<C>(), rstd.data<C>(), data_or_null<C>(weight), nullptr, nullptr, nullptr};
+    Scratch<C> taken(2 * channels);
+    if ((moments && dinput.defined()) || dweight.defined() || dbias.defined()) {
+      ChannelAxes axes(input);
+      double elements = moments ? static_cast<double>(input.shape()[0] * space) : INFINITY;
+      reduce_axes(GradientSums<S>(dy, x, p.mean, p.rstd, p.weight, elements, data_or_null<C>(dweight), data_or_null<C>(dbias), taken.data(), taken.data() + channels), axes.channels,
+                  axes.elements);
+    }
+    if (!dinput.defined()) return;
+    if (moments) {
+      p.slope = taken.data();
+      p.shift = taken.data() + channels;
+    }
+    S* dx = dinput.data<S>();
+    bool packed = space % N == 0 && aligned16(dy) && aligned16(x) && aligned16(dx);
+    int64_t packs = packed ? count / N : count;
+    launch(packed ? channel_norm_dx<S, N> : channel_norm_dx<S, 1>, grid_for(packs), dy, x, packs, channels, space, p, dx);
+  });
+}
+
+}  // namespace
+
+void register_batch_norm() {
+  kernel::channel_moments.set(DeviceType::cuda, channel_moments);
+  kernel::channel_norm.set(DeviceType::cuda, channel_norm);
+  kernel::channel_norm_backward.set(DeviceType::cuda, channel_norm_backward);
+}
+
+}  // namespace plumb::cuda_backend

@@ -1,0 +1,158 @@
+// Reading windows of images: resampling, maxima, and windows as columns. A thread computes one output element; sums run in the order of the
+// CPU's kernels. Neighbouring threads write neighbouring elements, and their windows overlap in L1.
+// Bytes: the output written once, the input read from memory about once (windows overlap in cache). Reads from cache for each output: the
+// rows times the columns of its window (4 for bilinear, 16 for bicubic, 9 for 3 × 3 pooling), and the two lists that say which they are.
+#include <cmath>
+
+#include "cuda/kernels/places.h"
+#include "cuda/runtime/launch.h"
+#include "engine/core/device_function.h"
+#include "ops/kernels/resample.h"
+
+namespace plumb::cuda_backend {
+namespace {
+
+// AxisMap as kernels see it.
+struct Axis {
+  const int64_t *offset, *index;
+  const double* weight;
+  int64_t inputs, outputs;
+
+  explicit Axis(const AxisMap& m)
+      : offset(m.offset.data<int64_t>()),
+        index(m.index.data<int64_t>()),
+        weight(m.weight.data<double>()),
+        inputs(m.inputs),
+        outputs(m.outputs) {}
+};
+
+template <typename T, typename I>
+__global__ void resample_kernel(const T* x, Axis rows, Axis columns, int64_t count, T* y) {
+  using C = compute_t<T>;
+  for (int64_t n = thread_index(); n < count; n += grid_threads()) {
+    const Place<I> out(n, rows.outputs, columns.outputs);
+    const T* plane = x + out.plane * rows.inputs * columns.inputs;
+    const int64_t first_row = rows.offset[out.row], end_row = rows.offset[out.row + 1];
+    C sum = 0;
+    for (int64_t c = columns.offset[out.column]; c < columns.offset[out.column + 1]; ++c) {
+      const T* column = plane + columns.index[c];
+      C joined = 0;
+      for (int64_t r = first_row; r < end_row; ++r)
+        joined = std::fma(static_cast<C>(rows.weight[r]), static_cast<C>(column[rows.index[r] * columns.inputs]), joined);
+      sum = std::fma(static_cast<C>(columns.weight[c]), joined, sum);
+    }
+    y[n] = static_cast<T>(sum);
+  }
+}
+
+// Places are visited in the order of the plane, so the first of equal values, or the first NaN, stays.
+template <typename T, typename I>
+__global__ void window_max_kernel(const T* x, Axis rows, Axis columns, int64_t count, T* y, int64_t* place) {
+  using C = compute_t<T>;
+  for (int64_t n = thread_index(); n < count; n += grid_threads()) {
+    const Place<I> out(n, rows.outputs, columns.outputs);
+    const T* plane = x + out.plane * rows.inputs * columns.inputs;
+    const int64_t first_column = columns.offset[out.column], end_column = columns.offset[out.column + 1];
+    int64_t best = rows.index[rows.offset[out.row]] * columns.inputs + columns.index[first_column];
+    C most = static_cast<C>(plane[best]);
+    for (int64_t r = rows.offset[out.row]; r < rows.offset[out.row + 1]; ++r)
+      for (int64_t c = first_column; c < end_column; ++c) {
+        const int64_t at = rows.index[r] * columns.inputs + columns.index[c];
+        const C value = static_cast<C>(plane[at]);
+        if (value > most || (value != value && most == most)) best = at, most = value;
+      }
+    y[n] = plane[best];
+    place[n] = best;
+  }
+}
+
+// How windows lie over planes [H, W]: kernel entries [kh, kw] and places [oh, ow].
+struct Windows {
+  int64_t height, width, kernel_height, kernel_width, rows, columns;
+  int64_t stride[2], padding[2], dilation[2];
+
+  Windows(const Tensor& image, const Tensor& windows, const ConvGeometry& g)
+      : height(image.size(1)),
+        width(image.size(2)),
+        kernel_height(windows.size(1)),
+        kernel_width(windows.size(2)),
+        rows(windows.size(3)),
+        columns(windows.size(4)),
+        stride{g.stride[0], g.stride[1]},
+        padding{g.padding[0], g.padding[1]},
+        dilation{g.dilation[0], g.dilation[1]} {}
+};
+
+template <typename T, typename I>
+__global__ void unfold_kernel(const T* x, Windows w, int64_t count, T* y) {
+  for (int64_t n = thread_index(); n < count; n += grid_threads()) {
+    const Place<I> out(n, w.rows, w.columns), entry(out.plane, w.kernel_height, w.kernel_width);
+    const int64_t row = out.row * w.stride[0] - w.padding[0] + entry.row * w.dilation[0];
+    const int64_t column = out.column * w.stride[1] - w.padding[1] + entry.column * w.dilation[1];
+    const bool inside = row >= 0 && row < w.height && column >= 0 && column < w.width;
+    y[n] = inside ? x[(entry.plane * w.height + row) * w.width + column] : static_cast<T>(0.0f);
+  }
+}
+
+// Every place of the image adds up what took it, kernel entry by kernel entry.
+template <typename T, typename I>
+__global__ void fold_kernel(const T* y, Windows w, int64_t count, T* x) {
+  using C = compute_t<T>;
+  for (int64_t n = thread_index(); n < count; n += grid_threads()) {
+    const Place<I> in(n, w.height, w.width);
+    C sum = 0;
+    for (int64_t p = 0; p < w.kernel_height; ++p) {
+      const int64_t row = in.row + w.padding[0] - p * w.dilation[0];
+      if (row < 0 || row % w.stride[0] != 0 || row / w.stride[0] >= w.rows) continue;
+      for (int64_t q = 0; q < w.kernel_width; ++q) {
+        const int64_t column = in.column + w.padding[1] - q * w.dilation[1];
+        if (column < 0 || column % w.stride[1] != 0 || column / w.stride[1] >= w.columns) continue;
+        const int64_t entry = (in.plane * w.kernel_height + p) * w.kernel_width + q;
+        sum += static_cast<C>(y[(entry * w.rows + row / w.stride[0]) * w.columns + column / w.stride[1]]);
+      }
+    }
+    x[n] = static_cast<T>(sum);
+  }
+}
+
+// Calls f.template operator()<T, I>() for the type of elements and that of indices up to `count`.
+template <typename F>
+void visit_types(const char* op, DType type, int64_t count, F&& f) {
+  visit_floating(op, type, [&]<typename T>() { visit_index_type(count, [&]<typename I>() { f.template operator()<T, I>(); }); });
+}
+
+void resample(const Tensor& x, const AxisMap& rows, const AxisMap& columns, Tensor& y) {
+  const int64_t count = y.numel();
+  visit_types("resample", x.dtype(), count, [&]<typename T, typename I>() {
+    launch(resample_kernel<T, I>, grid_for(count), x.data<T>(), Axis(rows), Axis(columns), count, y.data<T>());
+  });
+}
+void window_max(const Tensor& x, const AxisMap& rows, const AxisMap& columns, Tensor& y, Tensor& place) {
+  const int64_t count = y.numel();
+  visit_types("window_max", x.dtype(), count, [&]<typename T, typename I>() {
+    launch(window_max_kernel<T, I>, grid_for(count), x.data<T>(), Axis(rows), Axis(columns), count, y.data<T>(), place.data<int64_t>());
+  });
+}
+void unfold(const Tensor& x, const ConvGeometry& g, Tensor& y) {
+  const int64_t count = y.numel();
+  visit_types("unfold", x.dtype(), count, [&]<typename T, typename I>() {
+    launch(unfold_kernel<T, I>, grid_for(count), x.data<T>(), Windows(x, y, g), count, y.data<T>());
+  });
+}
+void fold(const Tensor& y, const ConvGeometry& g, Tensor& x) {
+  const int64_t count = x.numel();
+  visit_types("fold", y.dtype(), count, [&]<typename T, typename I>() {
+    launch(fold_kernel<T, I>, grid_for(count), y.data<T>(), Windows(x, y, g), count, x.data<T>());
+  });
+}
+
+}  // namespace
+
+void register_resample() {
+  kernel::resample.set(DeviceType::cuda, resample);
+  kernel::window_max.set(DeviceType::cuda, window_max);
+  kernel::unfold.set(DeviceType::cuda, unfold);
+  kernel::fold.set(DeviceType::cuda, fold);
+}
+
+}  // namespace plumb::cuda_backend

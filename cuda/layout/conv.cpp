@@ -1,0 +1,70 @@
+// Frames, orders and limits of convolutions.
+#include "cuda/layout/conv.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "engine/core/data_kernels.h"
+
+namespace plumb::cuda_layout {
+
+ConvSizes::Words ConvSizes::words() const {
+  const ConvGeometry& g = geometry;
+  return {n, c, h, w, o, kh, kw, y, x, g.stride[0], g.stride[1], g.padding[0], g.padding[1], g.dilation[0], g.dilation[1], g.groups};
+}
+
+ConvSizes conv_sizes(const Tensor& images, const Tensor& weight, const Tensor& places, const ConvGeometry& geometry) {
+  const Shape &i = images.shape(), &k = weight.shape(), &p = places.shape();
+  return {i[0], i[1], i[2], i[3], p[1], k[2], k[3], p[2], p[3], geometry};
+}
+
+static int64_t span(int64_t kernel, int64_t dilation) { return dilation * (kernel - 1) + 1; }
+
+bool pads_evenly(const ConvSizes& s) {
+  auto places = [&](int d, int64_t size, int64_t kernel) {
+    int64_t room = size + 2 * s.geometry.padding[d] - span(kernel, s.geometry.dilation[d]);
+    return room < 0 ? 0 : room / s.geometry.stride[d] + 1;
+  };
+  return places(0, s.h, s.kh) == s.y && places(1, s.w, s.kw) == s.x;
+}
+
+ConvSizes framed(const ConvSizes& s) {
+  ConvSizes f = s;
+  f.h = (s.y - 1) * s.geometry.stride[0] + span(s.kh, s.geometry.dilation[0]);
+  f.w = (s.x - 1) * s.geometry.stride[1] + span(s.kw, s.geometry.dilation[1]);
+  f.geometry.padding[0] = f.geometry.padding[1] = 0;
+  return f;
+}
+
+Framing framing(const ConvSizes& s, const Tensor& images, const Tensor& frame) {
+  const int64_t *p = s.geometry.padding;
+  int64_t rows = std::clamp<int64_t>(frame.shape()[2] - p[0], 0, s.h), columns = std::clamp<int64_t>(frame.shape()[3] - p[1], 0, s.w);
+  Shape part{s.n, s.c, rows, columns};
+  int64_t corner = p[0] * frame.strides()[2] + p[1] * frame.strides()[3];
+  return {view_of(images, part, images.strides(), 0), view_of(frame, part, frame.strides(), rows > 0 && columns > 0 ? corner : 0)};
+}
+
+int64_t images_at_once(const ConvSizes& s) {
+  int64_t larger = std::max({int64_t{1}, s.c * s.h * s.w, s.o * s.y * s.x});
+  return std::clamp<int64_t>(std::numeric_limits<int32_t>::max() / larger, 1, std::max<int64_t>(1, s.n));
+}
+
+static Strides order_of(const Shape& s, bool channels_last) {
+  return channels_last ? Strides{s[1] * s[2] * s[3], 1, s[3] * s[1], s[1]} : Strides{s[1] * s[2] * s[3], s[2] * s[3], s[3], 1};
+}
+
+Tensor empty_images(const Shape& shape, DType type, Device device, bool channels_last) {
+  return alias(view_of(empty(shape, type, device, "conv"), shape, order_of(shape, channels_last), 0));
+}
+
+Tensor dense_images(const Tensor& x, bool channels_last) {
+  Strides order = order_of(x.shape(), channels_last);
+  bool fits = true;
+  for (int d = 0; d < 4; ++d) fits = fits && (x.shape()[d] == 1 || x.strides()[d] == order[d]);
+  if (fits) return x;
+  Tensor copy = empty_images(x.shape(), x.dtype(), x.device(), channels_last);
+  kernel::copy(x.device(), x, copy);
+  return copy;
+}
+
+}  // namespace plumb::cuda_layout

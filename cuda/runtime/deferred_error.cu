@@ -1,0 +1,38 @@
+// The record of errors that kernels find.
+#include "cuda/runtime/deferred_error.h"
+
+#include <atomic>
+#include <string>
+
+#include "cuda/runtime/memory.h"
+#include "engine/core/error.h"
+
+namespace plumb::cuda_backend {
+namespace {
+
+std::atomic<DeferredError*> the_record{nullptr};
+
+// Made when first needed and never given back: kernels may write to it until the program ends.
+DeferredError* record() {
+  static DeferredError* made = [] {
+    auto* memory = new PinnedMemory(sizeof(DeferredError));
+    auto* r = new (memory->data()) DeferredError{};
+    the_record.store(r, std::memory_order_release);
+    return r;
+  }();
+  return made;
+}
+
+}  // namespace
+
+RangeCheck range_check(const char* op, const char* what, int64_t low, int64_t high) { return {op, what, low, high, record()}; }
+
+void throw_deferred_error() {
+  DeferredError* r = the_record.load(std::memory_order_acquire);
+  if (!r || reinterpret_cast<volatile int&>(r->state) != 2) return;
+  std::string message = std::string(r->op) + ": " + r->what + " " + std::to_string(r->value) + " is outside [" + std::to_string(r->low) + ", " + std::to_string(r->high) + ")";
+  r->state = 0;
+  throw IndexError(message);
+}
+
+}  // namespace plumb::cuda_backend

@@ -1,0 +1,141 @@
+// Captured steps: replays give what the step would have given, with the generator and the optimiser; memory is theirs alone.
+#include "engine/core/capture.h"
+
+#include <doctest/doctest.h>
+
+#include "engine/core/allocator.h"
+#include "engine/core/device_runtime.h"
+#include "engine/core/generator.h"
+#include "models/optim/adam.h"
+#include "ops/activation.h"
+#include "ops/dropout.h"
+#include "ops/loss.h"
+#include "ops/matmul.h"
+#include "ops/pointwise.h"
+#include "ops/random.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+#include "tests/cuda/on_device.h"
+
+using namespace plumb;
+using namespace plumb::testing;
+
+namespace {
+
+// A layer learned with dropout: six steps, captured or not. Returns the losses and the weights.
+std::vector<double> learned(bool captured, bool fused_eagerly) {
+  manual_seed(5);
+  Tensor w = to_gpu(randn({8, 4})).requires_grad_(), b = to_gpu(zeros({4})).requires_grad_();
+  Tensor x = zeros({16, 8}, f32, kGpu), y = zeros({16, 4}, f32, kGpu);
+  optim::AdamW adamw({w, b}, {.lr = 0.05});
+  auto gradients = [&] {
+    adamw.zero_grad();
+    Tensor loss = mse_loss(relu(dropout(matmul(x, w), 0.25) + b), y);
+    loss.backward();
+    if (fused_eagerly) adamw.step();
+    return loss;
+  };
+  CapturedStep step = capture(gradients, captured ? kGpu : cpu);
+  std::vector<double> results;
+  for (int64_t i = 0; i < 6; ++i) {
+    Generator data(static_cast<uint64_t>(100 + i));
+    Tensor fresh = randn({16, 8}, {.generator = &data});
+    copy_data(fresh, x);
+    copy_data(narrow(fresh, 1, 0, 4), y);
+    adamw.set_lr_scale(1.0 / static_cast<double>(1 + i));
+    Tensor loss = step();
+    if (!fused_eagerly) adamw.step();
+    results.push_back(loss.item());
+    CHECK(step.captured() == (captured && i >= 2));
+    randn({64}, {.device = kGpu});  // others draw in between
+  }
+  for (double v : to_vector(w)) results.push_back(v);
+  return results;
+}
+
+}  // namespace
+
+TEST_CASE("capture: losses, weights and draws are those of the plain step, bit for bit") {
+  std::vector<double> plain = learned(false, false);
+  CHECK(learned(true, false) == plain);
+  CHECK(learned(false, true) == plain);
+  CHECK(learned(true, true) == plain);  // the optimiser's step within: its learning rate moves on
+}
+
+TEST_CASE("capture: on the CPU a step runs as it is") {
+  int64_t calls = 0;
+  CapturedStep step = capture([&] { return scalar_tensor(static_cast<double>(++calls), f64); }, cpu);
+  for (int i = 1; i <= 5; ++i) CHECK(step().item() == i);
+  CHECK_FALSE(step.captured());
+}
+
+TEST_CASE("capture: what is made in a step is not overwritten by others, nor given back to the driver") {
+  Tensor x = to_gpu(ones({1000}));
+  CapturedStep step = capture([&] { return sum((x + 1) * 2 - x); }, kGpu);
+  for (int i = 0; i < 3; ++i) CHECK(step().item() == 3000);
+  std::vector<Tensor> others;
+  for (int i = 0; i < 20; ++i) others.push_back(full({1000}, i, f32, kGpu));
+  release_cached_memory(kGpu);
+  copy_data(full({1000}, 2.0), x);
+  CHECK(step().item() == 4000);
+  for (int i = 0; i < 20; ++i) CHECK(sum(others[static_cast<size_t>(i)]).item() == 1000 * i);
+}
+
+TEST_CASE("capture: numbers that the host brings within a step stay") {
+  Tensor x = to_gpu(zeros({3}));
+  CapturedStep step = capture([&] { return x + to(from_vector(std::vector<float>{1, 2, 3}), kGpu); }, kGpu);
+  for (int i = 0; i < 5; ++i) {
+    copy_data(full({3}, i), x);
+    std::vector<float> noise(1000, 7);  // where the host's numbers were
+    CHECK(to_vector(step()) == std::vector<double>{1.0 + i, 2.0 + i, 3.0 + i});
+  }
+}
+
+TEST_CASE("capture: work that is done eagerly comes in its place in every call") {
+  Tensor x = to_gpu(zeros({2}));
+  std::vector<double> seen;
+  CapturedStep step = capture(
+      [&] {
+        copy_data(x + 1, x);
+        eagerly([&] { seen.push_back(sum(x).item()); });
+        copy_data(x * 2, x);
+        return sum(x);
+      },
+      kGpu);
+  double expected = 0;
+  for (int i = 0; i < 5; ++i) {
+    expected = (expected + 1) * 2;
+    CHECK(step().item() == 2 * expected);
+    CHECK(seen.back() == expected);
+  }
+  CHECK(seen.size() == 5);
+}
+
+TEST_CASE("capture: waiting for the device within a step is refused in words, and the step can be mended") {
+  Tensor x = to_gpu(ones({2}));
+  bool waits = true;
+  CapturedStep step = capture(
+      [&] {
+        Tensor y = x * 3;
+        if (waits) sum(y).item();
+        return sum(y);
+      },
+      kGpu);
+  step();
+  step();
+  CHECK_THROWS_WITH_AS(step(), doctest::Contains("a step that is captured cannot wait for the GPU"), DeviceError);
+  CHECK_FALSE(step.captured());
+  waits = false;
+  for (int i = 0; i < 4; ++i) CHECK(step().item() == 6);
+  CHECK(step.captured());
+}
+
+TEST_CASE("capture: after a new seed it asks to be reset") {
+  Tensor x = to_gpu(ones({8}));
+  CapturedStep step = capture([&] { return sum(dropout(x, 0.5)); }, kGpu);
+  for (int i = 0; i < 3; ++i) step();
+  manual_seed(default_generator().seed() + 1);
+  CHECK_THROWS_WITH_AS(step(), doctest::Contains("seeded anew"), ValueError);
+  step.reset();
+  CHECK_NOTHROW(step());
+}

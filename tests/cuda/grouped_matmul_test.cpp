@@ -1,0 +1,78 @@
+// Grouped matrix products on the device against the CPU in f64.
+#include "ops/grouped_matmul.h"
+
+#include <doctest/doctest.h>
+
+#include "ops/shape.h"
+#include "tests/cuda/compare.h"
+
+using namespace plumb;
+using namespace plumb::testing;
+
+namespace {
+
+double tolerance(DType type) { return type == f64 ? 1e-13 : type == f32 ? 1e-5 : 2 * epsilon(type); }
+
+Tensor offsets_of(const std::vector<int64_t>& sizes) {
+  std::vector<int64_t> offsets{0};
+  for (int64_t n : sizes) offsets.push_back(offsets.back() + n);
+  return from_vector(offsets);
+}
+
+// Products, linear layers with a bias, and outer products of the same rows, with all gradients.
+std::vector<Tensor> every_product(const std::vector<Tensor>& x) {
+  const Tensor &rows = x[0], &matrices = x[1], &bias = x[2], &offsets = x[3];
+  return {grouped_matmul(rows, matrices, offsets), grouped_linear(rows, transpose(matrices, 1, 2), bias, offsets),
+          grouped_outer(rows, rows, offsets)};
+}
+
+void check(const std::vector<int64_t>& sizes, int64_t in, int64_t out) {
+  const Tensor offsets = offsets_of(sizes);
+  const int64_t rows = to_vector<int64_t>(offsets).back(), segments = static_cast<int64_t>(sizes.size());
+  for (DType type : {f64, f32, bf16, f16}) {
+    double d = distance_from_cpu(
+        every_product, {noise({rows, in}, type, 1), noise({segments, in, out}, type, 2), noise({segments, out}, type, 3), offsets}, type);
+    CHECK_MESSAGE(d <= tolerance(type), name(type) << " " << rows << " rows, " << in << " to " << out << ": " << d);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("grouped matmul: results and gradients equal the CPU's, with empty segments and sizes that no tile divides") {
+  check({5}, 8, 16);
+  check({0, 70, 0, 3, 150, 0}, 72, 136);
+  check({1, 2, 3}, 7, 5);  // rows that are not aligned
+  check({200, 100}, 33, 130);
+}
+
+TEST_CASE("grouped matmul: more segments than a warp has lanes") {
+  std::vector<int64_t> sizes;
+  for (int64_t e = 0; e < 70; ++e) sizes.push_back(e * 7 % 5);
+  check(sizes, 16, 8);
+}
+
+TEST_CASE("grouped matmul: operands of any strides") {
+  const Tensor offsets = offsets_of({20, 0, 45});
+  const Function f = [](const std::vector<Tensor>& x) -> std::vector<Tensor> {
+    return {grouped_matmul(transpose(x[0], 0, 1), slice(x[1], 2, 1, 40, 3), x[2]),
+            grouped_outer(transpose(x[0], 0, 1), slice(transpose(x[0], 0, 1), 1, 0, 24, 2), x[2])};
+  };
+  for (DType type : {f32, bf16})
+    CHECK(distance_from_cpu(f, {noise({24, 65}, type, 1), noise({3, 24, 40}, type, 2), offsets}, type) <= tolerance(type));
+}
+
+TEST_CASE("grouped matmul: nothing to do") {
+  for (DType type : {f32, bf16}) {
+    check({0, 0}, 4, 4);
+    CHECK(to_cpu(grouped_matmul(to_gpu(noise({0, 4}, type, 1)), to_gpu(noise({2, 4, 6}, type, 2)), to_gpu(offsets_of({0, 0})))).shape() ==
+          Shape{0, 6});
+    Tensor nothing = grouped_matmul(to_gpu(noise({3, 0}, type, 1)), to_gpu(noise({1, 0, 6}, type, 2)), to_gpu(offsets_of({3})));
+    for (double v : to_vector(to_cpu(nothing))) CHECK(v == 0);
+  }
+}
+
+TEST_CASE("grouped matmul: the same bits every time") {
+  for (DType type : {f32, bf16})
+    CHECK(repeats(every_product, {noise({90, 40}, type, 1), noise({2, 40, 24}, type, 2), noise({2, 24}, type, 3), offsets_of({30, 60})},
+                  type));
+}

@@ -1,0 +1,121 @@
+// Normalisation on the device against the CPU's kernels.
+#include <doctest/doctest.h>
+
+#include "ops/kernels/norm.h"
+#include "ops/shape.h"
+#include "tests/cuda/on_device.h"
+#include "tests/ops/samples.h"
+
+using namespace plumb;
+using namespace plumb::testing;
+using plumb::test::difference;
+using plumb::test::sample;
+
+namespace {
+
+double tolerance(DType t) { return t == f64 ? 1e-12 : t == f32 ? 2e-5 : t == bf16 ? 0x1p-6 : 0x1p-8; }
+
+Tensor moved(const Tensor& x, Device d) { return x.defined() ? on(x, d) : Tensor(); }
+Tensor empty_if(bool wanted, const Shape& shape, DType t, Device d) { return wanted ? empty(shape, t, d) : Tensor(); }
+void check_close(const Tensor& gpu, const Tensor& host, double tolerance) {
+  REQUIRE(gpu.defined() == host.defined());
+  if (host.defined()) CHECK(difference(to_cpu(gpu), host) <= tolerance);
+}
+
+}  // namespace
+
+TEST_CASE("row_norm: held and streamed rows agree with the CPU's, centred and not, with every choice of parameters and gradients") {
+  for (DType t : {f64, f32, bf16, f16})
+    for (const Shape& shape : {Shape{5, 8}, Shape{3, 7}, Shape{40, 64}, Shape{600, 8}, Shape{3, 1040}, Shape{2, 1041}, Shape{2, 9000}, Shape{3, 1}, Shape{0, 4}})
+      for (bool centred : {false, true})
+        for (int parts : {0, 1, 3}) {  // bit 0: weight, bit 1: bias
+          DType c = compute_dtype(t);
+          int64_t rows = shape[0], n = shape[1];
+          Tensor x = sample(shape, 1, t, -1, 3), dy = sample(shape, 2, t), w = parts & 1 ? sample({n}, 3, c) : Tensor(), b = parts & 2 ? sample({n}, 4, c) : Tensor();
+          struct Results {
+            Tensor y, mean, rstd, dx, dw, db;
+          };
+          auto run = [&](Device d) {
+            Results r{empty(shape, t, d), empty_if(centred, {rows}, c, d), empty({rows}, c, d), empty_if(parts != 1, shape, t, d), empty_if(parts & 1, {n}, c, d), empty_if(parts & 2, {n}, c, d)};
+            kernel::row_norm(d, moved(x, d), moved(w, d), moved(b, d), centred, 1e-5, r.y, r.mean, r.rstd);
+            kernel::row_norm_backward(d, moved(dy, d), moved(x, d), r.mean, r.rstd, moved(w, d), r.dx, r.dw, r.db);
+            return r;
+          };
+          Results host = run(cpu), gpu = run(kGpu);
+          INFO(name(t) << " " << to_string(shape) << (centred ? " centred" : "") << " parts " << parts);
+          check_close(gpu.y, host.y, tolerance(t));
+          check_close(gpu.mean, host.mean, t == f64 ? 1e-13 : 1e-5);
+          check_close(gpu.rstd, host.rstd, t == f64 ? 1e-11 : 1e-4);
+          check_close(gpu.dx, host.dx, tolerance(t) * 4);
+          check_close(gpu.dw, host.dw, t == f64 ? 1e-11 : 2e-4);
+          check_close(gpu.db, host.db, t == f64 ? 1e-11 : 2e-4);
+        }
+}
+
+TEST_CASE("row_norm: the gradients of parameters have the same bits every time") {
+  Tensor x = to_gpu(sample({3000, 72}, 1, f32)), dy = to_gpu(sample({3000, 72}, 2, f32)), y = empty({3000, 72}, f32, kGpu), mean = empty({3000}, f32, kGpu), rstd = empty({3000}, f32, kGpu);
+  kernel::row_norm(kGpu, x, {}, {}, true, 1e-5, y, mean, rstd);
+  Tensor dx, dw[2], db;
+  for (Tensor& w : dw) {
+    w = empty({72}, f32, kGpu);
+    kernel::row_norm_backward(kGpu, dy, x, mean, rstd, {}, dx, w, db);
+  }
+  CHECK(same(to_cpu(dw[0]), to_cpu(dw[1])));
+}
+
+TEST_CASE("group_norm: agrees with the CPU's for spaces of one element, odd ones and many, with weights and without") {
+  for (DType t : {f64, f32, bf16, f16})
+    for (const Shape& shape : {Shape{3, 6, 1}, Shape{2, 4, 49}, Shape{2, 8, 64}, Shape{1, 4, 3000}, Shape{2, 6, 2}, Shape{0, 4, 3}, Shape{1, 2, 9000}})
+      for (bool affine : {false, true}) {
+        DType c = compute_dtype(t);
+        int64_t groups = 2, count = shape[0] * groups, channels = shape[1];
+        Tensor x = sample(shape, 1, t, -1, 3), dy = sample(shape, 2, t), w = affine ? sample({channels}, 3, c) : Tensor(), b = affine ? sample({channels}, 4, c) : Tensor();
+        struct Results {
+          Tensor y, mean, rstd, dx, dw, db;
+        };
+        auto run = [&](Device d) {
+          Results r{empty(shape, t, d), empty({count}, c, d), empty({count}, c, d), empty(shape, t, d), empty_if(affine, {channels}, c, d), empty_if(affine, {channels}, c, d)};
+          kernel::group_norm(d, moved(x, d), groups, moved(w, d), moved(b, d), 1e-5, r.y, r.mean, r.rstd);
+          kernel::group_norm_backward(d, moved(dy, d), moved(x, d), groups, r.mean, r.rstd, moved(w, d), r.dx, r.dw, r.db);
+          return r;
+        };
+        Results host = run(cpu), gpu = run(kGpu);
+        INFO(name(t) << " " << to_string(shape) << (affine ? " affine" : ""));
+        check_close(gpu.y, host.y, tolerance(t));
+        check_close(gpu.mean, host.mean, t == f64 ? 1e-13 : 1e-5);
+        check_close(gpu.rstd, host.rstd, t == f64 ? 1e-11 : 1e-4);
+        check_close(gpu.dx, host.dx, tolerance(t) * 4);
+        check_close(gpu.dw, host.dw, t == f64 ? 1e-11 : 2e-4);
+        check_close(gpu.db, host.db, t == f64 ? 1e-11 : 2e-4);
+      }
+}
+
+TEST_CASE("batch norm: moments, norm and gradients agree with the CPU's, with moments that depend on x and constant ones") {
+  for (DType t : {f64, f32, bf16, f16})
+    for (const Shape& shape : {Shape{7, 5, 1}, Shape{3, 4, 49}, Shape{2, 3, 64}, Shape{300, 8, 2}, Shape{1, 2, 9000}})
+      for (bool moments : {false, true})
+        for (bool affine : {false, true}) {
+          DType c = compute_dtype(t);
+          int64_t channels = shape[1];
+          Tensor x = sample(shape, 1, t, 4, 8), dy = sample(shape, 2, t), w = affine ? sample({channels}, 3, c) : Tensor(), b = affine ? sample({channels}, 4, c) : Tensor();
+          Tensor rstd = sample({channels}, 5, c, 0.5, 2);
+          struct Results {
+            Tensor mean, variance, y, dx, dw, db;
+          };
+          auto run = [&](Device d) {
+            Results r{empty({channels}, c, d), empty({channels}, c, d), empty(shape, t, d), empty(shape, t, d), empty_if(affine, {channels}, c, d), empty_if(affine, {channels}, c, d)};
+            kernel::channel_moments(d, moved(x, d), r.mean, r.variance);
+            kernel::channel_norm(d, moved(x, d), r.mean, moved(rstd, d), moved(w, d), moved(b, d), r.y);
+            kernel::channel_norm_backward(d, moved(dy, d), moved(x, d), r.mean, moved(rstd, d), moved(w, d), moments, r.dx, r.dw, r.db);
+            return r;
+          };
+          Results host = run(cpu), gpu = run(kGpu);
+          INFO(name(t) << " " << to_string(shape) << (moments ? " moments" : "") << (affine ? " affine" : ""));
+          check_close(gpu.mean, host.mean, t == f64 ? 1e-13 : 1e-6);
+          check_close(gpu.variance, host.variance, t == f64 ? 1e-12 : 1e-5);
+          check_close(gpu.y, host.y, tolerance(t));
+          check_close(gpu.dx, host.dx, tolerance(t) * 4);
+          check_close(gpu.dw, host.dw, t == f64 ? 1e-11 : 1e-3);
+          check_close(gpu.db, host.db, t == f64 ? 1e-11 : 1e-3);
+        }
+}
