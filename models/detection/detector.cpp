@@ -146,7 +146,7 @@ Tensor Detector::corners_of(const Tensor& noisy, int64_t height, int64_t width) 
 Tensor Detector::noised(const Objects& truth, const Tensor& alpha_bar, int64_t height, int64_t width) const {
   int64_t images = truth.images(), padded = truth.classes.size(1), count = config_.proposals;
   std::vector<float> filled = to_vector<float>(randn({images, count, 4}));
-  std::vector<double> centres = to_vector(to_centres(plumb::to(truth.boxes, f64)) / image_sides(zeros({1}, f64), height, width));
+  std::vector<double> centres = to_vector(to_centres(plumb::to(plumb::to(truth.boxes, cpu), f64)) / image_sides(zeros({1}, f64), height, width));
   std::vector<int64_t> kind = to_vector<int64_t>(truth.classes);
   for (size_t i = 0; i < filled.size(); ++i) {
     filled[i] = filled[i] / 6 + 0.5f;
@@ -159,7 +159,7 @@ Tensor Detector::noised(const Objects& truth, const Tensor& alpha_bar, int64_t h
         filled[static_cast<size_t>((b * count + at) * 4 + e)] = static_cast<float>(centres[static_cast<size_t>((b * padded + k) * 4 + e)]);
       ++at;
     }
-  Tensor x = (from_vector(filled, {images, count, 4}) * 2 - 1) * config_.signal_scale, a = unsqueeze(unsqueeze(alpha_bar, 1), 1);
+  Tensor x = (from_vector(filled, {images, count, 4}) * 2 - 1) * config_.signal_scale, a = unsqueeze(unsqueeze(alpha_bar, 1), 1);  // on the host, as all here
   return corners_of(sqrt(a) * x + sqrt(1 - a) * randn(x.shape()), height, width);
 }
 
@@ -173,7 +173,8 @@ DetectionLoss Detector::loss(const Tensor& images, const Objects& truth) const {
     time = randint(0, config_.noise_steps, {images.size(0)});
     std::vector<float> alpha_bar;
     for (int64_t t : to_vector<int64_t>(time)) alpha_bar.push_back(static_cast<float>(alpha_bars_[static_cast<size_t>(t)]));
-    boxes = plumb::to(noised(truth, from_vector(alpha_bar), p.height, p.width), images.dtype());
+    boxes = plumb::to(plumb::to(noised(truth, from_vector(alpha_bar), p.height, p.width), images.dtype()), images.device());
+    time = plumb::to(time, images.device());
   }
   return detection_loss(decoded(p, boxes, time), truth, p.height, p.width, criterion);
 }
@@ -190,9 +191,9 @@ Found best_of(const Tensor& logits, const Tensor& boxes, double height, double w
   int64_t classes = logits.size(1);
   Tensor scores = sigmoid(flatten(logits));
   Tensor best = topk(scores, std::min<int64_t>(o.most, scores.numel()), 0).indices;
-  Tensor of_box = clip_boxes(index_select(boxes, 0, floor_divide(best, scalar_tensor(classes, i64))), height, width);
-  Tensor kind = remainder(best, scalar_tensor(classes, i64)), score = index_select(scores, 0, best);
-  Tensor kept = non_maximum_suppression(of_box, score, o.overlap, kind);
+  Tensor of_box = clip_boxes(index_select(boxes, 0, floor_divide(best, scalar_tensor(classes, i64, best.device()))), height, width);
+  Tensor kind = remainder(best, scalar_tensor(classes, i64, best.device())), score = index_select(scores, 0, best);
+  Tensor kept = to(non_maximum_suppression(of_box, score, o.overlap, kind), best.device());
   Found found{index_select(of_box, 0, kept), index_select(score, 0, kept), index_select(kind, 0, kept)};
   int64_t enough = sum(to(found.scores >= o.least, i64)).item<int64_t>();  // scores fall
   return {narrow(found.boxes, 0, 0, enough), narrow(found.scores, 0, 0, enough), narrow(found.classes, 0, 0, enough)};
@@ -208,13 +209,13 @@ std::vector<Found> Detector::detect(const Tensor& images, const DetectOptions& o
   Pyramid p = pyramid(images);
   int64_t batch = images.size(0), steps = config_.start == "noise" ? o.steps : 1;
   Generator generator(o.seed);
-  RandomOptions draw{.dtype = images.dtype(), .generator = &generator};
+  RandomOptions draw{.dtype = images.dtype(), .device = images.device(), .generator = &generator};
   Shape shape{config_.proposals, 4}, all{batch, config_.proposals, 4};
   std::vector<Answers> answers(static_cast<size_t>(batch));
   Tensor x = expand(randn(shape, draw), all);
   for (int64_t i = 0; i < steps; ++i) {
     int64_t t = (config_.noise_steps - 1) * (steps - i) / steps;
-    Tensor time = full({batch}, t, i64);
+    Tensor time = full({batch}, t, i64, images.device());
     Prediction last = decoded(p, corners_of(x, p.height, p.width), config_.start == "noise" ? time : Tensor{}).back();
     for (int64_t b = 0; b < batch; ++b) {
       answers[static_cast<size_t>(b)].logits.push_back(select(last.logits, 0, b));

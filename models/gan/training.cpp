@@ -42,7 +42,10 @@ GanTraining::GanTraining(Gan& gan, optim::Optimizer& generator, optim::Optimizer
                          std::function<Tensor(int64_t, int64_t)> real, Generator& random)
     : gan_(gan), generator_(generator), discriminator_(discriminator), options_((options.check(), options)), real_(std::move(real)), random_(random) {}
 
-Tensor GanTraining::latents(int64_t count) const { return randn({count, gan_.latent()}, {.dtype = gan_.parameters()[0].dtype(), .generator = &random_}); }
+Tensor GanTraining::latents(int64_t count) const {
+  Tensor like = gan_.parameters()[0];
+  return randn({count, gan_.latent()}, {.dtype = like.dtype(), .device = like.device(), .generator = &random_});
+}
 
 double GanTraining::update(optim::Optimizer& optimizer, const Tensor& loss) {
   optimizer.zero_grad();

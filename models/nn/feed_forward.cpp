@@ -1,6 +1,7 @@
 // The feed-forward network of a transformer block, forward.
 #include "models/nn/feed_forward.h"
 
+#include "ops/feed_forward.h"
 #include "ops/pointwise.h"
 
 namespace plumb::nn {
@@ -13,7 +14,10 @@ FeedForward::FeedForward(int64_t width, int64_t inner, FeedForwardOptions o)
   register_module("dropout", dropout_);
 }
 
+// One operation where nothing comes between its layers; the same numbers otherwise.
 Tensor FeedForward::operator()(const Tensor& x) const {
+  if (activation_ == ActivationKind::gelu_tanh && !gate && !up.adapters && !down.adapters)
+    return dropout_(through_bottleneck(gelu_feed_forward(x, up.weight, up.bias, down.weight, down.bias)));
   Tensor inner = gate ? activate(activation_, (*gate)(x)) * up(x) : activate(activation_, up(x));
   return dropout_(through_bottleneck(down(inner)));
 }

@@ -11,8 +11,11 @@
 
 #include "engine/autograd/backward.h"
 #include "engine/autograd/grad_mode.h"
+#include "engine/core/capture.h"
 #include "engine/core/generator.h"
 #include "models/optim/clip.h"
+#include "models/optim/grad_scaler.h"
+#include "models/nn/placement.h"
 #include "models/train/early_stopping.h"
 #include "models/train/event_file.h"
 #include "models/train/interrupt.h"
@@ -21,6 +24,7 @@
 #include "models/train/report.h"
 #include "models/train/weight_average.h"
 #include "ops/pointwise.h"
+#include "ops/shape.h"
 
 namespace plumb::train {
 namespace {
@@ -54,7 +58,11 @@ class Loop {
   Measures descend(const Generator& before);
   Measures own_step();
   std::vector<optim::Optimizer*> optimizers() const;
+  Tensor part_loss(const Part& part) const;
+  Tensor scaled(const Tensor& loss) const;
   double add_gradients(const Generator& before);
+  double add_captured_gradients(const Generator& before);
+  bool renew_inputs();
   Measures evaluate();
   Measures test();
   StateDict final_weights() const;
@@ -66,11 +74,15 @@ class Loop {
   const Training& training_;
   const TrainOptions& options_;
   EarlyStopping stopping_;
+  std::optional<optim::GradScaler> scaler_;
   std::optional<WeightAverage> average_;
   int64_t step_;  // steps done
   MetricsFile metrics_;
   EventFile events_;
   Progress progress_;
+  std::vector<std::vector<Tensor>> inputs_;  // of each part of a captured step, on the device
+  std::optional<CapturedStep> captured_;
+  double captured_scale_ = 1;
 };
 
 // Evaluation mode with nothing recorded; what is drawn meanwhile does not change what training draws.
@@ -106,6 +118,7 @@ std::vector<optim::Optimizer*> Loop::optimizers() const {
 
 int64_t Loop::restore() {
   if (options_.ema > 0) average_.emplace(*training_.model, options_.ema);
+  if (options_.scale_loss) scaler_.emplace();
   auto checkpoint = run_.latest();
   if (!checkpoint) return 0;
   training_.model->load_state(without_prefix(checkpoint->tensors, "model."));
@@ -121,6 +134,7 @@ int64_t Loop::restore() {
     average_->load_state(without_prefix(checkpoint->tensors, "ema."));
     average_->set_updates(checkpoint->step);
   }
+  if (scaler_) scaler_->set_state(std::stod(checkpoint->values.at("loss_scale")), std::stoll(checkpoint->values.at("steps_since_loss_scale")));
   if (checkpoint->values.contains("best")) {
     stopping_.best = std::stod(checkpoint->values.at("best"));
     stopping_.best_step = std::stoll(checkpoint->values.at("best_step"));
@@ -139,6 +153,10 @@ void Loop::save() {
     tensors.merge(with_prefix(state.tensors, prefix_of_optimizer(i)));
     for (auto& [name, number] : state.scalars) values[prefix_of_optimizer(i) + name] = fmt::format("{}", number);  // shortest form that reads back exactly
   }
+  if (scaler_) {
+    values["loss_scale"] = fmt::format("{}", scaler_->scale());
+    values["steps_since_loss_scale"] = std::to_string(scaler_->steps_since_change());
+  }
   if (options_.patience > 0) {
     values["best"] = fmt::format("{}", stopping_.best);
     values["best_step"] = std::to_string(stopping_.best_step);
@@ -153,7 +171,7 @@ void Loop::not_finite(const char* what, double value, const Generator& before) {
   default_generator() = before;
   try {
     AnomalyMode checking;
-    for (int64_t i = 0; i < options_.accumulate && !training_.step; ++i) training_.loss({step_, i, options_.accumulate}).backward();
+    for (int64_t i = 0; i < options_.accumulate && !training_.step; ++i) part_loss({step_, i, options_.accumulate}).backward();
   } catch (const AutogradError& error) {
     cause = fmt::format(" ({})", error.what());
   }
@@ -187,26 +205,92 @@ Measures Loop::test() {
   return measures;
 }
 
+Tensor Loop::part_loss(const Part& part) const {
+  if (!training_.batch) return training_.loss(part);
+  std::vector<Tensor> inputs = training_.batch(part);
+  for (Tensor& x : inputs) x = to(x, nn::device_of(*training_.model));
+  return training_.loss_of(inputs);
+}
+
+// The part's share of what backward starts from.
+Tensor Loop::scaled(const Tensor& loss) const {
+  double factor = (scaler_ ? scaler_->scale() : 1) / static_cast<double>(options_.accumulate);
+  return factor == 1 ? loss : loss * factor;
+}
+
+// Puts the next inputs where a captured step reads them. Returns whether they are other tensors than before.
+bool Loop::renew_inputs() {
+  std::vector<std::vector<Tensor>> fresh;
+  for (int64_t i = 0; i < options_.accumulate; ++i) fresh.push_back(training_.batch({step_, i, options_.accumulate}));
+  auto fits = [](const Tensor& a, const Tensor& b) { return a.shape() == b.shape() && a.dtype() == b.dtype(); };
+  auto all_fit = [&](const std::vector<Tensor>& a, const std::vector<Tensor>& b) { return std::ranges::equal(a, b, fits); };
+  bool other = !std::ranges::equal(fresh, inputs_, all_fit);
+  if (other) inputs_.clear();
+  for (size_t i = 0; i < fresh.size(); ++i) {
+    if (other) inputs_.emplace_back();
+    for (size_t k = 0; k < fresh[i].size(); ++k) {
+      if (other) inputs_[i].push_back(empty(fresh[i][k].shape(), fresh[i][k].dtype(), nn::device_of(*training_.model), "train"));
+      copy_data(fresh[i][k], inputs_[i][k]);
+    }
+  }
+  return other;
+}
+
+double Loop::add_captured_gradients(const Generator& before) {
+  double scale = scaler_ ? scaler_->scale() : 1;
+  bool other = renew_inputs();
+  if (!captured_) {
+    captured_.emplace(
+        [this] {
+          training_.optimizer->zero_grad();
+          Tensor total;
+          for (const auto& inputs : inputs_) {
+            Tensor loss = training_.loss_of(inputs), share = loss.detach() / static_cast<double>(inputs_.size());
+            scaled(loss).backward();
+            total = total.defined() ? total + share : share;
+          }
+          return total;
+        },
+        nn::device_of(*training_.model));
+  }
+  if (other || scale != captured_scale_) captured_->reset();
+  captured_scale_ = scale;
+  double value = (*captured_)().item();
+  if (!std::isfinite(value)) not_finite("the loss", value, before);
+  return value;
+}
+
 // Backward through every part of the batch, whose gradients add up to that of the mean. Returns the mean loss.
 double Loop::add_gradients(const Generator& before) {
   double total = 0, share = 1 / static_cast<double>(options_.accumulate);
   for (int64_t i = 0; i < options_.accumulate; ++i) {
-    Tensor loss = training_.loss({step_, i, options_.accumulate});
+    Tensor loss = part_loss({step_, i, options_.accumulate});
     double value = loss.item();
     if (!std::isfinite(value)) not_finite("the loss", value, before);
     total += value * share;
-    (options_.accumulate == 1 ? loss : loss * share).backward();
+    scaled(loss).backward();
   }
   return total;
 }
 
 Measures Loop::descend(const Generator& before) {
-  training_.optimizer->zero_grad();
-  double value = add_gradients(before);
-  double norm = optim::clip_grad_norm(training_.model->parameters(), options_.clip_norm > 0 ? options_.clip_norm : INFINITY);
-  if (!std::isfinite(norm)) not_finite("the gradient norm", norm, before);
-  training_.optimizer->step();
-  return {{"train_loss", value}, {"lr", training_.optimizer->lr()}, {"grad_norm", norm}};
+  std::vector<Tensor> parameters = training_.model->parameters();
+  if (!options_.capture) training_.optimizer->zero_grad();  // a captured step does it itself, once
+  double value = options_.capture ? add_captured_gradients(before) : add_gradients(before);
+  if (scaler_) scaler_->unscale(parameters);
+  double norm = optim::clip_grad_norm(parameters, options_.clip_norm > 0 ? options_.clip_norm : INFINITY);
+  Measures measures{{"train_loss", value}, {"lr", training_.optimizer->lr()}};
+  bool finite = std::isfinite(norm), overflow = !finite && scaler_ && scaler_->scale() > 1;  // without a scale it is no matter of range
+  if (!finite && !overflow) not_finite("the gradient norm", norm, before);
+  if (finite) {
+    training_.optimizer->step();
+    measures.push_back({"grad_norm", norm});
+  }
+  if (scaler_) {
+    measures.push_back({"loss_scale", scaler_->scale()});
+    scaler_->update(finite);
+  }
+  return measures;
 }
 
 Measures Loop::own_step() {

@@ -19,6 +19,8 @@ struct TrainOptions {
   int64_t accumulate = 1;          ///< parts of a step's batch, each with a backward pass of its own: less memory, the same gradient
   double ema = 0;                  ///< decay of averaged weights, which are then what is evaluated, sampled and saved in the end; 0: none
   int64_t patience = 0;            ///< evaluations without improvement after which the run ends with its best weights; 0: never
+  bool capture = false;            ///< on a GPU, forward and backward passes are recorded and replayed (engine/core/capture.h); needs Training::batch
+  bool scale_loss = false;         ///< for f16: the loss is scaled (optim::GradScaler), and a step whose gradients overflow is left out
   double items_per_step = 1;       ///< for the rate in metrics
   std::string items = "tokens";    ///< what is counted: "tokens" or "images"
 };
@@ -40,6 +42,10 @@ struct Training {
   optim::Optimizer* optimizer;
   std::function<double(int64_t step)> schedule;   ///< factor of the optimiser's learning rates at step 0, 1, …
   std::function<Tensor(const Part& part)> loss;   ///< the scalar to minimise: the mean over that part of the step's batch
+  /// In place of `loss`, where what is drawn and read on the host can be told from what the device does: the part's inputs, of the same
+  /// shapes in every step, and the loss of such inputs on the model's device, which the host neither waits for nor has a hand in.
+  std::function<std::vector<Tensor>(const Part& part)> batch = {};
+  std::function<Tensor(const std::vector<Tensor>& inputs)> loss_of = {};
   std::function<Measures()> validate = {};        ///< "val_loss", "val_accuracy", …; may be empty
   std::function<Measures()> test = {};            ///< "test_accuracy", …, once, with the final weights; may be empty
   std::function<std::string()> sample = {};       ///< text for the report; may be empty

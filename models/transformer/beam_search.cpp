@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "engine/autograd/grad_mode.h"
+#include "ops/shape.h"
 
 namespace plumb::transformer {
 namespace {
@@ -82,7 +83,7 @@ std::vector<Hypothesis> beam_search(const CausalDecoder& model, const std::vecto
   int64_t room = model.context() - static_cast<int64_t>(prompt.size()) + 1, longest = std::min(options.max_tokens, room);
   KeyValueCache cache = model.make_cache(1);
   std::vector<int64_t> start(prompt.begin(), prompt.end());
-  Tensor logits = model.next(from_vector(start, {1, static_cast<int64_t>(start.size())}), cache);
+  Tensor logits = model.next(to(from_vector(start, {1, static_cast<int64_t>(start.size())}), cache.device()), cache);
   std::vector<Hypothesis> running(1);
   Finished finished(options);
   size_t beams = static_cast<size_t>(options.beams);
@@ -110,7 +111,7 @@ std::vector<Hypothesis> beam_search(const CausalDecoder& model, const std::vecto
       for (Hypothesis& h : running) finished.add(std::move(h));
     if (length == longest || done) return finished.take();
     cache.reorder(rows);
-    logits = model.next(column(chosen), cache);
+    logits = model.next(to(column(chosen), cache.device()), cache);
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/error.h"
+#include "ops/shape.h"
 
 namespace plumb::transformer {
 
@@ -47,10 +48,11 @@ void generate(const CausalDecoder& model, const std::vector<int32_t>& prompt, in
   int64_t context = model.context(), held = 0;  // tokens in the cache
   std::vector<int32_t> seen = prompt;
   KeyValueCache cache = model.make_cache();
+  Device device = cache.device();
   auto feed = [&](int64_t tokens) {  // the last `tokens` of what was seen
     held += tokens;
     std::vector<int64_t> last(seen.end() - tokens, seen.end());
-    return to_vector<double>(model.next(from_vector(last, {1, tokens}), cache));
+    return to_vector<double>(model.next(to(from_vector(last, {1, tokens}), device), cache));
   };
   std::vector<double> logits = feed(std::min<int64_t>(static_cast<int64_t>(seen.size()), context));
   for (int64_t i = 0; i < count; ++i) {

@@ -8,6 +8,7 @@
 #include "engine/autograd/grad_mode.h"
 #include "engine/io/file.h"
 #include "engine/io/wordpiece.h"
+#include "models/nn/placement.h"
 #include "models/transformer/pretrained.h"
 #include "ops/elementary.h"
 #include "ops/index.h"
@@ -106,7 +107,9 @@ Tensor SentenceEncoder::embed_tokens(const std::vector<std::vector<int32_t>>& te
       tokens.data<int64_t>()[r * longest + t] = texts[r][t];
       mask.data<bool>()[r * longest + t] = true;
     }
-  Tensor hidden = encoder_(tokens, mask), pooled;
+  Device device = nn::device_of(encoder_);
+  mask = to(mask, device);
+  Tensor hidden = encoder_(to(tokens, device), mask), pooled;
   switch (pooling_) {
     case Pooling::mean: pooled = masked_mean(hidden, mask); break;
     case Pooling::first: pooled = select(hidden, 1, 0); break;
@@ -132,7 +135,7 @@ Tensor SentenceEncoder::embed(const std::vector<std::string>& texts, int64_t bat
   }
   std::vector<int64_t> place(order.size());  // of each text among the sorted ones
   for (size_t i = 0; i < order.size(); ++i) place[order[i]] = static_cast<int64_t>(i);
-  return index_select(cat(parts, 0), 0, from_vector(place));
+  return index_select(cat(parts, 0), 0, to(from_vector(place), parts[0].device()));
 }
 
 }  // namespace plumb::transformer

@@ -125,7 +125,7 @@ int64_t TranslatorDecoding::context() const { return model_.config().context; }
 std::vector<Hypothesis> Translator::translate(const std::vector<int32_t>& source, const BeamOptions& options) const {
   if (source.empty()) throw ValueError("translator: the source has no tokens");
   std::vector<int64_t> tokens(source.begin(), source.end());
-  TranslatorDecoding decoding(*this, from_vector(tokens, {1, static_cast<int64_t>(tokens.size())}));
+  TranslatorDecoding decoding(*this, plumb::to(from_vector(tokens, {1, static_cast<int64_t>(tokens.size())}), head_.weight.device()));
   BeamOptions o = options;
   o.end_token = static_cast<int32_t>(config_.end);
   return beam_search(decoding, {static_cast<int32_t>(config_.begin)}, o);

@@ -228,3 +228,47 @@ TEST_CASE("weight average: wrong state is named and changes nothing") {
   CHECK_THROWS_WITH_AS(WeightAverage(model, 1), "ema: the decay must lie in (0, 1), it is 1.000000", ValueError);
   CHECK(average.state().at("weight").data<float>()[0] == model.weight.data<float>()[0]);
 }
+
+TEST_CASE("trainer: inputs and a loss of them are what a loss of the step is, captured or not") {
+  Task plain, apart, captured;
+  for (Task* task : {&apart, &captured}) {
+    auto loss = std::exchange(task->training.loss, {});
+    task->training.batch = [](const Part& part) {
+      Generator generator(100 + static_cast<uint64_t>(part.step));
+      Tensor x = randn({8, 2}, {.generator = &generator});
+      Tensor y = narrow(x, 1, 0, 1) * 2 - narrow(x, 1, 1, 1);
+      int64_t rows = 8 / part.count;
+      return std::vector<Tensor>{narrow(x, 0, part.index * rows, rows), narrow(y, 0, part.index * rows, rows)};
+    };
+    task->training.loss_of = [task](const std::vector<Tensor>& inputs) { return mse_loss(task->model(inputs[0]), inputs[1]); };
+  }
+  TrainOptions options{.steps = 6, .accumulate = 2};
+  plain.run(options);
+  apart.run(options);
+  CHECK(apart.weights() == plain.weights());
+  options.capture = true;
+  captured.run(options);
+  CHECK(captured.weights() == plain.weights());
+  for (size_t i = 0; i < 6; ++i) CHECK(captured.metrics()[i]["train_loss"] == doctest::Approx(plain.metrics()[i]["train_loss"]).epsilon(1e-6));  // the mean is an f32 here
+}
+
+TEST_CASE("trainer: a scaled loss trains as a plain one; a step that overflows is left out; the scale goes on with the run") {
+  Task plain, scaled;
+  plain.run({.steps = 8});
+  scaled.run({.steps = 8, .scale_loss = true});
+  CHECK(scaled.weights() == plain.weights());  // powers of two are exact
+  CHECK(scaled.metrics()[7]["loss_scale"] == 65536);
+  // The gradient overflows f32 until the scale has fallen far enough.
+  Task large;
+  auto loss = large.training.loss;
+  large.training.loss = [loss](const Part& part) { return loss(part) * 1e35; };
+  std::vector<float> start = large.weights();
+  large.run({.steps = 2, .clip_norm = 0, .scale_loss = true});
+  CHECK(large.weights() == start);
+  auto lines = large.metrics();
+  CHECK(lines[0]["loss_scale"] == 65536);
+  CHECK(lines[1]["loss_scale"] == 32768);
+  std::filesystem::remove(large.scratch.path("run/model.safetensors"));
+  large.run({.steps = 3, .clip_norm = 0, .scale_loss = true});
+  CHECK(large.metrics()[2]["loss_scale"] == 16384);
+}
