@@ -70,13 +70,13 @@ Tensor Autoencoder::decode(const Tensor& latents) const {
 }
 
 Tensor Autoencoder::reconstruction_losses(const Tensor& latents, const Tensor& images) const {
-  Tensor log_sigma = log_sigma_.defined() ? static_cast<const Tensor&>(log_sigma_) : full({}, std::log(config_.sigma > 0 ? config_.sigma : 1), images.dtype());
+  Tensor log_sigma = log_sigma_.defined() ? static_cast<const Tensor&>(log_sigma_) : full({}, std::log(config_.sigma > 0 ? config_.sigma : 1), images.dtype(), images.device());
   return negative_log_likelihood(config_.likelihood, output(latents), images, log_sigma);
 }
 
 AutoencoderLoss Autoencoder::loss(const Tensor& images, Generator&) const {
   Tensor reconstruction = mean(reconstruction_losses(encode(images), images));
-  return {reconstruction, reconstruction, zeros({}, reconstruction.dtype())};
+  return {reconstruction, reconstruction, zeros({}, reconstruction.dtype(), reconstruction.device())};
 }
 
 }  // namespace plumb::autoencoder

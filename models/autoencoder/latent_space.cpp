@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "engine/autograd/grad_mode.h"
+#include "models/nn/placement.h"
 #include "ops/create.h"
 #include "ops/elementary.h"
 #include "ops/join.h"
@@ -40,18 +41,18 @@ class Evaluating {
 }  // namespace
 
 Tensor LatentSpace::across(const Tensor& channels) const {
-  Tensor x = to(channels, type_of(*model_));
+  Tensor x = nn::input_for(*model_, channels);
   return shape().rank() == 1 ? x : unsqueeze(unsqueeze(x, 1), 1);
 }
 
 Tensor LatentSpace::encode(const Tensor& images) const {
   Evaluating on(*model_);
-  return (model_->encode(to(images, type_of(*model_))) - across(mean_)) / across(std_);
+  return (model_->encode(nn::input_for(*model_, images)) - across(mean_)) / across(std_);
 }
 
 Tensor LatentSpace::decode(const Tensor& latents) const {
   Evaluating on(*model_);
-  return model_->decode(to(latents, type_of(*model_)) * across(std_) + across(mean_));
+  return model_->decode(nn::input_for(*model_, latents) * across(std_) + across(mean_));
 }
 
 LatentSpace LatentSpace::measured(Autoencoder& model, const data::Dataset& images, int64_t most) {
@@ -59,7 +60,7 @@ LatentSpace LatentSpace::measured(Autoencoder& model, const data::Dataset& image
   std::vector<Tensor> parts;
   {
     Evaluating on(model);
-    for (const auto& batch : images.take(std::min(most, images.size())).batch(kBatch)) parts.push_back(to(model.encode(to(batch.image, type_of(model))), f64));
+    for (const auto& batch : images.take(std::min(most, images.size())).batch(kBatch)) parts.push_back(to(to(model.encode(nn::input_for(model, batch.image)), cpu), f64));
   }
   NoGrad off;
   Tensor latents = cat(parts);

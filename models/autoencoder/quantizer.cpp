@@ -54,7 +54,7 @@ Tensor VectorQuantizer::nearest(const Tensor& z) const {
 Tensor VectorQuantizer::lookup(const Tensor& indices) const { return movedim(embedding(codebook(), indices), -1, 1); }
 
 void VectorQuantizer::restart_dead(const Tensor& rows, Generator& random) const {
-  Tensor chosen = index_select(rows, 0, randint(0, rows.size(0), {config_.codes}, {.dtype = i64, .generator = &random}));
+  Tensor chosen = index_select(rows, 0, randint(0, rows.size(0), {config_.codes}, {.dtype = i64, .device = rows.device(), .generator = &random}));
   Tensor dead = ema_count_ < config_.restart, codes = codebook(), counts = ema_count_;
   double fresh = 2 * config_.restart;
   copy_data(where(unsqueeze(dead, 1), chosen, codes), codes);

@@ -109,6 +109,7 @@ NoisePair PairSampler::draw(int64_t step, const Tensor& clean, Generator& genera
   NoisePair pair;
   pair.place = draw_places(law_, clean.size(0), generator);
   pair.levels = static_cast<int64_t>(sigmas_.size());
+  pair.step = step;
   pair.clean = clean;
   std::vector<double> weights;
   for (int64_t i : pair.place) {

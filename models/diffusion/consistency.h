@@ -27,6 +27,7 @@ struct NoisePair {
   std::vector<Tensor> path = {};    ///< the grid's levels from σ_high down to σ_low, both among them, [B] each
   std::vector<int64_t> place = {};  ///< of σ_low in the grid, from 0
   int64_t levels = 0;               ///< how many the grid has
+  int64_t step = 0;                 ///< of training, for which the pair was drawn
   Tensor clean = {};                ///< the data behind the pair
 };
 

@@ -19,6 +19,7 @@ struct ConsistencyRecipe {
   std::function<double(int64_t levels)> c_of_levels = {};  ///< c for a grid of so many levels, in the place of a constant
   double low_noise_share = 0, low_noise_factor = 0;        ///< factor · low_noise_losses at this share of the grid is added
   ConsistencyTarget target = ConsistencyTarget::student;
+  int64_t average_from = 0;          ///< of ConsistencyTarget::average: the step before which the student is its own target all the same
   std::optional<double> decay = {};  ///< of the average, in [0, 1]; without one grid_ema_decay(N(k), ema_s0, ema_mu0)
   int64_t ema_s0 = 2;
   double ema_mu0 = 0.9;
@@ -58,7 +59,11 @@ class ConsistencyTraining {
       return precondition_.denoise([&](const Tensor& y, const Tensor& noise) { return model(y, noise); }, x, sigma);
     };
   }
-  const Model& target() const { return kept_ ? *kept_ : average_ ? average_->model : student_; }
+  /// Whose answer is the target of step k.
+  const Model& target(int64_t step = INT64_MAX) const {
+    if (step < recipe_.average_from) return student_;
+    return kept_ ? *kept_ : average_ ? average_->model : student_;
+  }
 
   /// Weighted distances of step k on a batch of clean data, [B]: consistency training.
   Tensor losses(int64_t step, const Tensor& clean, Generator& generator = default_generator()) {
@@ -70,7 +75,7 @@ class ConsistencyTraining {
     return losses(distilled(pairs_.draw(step, clean, generator), teacher, solver));
   }
   Tensor losses(const NoisePair& pair) const {
-    auto [u, v] = consistency_answers(pair, denoiser(student_), denoiser(target()));
+    auto [u, v] = consistency_answers(pair, denoiser(student_), denoiser(target(pair.step)));
     Tensor losses = pair.weight * consistency_distances(recipe_.metric, u, v, c(pair));
     if (recipe_.low_noise_factor == 0) return losses;
     return losses + recipe_.low_noise_factor * low_noise_losses(pair, u, recipe_.low_noise_share, sigma_data_);

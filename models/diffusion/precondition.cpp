@@ -40,7 +40,7 @@ Tensor per_example(const Tensor& numbers, const Tensor& x) {
   if (numbers.rank() != 1 || x.rank() < 1 || numbers.size(0) != x.size(0)) throw ShapeError("per_example: " + to_string(numbers.shape()) + " is not one number an example of " + to_string(x.shape()));
   Shape shape = Shape::filled(x.rank(), 1);
   shape[0] = x.size(0);
-  return reshape(numbers, shape);
+  return reshape(to(numbers, x.device()), shape);
 }
 
 Tensor Precondition::denoise(const Network& network, const Tensor& x, const Tensor& sigma) const {

@@ -48,13 +48,19 @@ TimeMlp::TimeMlp(const TimeMlpConfig& c)
       input_(this, "input", c.features + kWaves, c.hidden[0]),
       hidden_(this, "hidden"),
       output_(this, "output", c.hidden.back(), c.features),
-      dropout_(this, "dropout", c.dropout) {
+      dropout_(this, "dropout", c.dropout),
+      norms_(this, "norms"),
+      non_scaling_norms_(this, "non_scaling_norms") {
   start(input_);
   for (size_t i = 0; i + 1 < c.hidden.size(); ++i) {
     hidden_.emplace_back(c.hidden[i], c.hidden[i + 1]);
     start(hidden_.back());
   }
   start(output_, 0.1);
+  for (int64_t width : c.hidden) {
+    if (c.norm == HiddenNorm::layer) norms_.emplace_back(Shape{width});
+    if (c.norm == HiddenNorm::non_scaling) non_scaling_norms_.emplace_back(Shape{width});
+  }
   if (c.second_time) {
     second_.emplace(this, "second", kWaves, c.hidden[0], nn::LinearOptions{.bias = false});
     nn::init::zeros(second_->weight);
@@ -65,7 +71,19 @@ TimeMlp::TimeMlp(const TimeMlpConfig& c)
   }
 }
 
-Tensor TimeMlp::operator()(const Tensor& input, const Tensor& noise, const Tensor& second, const Tensor& condition) const {
+Tensor TimeMlp::activated(const Tensor& y, size_t layer) const {
+  switch (config_.norm) {
+    case HiddenNorm::layer:
+      return dropout_(silu(norms_[layer](y)));
+    case HiddenNorm::non_scaling:
+      return dropout_(silu(non_scaling_norms_[layer](y)));
+    default:
+      return dropout_(silu(y));
+  }
+}
+
+Tensor TimeMlp::last_hidden(const Tensor& input, const Tensor& noise, const LayerHook& after, const Tensor& second,
+                            const Tensor& condition) const {
   Tensor x = flatten(input, 1);
   if (x.size(1) != config_.features)
     throw ShapeError("time_mlp: takes " + std::to_string(config_.features) + " numbers an example, got " + to_string(input.shape()));
@@ -79,9 +97,17 @@ Tensor TimeMlp::operator()(const Tensor& input, const Tensor& noise, const Tenso
   Tensor y = input_(cat({x, level_waves(noise)}, 1));
   if (second_) y = y + (*second_)(level_waves(second));
   if (condition_) y = y + (*condition_)(flatten(condition, 1));
-  y = dropout_(silu(y));
-  for (size_t i = 0; i < hidden_.size(); ++i) y = dropout_(silu(hidden_[i](y)));
-  return reshape(output_(y), input.shape());
+  auto layer = [&](size_t place, const Tensor& before) {
+    Tensor h = activated(before, place);
+    return after ? after(place, h) : h;
+  };
+  y = layer(0, y);
+  for (size_t i = 0; i < hidden_.size(); ++i) y = layer(i + 1, hidden_[i](y));
+  return y;
+}
+
+Tensor TimeMlp::forward(const Tensor& x, const Tensor& noise, const LayerHook& after, const Tensor& second, const Tensor& condition) const {
+  return reshape(output_(last_hidden(x, noise, after, second, condition)), x.shape());
 }
 
 }  // namespace plumb::diffusion

@@ -25,9 +25,17 @@ VectorDdpm::VectorDdpm(const VectorDdpmConfig& config, VpSchedule schedule)
 }
 
 Tensor VectorDdpm::operator()(const Tensor& x, const Tensor& t, const Tensor& label) const {
+  std::vector<double> through, share;
+  for (double time : to_vector(t)) {  // a sampler's times come back from levels σ
+    double alpha_bar = schedule_.alpha_bar(std::llround(time));
+    through.push_back(std::sqrt(1 - alpha_bar)), share.push_back(std::sqrt(alpha_bar));
+  }
+  auto each = [&](const std::vector<double>& numbers) {
+    return per_example(plumb::to(plumb::to(from_vector(numbers), x.dtype()), x.device()), x);
+  };
   Tensor told = plumb::to(t, x.dtype()) * (2 / static_cast<double>(schedule_.steps())) - 1;
-  if (!label.defined()) return network_(x, told);
-  return network_(x, told, {}, plumb::to(one_hot(label, config_.classes), x.dtype()));
+  Tensor condition = label.defined() ? plumb::to(one_hot(label, config_.classes), x.dtype()) : Tensor();
+  return each(through) * x + each(share) * network_(x, told, {}, condition);
 }
 
 Tensor VectorDdpm::losses(const Tensor& clean, const Tensor& label, Generator& generator) const {
@@ -38,7 +46,8 @@ Tensor VectorDdpm::losses(const Tensor& clean, const Tensor& label, Generator& g
 
 Denoiser VectorDdpm::denoiser(Tensor label) const {
   return [this, label = std::move(label)](const Tensor& x, const Tensor& sigma) {
-    return VpPrecondition(schedule_, Prediction::eps).denoise([&](const Tensor& y, const Tensor& t) { return (*this)(y, t, label); }, x, sigma);
+    return VpPrecondition(schedule_, Prediction::eps)
+        .denoise([&](const Tensor& y, const Tensor& t) { return (*this)(y, t, label); }, x, sigma);
   };
 }
 

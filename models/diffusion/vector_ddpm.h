@@ -12,7 +12,8 @@ struct VectorDdpmConfig {
   std::vector<int64_t> hidden{256, 256, 256};
 };
 
-/// z_θ(x_t, t, class) as a TimeMlp that is told 2 t/T − 1 and the class as one-hot numbers; trained on ‖z_θ − z‖², x_t = √ᾱ_t x₀ + √(1−ᾱ_t) z.
+/// z_θ(x_t, t, class) = √(1−ᾱ) x_t + √ᾱ F, F a TimeMlp that is told 2 t/T − 1 and the class as one-hot numbers; trained on ‖z_θ − z‖²,
+/// x_t = √ᾱ x₀ + √(1−ᾱ) z. The first term is what a perceptron without skips would have to pass on number by number: F is left with v.
 class VectorDdpm : public nn::Module {
  public:
   /// Throws as TimeMlpConfig::check.

@@ -59,7 +59,7 @@ Tensor gradient_penalty(const std::function<Tensor(const Tensor&)>& discriminato
   if (real.shape() != generated.shape())
     throw ShapeError("gradient_penalty: real images are " + to_string(real.shape()) + ", generated ones " + to_string(generated.shape()));
   Shape one_each{real.size(0), 1, 1, 1};
-  Tensor share = rand(one_each, {.dtype = real.dtype(), .generator = &random});
+  Tensor share = rand(one_each, {.dtype = real.dtype(), .device = real.device(), .generator = &random});
   Tensor between = lerp(real.detach(), generated.detach(), share).detach().requires_grad_();
   return mean(square(sqrt(squared_slopes(discriminator(between), between) + 1e-12) - 1));
 }

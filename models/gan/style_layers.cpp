@@ -88,7 +88,7 @@ StyleLayer::StyleLayer(int64_t in, int64_t out, int64_t style, int64_t side, boo
 
 Tensor StyleLayer::operator()(const Tensor& x, const Tensor& w, Generator* random) const {
   Tensor y = modulated_conv2d(x, weight, affine(w), {.up = up_});
-  Tensor noise = random ? randn({y.size(0), 1, y.size(2), y.size(3)}, {.dtype = y.dtype(), .generator = random}) : static_cast<const Tensor&>(noise_const);
+  Tensor noise = random ? randn({y.size(0), 1, y.size(2), y.size(3)}, {.dtype = y.dtype(), .device = y.device(), .generator = random}) : static_cast<const Tensor&>(noise_const);
   return scaled_leaky_relu(y + noise * noise_strength + over_places(bias));
 }
 

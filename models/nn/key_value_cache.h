@@ -16,6 +16,7 @@ struct KeyValueCache {
   /// Room for `capacity` positions of `batch` sequences in `layers` layers.
   KeyValueCache(int64_t layers, int64_t batch, int64_t heads, int64_t capacity, int64_t head_width, DType dtype = f32, Device device = {});
 
+  Device device() const { return keys.empty() ? cpu : keys[0].device(); }
   /// Puts keys and values [B, heads, T, head width] behind those that `layer` holds; returns all of that layer's, [B, heads, length + T, ..].
   /// Throws ShapeError if they are not of that shape or there is no room.
   std::pair<Tensor, Tensor> extend(size_t layer, const Tensor& new_keys, const Tensor& new_values);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "engine/core/capture.h"
 #include "engine/autograd/grad_mode.h"
 #include "ops/shape.h"
 
@@ -18,6 +19,10 @@ void check_option(bool fine, const char* optimizer, const char* what, double val
 // -- a step -----------------------------------------------------------------------------------------
 
 void Optimizer::step() {
+  eagerly([this] { step_now(); });
+}
+
+void Optimizer::step_now() {
   NoGrad off;
   std::vector<Slot*> active = prepare();
   std::vector<Tensor> before = values_before(active);

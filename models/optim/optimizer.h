@@ -47,7 +47,8 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  /// Gradients through the transforms, the update, then the hooks. Parameters without a gradient are left alone, state and all.
+  /// Gradients through the transforms, the update, then the hooks. Parameters without a gradient are left alone, state and all. In a step
+  /// that is captured it is done eagerly() (engine/core/capture.h): its learning rate and its corrections are the host's.
   void step();
   /// Forgets the gradients of all parameters.
   void zero_grad();
@@ -123,6 +124,7 @@ class Optimizer {
   std::vector<Slot> slots_;
 
  private:
+  void step_now();
   void transform_gradients(std::vector<Slot*>& active);
   void run_hooks(std::span<Slot* const> active, const std::vector<Tensor>& before);
 

@@ -6,6 +6,7 @@
 
 #include "engine/io/json_fields.h"
 #include "models/nn/init.h"
+#include "models/nn/video.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
@@ -19,9 +20,6 @@ void require(bool holds, const std::string& problem) {
 
 // [B, ..] → [B·F, ..], every entry F times.
 Tensor per_frame(const Tensor& x, int64_t frames) { return x.defined() ? repeat_interleave(x, frames, 0) : x; }
-// [B, C, F, H, W] → [B·F, C, H, W]
-Tensor as_frames(const Tensor& video) { return flatten(transpose(video, 1, 2), 0, 1); }
-
 }  // namespace
 
 static constexpr auto fields = [](auto& c, auto&& f) {
@@ -99,14 +97,14 @@ VideoUnet::VideoUnet(const Unet& net, const MotionConfig& c) : config_((c.check(
 
 Tensor VideoUnet::operator()(const Tensor& x, const Tensor& t, const UnetInputs& in) const {
   if (x.rank() != 5) throw ShapeError("video_unet: takes videos [B, C, F, H, W], got " + to_string(x.shape()));
-  int64_t videos = x.size(0), frames = x.size(2);
+  int64_t frames = x.size(2);
   if (frames > config_.max_frames) throw ShapeError("video_unet: " + std::to_string(frames) + " frames are more than max_frames " + std::to_string(config_.max_frames));
-  UnetInputs each{per_frame(in.labels, frames), per_frame(in.context, frames), in.self_condition.defined() ? as_frames(in.self_condition) : Tensor(), per_frame(in.embedding, frames)};
-  Tensor y = image.forward(as_frames(x), per_frame(t, frames), each, [&](size_t place, const Tensor& h) {
+  UnetInputs each{per_frame(in.labels, frames), per_frame(in.context, frames), in.self_condition.defined() ? nn::as_frames(in.self_condition) : Tensor(), per_frame(in.embedding, frames)};
+  Tensor y = image.forward(nn::as_frames(x), per_frame(t, frames), each, [&](size_t place, const Tensor& h) {
     int64_t i = module_at_[place];
     return i < 0 ? h : motion[static_cast<size_t>(i)](h, frames);
   });
-  return transpose(unflatten(y, 0, {videos, frames}), 1, 2);
+  return nn::as_videos(y, frames);
 }
 
 }  // namespace plumb::unet

@@ -155,10 +155,21 @@ Tensor Unet::embed(const Tensor& t, const UnetInputs& in) const {
   return in.embedding.defined() ? e + in.embedding : e;
 }
 
+Tensor Unet::network_input(const Tensor& x, const UnetInputs& in) const {
+  if (!config_.self_condition) return x;
+  return cat({x, in.self_condition.defined() ? in.self_condition : zeros_like(x)}, 1);
+}
+
+Tensor Unet::encode(const Tensor& image, const Tensor& t, const UnetInputs& in) const {
+  check_inputs(image, t, in);
+  Tensor x = network_input(image, in), e = silu(embed(t, in));
+  for (const UnetStage& stage : input_blocks_) x = stage(x, e, in.context);
+  return x;
+}
+
 Tensor Unet::forward(const Tensor& image, const Tensor& t, const UnetInputs& in, const StageHook& after) const {
   check_inputs(image, t, in);
-  Tensor x = image, e = silu(embed(t, in));
-  if (config_.self_condition) x = cat({x, in.self_condition.defined() ? in.self_condition : zeros_like(x)}, 1);
+  Tensor x = network_input(image, in), e = silu(embed(t, in));
   std::vector<Tensor> skips;
   size_t place = 0;
   auto run = [&](const UnetStage& stage) {

@@ -55,11 +55,15 @@ class Unet : public nn::Module {
   Tensor operator()(const Tensor& x, const Tensor& t, const UnetInputs& inputs = {}) const { return forward(x, t, inputs, {}); }
   /// The same with a hook after every stage: for motion layers, for features taken out or put in.
   Tensor forward(const Tensor& x, const Tensor& t, const UnetInputs& inputs, const StageHook& after) const;
+  /// What the encoder's last stage, before the middle, makes of x: [B, channels of the last level, H', W'].
+  Tensor encode(const Tensor& x, const Tensor& t, const UnetInputs& inputs = {}) const;
 
   const UnetConfig& config() const { return config_; }
   /// All stages in the order of StageHook's places.
   std::vector<const UnetStage*> stages() const;
   const UnetStage* middle() const { return &middle_block_; }
+  /// The middle's place, as StageHook counts them.
+  size_t middle_place() const { return input_blocks_.size(); }
 
  private:
   struct TimeEmbed : nn::Module {
@@ -74,6 +78,7 @@ class Unet : public nn::Module {
   UnetStage& add_block(nn::ModuleList<UnetStage>& list, int64_t in, int64_t level);
   void check_inputs(const Tensor& x, const Tensor& t, const UnetInputs& inputs) const;
   Tensor embed(const Tensor& t, const UnetInputs& inputs) const;
+  Tensor network_input(const Tensor& x, const UnetInputs& inputs) const;
 
   UnetConfig config_;
   std::vector<int64_t> skip_channels_;  ///< of the skips that the decoder has yet to take, while it is being built

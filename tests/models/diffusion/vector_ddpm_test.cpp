@@ -32,9 +32,12 @@ TEST_CASE("VectorDdpm: the denoiser takes the predicted noise away, and copies a
     for (Tensor p : model.parameters()) zero_(p);
   }
   CHECK(test::same_bits(copy(x, zeros({4}), label), before));
-  CHECK(max(abs(model(x, zeros({4}), label))).item() == 0);
-  // a network that says 0 errs by the noise's own square
-  CHECK(mean(model.losses(zeros({4000, 3}), zeros({4000}, i64))).item() == doctest::Approx(1).epsilon(0.06));
+  double share = std::sqrt(1 - model.schedule().alpha_bar(0));
+  CHECK(test::difference(model(x, zeros({4}), label), x * share) < 1e-6);
+  // of data that are all 0 such a network expects √(1−ᾱ) x_t = (1−ᾱ) z: it errs by ᾱ z
+  double expected = 0;
+  for (int64_t t = 0; t < 20; ++t) expected += std::pow(model.schedule().alpha_bar(t), 2) / 20;
+  CHECK(mean(model.losses(zeros({4000, 3}), zeros({4000}, i64))).item() == doctest::Approx(expected).epsilon(0.08));
 }
 
 TEST_CASE("VectorDdpm: learns one mean a class and samples about it") {

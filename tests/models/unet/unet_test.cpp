@@ -220,6 +220,24 @@ TEST_CASE("unet: hooks see every stage in order and may change it") {
   CHECK(worst(y, net.forward(x, t, {}, [](size_t place, const Tensor& h) { return place == 2 ? h + 1 : h; })) > 1e-4);
 }
 
+TEST_CASE("unet: the encoder alone gives what a hook sees before the middle, whose place is known") {
+  manual_seed(17);
+  UnetConfig c = small();
+  c.self_condition = true;
+  Unet net(c);
+  randomize(net);
+  Tensor x = randn({2, 1, 4, 4}), t = rand({2}), before, middle;
+  UnetInputs inputs{.self_condition = randn({2, 1, 4, 4})};
+  net.forward(x, t, inputs, [&](size_t place, const Tensor& h) {
+    if (place + 1 == net.middle_place()) before = h;
+    if (place == net.middle_place()) middle = h;
+    return h;
+  });
+  CHECK(to_vector(net.encode(x, t, inputs)) == to_vector(before));
+  CHECK(middle.shape() == before.shape());
+  CHECK(net.stages()[net.middle_place()] == net.middle());
+}
+
 TEST_CASE("unet: state and configuration survive, a copy is independent") {
   manual_seed(8);
   UnetConfig c = small();
