@@ -9,6 +9,7 @@
 #include "engine/autograd/grad_mode.h"
 #include "engine/io/file.h"
 #include "engine/io/safetensors.h"
+#include "models/nn/placement.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
 #include "ops/random.h"
@@ -80,7 +81,7 @@ train::Measures measure(const autoencoder::Autoencoder& model, const Autoencoder
   double loss = 0, reconstruction = 0, regulariser = 0, count = static_cast<double>(images.size());
   std::vector<Tensor> codes;
   for (const auto& batch : images.batch(kBatch)) {
-    Tensor x = to(batch.image, model.parameters()[0].dtype());
+    Tensor x = nn::input_for(model, batch.image);
     autoencoder::AutoencoderLoss l = model.loss(x, random);
     double share = static_cast<double>(batch.size()) / count;
     loss += share * l.loss.item(), reconstruction += share * l.reconstruction.item(), regulariser += share * l.regulariser.item();
@@ -110,7 +111,7 @@ Tensor sample_prior(const autoencoder::Autoencoder& model, const AutoencoderRun&
   for (int64_t size : model.config().latent_shape()) shape.push_back(size);
   Tensor z = randn(shape, {.generator = &random});
   std::vector<Tensor> images;
-  for (int64_t i = 0; i < count; i += kBatch) images.push_back(model.decode(to(narrow(z, 0, i, std::min(kBatch, count - i)), model.parameters()[0].dtype())));
+  for (int64_t i = 0; i < count; i += kBatch) images.push_back(to(model.decode(nn::input_for(model, narrow(z, 0, i, std::min(kBatch, count - i)))), cpu));
   return clamp(to(cat(images), f32), 0, 1);
 }
 
@@ -119,14 +120,14 @@ Tensor sample(const TrainedAutoencoder& trained, int64_t count, Generator& rando
   Autocast cast(trained.run.training.autocast_type());
   Tensor z = trained.latent_space->sample(count, random);
   std::vector<Tensor> images;
-  for (int64_t i = 0; i < count; i += kBatch) images.push_back(trained.latent_space->decode(narrow(z, 0, i, std::min(kBatch, count - i))));
+  for (int64_t i = 0; i < count; i += kBatch) images.push_back(to(trained.latent_space->decode(narrow(z, 0, i, std::min(kBatch, count - i))), cpu));
   return clamp(to(cat(images), f32), 0, 1);
 }
 
 Tensor with_reconstructions(const autoencoder::Autoencoder& model, const AutoencoderRun& run, const Tensor& images) {
   NoGrad off;
   Autocast cast(run.training.autocast_type());
-  Tensor again = clamp(to(model.reconstruct(to(images, model.parameters()[0].dtype())), f32), 0, 1);
+  Tensor again = clamp(to(to(model.reconstruct(nn::input_for(model, images)), f32), cpu), 0, 1);
   std::vector<Tensor> rows;
   for (int64_t i = 0; i + kColumns <= images.size(0); i += kColumns)
     for (const Tensor& row : {images, again}) rows.push_back(narrow(row, 0, i, kColumns));

@@ -7,6 +7,8 @@
 
 #include "methods/generative/ctm/ctm.h"
 #include "methods/generative/ict/ict.h"
+#include "methods/generative/scott/scott.h"
+#include "methods/generative/slct/slct.h"
 #include "models/diffusion/consistency_training.h"
 #include "models/diffusion/sampler.h"
 #include "ops/reduce.h"
@@ -43,6 +45,13 @@ ConsistencyRecipe distillation(const ConsistencyRun& run) {
                        .metric = ConsistencyMetric::mean_square,
                        .target = ConsistencyTarget::average,
                        .decay = 0.95});
+}
+
+// sLCT's changes to iCT, with the paper's first c; noise is coupled within small groups, since images of few numbers would feel more.
+ConsistencyRecipe latent(const ConsistencyRun& run) {
+  int64_t numbers = 1;
+  for (int64_t size : run.image) numbers *= size;
+  return on_grid(run, methods::slct::recipe(run.training.steps, numbers, {.s0 = run.s0, .s1 = run.s1, .first_c = 0.0346, .coupling = 8}));
 }
 
 class RecipeObjective : public ConsistencyObjective {
@@ -122,6 +131,40 @@ Tensor jumps(const ConsistencyRun& run, const FewStepNetwork& network, const Ten
   return methods::ctm::gamma_sample(trajectory(run, network), x, times, gamma, generator);
 }
 
+// -- stochastic consistency distillation ---------------------------------------------------------------------
+
+methods::scott::Options scott_options(const ConsistencyRun& run) {
+  return {.levels = run.grid.empty() ? karras_sigmas(run.s1 + 1, run.sigma_min, run.sigma_max, run.rho, GridOrder::ascending) : run.grid,
+          .rule = NoiseRule::eta(0.2),
+          .adversarial = 0};
+}
+
+class StochasticObjective : public ConsistencyObjective {
+ public:
+  StochasticObjective(const ConsistencyRun& run, ConsistencyModel& model)
+      : model_(model), options_(scott_options(run)), pairs_(options_.pairs()), precondition_(run.sigma_data, run.sigma_min) {}
+  Tensor loss(int64_t step, const Tensor& clean, const Denoiser& teacher) override {
+    NoisePair pair = distilled(pairs_.draw(step, clean), teacher, options_.rule, options_.sub_steps);
+    return methods::scott::objective(pair, read(model_.student), read(*model_.target), options_).loss;
+  }
+  void update(int64_t) override { optim::ema_update(*model_.target, model_.student, options_.decay); }
+
+ private:
+  Denoiser read(const FewStepNetwork& network) const {
+    return [this, &network](const Tensor& x, const Tensor& sigma) {
+      return precondition_.denoise([&](const Tensor& y, const Tensor& noise) { return network(y, noise); }, x, sigma);
+    };
+  }
+  ConsistencyModel& model_;
+  methods::scott::Options options_;
+  PairSampler pairs_;
+  ConsistencyPrecondition precondition_;
+};
+
+std::unique_ptr<ConsistencyObjective> from_scott(const ConsistencyRun& run, ConsistencyModel& model) {
+  return std::make_unique<StochasticObjective>(run, model);
+}
+
 // -- the table --------------------------------------------------------------------------------------------
 
 void grid_of(ConsistencyRun& run, int64_t s0, int64_t s1) { run.s0 = s0, run.s1 = s1; }
@@ -136,6 +179,12 @@ constexpr std::array kMethods{
     ConsistencyMethod{"ctm", "consistency trajectory model, distilled from a diffusion U-Net (Kim et al. 2024)", true, true, true,
                       [](ConsistencyRun& r) { grid_of(r, 17, 17); }, [](const ConsistencyRun& r) { ctm_options(r).check(); }, from_ctm,
                       jumps},
+    ConsistencyMethod{"slct", "iCT with the Cauchy distance, coupled noise and a denoising loss, for data with outliers (Dao et al. 2025)",
+                      false, false, false, [](ConsistencyRun& r) { grid_of(r, 10, 160); }, check_recipe<latent>, from_recipe<latent>,
+                      multistep},
+    ConsistencyMethod{"scott", "consistency distillation along the SDE of a diffusion U-Net (Liu et al. 2024)", true, false, true,
+                      [](ConsistencyRun& r) { grid_of(r, 124, 124); }, [](const ConsistencyRun& r) { scott_options(r).check(); },
+                      from_scott, multistep},
 };
 
 }  // namespace

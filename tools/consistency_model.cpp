@@ -1,4 +1,5 @@
 // Settings, networks and samples of few-step generators.
+#include "models/nn/placement.h"
 #include "tools/consistency_model.h"
 
 #include <fmt/format.h>
@@ -135,13 +136,14 @@ Tensor sample(const ConsistencyModel& model, const ConsistencyRun& run, const Te
   NoGrad off;
   Autocast cast(run.training.autocast_type());
   std::vector<Tensor> parts;
+  Tensor like = model.parameters()[0], wanted = nn::input_for(model, labels);
   for (int64_t i = 0; i < labels.size(0); i += batch) {
-    Tensor some = narrow(labels, 0, i, std::min(batch, labels.size(0) - i));
+    Tensor some = narrow(wanted, 0, i, std::min(batch, labels.size(0) - i));
     Shape shape{some.size(0), run.image[0], run.image[1], run.image[2]};
-    Tensor x = randn(shape, {.dtype = model.parameters()[0].dtype(), .generator = &generator}) * levels[0];
+    Tensor x = randn(shape, {.dtype = like.dtype(), .device = like.device(), .generator = &generator}) * levels[0];
     model.student.show(some);
     Tensor y = consistency_method(run.method).sample(run, model.student, x, levels, sampling.gamma, generator);
-    parts.push_back(clamp((y + 1) * 0.5, 0, 1));
+    parts.push_back(to(clamp((y + 1) * 0.5, 0, 1), cpu));
   }
   return to(cat(parts), f32);
 }
@@ -178,7 +180,7 @@ Teacher load_teacher(const ConsistencyRun& run) {
   return [model, guidance = run.guidance](const Tensor& labels) -> diffusion::Denoiser {
     diffusion::Denoiser plain = model->denoiser(labels);
     if (guidance != 1)
-      plain = diffusion::classifier_free(plain, model->denoiser(cat({labels, full(labels.shape(), -1, i64)})), {.scale = guidance});
+      plain = diffusion::classifier_free(plain, model->denoiser(cat({labels, full(labels.shape(), -1, i64, labels.device())})), {.scale = guidance});
     return [model, plain](const Tensor& x, const Tensor& sigma) { return plain(x, sigma); };
   };
 }

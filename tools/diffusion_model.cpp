@@ -9,6 +9,7 @@
 #include "engine/autograd/autocast.h"
 #include "engine/autograd/grad_mode.h"
 #include "models/diffusion/loss.h"
+#include "models/nn/placement.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
 #include "ops/random.h"
@@ -91,10 +92,11 @@ diffusion::Denoiser DiffusionModel::denoiser(const Tensor& labels) const {
 
 Tensor DiffusionModel::losses(const Tensor& images, const Tensor& labels, Generator& generator) const {
   Autocast cast(run_.training.autocast_type());
-  Tensor clean = to(images * 2 - 1, network_.parameters()[0].dtype()), shown = labels;
+  Tensor clean = nn::input_for(network_, images * 2 - 1), shown = labels;
   bool training = network_.training();
-  if (training) shown = where(bernoulli(labels.shape(), run_.class_dropout, {.dtype = boolean, .generator = &generator}), -1, labels);
-  Tensor sigma = to(diffusion::lognormal_sigmas(clean.size(0), run_.noise_mean, run_.noise_std, generator), clean.dtype());
+  if (training) shown = where(bernoulli(labels.shape(), run_.class_dropout, {.dtype = boolean, .device = labels.device(), .generator = &generator}), -1, labels);
+  shown = to(shown, clean.device());
+  Tensor sigma = to(diffusion::lognormal_sigmas(clean.size(0), run_.noise_mean, run_.noise_std, generator), clean.dtype());  // on the host, which weighs by it
   Tensor noise = randn_like(clean, &generator);
   diffusion::Denoiser denoise = denoiser(shown);
   if (run_.network.self_condition && training && generator.next_double() < 0.5) {
@@ -106,9 +108,9 @@ Tensor DiffusionModel::losses(const Tensor& images, const Tensor& labels, Genera
 
 Tensor DiffusionModel::sample_batch(const Tensor& labels, const ImageSampling& o, Generator& generator) const {
   Shape shape{labels.size(0), run_.image[0], run_.image[1], run_.image[2]};
-  Tensor x = randn(shape, {.dtype = network_.parameters()[0].dtype(), .generator = &generator}) * run_.sigma_max;
+  Tensor like = network_.parameters()[0], x = randn(shape, {.dtype = like.dtype(), .device = like.device(), .generator = &generator}) * run_.sigma_max;
   auto sigmas = o.steps == 1 ? std::vector<double>{run_.sigma_max, 0} : diffusion::karras_sigmas_to_zero(o.steps, run_.sigma_min, run_.sigma_max);
-  diffusion::Denoiser guided = diffusion::classifier_free(denoiser(labels), denoiser(cat({labels, full(labels.shape(), -1, i64)})), {.scale = o.guidance});
+  diffusion::Denoiser guided = diffusion::classifier_free(denoiser(labels), denoiser(cat({labels, full(labels.shape(), -1, i64, labels.device())})), {.scale = o.guidance});
   Tensor y = diffusion::sample(guided, x, sigmas, {.sampler = diffusion::sampler_from_name(o.sampler), .eta = o.eta, .churn = o.churn, .sigma_min = run_.sigma_min, .generator = &generator});
   return clamp((y + 1) * 0.5, 0, 1);
 }
@@ -117,7 +119,8 @@ Tensor DiffusionModel::sample(const Tensor& labels, const ImageSampling& options
   NoGrad off;
   Autocast cast(run_.training.autocast_type());
   std::vector<Tensor> parts;
-  for (int64_t i = 0; i < labels.size(0); i += batch) parts.push_back(sample_batch(narrow(labels, 0, i, std::min(batch, labels.size(0) - i)), options, generator));
+  Tensor wanted = nn::input_for(network_, labels);
+  for (int64_t i = 0; i < labels.size(0); i += batch) parts.push_back(to(sample_batch(narrow(wanted, 0, i, std::min(batch, labels.size(0) - i)), options, generator), cpu));
   return to(cat(parts), f32);
 }
 

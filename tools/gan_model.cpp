@@ -8,6 +8,7 @@
 #include "engine/autograd/autocast.h"
 #include "engine/autograd/grad_mode.h"
 #include "models/metrics/sliced_wasserstein.h"
+#include "models/nn/placement.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
 #include "ops/random.h"
@@ -100,7 +101,7 @@ Tensor sample(const gan::Gan& pair, const GanRun& run, int64_t count, Generator&
   Tensor z = randn({count, pair.latent()}, {.generator = &random});
   std::vector<Tensor> images;
   for (int64_t i = 0; i < count; i += kBatch)
-    images.push_back(pair.generate(to(narrow(z, 0, i, std::min(kBatch, count - i)), pair.parameters()[0].dtype()), random));
+    images.push_back(to(pair.generate(nn::input_for(pair, narrow(z, 0, i, std::min(kBatch, count - i))), random), cpu));
   return clamp((to(cat(images), f32) + 1) * 0.5, 0, 1);
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "engine/autograd/grad_mode.h"
+#include "models/nn/placement.h"
 #include "ops/loss.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
@@ -130,9 +131,11 @@ ImageClassifier::ImageClassifier(const ClassifierRun& run) : scale_(channels(run
   else if (run.model == "resnet") network_ = make<resnet::ResNet>(run.resnet, recompute, logits_, features_);
   else network_ = make<resnet::WideResNet>(run.wide_resnet, recompute, logits_, features_);
   run.training.prepare(*network_);
+  Device device = nn::device_of(*network_);
+  scale_ = to(scale_, device), shift_ = to(shift_, device);
 }
 
-Tensor ImageClassifier::normalised(const Tensor& images) const { return to((images - shift_) / scale_, network_->parameters()[0].dtype()); }
+Tensor ImageClassifier::normalised(const Tensor& images) const { return nn::input_for(*network_, (to(images, shift_.device()) - shift_) / scale_); }
 Tensor ImageClassifier::operator()(const Tensor& images) const { return logits_(normalised(images)); }
 Tensor ImageClassifier::features(const Tensor& images) const { return features_(normalised(images)); }
 
@@ -142,12 +145,13 @@ Scores measure(const ImageClassifier& classifier, const data::Dataset& images, i
   std::vector<std::pair<double, int64_t>> wrong;
   int64_t place = 0, right = 0;
   for (const auto& batch : images.batch(kEvalBatch)) {
-    Tensor logits = classifier(batch.image), answer = argmax(logits, -1);
-    Tensor losses = to(cross_entropy(logits, batch.label, {.reduction = Reduction::none}), f64);
-    for (int64_t i = 0; i < batch.size(); ++i, ++place) {
-      double loss = losses.data<double>()[i];
+    Tensor logits = classifier(batch.image);
+    std::vector<int64_t> answer = to_vector<int64_t>(argmax(logits, -1)), label = to_vector<int64_t>(batch.label);
+    std::vector<double> losses = to_vector(cross_entropy(logits, to(batch.label, logits.device()), {.reduction = Reduction::none}));
+    for (size_t i = 0; i < losses.size(); ++i, ++place) {
+      double loss = losses[i];
       scores.loss += loss;
-      if (answer.data<int64_t>()[i] == batch.label.data<int64_t>()[i]) ++right;
+      if (answer[i] == label[i]) ++right;
       else wrong.push_back({-loss, place});
     }
   }

@@ -3,6 +3,7 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/io/file.h"
+#include "models/nn/placement.h"
 #include "ops/loss.h"
 #include "ops/shape.h"
 
@@ -36,7 +37,9 @@ data::TokenStream encode_text(const Tokenizer& tokenizer, const std::string& tex
 double mean_loss(LanguageModel& model, const data::ConsecutiveWindows& windows) {
   NoGrad off;
   double total = 0;
-  for (const auto& batch : windows) {
+  Device device = nn::device_of(model.module());
+  for (const auto& windows_of_batch : windows) {
+    data::Batch batch = windows_of_batch.to(device);
     Tensor logits = model.logits(batch.tokens);
     total += cross_entropy(flatten(logits, 0, 1), flatten(batch.target, 0, 1), {.reduction = Reduction::sum}).item();
   }

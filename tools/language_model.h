@@ -23,6 +23,8 @@ class LanguageModel {
   virtual Tensor logits(const Tensor& tokens) = 0;
   /// What training minimises: the mean cross-entropy of predicting target [B, T], and what a kind adds.
   virtual Tensor loss(const Tensor& tokens, const Tensor& target);
+  /// Whether computing the loss waits for the device, as it does where tokens are sorted by expert.
+  virtual bool waits() const { return false; }
   /// Said behind the number of parameters; may be empty.
   virtual std::string note() const { return {}; }
   /// What is worth watching of the last loss, beside it.

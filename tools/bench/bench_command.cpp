@@ -6,9 +6,12 @@
 #include <cstdlib>
 #include <memory>
 
+#include "engine/core/device_runtime.h"
 #include "engine/core/error.h"
 #include "engine/core/parallel.h"
+#include "engine/core/precision.h"
 #include "engine/io/json_object.h"
+#include "tools/bench/kernels.h"
 #include "tools/bench/steps.h"
 #include "tools/commands.h"
 
@@ -18,20 +21,28 @@ namespace {
 struct Options {
   std::vector<std::string> only;
   int64_t steps = 7;
-  bool json = false;
+  double seconds = 0.5;
+  std::string device = "cpu", dtype = "f32", size = "small";
+  bool capture = false, json = false;
 };
 
-std::string as_json(const StepTiming& t) {
+Device checked_device(const Options& o) {
+  Device device = device_from_name(o.device);
+  if (device.index >= device_count(device.type)) throw DeviceError("--device " + o.device + ": " + (device_problem(device.type).empty() ? "is not there" : device_problem(device.type)));
+  return device;
+}
+
+std::string as_json(const StepTiming& t, const Options& o) {
   JsonObject line;
   line.set("work", t.work);
   line.set("peer", "plumb " PLUMB_VERSION);
-  line.set("device", "cpu");
+  line.set("device", o.device);
   if (t.ns_per_op > 0) {
     line.set("ns_per_op_fwd_bwd", int64_t{std::llround(t.ns_per_op)});
     return line.text();
   }
-  line.set("dtype", "f32");
-  line.set("compile", false);
+  line.set("dtype", o.dtype);
+  line.set("compile", o.capture);
   line.set("threads", int64_t{num_threads()});
   line.set("optimiser", "fused");
   line.set("params", t.params);
@@ -49,11 +60,39 @@ std::string as_text(const StepTiming& t) {
 
 int steps(const Options& o) {
   if (o.steps < 1) throw ConfigError("--steps must be at least 1, it is " + std::to_string(o.steps));
+  if (o.dtype != "f32" && o.dtype != "tf32" && o.dtype != "bf16" && o.dtype != "f16") throw ConfigError("--dtype " + o.dtype + " is unknown; choose f32, tf32, bf16 or f16");
+  if (o.size != "small" && o.size != "gpt2") throw ConfigError("--size " + o.size + " is unknown; choose small or gpt2");
+  allow_tf32(o.dtype == "tf32");
+  StepSettings settings{.steps = o.steps, .device = checked_device(o), .dtype = o.dtype == "tf32" ? f32 : dtype_from_name(o.dtype), .large = o.size == "gpt2", .capture = o.capture};
   for (const std::string& work : o.only.empty() ? step_workloads() : o.only) {
-    StepTiming t = time_steps(work, o.steps);
-    fmt::print("{}\n", o.json ? as_json(t) : as_text(t));
+    StepTiming t = time_steps(work, settings);
+    fmt::print("{}\n", o.json ? as_json(t, o) : as_text(t));
     std::fflush(stdout);
   }
+  return 0;
+}
+
+std::string as_json(const KernelTiming& t, const Options& o) {
+  JsonObject line;
+  line.set("kernel", t.kernel);
+  line.set("peer", "plumb " PLUMB_VERSION);
+  line.set("device", o.device);
+  line.set("dtype", t.dtype);
+  line.set("shape", t.shape);
+  line.set("us", t.seconds * 1e6);
+  line.set(t.bytes > 0 ? "gb_per_s" : "gflop_per_s", t.per_second() / 1e9);
+  line.set("share_of_ceiling", t.share());
+  return line.text();
+}
+
+std::string as_text(const KernelTiming& t) {
+  return fmt::format("{:28} {:5} {:32} {:10.1f} us {:10.1f} {} {:5.0f} % of the {}", t.kernel, t.dtype, t.shape, t.seconds * 1e6, t.per_second() / 1e9,
+                     t.bytes > 0 ? "GB/s    " : "GFLOP/s ", 100 * t.share(), t.bytes > 0 ? "fastest copy" : "fastest product");
+}
+
+int kernels(const Options& o) {
+  if (!(o.seconds > 0)) throw ConfigError(fmt::format("--seconds must be positive, it is {}", o.seconds));
+  for (const KernelTiming& t : time_kernels(o.only, checked_device(o), o.seconds)) fmt::print("{}\n", o.json ? as_json(t, o) : as_text(t));
   return 0;
 }
 
@@ -61,10 +100,22 @@ constexpr Command steps_command{"steps", "whole training steps", [](CommandLine&
   auto o = std::make_shared<Options>();
   line.option("--only", o->only, "workloads to run: gpt, moe, unet, resnet, tiny");
   line.option("--steps", o->steps, "timed steps");
+  line.option("--device", o->device, "cpu, cuda or cuda:N");
+  line.option("--dtype", o->dtype, "f32, tf32, bf16 or f16 (autocast)");
+  line.option("--size", o->size, "small, or gpt2: 124 M parameters and batches for a GPU");
+  line.flag("--capture", o->capture, "on a GPU, each step started by one call");
   line.flag("--json", o->json, "one JSON object a line");
   return [o] { return steps(*o); };
 }};
-constexpr std::array<const Command*, 1> kinds{&steps_command};
+constexpr Command kernels_command{"kernels", "single kernels, next to the device's own ceilings", [](CommandLine& line) -> Action {
+  auto o = std::make_shared<Options>();
+  line.option("--only", o->only, "rows to run: " + fmt::format("{}", fmt::join(kernel_rows(), ", ")));
+  line.option("--device", o->device, "cpu, cuda or cuda:N");
+  line.option("--seconds", o->seconds, "spent on each");
+  line.flag("--json", o->json, "one JSON object a line");
+  return [o] { return kernels(*o); };
+}};
+constexpr std::array<const Command*, 2> kinds{&steps_command, &kernels_command};
 
 }  // namespace
 

@@ -64,11 +64,12 @@ int train_run(const train::RunDirectory& directory, const ClassifierRun& run, co
   data::StepBatches batches(parts.train, {.batch = settings.batch, .seed = settings.seed});
   std::vector<int64_t> worst;
   train::Training training{
-      .loss =
+      .batch =
           [&](const train::Part& part) {
             augment::Mixed batch = augmented(run, batches(part.step, part.index, part.count), images.classes);
-            return cross_entropy(classifier(batch.images), batch.target, {.label_smoothing = run.label_smoothing});
+            return std::vector<Tensor>{batch.images, batch.target};
           },
+      .loss_of = [&](const std::vector<Tensor>& x) { return cross_entropy(classifier(x[0]), x[1], {.label_smoothing = run.label_smoothing}); },
       .images_title = "Validation images that it gets most wrong",
   };
   if (run.validation > 0) {

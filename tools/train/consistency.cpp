@@ -8,6 +8,7 @@
 #include "engine/core/generator.h"
 #include "engine/data/step_batches.h"
 #include "models/metrics/sliced_wasserstein.h"
+#include "models/nn/placement.h"
 #include "ops/create.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
@@ -70,9 +71,9 @@ int train_run(const train::RunDirectory& directory, const ConsistencyRun& run, c
           [&](const train::Part& part) {
             if (part.step > 0 && part.index == 0) objective->update(part.step - 1);  // after that step, wherever the run went on from
             data::Batch batch = batches(part.step, part.index, part.count);
-            Tensor labels = shown_labels(run, batch);
+            Tensor labels = nn::input_for(model, shown_labels(run, batch));
             model.student.show(labels);
-            return objective->loss(part.step, to(batch.image * 2 - 1, model.parameters()[0].dtype()),
+            return objective->loss(part.step, nn::input_for(model, batch.image * 2 - 1),
                                    teacher ? teacher(labels) : diffusion::Denoiser());
           },
       .validate = [&] { return distances(model, run, held_out, "val"); },
@@ -156,7 +157,7 @@ Action define(CommandLine& line) {
               "a directory of images, of class folders, of MNIST's or CIFAR's form, such files, or digits (8×8, carried inside)");
   line.option(
       "--teacher", r.teacher,
-      "run of train unet on the same images that cd and ctm distil; the student takes its architecture and begins with its weights");
+      "run of train unet on the same images that cd, ctm and scott distil; the student takes its architecture and begins with its weights");
   line.option("--guidance", r.guidance, "of the teacher, which the student learns: how strongly samples follow their class; 1: as learned");
   line.option("--width", n.width, "channels of the first level");
   line.option("--multipliers", n.multipliers, "channels of each level, times the width; every further level halves the image");
@@ -171,8 +172,8 @@ Action define(CommandLine& line) {
   line.option("--sigma-min", r.sigma_min, "lowest noise level of the grid");
   line.option("--sigma-max", r.sigma_max, "highest noise level, where samples start");
   line.option("--rho", r.rho, "how the levels of the grid crowd towards the lowest");
-  line.option("--s0", r.s0, "intervals of the grid at first; others by default: ct 2, cd and ctm 17");
-  line.option("--s1", r.s1, "intervals at last; others by default: ct 150, cd and ctm 17");
+  line.option("--s0", r.s0, "intervals of the grid at first; others by default: ct 2, cd and ctm 17, scott 124");
+  line.option("--s1", r.s1, "intervals at last; others by default: ct 150, cd and ctm 17, scott 124");
   line.option("--grid", r.grid, "noise levels from low to high, in the place of --sigma-min, --sigma-max, --rho, --s0 and --s1");
   line.option("--solver-steps", r.solver_steps, "ctm: the most steps of the teacher's ODE that a jump is compared with");
   line.option("--gamma", r.gamma, "ctm: noise put back between sampling steps, 0 none to 1 all");

@@ -11,6 +11,7 @@
 #include "models/detection/average_precision.h"
 #include "models/detection/detector.h"
 #include "models/detection/draw.h"
+#include "models/nn/placement.h"
 #include "ops/index.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
@@ -103,7 +104,7 @@ data::Dataset objects_only(const data::Dataset& images, int64_t shapes) {
 }
 
 detection::Objects truth_of(const data::Batch& batch) { return {batch["boxes"], batch["classes"]}; }
-Tensor images_of(const detection::Detector& model, const data::Batch& batch) { return to(batch.image, model.parameters()[0].dtype()); }
+Tensor images_of(const detection::Detector& model, const data::Batch& batch) { return nn::input_for(model, batch.image); }
 
 // Average precision, and each class's at IoU 0.5.
 train::Measures measure(const DetectorRun& run, const detection::Detector& model, const data::Dataset& images, const std::string& part) {
@@ -147,11 +148,11 @@ int train_run(const train::RunDirectory& directory, const DetectorRun& run) {
   fmt::print(stderr, "detector: {} parameters, {} classes, {} boxes from {}, images {}×{}, {} to train on, {} to validate, {} to test\n",
              model.num_parameters(), run.network.classes, run.network.proposals, run.network.start, run.size, run.size, run.images,
              run.validation, run.test);
-  data::StepBatches batches(objects_only(train, run.shapes).cache(), {.batch = settings.batch, .seed = settings.seed});
+  data::StepBatches batches(objects_only(train, run.shapes).cache(), {.batch = settings.batch, .seed = settings.seed, .device = settings.place()});
   train::Training training{
       .loss =
           [&](const train::Part& part) {
-            data::Batch batch = batches(part.step, part.index, part.count);
+            data::Batch batch = batches(part.step, part.index, part.count).to(settings.place());
             return model.loss(images_of(model, batch), truth_of(batch)).total;
           },
       .validate = [&] { return measure(run, model, validation, "val"); },

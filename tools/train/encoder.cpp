@@ -11,6 +11,7 @@
 #include "engine/data/step_batches.h"
 #include "engine/io/sha256.h"
 #include "engine/io/wordpiece.h"
+#include "models/nn/placement.h"
 #include "models/transformer/encoder_classifier.h"
 #include "ops/loss.h"
 #include "ops/pointwise.h"
@@ -115,7 +116,15 @@ data::Dataset windows(const EncoderRun& run, const std::vector<Example>& example
   });
 }
 
-Tensor loss_of(const transformer::EncoderClassifier& model, const data::Batch& batch) { return cross_entropy(model(batch.tokens, batch.tokens != 0), batch.label); }
+Tensor logits_of(const transformer::EncoderClassifier& model, const Tensor& tokens) {
+  Tensor own = nn::input_for(model, tokens);
+  return model(own, own != 0);
+}
+
+Tensor loss_of(const transformer::EncoderClassifier& model, const data::Batch& batch) {
+  Tensor logits = logits_of(model, batch.tokens);
+  return cross_entropy(logits, to(batch.label, logits.device()));
+}
 
 struct Scores {
   double loss = 0, accuracy = 0;
@@ -129,7 +138,7 @@ Scores measure(const transformer::EncoderClassifier& model, const std::vector<Ex
     int64_t length = static_cast<int64_t>(example.tokens.size()), rows = std::max<int64_t>(1, (length + context - 1) / context);
     Tensor tokens = zeros({rows, context}, i64);
     std::copy(example.tokens.begin(), example.tokens.end(), tokens.data<int64_t>());
-    std::vector<double> p = to_vector(mean(softmax(model(tokens, tokens != 0), 1), {0}));
+    std::vector<double> p = to_vector(mean(softmax(logits_of(model, tokens), 1), {0}));
     scores.loss -= std::log(std::max(p[static_cast<size_t>(example.label)], 1e-12));
     scores.accuracy += (p[1] > p[0]) == (example.label == 1);
   }
@@ -145,7 +154,7 @@ int train_run(const train::RunDirectory& directory, const EncoderRun& run, const
   Parts parts = split(run, reviews, tokenizer);
   fmt::print(stderr, "encoder: {} parameters, vocabulary {}, {} reviews to train on, {} to validate, {} to test (fold {})\n", model.num_parameters(), run.model.vocab, parts.train.size(),
              parts.validation.size(), parts.test.size(), run.fold);
-  data::StepBatches batches(windows(run, parts.train, *tokenizer.token_id("[UNK]")), {.batch = settings.batch, .seed = settings.seed});
+  data::StepBatches batches(windows(run, parts.train, *tokenizer.token_id("[UNK]")), {.batch = settings.batch, .seed = settings.seed, .device = settings.place()});
   train::Training training{
       .loss =
           [&](const train::Part& part) {

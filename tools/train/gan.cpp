@@ -7,6 +7,7 @@
 #include "engine/core/generator.h"
 #include "engine/data/step_batches.h"
 #include "models/metrics/sliced_wasserstein.h"
+#include "models/nn/placement.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
 #include "tools/gan_model.h"
@@ -39,9 +40,8 @@ int train_run(const train::RunDirectory& directory, const GanRun& run, const Lab
              to_string(images.shape), parts[0].size());
   auto generator = optimizer_of(settings, pair->generator(), run.options.path_length, run.options.path_every);
   auto discriminator = optimizer_of(settings, pair->discriminator(), run.options.r1, run.options.r1_every);
-  data::StepBatches batches(parts[0], {.batch = settings.batch, .seed = settings.seed});
-  DType type = pair->parameters()[0].dtype();
-  gan::GanTraining steps(*pair, *generator, *discriminator, run.options, [&](int64_t step, int64_t i) { return to(batches(step * run.options.critic_steps + i).image * 2 - 1, type); });
+  data::StepBatches batches(parts[0], {.batch = settings.batch, .seed = settings.seed, .device = settings.place()});
+  gan::GanTraining steps(*pair, *generator, *discriminator, run.options, [&](int64_t step, int64_t i) { return nn::input_for(*pair, batches(step * run.options.critic_steps + i).image) * 2 - 1; });
   Tensor held_out = all_images(parts[1].take(kCompared)), unseen = all_images(images.test.take(kCompared));
   train::Training training{
       .model = pair.get(),

@@ -28,6 +28,7 @@ class MoeModel final : public LanguageModel {
   const transformer::CausalDecoder& decoder() const override { return gpt; }
   Tensor logits(const Tensor& tokens) override { return gpt(tokens); }
   Tensor loss(const Tensor& tokens, const Tensor& target) override;
+  bool waits() const override { return true; }
   std::string note() const override { return fmt::format(", a token meets {}, {} of them in gates", gpt.active_parameters(), gpt.router_parameters()); }
   train::Measures measures() const override;
 

@@ -8,6 +8,7 @@
 #include "engine/core/generator.h"
 #include "engine/data/shapes.h"
 #include "engine/data/step_batches.h"
+#include "models/nn/placement.h"
 #include "models/unet/segmentation.h"
 #include "ops/join.h"
 #include "ops/loss.h"
@@ -74,7 +75,7 @@ SegmentRun SegmentRun::from_json(const std::string& text) {
 // [B, classes, H, W] against [B, H, W].
 Tensor pixel_loss(const Tensor& logits, const Tensor& truth) { return cross_entropy(movedim(logits, 1, -1), truth); }
 
-Tensor logits_of(const unet::SegmentationUnet& model, const Tensor& image) { return model(to(image, model.parameters()[0].dtype())); }
+Tensor logits_of(const unet::SegmentationUnet& model, const Tensor& image) { return model(nn::input_for(model, image)); }
 
 // Images and classes of pixels alone: the other fields of rendered shapes differ in length.
 data::Dataset pixels_only(const data::Dataset& images) {
@@ -93,8 +94,8 @@ train::Measures measure(const unet::SegmentationUnet& model, const data::Dataset
   std::vector<Tensor> answers, truths;
   for (const auto& batch : pixels_only(images).batch(kEvalBatch)) {
     Tensor logits = logits_of(model, batch.image);
-    loss += pixel_loss(logits, batch["segmentation"]).item() * static_cast<double>(batch.size());
-    answers.push_back(argmax(logits, 1));
+    loss += pixel_loss(logits, to(batch["segmentation"], logits.device())).item() * static_cast<double>(batch.size());
+    answers.push_back(to(argmax(logits, 1), cpu));
     truths.push_back(batch["segmentation"]);
   }
   auto iou = to_vector(unet::intersection_over_union(cat(answers), cat(truths), model.config().classes));
@@ -125,7 +126,7 @@ Tensor coloured(const Tensor& classes) {
 Tensor picture(const unet::SegmentationUnet& model, const data::Dataset& images) {
   data::Batch batch = pixels_only(images).batch(kInPicture).next();
   Tensor image = batch.image.size(1) == 3 ? batch.image : expand(batch.image, {-1, 3, -1, -1});
-  return flatten(stack({image, coloured(batch["segmentation"]), coloured(argmax(logits_of(model, batch.image), 1))}, 1), 0, 1);
+  return flatten(stack({image, coloured(batch["segmentation"]), coloured(to(argmax(logits_of(model, batch.image), 1), cpu))}, 1), 0, 1);
 }
 
 int train_run(const train::RunDirectory& directory, const SegmentRun& run) {
@@ -136,11 +137,11 @@ int train_run(const train::RunDirectory& directory, const SegmentRun& run) {
   data::Dataset train = run.shapes(run.images, 0), validation = run.shapes(run.validation, 1), test = run.shapes(run.test, 2);
   fmt::print(stderr, "segment: {} parameters, {} classes, images {}×{}, {} to train on, {} to validate, {} to test\n", model.num_parameters(), run.network.classes, run.size, run.size, run.images,
              run.validation, run.test);
-  data::StepBatches batches(pixels_only(train).cache(), {.batch = settings.batch, .seed = settings.seed});
+  data::StepBatches batches(pixels_only(train).cache(), {.batch = settings.batch, .seed = settings.seed, .device = settings.place()});
   train::Training training{
       .loss =
           [&](const train::Part& part) {
-            data::Batch batch = batches(part.step, part.index, part.count);
+            data::Batch batch = batches(part.step, part.index, part.count).to(settings.place());
             return pixel_loss(logits_of(model, batch.image), batch["segmentation"]);
           },
       .validate = [&] { return measure(model, validation, "val"); },

@@ -8,6 +8,8 @@
 #include <unordered_set>
 
 #include "engine/autograd/autocast.h"
+#include "engine/core/device_runtime.h"
+#include "engine/core/precision.h"
 #include "engine/io/file.h"
 #include "engine/io/json_fields.h"
 #include "models/optim/adam.h"
@@ -17,7 +19,7 @@
 namespace plumb::tools {
 
 static constexpr auto fields = [](auto& s, auto&& f) {
-  f("batch", s.batch), f("steps", s.steps), f("accumulate", s.accumulate), f("recompute", s.recompute);
+  f("batch", s.batch), f("steps", s.steps), f("accumulate", s.accumulate), f("recompute", s.recompute), f("capture", s.capture);
   f("optimizer", s.optimizer), f("lr", s.lr), f("min_lr", s.min_lr), f("warmup", s.warmup), f("weight_decay", s.weight_decay);
   f("beta1", s.beta1), f("beta2", s.beta2), f("momentum", s.momentum), f("clip", s.clip), f("ema", s.ema);
   f("eval_every", s.eval_every), f("checkpoint_every", s.checkpoint_every), f("early_stop", s.early_stop);
@@ -41,17 +43,18 @@ void TrainingSettings::define(CommandLine& line, const std::string& items) {
   line.option("--clip", clip, "largest gradient norm; 0: any");
   line.option("--accumulate", accumulate, "equal parts of a batch, one backward pass each: less memory, the same gradient");
   line.flag("--recompute", recompute, "compute each block again for its gradient instead of keeping what it needs: less memory");
+  line.flag("--capture", capture, "on a GPU, start the forward and backward passes of a step by one call");
   line.option("--ema", ema, "decay of averaged weights, which are evaluated and saved in place of the last; 0: none");
   line.option("--early-stop", early_stop, "end with the best weights after so many evaluations without improvement; 0: never");
   line.option("--eval-every", eval_every, "steps between validations; the last step always; 0: only then");
   line.option("--checkpoint-every", checkpoint_every, "steps between checkpoints; 0: none before the end");
   line.option("--seed", seed, "of weights, data order and dropout");
-  line.option("--device", device, "cpu or cuda");
-  line.option("--dtype", dtype, "f32, bf16 (autocast) or f64");
+  line.option("--device", device, "cpu, cuda or cuda:N");
+  line.option("--dtype", dtype, "f32, tf32 (f32 whose products a GPU may round), bf16 or f16 (autocast; f16 scales the loss) or f64");
 }
 
 void TrainingSettings::check() const {
-  require(dtype == "f32" || dtype == "bf16" || dtype == "f64", "--dtype " + dtype + " is unknown; choose f32, bf16 or f64");
+  require(dtype == "f32" || dtype == "tf32" || dtype == "bf16" || dtype == "f16" || dtype == "f64", "--dtype " + dtype + " is unknown; choose f32, tf32, bf16, f16 or f64");
   require(optimizer == "adamw" || optimizer == "sgd", "--optimizer " + optimizer + " is unknown; choose adamw or sgd");
   require(batch >= 1, "--batch must be at least 1, it is " + std::to_string(batch));
   require(steps >= 1, "--steps must be at least 1, it is " + std::to_string(steps));
@@ -69,7 +72,10 @@ void TrainingSettings::check() const {
   require(momentum >= 0 && momentum < 1, "--momentum must lie in [0, 1)");
   require(clip >= 0, "--clip must not be negative");
   require(ema >= 0 && ema < 1, "--ema must lie in [0, 1)");
-  if (device_from_name(device).type != DeviceType::cpu) throw DeviceError("--device " + device + " is not available in this build");
+  Device where = device_from_name(device);
+  int devices = device_count(where.type);
+  if (devices == 0) throw DeviceError("--device " + device + ": " + device_problem(where.type));
+  if (where.index >= devices) throw DeviceError("--device " + device + " is not there: this machine has " + std::to_string(devices));
 }
 
 namespace {
@@ -97,7 +103,7 @@ optim::Schedule TrainingSettings::schedule() const { return optim::cosine_with_w
 
 train::TrainOptions TrainingSettings::train_options(double items_per_step, const std::string& items) const {
   return {.steps = steps, .eval_every = eval_every, .checkpoint_every = checkpoint_every, .clip_norm = clip, .accumulate = accumulate,
-          .ema = ema, .patience = early_stop, .items_per_step = items_per_step, .items = items};
+          .ema = ema, .patience = early_stop, .capture = capture, .scale_loss = dtype == "f16", .items_per_step = items_per_step, .items = items};
 }
 
 int TrainingSettings::train_model(const train::RunDirectory& run, nn::Module& model, train::Training training, double items_per_step, const std::string& items) const {
@@ -105,15 +111,29 @@ int TrainingSettings::train_model(const train::RunDirectory& run, nn::Module& mo
   training.model = &model;
   training.optimizer = optimizer.get();
   training.schedule = schedule();
-  training.loss = [this, loss = std::move(training.loss)](const train::Part& part) {
-    Autocast cast(autocast_type());
-    return loss(part);
-  };
+  require(!capture || training.batch, "--capture: this kind of training waits for the GPU within a step, which cannot be captured");
+  if (training.loss)
+    training.loss = [this, loss = std::move(training.loss)](const train::Part& part) {
+      Autocast cast(autocast_type());
+      return loss(part);
+    };
+  if (training.loss_of)
+    training.loss_of = [this, loss_of = std::move(training.loss_of)](const std::vector<Tensor>& inputs) {
+      Autocast cast(autocast_type());
+      return loss_of(inputs);
+    };
   return train::train(run, training, train_options(items_per_step, items));
 }
 
+Device TrainingSettings::place() const {
+  Device where = device_from_name(device);
+  return where.index < device_count(where.type) ? where : cpu;
+}
+
 void TrainingSettings::prepare(nn::Module& model) const {
+  allow_tf32(dtype == "tf32");
   if (dtype == "f64") model.to(f64);
+  model.to(place());
 }
 
 std::string kind_of(const train::RunDirectory& run) {

@@ -21,7 +21,7 @@ struct TrainingSettings {
   double lr = 1e-3, min_lr = 1e-4, weight_decay = 0.1, beta1 = 0.9, beta2 = 0.99, momentum = 0.9, clip = 1, ema = 0;
   uint64_t seed = 0;
   std::string optimizer = "adamw", device = "cpu", dtype = "f32";
-  bool recompute = false;
+  bool recompute = false, capture = false;
 
   /// Adds --batch, --steps, --lr, …; `items` is what --batch counts ("sequences", "images").
   void define(CommandLine& line, const std::string& items);
@@ -36,9 +36,12 @@ struct TrainingSettings {
   train::TrainOptions train_options(double items_per_step, const std::string& items) const;
   /// Trains `model`, prepared before, with these settings' optimiser, schedule and autocast around the loss; `training` says the rest.
   int train_model(const train::RunDirectory& run, nn::Module& model, train::Training training, double items_per_step, const std::string& items) const;
-  /// What products are computed in: bf16 under --dtype bf16, else f32 (which turns autocast off).
-  DType autocast_type() const { return dtype == "bf16" ? bf16 : f32; }
-  /// Converts the model for --dtype f64; to be called before the optimiser is made.
+  /// What products are computed in: bf16 and f16 under --dtype bf16 and f16, else f32 (which turns autocast off).
+  DType autocast_type() const { return dtype == "bf16" ? bf16 : dtype == "f16" ? f16 : f32; }
+  /// --device: where the model is and what it is given must go; the CPU where there is no such device, so that a run that was trained on a
+  /// GPU can be measured anywhere. What is drawn for a model is drawn on the CPU, so that it is the same.
+  Device place() const;
+  /// Converts the model for --dtype f64 and moves it to --device; to be called before the optimiser is made.
   void prepare(nn::Module& model) const;
 
   /// As entries of a run's config.json.

@@ -35,14 +35,14 @@ int train_text(const train::RunDirectory& directory, const TextRun& run, const T
              tokenizer.vocab_size(), text.train.size(), text.validation.size());
   data::RandomWindows windows(text.train, {.context = run.context(), .batch = settings.batch, .seed = settings.seed});
   data::ConsecutiveWindows validation(text.validation, run.context(), 4 * settings.batch);
+  auto batch_of = [&](const train::Part& part) {
+    data::Batch batch = windows(part.step);
+    int64_t rows = settings.batch / part.count;
+    auto own = [&](const Tensor& x) { return narrow(x, 0, part.index * rows, rows); };
+    return std::vector<Tensor>{own(batch.tokens), own(batch.target)};
+  };
+  auto loss_of = [&](const std::vector<Tensor>& x) { return model->loss(x[0], x[1]); };
   train::Training training{
-      .loss =
-          [&](const train::Part& part) {
-            data::Batch batch = windows(part.step);
-            int64_t rows = settings.batch / part.count;
-            auto own = [&](const Tensor& x) { return narrow(x, 0, part.index * rows, rows); };
-            return model->loss(own(batch.tokens), own(batch.target));
-          },
       .validate =
           [&] {
             train::Measures measures = model->measures();
@@ -57,6 +57,16 @@ int train_text(const train::RunDirectory& directory, const TextRun& run, const T
             return tokenizer.decode(tokens);
           },
   };
+  if (model->waits()) {
+    training.loss = [&](const train::Part& part) {
+      std::vector<Tensor> batch = batch_of(part);
+      for (Tensor& x : batch) x = to(x, settings.place());
+      return loss_of(batch);
+    };
+  } else {
+    training.batch = batch_of;
+    training.loss_of = loss_of;
+  }
   return settings.train_model(directory, model->module(), training, static_cast<double>(settings.batch * run.context()), "tokens");
 }
 

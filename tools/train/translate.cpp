@@ -6,6 +6,7 @@
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
 #include "engine/data/number_pairs.h"
+#include "models/nn/placement.h"
 #include "models/transformer/translator.h"
 #include "ops/loss.h"
 #include "ops/shape.h"
@@ -47,6 +48,10 @@ TranslateRun TranslateRun::from_json(const std::string& text) {
   return run;
 }
 
+data::PairBatch placed(const nn::Module& model, const data::PairBatch& batch) {
+  return {nn::input_for(model, batch.source), nn::input_for(model, batch.input), nn::input_for(model, batch.output)};
+}
+
 constexpr int64_t kMeasured = 500;  // numbers that an evaluation translates
 
 /// Mean cross-entropy a token and the share of numbers whose whole translation, the likeliest of `beams`, is right.
@@ -57,7 +62,7 @@ Scores measure(const transformer::Translator& model, const NumberPairs& pairs, N
   NoGrad off;
   Generator generator(2024);  // the same numbers at every evaluation of every run
   std::vector<int64_t> numbers = pairs.draw(part, kMeasured, generator);
-  data::PairBatch batch = pairs.batch(numbers);
+  data::PairBatch batch = placed(model, pairs.batch(numbers));
   Scores scores;
   scores.loss = cross_entropy(flatten(model(batch.source, batch.input), 0, 1), flatten(batch.output), {.ignore_index = 0}).item();
   for (int64_t number : numbers) {
@@ -95,7 +100,7 @@ int train_run(const train::RunDirectory& directory, const TranslateRun& run) {
             std::vector<int64_t> numbers = pairs.draw(NumberPairs::Part::train, settings.batch, generator);
             int64_t rows = settings.batch / part.count;
             auto first = numbers.begin() + part.index * rows;
-            data::PairBatch batch = pairs.batch({first, first + rows});
+            data::PairBatch batch = placed(model, pairs.batch({first, first + rows}));
             return cross_entropy(flatten(model(batch.source, batch.input), 0, 1), flatten(batch.output), {.ignore_index = 0});
           },
       .validate =

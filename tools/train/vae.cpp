@@ -7,6 +7,7 @@
 #include "engine/core/generator.h"
 #include "engine/data/step_batches.h"
 #include "engine/io/safetensors.h"
+#include "models/nn/placement.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
@@ -41,12 +42,12 @@ int train_run(const train::RunDirectory& directory, const AutoencoderRun& run, c
   std::vector<data::Dataset> parts = images.train.split({1 - run.validation, run.validation}, {.seed = 0, .stratified = true});
   fmt::print(stderr, "{}: {} parameters, images {}, latents {}, {} to train on, {} to validate\n", run.model, model->num_parameters(), to_string(images.shape), to_string(run.network.latent_shape()),
              parts[0].size(), parts[1].size());
-  data::StepBatches batches(parts[0], {.batch = settings.batch, .seed = settings.seed});
+  data::StepBatches batches(parts[0], {.batch = settings.batch, .seed = settings.seed, .device = settings.place()});
   data::Dataset held_out = parts[1].take(kValidationImages);
   train::Training training{
       .loss =
           [&](const train::Part& part) {
-            return model->loss(to(batches(part.step, part.index, part.count).image, model->parameters()[0].dtype()), default_generator()).loss;
+            return model->loss(nn::input_for(*model, batches(part.step, part.index, part.count).image), default_generator()).loss;
           },
       .validate = [&] { return prefixed("val_", measure(*model, run, held_out)); },
       .test =
@@ -92,7 +93,7 @@ int evaluate(const train::RunDirectory& directory, const std::vector<std::string
     data::Dataset some = images.test.take(kBoundImages);
     double bound = 0;
     for (const auto& batch : some.batch(100))
-      for (double b : to_vector(vae->importance_bound(to(batch.image, vae->parameters()[0].dtype()), kBoundSamples, random))) bound += b / static_cast<double>(some.size());
+      for (double b : to_vector(vae->importance_bound(nn::input_for(*vae, batch.image), kBoundSamples, random))) bound += b / static_cast<double>(some.size());
     json.set("importance_bound", bound);
     json.set("importance_samples", kBoundSamples);
     json.set("importance_images", some.size());

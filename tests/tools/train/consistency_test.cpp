@@ -98,7 +98,7 @@ TEST_CASE("train consistency: samples of iCT come nearer to the digits, and are 
 TEST_CASE("train consistency: killed and resumed, averaged targets, teacher and all, the bits are those of one run") {
   Runs r;
   std::string teacher = r.teacher();
-  for (std::string method : {"ct", "cd", "ctm"}) {
+  for (std::string method : {"ct", "cd", "ctm", "slct", "scott"}) {
     CAPTURE(method);
     bool distils = tools::consistency_method(method).needs_teacher;
     std::string more =
@@ -186,7 +186,7 @@ TEST_CASE("train consistency: settings that make no training are named before an
     const char *options, *message;
   };
   for (auto [options, message] :
-       {Wrong{"--method magic", "--method magic is unknown; choose from ict, ct, cd, ctm"},
+       {Wrong{"--method magic", "--method magic is unknown; choose from ict, ct, cd, ctm, slct, scott"},
         {"--sigma-min 80 --sigma-max 1",
          "--sigma-min 80 and --sigma-max 1 make no noise grid: its levels must increase from a positive one"},
         {"--sigma-min 0", "make no noise grid"},
