@@ -39,7 +39,7 @@ struct Curve {
 
 struct Picture {
   std::string title;
-  Tensor image;  ///< u8 [height, width, channels]
+  Tensor image;  ///< u8 [height, width, channels], or [frames, height, width, channels], which becomes an animated picture
 };
 
 /// What a cell measured.
@@ -73,7 +73,8 @@ class Cell {
   void metric(const std::string& name, double value) { measured_.metrics.emplace_back(name, value); }
   /// A point of this variant's line in `chart`, or of its line called `line`. One that is not finite leaves a gap.
   void point(const std::string& chart, const std::string& x_label, double x, double y, const std::string& line = "");
-  /// A picture for the page, u8 [height, width, channels] (train::image_grid makes one of many); the first seed's are kept.
+  /// A picture for the page, u8 [height, width, channels] (train::image_grid makes one of many), or with frames in front of it
+  /// (train::video_grid); the first seed's are kept.
   void picture(const std::string& title, Tensor image) { measured_.pictures.push_back({title, std::move(image)}); }
   /// How much of this cell is done, from 0 to 1. To be called every second or so; throws Interrupted after Ctrl-C.
   void progress(double share);

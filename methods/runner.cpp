@@ -10,6 +10,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/generator.h"
+#include "engine/io/animated_png.h"
 #include "engine/io/file.h"
 #include "engine/io/image.h"
 #include "engine/io/json_object.h"
@@ -98,7 +99,11 @@ void check_metrics(const Experiment& experiment, const std::string& variant, con
 void save_pictures(const std::string& out, const CellResult& cell) {
   if (out.empty() || cell.measured.pictures.empty()) return;
   std::filesystem::create_directories(out + "/pictures");
-  for (const Picture& p : cell.measured.pictures) save_png(out + "/" + picture_file(cell.variant, p.title), p.image);
+  for (const Picture& p : cell.measured.pictures) {
+    std::string path = out + "/" + picture_file(cell.variant, p.title);
+    if (p.image.rank() == 4) save_animated_png(path, p.image);
+    else save_png(path, p.image);
+  }
 }
 
 CellResult run_cell(const Experiment& experiment, Cell cell) {

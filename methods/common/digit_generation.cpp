@@ -5,10 +5,7 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/data/digits/digits.h"
-#include "models/diffusion/loss.h"
-#include "models/diffusion/noise_draw.h"
-#include "models/optim/adam.h"
-#include "models/optim/ema.h"
+#include "models/diffusion/consistency_training.h"
 #include "ops/index.h"
 #include "ops/pointwise.h"
 #include "ops/random.h"
@@ -31,6 +28,12 @@ DigitVectors::DigitVectors(Device device) {
   statistics_ = metrics::feature_statistics(rows);
 }
 
+TimeMlp DigitVectors::network(bool second_time) const {
+  TimeMlp network({.features = rows.size(1), .second_time = second_time});
+  network.to(rows.device());
+  return network;
+}
+
 Tensor DigitVectors::batch(int64_t n, Generator& generator) const {
   return index_select(rows, 0, to(randint(0, rows.size(0), {n}, {.dtype = i64, .generator = &generator}), rows.device()));
 }
@@ -46,20 +49,19 @@ Tensor DigitVectors::images(const Tensor& x) const {
   return to(reshape(clamp(x * scale_ + mean_, 0, 1), {x.size(0), 1, 8, 8}), Device(cpu));
 }
 
-Denoiser denoiser(const TimeMlp& network) {
-  return [&network](const Tensor& x, const Tensor& sigma) {
-    return EdmPrecondition().denoise([&](const Tensor& y, const Tensor& noise) { return network(y, noise); }, x, sigma);
-  };
-}
+Denoiser denoiser(const TimeMlp& network) { return as_denoiser(network); }
 
 TimeMlp train_denoiser(const DigitVectors& digits, const DenoiserTraining& o, const std::function<void(double)>& progress) {
-  TimeMlp network({.features = digits.rows.size(1)});
-  network.to(digits.rows.device());
+  return train_denoiser_of(digits, o, progress);
+}
+
+TimeMlp train_consistency_model(const DigitVectors& digits, const ConsistencyModelTraining& o, const std::function<void(double)>& progress) {
+  TimeMlp network = digits.network();
+  ConsistencyTraining<TimeMlp> training(network, {.pairs = {.steps = o.steps, .s0 = o.s0, .s1 = o.s1}});
   optim::Adam adam(network.parameters(), {.lr = o.lr});
   optim::Ema<TimeMlp> average(network, {.decay = o.ema, .warmup = true});
   for (int64_t k = 0; k < o.steps; ++k) {
-    Tensor clean = digits.batch(o.batch), sigma = to(lognormal_and_high_sigmas(o.batch, {.depth = 1}), clean.device());
-    Tensor loss = mean(denoising_losses(denoiser(network), clean, randn_like(clean), sigma));
+    Tensor loss = mean(training.losses(k, digits.batch(o.batch)));
     adam.zero_grad();
     loss.backward();
     adam.step();
@@ -68,6 +70,8 @@ TimeMlp train_denoiser(const DigitVectors& digits, const DenoiserTraining& o, co
   }
   return average.model;
 }
+
+Denoiser consistency_model(const TimeMlp& network) { return as_consistency_model(network); }
 
 std::vector<double> few_step_levels(int64_t steps) {
   if (steps < 1) throw ValueError("few_step_levels: the number of steps must be at least 1, it is " + std::to_string(steps));

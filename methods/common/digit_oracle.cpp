@@ -62,16 +62,20 @@ Tensor DigitOracle::probabilities(const Tensor& rows) const {
 
 Tensor DigitOracle::classes(const Tensor& rows) const { return argmax(probabilities(rows), 1); }
 
-DigitDivision division(const DigitOracle& oracle, const Tensor& rows) {
-  if (rows.rank() != 2 || rows.size(0) < 1) throw ShapeError("division: takes samples [n, 64], got " + to_string(rows.shape()));
-  Tensor p = oracle.probabilities(rows);
-  std::vector<double> most = to_vector(amax(p, {1})), counts(10);
+DigitDivision division(const Tensor& p) {
+  if (p.rank() != 2 || p.size(0) < 1) throw ShapeError("division: takes probabilities [n, C], got " + to_string(p.shape()));
+  std::vector<double> most = to_vector(amax(p, {1})), counts(static_cast<size_t>(p.size(1)));
   for (int64_t c : to_vector<int64_t>(argmax(p, 1))) ++counts[static_cast<size_t>(c)];
-  auto n = static_cast<double>(rows.size(0));
+  auto n = static_cast<double>(p.size(0));
   DigitDivision result{0, 0};
   for (double probability : most) result.certain += (probability > 0.9) / n;
-  for (double count : counts) result.imbalance += 0.5 * std::abs(count / n - 0.1);
+  for (double count : counts) result.imbalance += 0.5 * std::abs(count / n - 1 / static_cast<double>(p.size(1)));
   return result;
+}
+
+DigitDivision division(const DigitOracle& oracle, const Tensor& rows) {
+  if (rows.rank() != 2 || rows.size(0) < 1) throw ShapeError("division: takes samples [n, 64], got " + to_string(rows.shape()));
+  return division(oracle.probabilities(rows));
 }
 
 }  // namespace plumb::methods

@@ -30,8 +30,10 @@ class DigitOracle {
 /// How samples divide into digits.
 struct DigitDivision {
   double certain;    ///< share of samples to which one digit is given with probability > 0.9: those that look like a digit
-  double imbalance;  ///< ½ Σ_c |share of c − 1/10|, the total variation from all digits alike: 0.9 for samples of one digit
+  double imbalance;  ///< ½ Σ_c |share of c − 1/C|, the total variation from all C = 10 digits alike: 0.9 for samples of one digit
 };
+/// Of probabilities [n, C] of any C classes. Throws ShapeError unless n ≥ 1.
+DigitDivision division(const Tensor& probabilities);
 /// Throws ShapeError unless rows are [n, 64] with n ≥ 1.
 DigitDivision division(const DigitOracle& oracle, const Tensor& rows);
 

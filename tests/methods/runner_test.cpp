@@ -38,6 +38,7 @@ Experiment toy() {
             double seed = static_cast<double>(cell.seed());
             for (int i = 0; i < 3; ++i) cell.point("score against steps", "step", i, i * (cell.is("better") ? 2 : 1) + *noise);
             cell.picture("a grey square", full({4, 4, 1}, 128, u8));
+            cell.picture("a clip", full({3, 4, 4, 1}, 128, u8));
             cell.metric("score", cell.is("better") ? seed + 2 + *noise : seed);
             cell.metric("error", default_generator().next_double());
           }};
@@ -212,6 +213,8 @@ TEST_CASE("write_results: a page with table, charts and pictures, and results th
   CHECK(page.find("<svg") != std::string::npos);
   CHECK(page.find("data:image/png;base64,") != std::string::npos);
   CHECK(scratch.has("run/pictures/better--a-grey-square.png"));
+  CHECK(scratch.get("run/pictures/better--a-clip.png").find("acTL") != std::string::npos);  // animated
+  CHECK(scratch.get("run/pictures/better--a-grey-square.png").find("acTL") == std::string::npos);
   CHECK(Results::from_json(scratch.get("run/results.json"), "results.json").cells.size() == 4);
 }
 

@@ -16,6 +16,7 @@
 #include "ops/pointwise.h"
 #include "ops/random.h"
 #include "ops/reduce.h"
+#include "tests/methods/generative/image_form.h"
 #include "tests/ops/samples.h"
 
 using namespace plumb;
@@ -23,7 +24,8 @@ using namespace plumb::diffusion;
 
 namespace plumb::methods::ctm {
 Experiment experiment();
-}
+void run_on_images(Cell& cell, const ImageProblem& problem, int64_t steps, int64_t batch, int64_t samples);
+}  // namespace plumb::methods::ctm
 
 namespace ctm = methods::ctm;
 
@@ -266,4 +268,10 @@ TEST_CASE("ctm: the experiment runs, with one step the same for every gamma") {
   CHECK(value("teacher, Heun", "FD, 18 steps") < value("teacher, Heun", "FD, 1 step"));
   for (const auto& cell : results.cells)
     for (const auto& [name, v] : cell.measured.metrics) CHECK(std::isfinite(v));
+}
+
+TEST_CASE("ctm: the full budget's form on images runs with U-Nets") {
+  test::check_image_form(ctm::experiment(),
+                         [](methods::Cell& cell, const methods::ImageProblem& shapes) { ctm::run_on_images(cell, shapes, 4, 4, 12); },
+                         {"CD", "CTM + GAN"});
 }

@@ -1,5 +1,6 @@
 // Improved consistency training: the recipe's worked numbers, why there is no averaged target, sampling, and the experiment.
-// What other consistency methods share is checked in tests/models/diffusion: one mask for both branches, no gradient to the target, its average.
+// What other consistency methods share is checked in tests/models/diffusion: one mask for both branches, no gradient to the target, its
+// average.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -12,6 +13,7 @@
 #include "ops/pointwise.h"
 #include "ops/random.h"
 #include "ops/reduce.h"
+#include "tests/methods/generative/image_form.h"
 #include "tests/ops/samples.h"
 
 using namespace plumb;
@@ -19,7 +21,8 @@ using namespace plumb::diffusion;
 
 namespace plumb::methods::ict {
 Experiment experiment();
-}
+void run_on_images(Cell& cell, const ImageProblem& problem, int64_t steps, int64_t batch, int64_t samples);
+}  // namespace plumb::methods::ict
 
 namespace ict = methods::ict;
 
@@ -159,4 +162,10 @@ TEST_CASE("ict: the experiment runs, and even a short training tells data from n
     CHECK(cell.measured.metrics[0].second < 100);
   }
   CHECK(results.cells.back().measured.metrics[0].second < results.cells.front().measured.metrics[0].second);  // iCT against CT
+}
+
+TEST_CASE("ict: the full budget's form on images runs with U-Nets") {
+  test::check_image_form(ict::experiment(),
+                         [](methods::Cell& cell, const methods::ImageProblem& shapes) { ict::run_on_images(cell, shapes, 20, 4, 12); },
+                         {"CT", "iCT"});
 }
