@@ -55,6 +55,13 @@ std::string seconds_text(double seconds) { return seconds < 10 ? fmt::format("{:
 
 std::string heading(const Metric& m) { return m.name + (m.better == Better::higher ? " ↑" : m.better == Better::lower ? " ↓" : ""); }
 
+// A bar in a name would begin another cell.
+std::string markdown(const std::string& text) {
+  std::string out;
+  for (char c : text) out += c == '|' ? "\\|" : std::string(1, c);
+  return out;
+}
+
 std::string difference_text(const Experiment& experiment, const Row& row, size_t metric) {
   return row.variant == experiment.baseline ? "" : format(row.differences[metric], true);
 }
@@ -118,12 +125,12 @@ std::string table_text(const Experiment& experiment, const Results& results) {
 std::string table_markdown(const Experiment& experiment, const Results& results) {
   std::string out = "| variant ", rule = "|---";
   for (const Metric& m : experiment.metrics) {
-    out += "| " + heading(m) + " | against " + experiment.baseline + " ";
+    out += "| " + markdown(heading(m)) + " | against " + markdown(experiment.baseline) + " ";
     rule += "|---:|---:";
   }
   out += "| time |\n" + rule + "|---:|\n";
   for (const Row& row : table(experiment, results)) {
-    out += "| " + row.variant + " ";
+    out += "| " + markdown(row.variant) + " ";
     for (size_t i = 0; i < row.values.size(); ++i) out += "| " + format(row.values[i]) + " | " + difference_text(experiment, row, i) + " ";
     out += "| " + seconds_text(row.seconds) + " |\n";
   }

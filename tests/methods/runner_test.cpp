@@ -177,6 +177,9 @@ TEST_CASE("table: differences are taken seed by seed, and a failed seed fails it
   cell("better", 3, std::numeric_limits<double>::quiet_NaN());
   CHECK(effect(toy(), r) == "failed score against plain, 4 seeds");
   CHECK(table_markdown(toy(), r).starts_with("| variant | score ↑ | against plain | error ↓ | against plain | time |\n|---|---:|"));
+  Experiment bars = toy();
+  bars.metrics[0].name = "|score|";
+  CHECK(table_markdown(bars, r).starts_with("| variant | \\|score\\| ↑ |"));
 }
 
 TEST_CASE("table_text: a block for each metric, columns in line whatever letters names have") {
