@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 bash tools/packages.sh build test bench
+bash tools/packages.sh mpi || echo "Going on without MPI: the tests that need it are left out" >&2
 # Where nvcc is, the GPU's kernels are built too, for one kind of GPU; those tests run on a simulated one, and on a real one if it is there.
 cmake --preset release -DPLUMB_TESTS=ON -DPLUMB_BENCH=ON -DPLUMB_WERROR="${PLUMB_WERROR:-ON}" -DCMAKE_CUDA_ARCHITECTURES=90
 cmake --build build
