@@ -120,6 +120,7 @@ struct Experiment {
   std::string baseline;           ///< the variant from which differences are taken
   std::string method;             ///< the variant whose difference is the method's effect
   std::function<void(Cell&)> run;
+  bool follows_device = false;    ///< computes on Cell::device(); the others compute on the CPU, and say so when asked for another device
 };
 
 }  // namespace plumb::methods

@@ -122,6 +122,8 @@ Results run_experiment(const Method& method, const RunOptions& o) {
   if (o.first_seed < 0) throw ConfigError("--first-seed must be at least 0, it is " + std::to_string(o.first_seed));
   Experiment experiment = method.experiment();
   check_variants(experiment, o.variants);
+  if (o.device != cpu && !experiment.follows_device)
+    throw ConfigError(std::string(method.slug) + "'s experiment computes on the CPU alone; leave --device " + to_string(o.device) + " out");
   std::vector<std::string> variants = o.variants;
   if (variants.empty())
     for (const Variant& v : experiment.variants) variants.push_back(v.name);

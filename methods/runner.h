@@ -23,8 +23,8 @@ struct RunOptions {
 
 /// Runs seed by seed, and within a seed the variants in order. Cells that `out` holds from an earlier run with the same method, budget and
 /// device are not run again. A metric that the experiment does not declare, or one that a variant did not measure, is a ValueError that
-/// names it. Throws ConfigError for an unknown variant, seeds < 1, a negative first_seed, or an `out` of another run; Interrupted after Ctrl-C, with the
-/// finished cells kept.
+/// names it. Throws ConfigError for an unknown variant, a device that the experiment does not follow, seeds < 1, a negative first_seed, or
+/// an `out` of another run; Interrupted after Ctrl-C, with the finished cells kept.
 Results run_experiment(const Method& method, const RunOptions& options);
 
 /// Writes OUT/results.json and OUT/report.html. Throws IoError.

@@ -126,6 +126,8 @@ TEST_CASE("run_experiment: a line that was cut off is run again") {
 
 TEST_CASE("run_experiment: what is wrong is named") {
   plumb_test::Scratch scratch;
+  CHECK_THROWS_WITH_AS(run_experiment(kToy, {.seeds = 1, .device = {DeviceType::cuda, 0}}),
+                       "toy's experiment computes on the CPU alone; leave --device cuda:0 out", ConfigError);
   CHECK_THROWS_WITH_AS(run_experiment(kToy, {.first_seed = -1}), "--first-seed must be at least 0, it is -1", ConfigError);
   CHECK_THROWS_WITH_AS(run_experiment(kToy, {.seeds = 0}), "--seeds must be at least 1, it is 0", ConfigError);
   CHECK_THROWS_WITH_AS(run_experiment(kToy, {.variants = {"worse"}}), "there is no variant \"worse\"; there are \"plain\", \"better\"", ConfigError);

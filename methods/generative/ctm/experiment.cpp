@@ -247,7 +247,8 @@ Experiment experiment() {
                        {"CTM, γ = 0", "CTM sampled by jumps alone"}},
           .baseline = "CD",
           .method = "CTM, γ = 0",
-          .run = run};
+          .run = run,
+          .follows_device = true};
 }
 
 }  // namespace plumb::methods::ctm

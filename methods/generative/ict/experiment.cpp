@@ -138,7 +138,8 @@ Experiment experiment() {
                        {"iCT", "all six choices"}},
           .baseline = "CT",
           .method = "iCT",
-          .run = run};
+          .run = run,
+          .follows_device = true};
 }
 
 }  // namespace plumb::methods::ict

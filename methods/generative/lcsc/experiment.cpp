@@ -207,7 +207,8 @@ Experiment experiment() {
                        {"LCSC", "the search over 50 checkpoints of the second half"}},
           .baseline = "last checkpoint",
           .method = "LCSC",
-          .run = run};
+          .run = run,
+          .follows_device = true};
 }
 
 }  // namespace plumb::methods::lcsc

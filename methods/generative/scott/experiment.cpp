@@ -211,7 +211,8 @@ Experiment experiment() {
                    {"SCott", "η = 0.2, a discriminator of the teacher's network with adapters and told the noise level"}},
       .baseline = "LCM",
       .method = "SCott",
-      .run = run};
+      .run = run,
+      .follows_device = true};
 }
 
 }  // namespace plumb::methods::scott

@@ -213,7 +213,8 @@ Experiment experiment() {
                        {"sLCT", "Cauchy, adaptive c, coupled noise, denoising loss"}},
           .baseline = "iLCT",
           .method = "sLCT",
-          .run = run};
+          .run = run,
+          .follows_device = true};
 }
 
 }  // namespace plumb::methods::slct
