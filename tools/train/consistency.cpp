@@ -18,6 +18,7 @@
 #include "tools/image_judge.h"
 #include "tools/labelled_images.h"
 #include "tools/train/kinds.h"
+#include "tools/train/unet_options.h"
 
 namespace plumb::tools {
 namespace {
@@ -159,12 +160,7 @@ Action define(CommandLine& line) {
       "--teacher", r.teacher,
       "run of train unet on the same images that cd, ctm and scott distil; the student takes its architecture and begins with its weights");
   line.option("--guidance", r.guidance, "of the teacher, which the student learns: how strongly samples follow their class; 1: as learned");
-  line.option("--width", n.width, "channels of the first level");
-  line.option("--multipliers", n.multipliers, "channels of each level, times the width; every further level halves the image");
-  line.option("--blocks", n.blocks, "residual blocks a level");
-  line.option("--attention", n.attention_levels, "levels with attention, 0 the full image");
-  line.option("--heads", n.heads, "of attention");
-  line.option("--groups", n.groups, "of group norms");
+  define_unet(line, n);
   line.option("--dropout", n.dropout, "probability, the same places for both levels of a pair");
   line.flag("--unconditional", o->unconditional, "without classes");
   line.option("--class-dropout", r.class_dropout, "share of images shown without their class");

@@ -13,6 +13,7 @@
 #include "tools/diffusion_model.h"
 #include "tools/labelled_images.h"
 #include "tools/train/kinds.h"
+#include "tools/train/unet_options.h"
 #include "tools/train/settings.h"
 
 namespace plumb::tools {
@@ -107,12 +108,7 @@ Action define(CommandLine& line) {
   DiffusionRun& r = o->run;
   unet::UnetConfig& n = r.network;
   line.option("--data", r.data, "a directory of MNIST's, CIFAR's or class folders' form, such files, or digits (8×8, carried inside)");
-  line.option("--width", n.width, "channels of the first level");
-  line.option("--multipliers", n.multipliers, "channels of each level, times the width; every further level halves the image");
-  line.option("--blocks", n.blocks, "residual blocks a level");
-  line.option("--attention", n.attention_levels, "levels with attention, 0 the full image");
-  line.option("--heads", n.heads, "of attention");
-  line.option("--groups", n.groups, "of group norms");
+  define_unet(line, n);
   line.option("--dropout", n.dropout, "probability");
   line.flag("--self-condition", n.self_condition, "the network sees its own last estimate");
   line.flag("--unconditional", o->unconditional, "without classes");
