@@ -6,6 +6,7 @@
 #include "cuda/kernels/conv_chunks.h"
 #include "cuda/kernels/conv_direct.h"
 #include "cuda/kernels/conv_plan.h"
+#include "cuda/kernels/elements.h"
 #include "cuda/kernels/places.h"
 #include "cuda/kernels/plain_product.h"
 #include "cuda/runtime/launch.h"
@@ -15,11 +16,6 @@ namespace plumb::cuda_backend {
 namespace {
 
 constexpr int64_t kDirectChannels = 4;
-
-template <typename T>
-__device__ compute_t<T> widen(T x) {
-  return static_cast<compute_t<T>>(x);
-}
 
 // A place of an image: number n of [images, rows, columns].
 struct ImagePlace {
@@ -96,7 +92,7 @@ __global__ void __launch_bounds__(kPlainThreads) conv_product(ConvPlan p, const 
   const T* image = x + at.image * p.in[0] + g * p.in_group() * p.in[1];
   const auto left = place_loader<A>(p, depth, own < places, [&](const Tap& t) {
     const int64_t row = p.reads(0, at.row, t.i), column = p.reads(1, at.column, t.j);
-    return row >= 0 && row < p.h && column >= 0 && column < p.w ? widen(image[t.channel * p.in[1] + row * p.in[2] + column * p.in[3]])
+    return row >= 0 && row < p.h && column >= 0 && column < p.w ? load(image[t.channel * p.in[1] + row * p.in[2] + column * p.in[3]])
                                                                 : A(0);
   });
   const MatrixLoader<T, A> right{weight + (g * p.out_group() + channel) * depth, depth, 1, p.out_group() - channel, depth};
@@ -106,7 +102,7 @@ __global__ void __launch_bounds__(kPlainThreads) conv_product(ConvPlan p, const 
     if (first + i >= places || channel + j >= p.out_group()) return;
     const ImagePlace to(first + i, p.y, p.x);
     const int64_t o = g * p.out_group() + channel + j;
-    y[to.image * p.out[0] + o * p.out[1] + to.row * p.out[2] + to.column * p.out[3]] = static_cast<T>(bias ? sum + widen(bias[o]) : sum);
+    y[to.image * p.out[0] + o * p.out[1] + to.row * p.out[2] + to.column * p.out[3]] = static_cast<T>(bias ? sum + load(bias[o]) : sum);
   });
 }
 
@@ -121,12 +117,12 @@ __global__ void __launch_bounds__(kPlainThreads) conv_transpose_product(ConvPlan
   const T* image = y + at.image * p.out[0] + g * p.out_group() * p.out[1];
   const auto left = place_loader<A>(p, depth, own < places, [&](const Tap& t) {
     const int64_t row = p.reader(0, at.row, t.i), column = p.reader(1, at.column, t.j);
-    return row >= 0 && column >= 0 ? widen(image[t.channel * p.out[1] + row * p.out[2] + column * p.out[3]]) : A(0);
+    return row >= 0 && column >= 0 ? load(image[t.channel * p.out[1] + row * p.out[2] + column * p.out[3]]) : A(0);
   });
   const T* w = weight + (g * p.out_group() * p.in_group() + channel) * p.taps();
   const auto right = depth_loader<A>(p.in_group() - channel, depth, [&](int i, int64_t d) {
     const Tap t(d, p);
-    return widen(w[(t.channel * p.in_group() + i) * p.taps() + t.i * p.kw + t.j]);
+    return load(w[(t.channel * p.in_group() + i) * p.taps() + t.i * p.kw + t.j]);
   });
   PlainSums<A> sums;
   plain_product<A>(sums, left, right, 0, depth);
@@ -134,7 +130,7 @@ __global__ void __launch_bounds__(kPlainThreads) conv_transpose_product(ConvPlan
     if (first + i >= places || channel + j >= p.in_group()) return;
     const ImagePlace to(first + i, p.h, p.w);
     const int64_t c = g * p.in_group() + channel + j;
-    x[to.image * p.in[0] + c * p.in[1] + to.row * p.in[2] + to.column * p.in[3]] = static_cast<T>(bias ? sum + widen(bias[c]) : sum);
+    x[to.image * p.in[0] + c * p.in[1] + to.row * p.in[2] + to.column * p.in[3]] = static_cast<T>(bias ? sum + load(bias[c]) : sum);
   });
 }
 
@@ -149,14 +145,14 @@ __global__ void __launch_bounds__(kPlainThreads)
                 end = begin + places_each < places ? begin + places_each : places;
   const auto left = depth_loader<A>(p.out_group() - channel, end, [&](int i, int64_t n) {
     const ImagePlace at(n, p.y, p.x);
-    return widen(y[at.image * p.out[0] + (g * p.out_group() + channel + i) * p.out[1] + at.row * p.out[2] + at.column * p.out[3]]);
+    return load(y[at.image * p.out[0] + (g * p.out_group() + channel + i) * p.out[1] + at.row * p.out[2] + at.column * p.out[3]]);
   });
   const auto right = depth_loader<A>(columns - column, end, [&](int i, int64_t n) {
     const ImagePlace at(n, p.y, p.x);
     const Tap t(column + i, p);
     const int64_t row = p.reads(0, at.row, t.i), place = p.reads(1, at.column, t.j);
     if (row < 0 || row >= p.h || place < 0 || place >= p.w) return A(0);
-    return widen(x[at.image * p.in[0] + (g * p.in_group() + t.channel) * p.in[1] + row * p.in[2] + place * p.in[3]]);
+    return load(x[at.image * p.in[0] + (g * p.in_group() + t.channel) * p.in[1] + row * p.in[2] + place * p.in[3]]);
   });
   PlainSums<A> sums;
   plain_product<A>(sums, left, right, begin, end);
@@ -167,11 +163,6 @@ __global__ void __launch_bounds__(kPlainThreads)
 }
 
 unsigned tiles(int64_t size) { return static_cast<unsigned>((size + kPlainTile - 1) / kPlainTile); }
-
-template <typename T>
-const T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
-}
 
 }  // namespace
 

@@ -7,6 +7,7 @@
 
 #include "cuda/kernels/conv_chunks.h"
 #include "cuda/kernels/conv_plan.h"
+#include "cuda/kernels/elements.h"
 #include "cuda/kernels/places.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
@@ -15,11 +16,6 @@
 namespace plumb::cuda_backend {
 namespace {
 
-template <typename T>
-__device__ compute_t<T> widen(T x) {
-  return static_cast<compute_t<T>>(x);
-}
-
 template <typename T, typename I>
 __global__ void conv_sums(ConvPlan p, const T* x, const T* weight, const T* bias, int64_t count, T* y) {
   for (int64_t n = thread_index(); n < count; n += grid_threads()) {
@@ -27,7 +23,7 @@ __global__ void conv_sums(ConvPlan p, const T* x, const T* weight, const T* bias
     const int64_t image = static_cast<I>(at.plane) / static_cast<I>(p.o), o = static_cast<I>(at.plane) % static_cast<I>(p.o),
                   g = o / p.out_group();
     const T *from = x + image * p.in[0] + g * p.in_group() * p.in[1], *w = weight + o * p.in_group() * p.taps();
-    compute_t<T> sum = bias ? widen(bias[o]) : 0;
+    compute_t<T> sum = bias ? load(bias[o]) : 0;
     for (int64_t c = 0; c < p.in_group(); ++c)
       for (int64_t i = 0; i < p.kh; ++i) {
         const int64_t row = p.reads(0, at.row, i);
@@ -35,7 +31,7 @@ __global__ void conv_sums(ConvPlan p, const T* x, const T* weight, const T* bias
         for (int64_t j = 0; j < p.kw; ++j) {
           const int64_t column = p.reads(1, at.column, j);
           if (column >= 0 && column < p.w)
-            sum = std::fma(widen(from[c * p.in[1] + row * p.in[2] + column * p.in[3]]), widen(w[(c * p.kh + i) * p.kw + j]), sum);
+            sum = std::fma(load(from[c * p.in[1] + row * p.in[2] + column * p.in[3]]), load(w[(c * p.kh + i) * p.kw + j]), sum);
         }
       }
     y[n] = static_cast<T>(sum);
@@ -48,7 +44,7 @@ __global__ void conv_transpose_sums(ConvPlan p, const T* y, const T* weight, con
     const Place<I> at(n, p.h, p.w);
     const int64_t image = static_cast<I>(at.plane) / static_cast<I>(p.c), c = static_cast<I>(at.plane) % static_cast<I>(p.c),
                   g = c / p.in_group();
-    compute_t<T> sum = bias ? widen(bias[c]) : 0;
+    compute_t<T> sum = bias ? load(bias[c]) : 0;
     for (int64_t i = 0; i < p.kh; ++i) {
       const int64_t row = p.reader(0, at.row, i);
       if (row < 0) continue;
@@ -57,7 +53,7 @@ __global__ void conv_transpose_sums(ConvPlan p, const T* y, const T* weight, con
         if (column < 0) continue;
         const T* from = y + image * p.out[0] + g * p.out_group() * p.out[1] + row * p.out[2] + column * p.out[3];
         const T* w = weight + ((g * p.out_group() * p.in_group() + c % p.in_group()) * p.kh + i) * p.kw + j;
-        for (int64_t o = 0; o < p.out_group(); ++o) sum = std::fma(widen(from[o * p.out[1]]), widen(w[o * p.in_group() * p.taps()]), sum);
+        for (int64_t o = 0; o < p.out_group(); ++o) sum = std::fma(load(from[o * p.out[1]]), load(w[o * p.in_group() * p.taps()]), sum);
       }
     }
     x[n] = static_cast<T>(sum);
@@ -79,13 +75,13 @@ __global__ void __launch_bounds__(kWeightThreads)
     compute_t<T> sums[kTapsAtOnce] = {};
     for (int64_t n = begin + threadIdx.x; n < end; n += kWeightThreads) {
       const Place<I> at(n, p.y, p.x);
-      const compute_t<T> value = widen(from_y[at.plane * p.out[0] + at.row * p.out[2] + at.column * p.out[3]]);
+      const compute_t<T> value = load(from_y[at.plane * p.out[0] + at.row * p.out[2] + at.column * p.out[3]]);
 #pragma unroll
       for (int k = 0; k < kTapsAtOnce; ++k) {
         const int64_t i = static_cast<uint32_t>(tap + k) / static_cast<uint32_t>(p.kw), j = tap + k - i * p.kw;
         const int64_t row = p.reads(0, at.row, i), column = p.reads(1, at.column, j);
         if (i < p.kh && row >= 0 && row < p.h && column >= 0 && column < p.w)
-          sums[k] = std::fma(value, widen(from_x[at.plane * p.in[0] + row * p.in[2] + column * p.in[3]]), sums[k]);
+          sums[k] = std::fma(value, load(from_x[at.plane * p.in[0] + row * p.in[2] + column * p.in[3]]), sums[k]);
       }
     }
 #pragma unroll
@@ -94,11 +90,6 @@ __global__ void __launch_bounds__(kWeightThreads)
       if (threadIdx.x == 0 && tap + k < p.taps()) sums_to[tap + k] = sum;
     }
   }
-}
-
-template <typename T>
-const T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
 }
 
 }  // namespace

@@ -1,21 +1,13 @@
 // Gates of recurrent cells: what follows the two products of a time step, a thread for each hidden unit of each example.
 // Bytes for a unit of an LSTM: forward 10 elements read (8 gate parts, h, c) and 6 written (4 kept, h, c), backward 9 read and 6 written.
 // A step of 128 examples with 512 units is 65 536 threads and a few MB, all in L2: bound by the launch, so one kernel a step and direction.
+#include "cuda/kernels/elements.h"
 #include "cuda/runtime/launch.h"
 #include "ops/kernels/recurrent.h"
 #include "ops/kernels/recurrent_functions.h"
 
 namespace plumb::cuda_backend {
 namespace {
-
-template <typename S>
-const S* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<S>() : nullptr;
-}
-template <typename S>
-S* data_or_null(Tensor& t) {
-  return t.defined() ? t.data<S>() : nullptr;
-}
 
 // Which unit of which example a thread computes, and where its numbers lie.
 struct Unit {
@@ -36,11 +28,6 @@ struct StepSizes {
   __device__ bool ended(int64_t row) const { return lengths && t >= lengths[row]; }
 };
 
-template <typename S>
-__device__ compute_t<S> widen(S x) {
-  return static_cast<compute_t<S>>(x);
-}
-
 // -- forward ----------------------------------------------------------------------------------------
 
 template <typename S>
@@ -48,12 +35,12 @@ struct Forward {
   const S *gates_x, *gates_h, *h, *c;
   S *kept, *h_next, *c_next;
 
-  __device__ compute_t<S> sum(int64_t at) const { return widen(gates_x[at]) + widen(gates_h[at]); }
+  __device__ compute_t<S> sum(int64_t at) const { return load(gates_x[at]) + load(gates_h[at]); }
   __device__ void keep(const Unit& u, int index, compute_t<S> value) const {
     if (kept) kept[u.gate(index, 4)] = static_cast<S>(value);
   }
   __device__ void lstm(const Unit& u) const {
-    compute_t<S> gates[4], state = widen(c[u.state()]);
+    compute_t<S> gates[4], state = load(c[u.state()]);
 #pragma unroll
     for (int q = 0; q < 4; ++q) gates[q] = sum(u.gate(q, 4));
     const compute_t<S> out = recurrent_functions::lstm(gates[0], gates[1], gates[2], gates[3], state);
@@ -63,8 +50,8 @@ struct Forward {
     h_next[u.state()] = static_cast<S>(out);
   }
   __device__ void gru(const Unit& u) const {
-    compute_t<S> r = sum(u.gate(0, 3)), z = sum(u.gate(1, 3)), n = widen(gates_x[u.gate(2, 3)]), m = widen(gates_h[u.gate(2, 3)]);
-    const compute_t<S> out = recurrent_functions::gru(r, z, n, m, widen(h[u.state()]));
+    compute_t<S> r = sum(u.gate(0, 3)), z = sum(u.gate(1, 3)), n = load(gates_x[u.gate(2, 3)]), m = load(gates_h[u.gate(2, 3)]);
+    const compute_t<S> out = recurrent_functions::gru(r, z, n, m, load(h[u.state()]));
     keep(u, 0, r);
     keep(u, 1, z);
     keep(u, 2, n);
@@ -107,12 +94,12 @@ struct Backward {
   const S *kept, *h, *h_next, *c, *c_next, *dy;
   S *dh, *dc, *dgates_x, *dgates_h;
 
-  __device__ compute_t<S> of_next(const Unit& u) const { return widen(dh[u.state()]) + widen(dy[u.state()]); }
+  __device__ compute_t<S> of_next(const Unit& u) const { return load(dh[u.state()]) + load(dy[u.state()]); }
   __device__ void lstm(const Unit& u) const {
-    compute_t<S> gates[4], carried = widen(dc[u.state()]);
+    compute_t<S> gates[4], carried = load(dc[u.state()]);
 #pragma unroll
-    for (int q = 0; q < 4; ++q) gates[q] = widen(kept[u.gate(q, 4)]);
-    recurrent_functions::lstm_backward(gates[0], gates[1], gates[2], gates[3], widen(c[u.state()]), widen(c_next[u.state()]), of_next(u),
+    for (int q = 0; q < 4; ++q) gates[q] = load(kept[u.gate(q, 4)]);
+    recurrent_functions::lstm_backward(gates[0], gates[1], gates[2], gates[3], load(c[u.state()]), load(c_next[u.state()]), of_next(u),
                                        carried);
 #pragma unroll
     for (int q = 0; q < 4; ++q) dgates_x[u.gate(q, 4)] = static_cast<S>(gates[q]);
@@ -120,15 +107,15 @@ struct Backward {
     dh[u.state()] = static_cast<S>(0.0f);
   }
   __device__ void gru(const Unit& u) const {
-    compute_t<S> r = widen(kept[u.gate(0, 4)]), z = widen(kept[u.gate(1, 4)]), n = widen(kept[u.gate(2, 4)]), m = widen(kept[u.gate(3, 4)]);
-    const compute_t<S> direct = recurrent_functions::gru_backward(r, z, n, m, widen(h[u.state()]), of_next(u));
+    compute_t<S> r = load(kept[u.gate(0, 4)]), z = load(kept[u.gate(1, 4)]), n = load(kept[u.gate(2, 4)]), m = load(kept[u.gate(3, 4)]);
+    const compute_t<S> direct = recurrent_functions::gru_backward(r, z, n, m, load(h[u.state()]), of_next(u));
     const compute_t<S> of_x[] = {r, z, n}, of_h[] = {r, z, m};
 #pragma unroll
     for (int q = 0; q < 3; ++q) dgates_x[u.gate(q, 3)] = static_cast<S>(of_x[q]), dgates_h[u.gate(q, 3)] = static_cast<S>(of_h[q]);
     dh[u.state()] = static_cast<S>(direct);
   }
   __device__ void rnn(const Unit& u, bool tanh) const {
-    dgates_x[u.state()] = static_cast<S>(recurrent_functions::rnn_backward(widen(h_next[u.state()]), of_next(u), tanh));
+    dgates_x[u.state()] = static_cast<S>(recurrent_functions::rnn_backward(load(h_next[u.state()]), of_next(u), tanh));
     dh[u.state()] = static_cast<S>(0.0f);
   }
   // The state passes through, and with it its gradient.
