@@ -85,7 +85,7 @@ using SampleWith = std::function<Tensor(int64_t n, int64_t steps)>;
 
 void measure(Cell& cell, const DigitVectors& digits, const Latents& latents, const SampleWith& sample) {
   auto oracle = cell.shared("oracle", [&] { return DigitOracle(digits, cell.pick<int64_t>(40, 1500, 1500)); });
-  int64_t n = cell.pick<int64_t>(500, 4000, 10'000);
+  int64_t n = cell.pick<int64_t>(200, 4000, 10'000);
   for (int64_t steps : kStepCounts)
     cell.point("Fréchet distance", "sampling steps", static_cast<double>(steps), distance(latents, sample(n, steps)));
   Tensor one = sample(n, 1);
@@ -152,7 +152,7 @@ void run_diffusion(Cell& cell, const DigitVectors& digits, const Latents& latent
 void run(Cell& cell) {
   auto digits = cell.shared("digits", [&] { return DigitVectors(cell.device()); });
   auto latents = cell.shared("latents", [&] { return Latents(*digits); });
-  auto steps = cell.pick<int64_t>(40, 4000, 100'000), s1 = cell.pick<int64_t>(160, 160, 640);
+  auto steps = cell.pick<int64_t>(20, 4000, 100'000), s1 = cell.pick<int64_t>(160, 160, 640);
   if (cell.is("latent diffusion")) return run_diffusion(cell, *digits, *latents, steps);
   Arm arm = arm_of(cell, steps, s1);
   TimeMlp network({.features = kComponents, .norm = arm.norm});
@@ -171,7 +171,7 @@ void run(Cell& cell) {
     if (k % 25 == 0) cell.progress(static_cast<double>(k) / static_cast<double>(steps));
     if ((k + 1) % (steps / 10) == 0)
       cell.point("Fréchet distance while training, 1 step", "training step", static_cast<double>(k + 1),
-                 distance(*latents, sample(cell.pick<int64_t>(200, 2000, 4000), 1)));
+                 distance(*latents, sample(cell.pick<int64_t>(100, 2000, 4000), 1)));
     Tensor loss = mean(training.losses(k, latents->batch(kBatch)));
     if (!finite.learnable(loss)) continue;
     adam.zero_grad();
