@@ -12,6 +12,7 @@
 #include "engine/core/error.h"
 #include "engine/io/file.h"
 #include "engine/io/sha256.h"
+#include "engine/io/tar.h"
 #include "tools/data/download.h"
 #include "tools/data/forms.h"
 

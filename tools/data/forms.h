@@ -2,8 +2,6 @@
 #pragma once
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "tools/data/catalogue.h"
 
@@ -12,8 +10,5 @@ namespace plumb::tools {
 /// `text` in the form in which tables are stored: a line a row, commas between columns, no header, target last. `name` is for errors.
 /// Throws IoError if a row has too few columns.
 std::string stored_form(std::string_view text, Form form, const std::string& name);
-
-/// The regular files of a tar archive (POSIX ustar), as (path, content). Throws IoError naming `name` if it is truncated or no archive.
-std::vector<std::pair<std::string, std::string_view>> tar_members(std::string_view archive, const std::string& name);
 
 }  // namespace plumb::tools

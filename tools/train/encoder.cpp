@@ -8,6 +8,7 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
+#include "engine/data/film_reviews.h"
 #include "engine/data/step_batches.h"
 #include "engine/io/sha256.h"
 #include "engine/io/wordpiece.h"
@@ -18,13 +19,15 @@
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
-#include "tools/film_reviews.h"
 #include "tools/train/kinds.h"
 #include "tools/train/run_config.h"
 #include "tools/train/settings.h"
 
 namespace plumb::tools {
 namespace {
+
+using data::read_film_reviews;
+using data::Review;
 
 /// Everything that config.json of an encoder run holds.
 struct EncoderRun {

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/core/error.h"
+#include "engine/data/film_reviews.h"
 #include "tests/tools/run_command.h"
-#include "tools/film_reviews.h"
 
 using plumb_test::Scratch;
 
@@ -33,7 +33,7 @@ std::string archive(const Scratch& scratch) {
 TEST_CASE("train encoder: learns what words say, on nine folds, measured on the tenth") {
   Scratch scratch;
   std::string data = archive(scratch);
-  auto reviews = plumb::tools::read_film_reviews(data);
+  auto reviews = plumb::data::read_film_reviews(data);
   REQUIRE(reviews.size() == 40);
   CHECK(reviews.front().positive == 0);
   CHECK(reviews.back().fold() == 9);
@@ -57,6 +57,6 @@ TEST_CASE("train encoder: options and archives that will not do are named") {
   CHECK(run_plumb("train encoder --data x --fold 10 --out " + scratch.path("run")).err == "plumb: train encoder: --fold must lie between 0 and 9, it is 10\n");
   std::string other = scratch.put("other.txt", "x");
   REQUIRE(run_shell("tar cf " + scratch.path("other.tar") + " -C " + scratch.path() + " other.txt").code == 0);
-  CHECK_THROWS_WITH_AS(plumb::tools::read_film_reviews(scratch.path("other.tar")),
+  CHECK_THROWS_WITH_AS(plumb::data::read_film_reviews(scratch.path("other.tar")),
                        ("film reviews: " + scratch.path("other.tar") + ": holds no file like neg/cv000_….txt or pos/cv000_….txt").c_str(), plumb::IoError);
 }

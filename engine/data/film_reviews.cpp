@@ -1,14 +1,15 @@
 // Film reviews from their archive: txt_sentoken/neg/cv000_29416.txt and so on.
-#include "tools/film_reviews.h"
+#include "engine/data/film_reviews.h"
 
 #include <algorithm>
 #include <cctype>
 
 #include "engine/core/error.h"
+#include "engine/data/files.h"
 #include "engine/io/file.h"
-#include "tools/data/forms.h"
+#include "engine/io/tar.h"
 
-namespace plumb::tools {
+namespace plumb::data {
 
 std::vector<Review> read_film_reviews(const std::string& path) {
   std::string archive = read_nonempty_file(path);
@@ -25,4 +26,8 @@ std::vector<Review> read_film_reviews(const std::string& path) {
   return reviews;
 }
 
-}  // namespace plumb::tools
+std::vector<Review> film_reviews(const std::string& directory) {
+  return read_film_reviews(find_data_file("review_polarity", directory, "text", "review_polarity.tar.gz"));
+}
+
+}  // namespace plumb::data
