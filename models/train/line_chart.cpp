@@ -32,7 +32,11 @@ Axis axis_over(const std::vector<Series>& series, std::vector<double> Series::* 
     for (double v : s.*values)
       if (std::isfinite(v)) low = std::min(low, v), high = std::max(high, v);
   if (low > high) low = 0, high = 1;
-  if (low == high) low -= 0.5, high += 0.5;
+  // Values that differ in their last bits only, as means of equal numbers may, are one value: steps of such a range would not move it.
+  if (high - low <= 1e-9 * std::max(std::abs(low), std::abs(high))) {
+    double half = std::max(0.5, 1e-6 * std::abs(low));
+    low -= half, high += half;
+  }
   return {low, high, from, to};
 }
 
