@@ -73,7 +73,7 @@ Map map_of(const Step& s) {
   return m;
 }
 
-void warp(const Step& s, const Geometry& g, const float* from, float* to) {
+void warp(const Step& s, const Geometry& g, const float* fill, const float* from, float* to) {
   Map m = map_of(s);
   double middle_x = static_cast<double>(g.width - 1) / 2, middle_y = static_cast<double>(g.height - 1) / 2;
   for (int64_t row = 0; row < g.height; ++row)
@@ -83,7 +83,7 @@ void warp(const Step& s, const Geometry& g, const float* from, float* to) {
       auto down = static_cast<int64_t>(std::floor(m.c * x + m.d * y + m.v + middle_y + 0.5));
       bool inside = across >= 0 && across < g.width && down >= 0 && down < g.height;
       for (int64_t c = 0; c < g.channels; ++c)
-        to[c * g.plane() + row * g.width + column] = inside ? from[c * g.plane() + down * g.width + across] : 0;
+        to[c * g.plane() + row * g.width + column] = inside ? from[c * g.plane() + down * g.width + across] : fill[c];
     }
 }
 
@@ -113,13 +113,13 @@ void auto_contrast(const Geometry& g, const float* from, float* to) {
   }
 }
 
-void cut(const Step& s, const Geometry& g, const float* from, float* to) {
+void cut(const Step& s, const Geometry& g, const float* fill, const float* from, float* to) {
   std::copy(from, from + g.image(), to);
   auto side = static_cast<int64_t>(s.amount);
   int64_t top = s.row - side / 2, left = s.column - side / 2;
   for (int64_t c = 0; c < g.channels; ++c, to += g.plane())
     for (int64_t y = std::max<int64_t>(0, top); y < std::min(g.height, top + side); ++y)
-      for (int64_t x = std::max<int64_t>(0, left); x < std::min(g.width, left + side); ++x) to[y * g.width + x] = 0;
+      for (int64_t x = std::max<int64_t>(0, left); x < std::min(g.width, left + side); ++x) to[y * g.width + x] = fill[c];
 }
 
 template <typename F>
@@ -141,12 +141,12 @@ void blended(const Step& s, const Geometry& g, const float* from, float* to) {
   }
 }
 
-void apply(const Step& s, const Geometry& g, const float* from, float* to) {
+void apply(const Step& s, const Geometry& g, const float* fill, const float* from, float* to) {
   switch (s.change) {
     case Change::identity: std::copy(from, from + g.image(), to); return;
     case Change::auto_contrast: return auto_contrast(g, from, to);
     case Change::equalize: return equalize(g, from, to);
-    case Change::cutout: return cut(s, g, from, to);
+    case Change::cutout: return cut(s, g, fill, from, to);
     case Change::invert: return each_pixel(g, from, to, [](float x) { return 1 - x; });
     case Change::solarize: return each_pixel(g, from, to, [t = s.amount](float x) { return level(x) < t ? x : 1 - x; });
     case Change::posterize: {
@@ -157,7 +157,7 @@ void apply(const Step& s, const Geometry& g, const float* from, float* to) {
     case Change::color:
     case Change::contrast:
     case Change::sharpness: return blended(s, g, from, to);
-    default: return warp(s, g, from, to);
+    default: return warp(s, g, fill, from, to);
   }
 }
 
@@ -177,6 +177,16 @@ double drawn_amount(const ChangeRange& r, Generator& generator) {
   return r.mirrored && generator.next_below(2) ? -amount : amount;
 }
 
+// A value a channel.
+std::vector<float> fills(const std::vector<float>& fill, const Geometry& g) {
+  auto channels = static_cast<size_t>(g.channels);
+  if (fill.empty()) return std::vector<float>(channels);
+  if (fill.size() == 1) return std::vector<float>(channels, fill[0]);
+  if (fill.size() != channels)
+    throw ShapeError("rand_augment: a fill of " + std::to_string(fill.size()) + " values for images of " + std::to_string(channels) + " channels");
+  return fill;
+}
+
 void check_rate(const char* name, double rate) {
   if (!(rate >= 0 && rate <= 1)) throw ValueError(std::string(name) + ": the rate must lie in [0, 1], it is " + std::to_string(rate));
 }
@@ -186,9 +196,10 @@ void check_rate(const char* name, double rate) {
 Tensor apply_change(const Tensor& images, Change change, double amount, Generator& generator) {
   Geometry g = detail::geometry("apply_change", images);
   std::vector<Step> steps;
+  std::vector<float> black = fills({}, g);
   for (int64_t i = 0; i < g.batch; ++i) steps.push_back(placed(change, amount, g, generator));
   return each_image("apply_change", images,
-                    [&](int64_t i, const float* from, float* to) { apply(steps[static_cast<size_t>(i)], g, from, to); });
+                    [&](int64_t i, const float* from, float* to) { apply(steps[static_cast<size_t>(i)], g, black.data(), from, to); });
 }
 
 Tensor rand_augment(const Tensor& images, const RandAugmentPolicy& policy, Generator& generator) {
@@ -196,6 +207,7 @@ Tensor rand_augment(const Tensor& images, const RandAugmentPolicy& policy, Gener
   check_rate("rand_augment", policy.rate);
   if (policy.changes.empty()) throw ValueError("rand_augment: the policy has no changes");
   if (policy.n < 0) throw ValueError("rand_augment: n is " + std::to_string(policy.n));
+  std::vector<float> fill = fills(policy.fill, g);
   std::vector<std::vector<Step>> steps(static_cast<size_t>(g.batch));
   for (auto& own : steps) {
     for (int k = 0; k < policy.n; ++k) {
@@ -211,7 +223,7 @@ Tensor rand_augment(const Tensor& images, const RandAugmentPolicy& policy, Gener
     std::vector<float> before(static_cast<size_t>(g.image()));
     for (const Step& s : steps[static_cast<size_t>(i)]) {
       std::copy(to, to + g.image(), before.data());
-      apply(s, g, before.data(), to);
+      apply(s, g, fill.data(), before.data(), to);
     }
   });
 }

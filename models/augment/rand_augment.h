@@ -40,13 +40,16 @@ struct RandAugmentPolicy {
   int n = 2;           ///< drawn for each image, uniformly and independently, and applied in turn
   double rate = 1;     ///< each is applied with this probability
   int64_t cutout = 0;  ///< side of a square that is cut out of every image in the end
+  /// What cut-out squares and places from outside become, one value a channel or one for all; empty: 0. The official UDA code transforms
+  /// images of mean 0, so that there it is the mean colour.
+  std::vector<float> fill = {};
 };
 
-/// Throws ValueError for an empty list, n < 0, or a rate outside [0, 1].
+/// Throws ValueError for an empty list, n < 0, or a rate outside [0, 1], ShapeError for a fill of another number of channels.
 Tensor rand_augment(const Tensor& images, const RandAugmentPolicy& policy, Generator& generator);
 
 /// The list of UDA (Xie et al. 2020) for 32×32 images: 15 changes, two of nine magnitudes each, applied with probability ½, then a
-/// cutout of 16 pixels.
+/// cutout of 16 pixels. For the official fill, set `fill` to the mean colour.
 RandAugmentPolicy uda_policy();
 /// The list of FixMatch (Sohn et al. 2020): 14 changes, two with uniform magnitudes, then a cutout of half the side.
 RandAugmentPolicy fixmatch_policy(int64_t side = 32);

@@ -64,16 +64,19 @@ class Detector : public nn::Module {
   /// is recorded. Throws ValueError for less than one step.
   std::vector<Found> detect(const Tensor& images, const DetectOptions& options = {}) const;
   const DetectorConfig& config() const { return config_; }
+
+  /// operator() in two steps, for those who decode several sets of boxes of the same images.
+  struct Pyramid {
+    std::vector<Tensor> levels;
+    int64_t height, width;  ///< of the images
+  };
+  Pyramid pyramid(const Tensor& images) const;
+  std::vector<Prediction> decoded(const Pyramid& p, const Tensor& boxes, const Tensor& time) const;
+
   /// In training, each block of the backbone keeps its input only and runs again for its gradient.
   void recompute(bool on) { backbone_.recompute = on; }
 
  private:
-  struct Pyramid {
-    std::vector<Tensor> levels;
-    int64_t height, width;
-  };
-  Pyramid pyramid(const Tensor& images) const;
-  std::vector<Prediction> decoded(const Pyramid& p, const Tensor& boxes, const Tensor& time) const;
   Tensor corners_of(const Tensor& noisy, int64_t height, int64_t width) const;
   Tensor noised(const Objects& truth, const Tensor& share_kept, int64_t height, int64_t width) const;
 

@@ -48,6 +48,8 @@ class WideResNet : public nn::Module {
   Tensor operator()(const Tensor& images) const;
   /// What fc reads, [B, 64k].
   Tensor features(const Tensor& images) const;
+  /// features [B, 64k] → logits [B, classes].
+  Tensor head(const Tensor& features) const { return fc_(features); }
   const WideResNetConfig& config() const { return config_; }
 
   bool recompute = false;  ///< in training, each block keeps its input only and runs again for its gradient

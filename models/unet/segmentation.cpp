@@ -73,7 +73,7 @@ SegmentationUnet::SegmentationUnet(const SegmentationConfig& c)
     up_[static_cast<size_t>(i)].emplace(this, "up" + std::to_string(i + 1), channels, channels / 2 / (i == c.depth - 1 ? 1 : kept), c.bilinear);
 }
 
-Tensor SegmentationUnet::operator()(const Tensor& image) const {
+SegmentationMaps SegmentationUnet::maps(const Tensor& image) const {
   int64_t least = int64_t{1} << config_.depth;
   if (image.rank() != 4 || image.size(1) != config_.in_channels || image.size(2) < least || image.size(3) < least)
     throw ShapeError("segmentation: takes images [B, " + std::to_string(config_.in_channels) + ", H, W] of at least " + std::to_string(least) + "×" + std::to_string(least) + ", got " +
@@ -84,11 +84,12 @@ Tensor SegmentationUnet::operator()(const Tensor& image) const {
     skips.push_back(x);
     x = (*down_[static_cast<size_t>(i)])(x);
   }
+  Tensor deepest = x;
   for (int64_t i = 0; i < config_.depth; ++i) {
     x = (*up_[static_cast<size_t>(i)])(x, skips.back());
     skips.pop_back();
   }
-  return outc_.conv(x);
+  return {outc_.conv(x), deepest};
 }
 
 // A table of pairs: row = truth, column = prediction.

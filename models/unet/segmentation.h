@@ -37,6 +37,11 @@ struct DoubleConv : nn::Module {
   } layers_;
 };
 
+struct SegmentationMaps {
+  Tensor logits;   ///< [B, classes, H, W]
+  Tensor deepest;  ///< [B, C, H / 2^depth, W / 2^depth], C = width · 2^depth (half as many if bilinear)
+};
+
 /// Logits for every pixel. Names are those of the widely used PyTorch port (milesial/Pytorch-UNet: inc, down1 …, up1 …, outc), which keeps the size
 /// of the image by padding and normalises by batch; layers start as U(−1/√fan_in, 1/√fan_in).
 class SegmentationUnet : public nn::Module {
@@ -45,7 +50,9 @@ class SegmentationUnet : public nn::Module {
   explicit SegmentationUnet(const SegmentationConfig& config);
   /// x [B, in_channels, H, W] → logits [B, classes, H, W], of any size of at least 2^depth: maps that were rounded down on the way are
   /// padded with zeros on the way back. Throws ShapeError for others.
-  Tensor operator()(const Tensor& x) const;
+  Tensor operator()(const Tensor& x) const { return maps(x).logits; }
+  /// The logits, and the encoder's deepest map.
+  SegmentationMaps maps(const Tensor& x) const;
   const SegmentationConfig& config() const { return config_; }
 
  private:

@@ -131,6 +131,21 @@ TEST_CASE("rand_augment: weak and strong views") {
   CHECK(squares / 1e4 == doctest::Approx(0.01).epsilon(0.065));  // relative deviation 0.014
 }
 
+TEST_CASE("rand_augment: what comes from outside and what is cut out takes the fill's colour") {
+  Generator g(6);
+  Tensor grey = full({40, 3, 8, 8}, 0.5);
+  RandAugmentPolicy p{.changes = {{Change::translate_x, 8, 8}}, .n = 1, .fill = {0.1f, 0.2f, 0.3f}};
+  auto moved = values(rand_augment(grey, p, g));  // moved out of sight
+  for (size_t k = 0; k < moved.size(); ++k) CHECK(moved[k] == 0.1f * static_cast<float>(1 + k / 64 % 3));
+  RandAugmentPolicy square{.changes = {{Change::identity}}, .n = 1, .cutout = 2, .fill = {0.7f}};
+  auto cut = values(rand_augment(grey, square, g));
+  CHECK(std::ranges::count(cut, 0.7f) > 40 * 3);
+  CHECK(std::ranges::count(cut, 0.7f) <= 40 * 3 * 4);
+  CHECK(std::ranges::count(cut, 0.0f) == 0);
+  p.fill = {0.1f, 0.2f};
+  CHECK_THROWS_WITH_AS(rand_augment(grey, p, g), "rand_augment: a fill of 2 values for images of 3 channels", ShapeError);
+}
+
 TEST_CASE("rand_augment: results depend on the generator alone, mistakes are named") {
   Tensor x = full({37, 3, 9, 8}, 0.7);
   auto once = [&] {
