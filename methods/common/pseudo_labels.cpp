@@ -88,6 +88,11 @@ Tensor DistributionAligner::align(const Tensor& probabilities) {
 
 Tensor DistributionAligner::mean() const { return kind_ == Kind::queue ? queue_mean(queue_) : mean_; }
 
+void DistributionAligner::set_mean(const Tensor& mean) {
+  if (kind_ == Kind::queue) throw ValueError("distribution_aligner: a queue of batches cannot be set to a mean");
+  mean_ = to(mean.detach(), f64);
+}
+
 ScalarEma::ScalarEma(double decay) : decay_(decay) {
   if (!(decay >= 0 && decay < 1)) throw ValueError(fmt::format("scalar_ema: the decay must lie in [0, 1), it is {}", decay));
 }

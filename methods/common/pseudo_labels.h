@@ -44,6 +44,8 @@ class DistributionAligner {
   Tensor align(const Tensor& probabilities);
   /// What the predictions are divided by at the moment, [C].
   Tensor mean() const;
+  /// Goes on from a stored mean [C]. Throws ValueError for a queue, which is more than its mean.
+  void set_mean(const Tensor& mean);
 
  private:
   enum class Kind : uint8_t { queue, before, after };

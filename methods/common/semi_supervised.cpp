@@ -82,6 +82,11 @@ std::vector<optim::Group<optim::SgdOptions>> decay_groups(const nn::Module& mode
   return {matrices, vectors};
 }
 
+std::unique_ptr<optim::Optimizer> make_optimizer(const nn::Module& model, const SemiTrainOptions& options) {
+  if (options.adam) return std::make_unique<optim::Adam>(model.parameters(), *options.adam);
+  return std::make_unique<optim::SGD>(decay_groups(model, options.sgd, options.decay_vectors));
+}
+
 double accuracy_percent(const Tensor& logits, const Tensor& labels) { return 100 * metrics::accuracy(argmax(logits, 1), labels); }
 
 Tensor all_views(const SemiBatch& batch) {

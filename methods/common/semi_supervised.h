@@ -2,6 +2,8 @@
 // and their baselines share. A method says what the loss of a batch is; everything else is the same for all.
 #pragma once
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,7 @@
 #include "methods/common/pseudo_labels.h"
 #include "models/augment/rand_augment.h"
 #include "models/nn/module.h"
+#include "models/optim/adam.h"
 #include "models/optim/ema.h"
 #include "models/optim/schedule.h"
 #include "models/optim/sgd.h"
@@ -72,6 +75,8 @@ struct SemiTrainOptions {
   int64_t steps = 1500;
   optim::SgdOptions sgd = {.lr = 0.03, .momentum = 0.9, .weight_decay = 5e-4, .nesterov = true};
   bool decay_vectors = false;               ///< weight decay on biases and norms too
+  std::optional<optim::AdamOptions> adam = {};  ///< Adam at a constant rate in place of SGD
+  optim::Schedule schedule = {};            ///< of the learning rate; empty: cos(7πt / 16T) for SGD, constant for Adam
   double ema = 0.99;                        ///< of the weights that are evaluated
   optim::EmaBuffers buffers = optim::EmaBuffers::copy;
   int64_t evaluate_every = 100;
@@ -95,28 +100,30 @@ struct SemiProgress {
 
 /// Parameters in two groups: those that decay (rank 2 and more) and those that do not (biases, norms).
 std::vector<optim::Group<optim::SgdOptions>> decay_groups(const nn::Module& model, optim::SgdOptions options, bool decay_vectors = false);
+/// SGD, or Adam, of all of the model's parameters.
+std::unique_ptr<optim::Optimizer> make_optimizer(const nn::Module& model, const SemiTrainOptions& options);
 /// Share of logits [n, C] whose largest is the label, in %.
 double accuracy_percent(const Tensor& logits, const Tensor& labels);
 
-/// Trains `model` (a module from images to logits) for the steps of `options`, SGD with the schedule cos(7πt / 16T), and hands back the
-/// averaged weights. loss(model, batch, step) → SemiStep; listen(SemiProgress) is called as options say and after the last step.
+/// Trains `model` (a module from images to logits) for the steps of `options`, and hands back the averaged weights.
+/// loss(model, batch, step) → SemiStep; listen(SemiProgress) is called as options say and after the last step.
 template <typename Model, typename Loss, typename Listen>
 optim::Ema<Model> train_semi_supervised(Model& model, const SemiData& data, SemiBatcher batches, const SemiTrainOptions& options,
                                         Loss&& loss, Listen&& listen) {
   optim::Ema<Model> average(model, {.decay = options.ema, .buffers = options.buffers});
-  optim::SGD sgd(decay_groups(model, options.sgd, options.decay_vectors));
-  optim::Schedule schedule = optim::cosine_7_16(options.steps);
+  std::unique_ptr<optim::Optimizer> optimizer = make_optimizer(model, options);
+  optim::Schedule schedule = options.schedule ? options.schedule : options.adam ? optim::constant() : optim::cosine_7_16(options.steps);
   UtilisationMeter meter;
   double certain = 0;
   int64_t since = 0;
   model.train();
   for (int64_t step = 0; step < options.steps; ++step) {
     SemiBatch batch = batches.next();
-    sgd.set_lr_scale(schedule(step));
-    sgd.zero_grad();
+    optimizer->set_lr_scale(schedule(step));
+    optimizer->zero_grad();
     SemiStep result = loss(model, batch, step);
     result.loss.backward();
-    sgd.step();
+    optimizer->step();
     average.update(model);
     if (result.weight.defined()) meter.add(result.weight, result.label, batch.truth);
     certain += result.certain;

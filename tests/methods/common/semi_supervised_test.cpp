@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -118,6 +119,26 @@ TEST_CASE("semi-supervised: weight decay spares biases and norms") {
   CHECK(groups[1].parameters.size() == 6);  // two norms of two, two biases
   CHECK(groups[1].options.weight_decay == 0);
   CHECK(decay_groups(model, {.weight_decay = 0.1}, true).size() == 1);
+}
+
+TEST_CASE("semi-supervised: Adam takes SGD's place, and the schedule can be another") {
+  SemiData d = small_data(11, 4);
+  auto weights = [&](SemiTrainOptions options) {
+    manual_seed(12);
+    SmallCnn model;
+    options.steps = 3, options.ema = 0;
+    auto last = train_semi_supervised(model, d, SemiBatcher(d, {.batch = 20, .ratio = 0, .seed = 13}), options, Supervised(), [](const SemiProgress&) {});
+    return to_vector(last.model.head.weight);
+  };
+  manual_seed(12);
+  auto initial = to_vector(SmallCnn().head.weight);
+  CHECK(weights({.schedule = optim::constant(0)}) == initial);
+  auto adam = weights({.adam = optim::AdamOptions{.lr = 1e-3}});
+  double most = 0;
+  for (size_t k = 0; k < adam.size(); ++k) most = std::max(most, std::abs(adam[k] - initial[k]));
+  CHECK(most > 1.5e-3);   // about the rate a step
+  CHECK(most < 4e-3);
+  CHECK(weights({}) != adam);
 }
 
 TEST_CASE("semi-supervised: supervised and FixMatch training learn, and give the same numbers twice") {
