@@ -30,7 +30,7 @@ struct Setup {
   const char* router;
   bool pairs;      // two passes a step, held together
   double alpha;    // by this much
-  int64_t longer;  // times as many steps
+  int64_t longer;  // times as many steps, at a rate as much lower
 };
 
 // A step of two passes costs twice as much: those of one pass stand here with the same steps and with the same passes.
@@ -126,7 +126,7 @@ void train(Cell& cell, const Setup& setup, const Corpus& corpus, const Work& wor
   data::ConsecutiveWindows validation(corpus.validation, work.gpt.context, 32);
   int64_t steps = work.steps * setup.longer, every = std::max<int64_t>(1, work.steps / 8);
   moe::ExpertParameters parameters(model);
-  optim::Adam adam(parameters.all(), {.lr = work.lr, .beta2 = 0.98});
+  optim::Adam adam(parameters.all(), {.lr = work.lr / static_cast<double>(setup.longer), .beta2 = 0.98});
   optim::Schedule schedule = optim::cosine_with_warmup(std::min<int64_t>(100, steps / 4), steps);
   std::vector<moe::Routing> routings;
   for (int64_t step = 0; step < steps; ++step) {

@@ -19,7 +19,7 @@ namespace {
 using namespace adapt_then_unlearn;
 
 constexpr int64_t kModes = 8, kUndesired = 2;  // modes 0 and 1, neighbours
-constexpr double kRadius = 2, kDeviation = 0.07, kR1 = 0.1, kRate = 1e-3;
+constexpr double kRadius = 2, kDeviation = 0.07, kR1 = 1, kRate = 4e-3;
 
 Budgets budgets(const Cell& cell) {
   return {.pretrain = cell.pick<int64_t>(900, 10'000, 30'000),

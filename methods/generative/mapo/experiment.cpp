@@ -31,7 +31,7 @@ namespace {
 using namespace diffusion;
 
 constexpr int64_t kPairs = 600, kBatch = 64, kSamplerSteps = 20;
-constexpr double kRate = 3e-4, kAdapterRate = 3e-3;
+constexpr double kRate = 3e-4, kAdapterRate = 3e-3, kDpoRate = 3e-5;
 
 // -- how each variant tunes ----------------------------------------------------------------------------------------------
 
@@ -94,7 +94,7 @@ Tuned tune(const Cell& cell, const VectorDdpm& base, const PreferencePairs& pair
   if (dpo_beta(cell)) reference.emplace(base);
   tuned.copies = static_cast<double>(model.num_parameters() + (reference ? base.num_parameters() : 0)) / numbers;
   std::vector<Tensor> parameters = trainable(model);
-  optim::AdamW adam(parameters, {.lr = cell.is("MaPO, LoRA") ? kAdapterRate : kRate});
+  optim::AdamW adam(parameters, {.lr = reference ? kDpoRate : cell.is("MaPO, LoRA") ? kAdapterRate : kRate});
   MapoOptions options = mapo_options(cell);
   for (int64_t k = 0; k < steps; ++k) {
     auto start = std::chrono::steady_clock::now();

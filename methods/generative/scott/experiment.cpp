@@ -25,7 +25,7 @@ namespace {
 using namespace diffusion;
 
 constexpr int64_t kLevels = 125, kInterval = 3;
-constexpr double kSigmaMax = 80, kEta = 0.2;
+constexpr double kSigmaMax = 80, kEta = 0.2, kAdversarial = 0.01;
 constexpr int64_t kStepCounts[] = {1, 2, 4, 8};
 
 struct Setting {
@@ -100,7 +100,8 @@ Network distil(Cell& cell, const Problem& problem, const Network& teacher, const
   Options options{.levels = karras_sigmas(kLevels, 0.002, kSigmaMax, 7, GridOrder::ascending),
                   .interval = kInterval,
                   .sub_steps = arm.sub_steps,
-                  .rule = arm.rule};
+                  .rule = arm.rule,
+                  .adversarial = kAdversarial};
   Distillation<Network> distillation(student, as_consistency_model<Network>, options);
   std::optional<Adversary<Network>> adversary;
   if (arm.judge != Judge::none) adversary.emplace(teacher, arm.judge, s.rate);
