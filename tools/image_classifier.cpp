@@ -139,7 +139,7 @@ Tensor ImageClassifier::normalised(const Tensor& images) const { return nn::inpu
 Tensor ImageClassifier::operator()(const Tensor& images) const { return logits_(normalised(images)); }
 Tensor ImageClassifier::features(const Tensor& images) const { return features_(normalised(images)); }
 
-Scores measure(const ImageClassifier& classifier, const data::Dataset& images, int64_t worst) {
+Scores measure(const std::function<Tensor(const Tensor&)>& classifier, const data::Dataset& images, int64_t worst) {
   NoGrad off;
   Scores scores;
   std::vector<std::pair<double, int64_t>> wrong;

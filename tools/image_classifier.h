@@ -77,8 +77,12 @@ struct Scores {
   double loss = 0, accuracy = 0;
   std::vector<int64_t> worst;  ///< places of the wrong answers with the largest losses, largest first
 };
-/// The mean cross-entropy and the share of right answers over `images`; at most `worst` of the wrong ones.
-Scores measure(const ImageClassifier& classifier, const data::Dataset& images, int64_t worst = 0);
+/// The mean cross-entropy and the share of right answers over `images`; at most `worst` of the wrong ones. `classifier` maps images
+/// [B, C, H, W] in [0, 1] to logits [B, classes].
+Scores measure(const std::function<Tensor(const Tensor&)>& classifier, const data::Dataset& images, int64_t worst = 0);
+inline Scores measure(const ImageClassifier& classifier, const data::Dataset& images, int64_t worst = 0) {
+  return measure([&](const Tensor& x) { return classifier(x); }, images, worst);
+}
 
 /// Mean and standard deviation of each channel over `images`.
 void channel_statistics(const data::Dataset& images, std::vector<double>& mean, std::vector<double>& std);
