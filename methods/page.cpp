@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "engine/io/file.h"
+#include "methods/tables.h"
 #include "models/train/html.h"
 #include "models/train/line_chart.h"
 
@@ -109,9 +110,9 @@ std::string variants_html(const Experiment& experiment) {
 
 std::string body(const Method& method, const Experiment& experiment, const Results& results, const std::string& directory) {
   std::string html = fmt::format("<p>{}</p>\n<p class='about'>{}</p>\n", escape_html(experiment.claim), escape_html(experiment.paper));
-  html += "<p>Measured: " + escape_html(effect(experiment, results)) + ".</p>\n";
+  if (std::string measured = effect(experiment, results); !measured.empty()) html += "<p>Measured: " + escape_html(measured) + ".</p>\n";
   html += table_html(experiment, results) + facts(results) + charts(results) + pictures(directory, experiment);
-  return html + "<h2>Variants</h2>\n" + variants_html(experiment) + fmt::format("<p class='about'>methods/{}/{}</p>\n", method.family, method.slug);
+  return html + "<h2>Variants</h2>\n" + variants_html(experiment) + fmt::format("<p class='about'>methods/{}</p>\n", folder_of(method));
 }
 
 }  // namespace

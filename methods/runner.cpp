@@ -84,7 +84,7 @@ void check_variants(const Experiment& experiment, const std::vector<std::string>
   for (const Variant& v : experiment.variants) names += (names.empty() ? "\"" : ", \"") + v.name + "\"";
   for (const std::string& name : asked)
     if (!known(name)) throw ConfigError("there is no variant \"" + name + "\"; there are " + names);
-  if (!known(experiment.baseline) || !known(experiment.method)) throw ValueError("an experiment's baseline and method must be among its variants: " + names);
+  if (!known(experiment.baseline) || !(experiment.method.empty() || known(experiment.method))) throw ValueError("an experiment's baseline and method must be among its variants: " + names);
 }
 
 void check_metrics(const Experiment& experiment, const std::string& variant, const Measured& measured) {

@@ -1,4 +1,4 @@
-// Finding a method by its slug.
+// Finding a method by its slug, and a family's table.
 #include "methods/shelf.h"
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
+#include "methods/tables.h"
 
 namespace plumb::methods {
 namespace {
@@ -27,6 +28,16 @@ size_t edits(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+const Method* method_of(const Method& entry) {
+  auto owns = [&](const Method& m) { return m.family == entry.family && entry.slug.starts_with(std::string(m.slug) + "_"); };
+  auto found = std::ranges::find_if(shelf(), owns);
+  return found == shelf().end() ? nullptr : &*found;
+}
+
+int64_t count_methods() {
+  return std::ranges::count_if(shelf(), [](const Method& m) { return method_of(m) == nullptr; });
+}
+
 const Method& find_method(std::string_view slug) {
   for (const Method& m : shelf())
     if (m.slug == slug) return m;
@@ -35,6 +46,20 @@ const Method& find_method(std::string_view slug) {
   if (closest != shelf().end() && edits(closest->slug, slug) <= 3) message += "; do you mean \"" + std::string(closest->slug) + "\"?";
   else message += "; `plumb methods` lists them";
   throw ConfigError(message);
+}
+
+const Method& find_table(std::string_view family) {
+  std::string names;
+  for (const Method& t : tables()) {
+    if (t.family == family) return t;
+    names += (names.empty() ? "" : ", ") + std::string(t.family);
+  }
+  throw ConfigError("the family \"" + std::string(family) + "\" has no common table; " + (names.empty() ? "none has" : "these have: " + names));
+}
+
+std::string folder_of(const Method& method) {
+  std::string family(method.family), slug(method.slug);
+  return family + "/" + (slug == family + "_table" ? "table" : slug);
 }
 
 }  // namespace plumb::methods

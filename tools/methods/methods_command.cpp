@@ -29,6 +29,7 @@ void print_json() {
     json.set("paper", e.paper);
     json.set("claim", e.claim);
     json.set("effect", stored_effect(m, e));
+    if (const Method* of = method_of(m)) json.set("experiment_of", std::string(of->slug));
     fmt::print("{}\n", json.text());
   }
 }
@@ -40,8 +41,11 @@ void print_text() {
     if (m.family != family) fmt::print("{}{}\n", family.empty() ? "" : "\n", m.family);
     family = m.family;
     std::string measured = stored_effect(m, e);
-    fmt::print("  {:<20} {}: {}\n  {:<20} {}\n  {:<20} {}\n", m.slug, e.title, e.claim, "", e.paper, "", measured.empty() ? "not measured yet" : "measured: " + measured);
+    const Method* of = method_of(m);
+    std::string source = of ? "a further experiment of " + std::string(of->slug) : e.paper;
+    fmt::print("  {:<20} {}: {}\n  {:<20} {}\n  {:<20} {}\n", m.slug, e.title, e.claim, "", source, "", measured.empty() ? "not measured yet" : "measured: " + measured);
   }
+  fmt::print("\n{} methods, {} experiments\n", count_methods(), shelf().size());
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "engine/core/error.h"
 #include "engine/io/file.h"
 #include "methods/page.h"
+#include "methods/tables.h"
 #include "tools/commands.h"
 
 namespace plumb::tools {
@@ -19,35 +20,48 @@ struct Options {
   std::string source = ".", html = "methods.html";
 };
 
-std::vector<std::pair<const Method*, Results>> stored_results(const std::string& source) {
-  std::vector<std::pair<const Method*, Results>> found;
-  for (const Method& m : shelf()) {
-    std::string path = fmt::format("{}/methods/{}/{}/results.json", source, m.family, m.slug);
+using Stored = std::vector<std::pair<const Method*, Results>>;
+
+Stored stored_results(const std::string& source, std::span<const Method> of) {
+  Stored found;
+  for (const Method& m : of) {
+    std::string path = fmt::format("{}/methods/{}/results.json", source, folder_of(m));
     if (path_exists(path)) found.emplace_back(&m, Results::from_json(read_file(path), path));
   }
   return found;
 }
 
-std::string markdown(const std::vector<std::pair<const Method*, Results>>& stored) {
-  std::string text = fmt::format("{}\n\n# Methods\n\n± are 95 % intervals over seeds (Student's t); differences are taken seed by seed.\n", kMark);
+std::string sections(const Stored& stored) {
+  std::string text;
   for (const auto& [method, results] : stored) {
     Experiment e = method->experiment();
-    text += fmt::format("\n## {}\n\n{}\n\n{}\nMeasured: {}. `{}`, {}, {}; [more](methods/{}/{}/README.md).\n", e.title, e.claim, table_markdown(e, results), effect(e, results),
-                        results.command, results.machine, results.date, method->family, method->slug);
+    std::string measured = effect(e, results);
+    text += fmt::format("\n## {}\n\n{}\n\n{}\n{}`{}`, {}, {}; [more](methods/{}/README.md).\n", e.title, e.claim, table_markdown(e, results),
+                        measured.empty() ? "" : "Measured: " + measured + ". ", results.command, results.machine, results.date,
+                        folder_of(*method));
   }
   return text;
+}
+
+std::string markdown(const Stored& methods, const Stored& families) {
+  std::string text = fmt::format("{}\n\n# Methods\n\n± are 95 % intervals over seeds (Student's t); differences are taken seed by seed.\n", kMark);
+  text += sections(methods);
+  return families.empty() ? text : text + "\n# Families' common tables\n" + sections(families);
 }
 
 int report(const Options& o) {
   std::string path = o.source + "/RESULTS.md";
   if (!path_exists(path)) throw ConfigError(path + " is not there; give --source the directory of Plumb's sources");
-  auto stored = stored_results(o.source);
+  Stored stored = stored_results(o.source, shelf()), families = stored_results(o.source, tables());
   std::string text = read_file(path);
   text = text.substr(0, text.find(kMark));
   while (!text.empty() && text.back() == '\n') text.pop_back();
-  write_file_atomic(path, text + "\n\n" + markdown(stored));
-  write_file_atomic(o.html, index_page(stored));
-  fmt::print("{} of {} methods have results: {}, {}\n", stored.size(), shelf().size(), path, o.html);
+  write_file_atomic(path, text + "\n\n" + markdown(stored, families));
+  Stored all = stored;
+  all.insert(all.end(), families.begin(), families.end());
+  write_file_atomic(o.html, index_page(all));
+  fmt::print("{} of {} experiments and {} of {} families' tables have results: {}, {}\n", stored.size(), shelf().size(), families.size(),
+             tables().size(), path, o.html);
   return 0;
 }
 

@@ -1,4 +1,4 @@
-// `plumb run SLUG`: a method's experiment, from nothing to its table.
+// `plumb run SLUG`: a method's experiment, or with --table a family's common one, from nothing to its table.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -7,6 +7,7 @@
 
 #include "engine/core/error.h"
 #include "methods/runner.h"
+#include "methods/tables.h"
 #include "models/train/interrupt.h"
 #include "models/train/progress.h"
 #include "tools/cli/cpu.h"
@@ -18,7 +19,7 @@ namespace {
 using namespace methods;
 
 struct Options {
-  std::string slug, budget = "default", device = "cpu", out;
+  std::string slug, table, budget = "default", device = "cpu", out;
   int64_t seeds = 5, first_seed = 0;
   std::vector<std::string> variants;
 };
@@ -30,8 +31,13 @@ Budget budget_of(const std::string& word) {
   return static_cast<Budget>(found - words.begin());
 }
 
+const Method& asked_for(const Options& o) {
+  if (o.slug.empty() && o.table.empty()) throw ConfigError("give a method's slug (`plumb methods` lists them), or --table FAMILY");
+  return o.table.empty() ? find_method(o.slug) : find_table(o.table);
+}
+
 std::string command_of(const Options& o) {
-  std::string text = fmt::format("plumb run {} --seeds {}", o.slug, o.seeds);
+  std::string text = fmt::format("plumb run {} --seeds {}", o.table.empty() ? o.slug : "--table " + o.table, o.seeds);
   if (o.first_seed != 0) text += fmt::format(" --first-seed {}", o.first_seed);
   if (o.budget != "default") text += " --budget " + o.budget;
   if (o.device != "cpu") text += " --device " + o.device;
@@ -39,17 +45,18 @@ std::string command_of(const Options& o) {
 }
 
 int run_method(const Options& o) {
-  const Method& method = find_method(o.slug);
+  const Method& method = asked_for(o);
+  std::string slug(method.slug);
   RunOptions run{.budget = budget_of(o.budget),
                  .seeds = o.seeds,
                  .first_seed = o.first_seed,
                  .device = device_from_name(o.device),
                  .variants = o.variants,
-                 .out = o.out.empty() ? "runs/" + o.slug : o.out,
+                 .out = o.out.empty() ? "runs/" + slug : o.out,
                  .command = command_of(o)};
   run.machine = fmt::format("{} cores, {}", sysconf(_SC_NPROCESSORS_ONLN), cpu_model());
   constexpr int64_t kTicks = 1000;
-  train::Progress bar(o.slug, kTicks);
+  train::Progress bar(slug, kTicks);
   int64_t last = -1;
   run.progress = [&](double done, size_t cells, const std::string& now) {
     auto tick = static_cast<int64_t>(done / static_cast<double>(cells) * kTicks);
@@ -62,8 +69,9 @@ int run_method(const Options& o) {
     bar.finish();
     write_results(method, results, run.out);
     Experiment experiment = method.experiment();
-    fmt::print("{}\n{}\n\nmeasured: {}\n{}/results.json, {}/report.html\n", experiment.claim, table_text(experiment, results),
-               effect(experiment, results), run.out, run.out);
+    std::string measured = effect(experiment, results);  // none of a family's table
+    fmt::print("{}\n{}\n{}{}/results.json, {}/report.html\n", experiment.claim, table_text(experiment, results),
+               measured.empty() ? "" : "\nmeasured: " + measured + "\n", run.out, run.out);
     return 0;
   } catch (const Interrupted&) {
     bar.finish();
@@ -75,9 +83,11 @@ int run_method(const Options& o) {
 }  // namespace
 
 extern const Command run_command;
-const Command run_command{"run", "run a method's experiment", [](CommandLine& line) -> Action {
+const Command run_command{"run", "run a method's experiment, or a family's common table", [](CommandLine& line) -> Action {
   auto o = std::make_shared<Options>();
-  line.required("method", o->slug, "its slug; `plumb methods` lists them");
+  line.option("method", o->slug, "its slug; `plumb methods` lists them");
+  line.option("--table", o->table, "in the place of a method, a family's common table: its methods on the same data, split and network");
+  line.exclude("--table", "method");
   line.option("--seeds", o->seeds, "every variant runs with so many seeds");
   line.option("--first-seed", o->first_seed, "0; choose settings on other seeds than those that are reported");
   line.option("--budget", o->budget, "smoke: seconds; default: minutes; full: as the paper asks");

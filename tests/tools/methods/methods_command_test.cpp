@@ -18,6 +18,19 @@ TEST_CASE("plumb methods: lists every method with its claim; --json a line each"
   }
 }
 
+TEST_CASE("plumb methods: a further experiment is listed with its method, and not counted as one") {
+  using namespace plumb::methods;
+  const Method& further = find_method("mam_likelihood");
+  REQUIRE(method_of(further) != nullptr);
+  CHECK(method_of(further)->slug == "mam");
+  CHECK(method_of(find_method("mam")) == nullptr);
+  CHECK(count_methods() < static_cast<int64_t>(shelf().size()));
+  std::string text = run_plumb("methods").out;
+  CHECK(text.find("a further experiment of mam\n") != std::string::npos);
+  CHECK(text.ends_with(std::to_string(count_methods()) + " methods, " + std::to_string(shelf().size()) + " experiments\n"));
+  CHECK(run_plumb("methods --json").out.find("\"experiment_of\":\"mam\"") != std::string::npos);
+}
+
 TEST_CASE("plumb run: bad input is one line, and nothing is made") {
   plumb_test::Scratch scratch;
   Outcome unknown = run_plumb("run no-such-method --out " + scratch.path("x"));
@@ -54,4 +67,31 @@ TEST_CASE("plumb run: ends in a table and leaves results that plumb report finds
   CHECK(scratch.get("RESULTS.md") == once);
   CHECK(scratch.get("all.html").find("<table>") != std::string::npos);
   CHECK(run_plumb("report --source " + scratch.path("run")).code == 2);
+}
+
+TEST_CASE("plumb run --table: a family's common table, which plumb report shows after the methods") {
+  plumb_test::Scratch scratch;
+  Outcome run = run_plumb("run --table semi_supervised --budget smoke --seeds 2 --variants supervised FixMatch --out " + scratch.path("run"));
+  CAPTURE(run.err);
+  REQUIRE(run.code == 0);
+  CHECK(run.out.find("colour images, 25 labels a class (%)") != std::string::npos);
+  CHECK(run.out.find("measured:") == std::string::npos);
+  scratch.put("methods/semi_supervised/table/results.json", scratch.get("run/results.json"));
+  scratch.put("RESULTS.md", "# Results\n");
+  Outcome report = run_plumb("report --source " + scratch.path() + " --html " + scratch.path("all.html"));
+  CHECK(report.out.find("1 of 1 families' tables have results") != std::string::npos);
+  std::string results = scratch.get("RESULTS.md");
+  CHECK(results.find("# Families' common tables\n\n## Semi-supervised learning: one table") != std::string::npos);
+  CHECK(results.find("`plumb run --table semi_supervised --seeds 2 --budget smoke`") != std::string::npos);
+  CHECK(results.find("[more](methods/semi_supervised/table/README.md)") != std::string::npos);
+  CHECK(scratch.get("all.html").find("id='semi_supervised_table'") != std::string::npos);
+
+  CHECK(run_plumb("run --out " + scratch.path("x")).err ==
+        "plumb: run: give a method's slug (`plumb methods` lists them), or --table FAMILY\n");
+  CHECK(run_plumb("run --table astrology").err ==
+        "plumb: run: the family \"astrology\" has no common table; these have: semi_supervised\n");
+  Outcome both = run_plumb("run shrinkmatch --table semi_supervised --out " + scratch.path("x"));
+  CHECK(both.code == 2);
+  CHECK(both.err.find("--table") != std::string::npos);
+  CHECK_FALSE(scratch.has("x"));
 }
