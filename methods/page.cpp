@@ -80,7 +80,8 @@ std::string charts(const Results& results) {
   return html;
 }
 
-std::string pictures(const std::string& directory, const Experiment& experiment) {
+// Those of the first seed, which are what is kept.
+std::string pictures(const std::string& directory, const Experiment& experiment, const Results& results) {
   std::string html;
   if (directory.empty() || !path_exists(directory + "/pictures")) return html;
   std::vector<std::string> files;
@@ -93,7 +94,9 @@ std::string pictures(const std::string& directory, const Experiment& experiment)
         std::ranges::replace(title, '-', ' ');
         html += train::html_picture(v.name + ": " + title, read_file(directory + "/pictures/" + file));
       }
-  return html.empty() ? html : "<h2>Pictures, seed 0</h2>\n" + html;
+  if (html.empty() || results.cells.empty()) return html;
+  uint64_t seed = std::ranges::min(results.cells, {}, &CellResult::seed).seed;
+  return fmt::format("<h2>Pictures, seed {}</h2>\n", seed) + html;
 }
 
 std::string facts(const Results& results) {
@@ -111,7 +114,7 @@ std::string variants_html(const Experiment& experiment) {
 std::string body(const Method& method, const Experiment& experiment, const Results& results, const std::string& directory) {
   std::string html = fmt::format("<p>{}</p>\n<p class='about'>{}</p>\n", escape_html(experiment.claim), escape_html(experiment.paper));
   if (std::string measured = effect(experiment, results); !measured.empty()) html += "<p>Measured: " + escape_html(measured) + ".</p>\n";
-  html += table_html(experiment, results) + facts(results) + charts(results) + pictures(directory, experiment);
+  html += table_html(experiment, results) + facts(results) + charts(results) + pictures(directory, experiment, results);
   return html + "<h2>Variants</h2>\n" + variants_html(experiment) + fmt::format("<p class='about'>methods/{}</p>\n", folder_of(method));
 }
 
