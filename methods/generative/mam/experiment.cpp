@@ -24,7 +24,7 @@ namespace {
 
 using namespace any_order;
 
-constexpr double kRate = 1e-3, kAlpha = 4, kClip = 10;
+constexpr double kRate = 1e-3, kArmMcRate = 3e-4, kAlpha = 4, kClip = 10;
 constexpr int64_t kGibbsSteps = 4, kSubsets = 200;
 
 int64_t side(const Cell& cell) { return cell.pick<int64_t>(3, 4, 4); }
@@ -57,7 +57,7 @@ class Run {
         sites_(ising.sites()),
         rows_(batch(cell)),
         alpha_(alpha),
-        adam_(model_.parameters(), {.lr = kRate}) {
+        adam_(model_.parameters(), {.lr = cell.is("ARM-MC") ? kArmMcRate : kRate}) {
     buffer_.x = zeros({rows_, sites_}, i64);
     buffer_.gibbs_steps = std::min(kGibbsSteps, sites_);
   }
