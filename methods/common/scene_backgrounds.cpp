@@ -19,9 +19,14 @@ static Tensor textures(int64_t n, Generator& g) {
   return smooth(4) * 0.7 + smooth(12) * 0.3;
 }
 
+Backgrounds generated_backgrounds(Generator& g) {
+  Tensor train = textures(200, g), test = textures(200, g);
+  return {train, test, "generated textures"};
+}
+
 Backgrounds scene_backgrounds(Generator& g, const std::string& directory) {
   std::string file = data::find_optional_data_file(directory, "cifar10", "test_batch.bin");
-  if (file.empty()) return {textures(200, g), textures(200, g), "generated textures"};
+  if (file.empty()) return generated_backgrounds(g);
   data::Dataset images = data::cifar_images({file});
   std::vector<Tensor> grey;
   for (int64_t i = 0; i < images.size(); ++i) grey.push_back(mean(images[i].image, {0}, true));

@@ -40,7 +40,7 @@ struct Data {
 
 Data make_data(const Cell& cell) {
   Generator g(default_generator().next_u64());
-  Backgrounds backgrounds = cell.budget() == Budget::smoke ? scene_backgrounds(g, "/nowhere") : scene_backgrounds(g);
+  Backgrounds backgrounds = cell.budget() == Budget::smoke ? generated_backgrounds(g) : scene_backgrounds(g);
   SceneOptions o{.size = kSize,
                  .max_digits = 3,
                  .min_side = 10,

@@ -65,7 +65,7 @@ struct Data {
 
 Data make_data(const Cell& cell) {
   Generator g(default_generator().next_u64());
-  Backgrounds backgrounds = cell.budget() == Budget::smoke ? scene_backgrounds(g, "/nowhere") : scene_backgrounds(g);
+  Backgrounds backgrounds = cell.budget() == Budget::smoke ? generated_backgrounds(g) : scene_backgrounds(g);
   auto figures = [&](int64_t n, const Tensor& pictures) { return stick_figures(n, pictures, {}, g); };
   Figures labelled = figures(cell.pick<int64_t>(8, 60, 60), backgrounds.train),
           unlabelled = figures(cell.pick<int64_t>(16, 2000, 2000), backgrounds.train);

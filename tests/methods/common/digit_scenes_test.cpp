@@ -78,7 +78,7 @@ TEST_CASE("digit scenes: digits hardly overlap, there is always one, classes are
 
 TEST_CASE("digit scenes: backgrounds are textures without data, photographs with it") {
   Generator g(1);
-  Backgrounds made = scene_backgrounds(g, "/nowhere");
+  Backgrounds made = generated_backgrounds(g);
   CHECK(made.source == "generated textures");
   CHECK(made.train.shape() == Shape{200, 1, 32, 32});
   CHECK(max(made.train).item() <= 1);

@@ -15,6 +15,7 @@
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tests/methods/check_close.h"
 
 using namespace plumb;
 using namespace plumb::methods;
@@ -25,15 +26,6 @@ Experiment experiment();
 }
 
 namespace {
-
-void check_close(const Tensor& got, const std::vector<double>& wanted, double relative = 3e-6) {
-  auto values = to_vector(got);
-  REQUIRE(values.size() == wanted.size());
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    CAPTURE(i);
-    CHECK(values[i] == doctest::Approx(wanted[i]).epsilon(relative));
-  }
-}
 
 // Example A's values.
 const Tensor& example_ce() {

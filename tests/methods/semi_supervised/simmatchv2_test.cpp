@@ -22,6 +22,7 @@
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
+#include "tests/methods/check_close.h"
 
 using namespace plumb;
 using namespace plumb::methods;
@@ -32,15 +33,6 @@ Experiment experiment();
 }
 
 namespace {
-
-void check_close(const Tensor& got, const std::vector<double>& wanted, double relative = 3e-6) {
-  auto values = to_vector(got);
-  REQUIRE(values.size() == wanted.size());
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    CAPTURE(i);
-    CHECK(values[i] == doctest::Approx(wanted[i]).epsilon(relative));
-  }
-}
 
 Tensor random_unit(int64_t rows, int64_t width, Generator& g, DType dtype = f64) {
   return normalize(randn({rows, width}, {.dtype = dtype, .generator = &g}));

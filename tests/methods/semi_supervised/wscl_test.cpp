@@ -18,6 +18,7 @@
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tests/methods/check_close.h"
 
 using namespace plumb;
 using namespace plumb::methods;
@@ -28,15 +29,6 @@ Experiment experiment();
 }
 
 namespace {
-
-void check_close(const Tensor& got, const std::vector<double>& wanted, double relative = 3e-6) {
-  auto values = to_vector(got);
-  REQUIRE(values.size() == wanted.size());
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    CAPTURE(i);
-    CHECK(values[i] == doctest::Approx(wanted[i]).epsilon(relative));
-  }
-}
 
 // Example B's maps of one image.
 std::vector<Tensor> example_maps() {
