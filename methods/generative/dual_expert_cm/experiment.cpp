@@ -33,7 +33,7 @@ namespace {
 using namespace diffusion;
 
 constexpr int64_t kFrames = 6, kBatch = 64, kBoundary = 35, kGap = 2;
-constexpr double kShift = 5;
+constexpr double kShift = 5, kHuber = 0.1, kRate = 2e-4;
 
 struct Setting {
   int64_t teacher, updates, samples;  ///< updates: of one expert; single students make twice as many
@@ -159,7 +159,6 @@ class Adversary {
 struct Plan {
   std::vector<Segment> segments;  ///< of the network that is trained; places are drawn from all of them alike
   Losses losses;
-  double rate = 2e-4;
   int64_t steps = 0;
   std::string watch = {};  ///< the line in the charts of losses and gradients; empty: not watched
 };
@@ -203,7 +202,7 @@ void watch(Cell& cell, const Data& d, const VideoTransformer& teacher, const Net
     Velocity velocity = velocity_of(student, b.labels);
     Answers a = segment_answers(velocity, velocity, velocity_of(teacher, b.labels), grid, places, tensor_of_ends(plan.segments, places),
                                 b.videos, randn_like(b.videos));
-    Tensor loss = pseudo_huber(a.prediction, a.target);
+    Tensor loss = pseudo_huber(a.prediction, a.target, kHuber);
     losses.push_back(loss.item());
     slopes.push_back(grad({loss}, parameters, {.allow_unused = true}));
   }
@@ -225,7 +224,7 @@ void distil(Cell& cell, const Data& d, const VideoTransformer& teacher, const Ne
   FlowSchedule grid = schedule();
   std::optional<Adversary> adversary;
   if (plan.losses.adversarial) adversary.emplace(teacher, plan.segments.front());
-  optim::AdamW adamw(parameters, {.lr = plan.rate, .weight_decay = 1e-3});
+  optim::AdamW adamw(parameters, {.lr = kRate, .weight_decay = 1e-3});
   optim::Schedule rate = optim::cosine(plan.steps, 1, 0.1);
   for (int64_t k = 0; k < plan.steps; ++k) {
     if (k % 10 == 0) cell.progress(static_cast<double>(k) / static_cast<double>(plan.steps));
@@ -236,7 +235,7 @@ void distil(Cell& cell, const Data& d, const VideoTransformer& teacher, const Ne
     Answers a = segment_answers(velocity, velocity, velocity_of(teacher, b.labels), grid, places, tensor_of_ends(plan.segments, places),
                                 b.videos, randn_like(b.videos));
     Tensor loss =
-        with_added_losses(pseudo_huber(a.prediction, a.target), plan.losses, adversary ? &*adversary : nullptr, a, places, b.labels);
+        with_added_losses(pseudo_huber(a.prediction, a.target, kHuber), plan.losses, adversary ? &*adversary : nullptr, a, places, b.labels);
     adamw.set_lr_scale(rate(k));
     adamw.zero_grad();
     loss.backward();
@@ -354,7 +353,7 @@ void run(Cell& cell) {
   DualExpert expert(*semantic, boundary_level(grid, kBoundary), {.rank = 8, .alpha = 16});
   if (!cell.is("semantic expert alone"))
     distil(cell, *d, *teacher, expert, expert.detail_parameters(),
-           {.segments = {two[0]}, .losses = {.adversarial = adversarial}, .rate = 5e-4, .steps = s.updates});
+           {.segments = {two[0]}, .losses = {.adversarial = adversarial}, .steps = s.updates});
   measured(expert);
 }
 
