@@ -42,11 +42,11 @@ Coupled coupled(const Problem& p, int64_t batch) {
   return {z, x, p.annotate(x)};
 }
 
-// Adam at 1e-3, its rate falling to 0 over the last 30 %, and the average of the weights. loss(g, batch), then at_step(k).
+// Adam at 3e-3, its rate falling to 0 over the last 30 %, and the average of the weights. loss(g, batch), then at_step(k).
 template <typename Loss, typename AtStep>
 ControlAdapter trained(const Problem& p, const Length& length, Loss&& loss, AtStep&& at_step) {
   ControlAdapter adapter(p.adapter);
-  optim::Adam adam(adapter.parameters(), {.lr = 1e-3, .beta2 = 0.99});
+  optim::Adam adam(adapter.parameters(), {.lr = 3e-3, .beta2 = 0.99});
   optim::Ema<ControlAdapter> average(adapter, {.decay = 0.999, .warmup = true});
   ControlledGenerator g = adapted(p.generator, adapter);
   int64_t level = length.steps * 7 / 10;
