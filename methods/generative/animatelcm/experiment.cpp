@@ -33,7 +33,9 @@ namespace {
 using namespace diffusion;
 
 constexpr int64_t kFrames = 6, kImages = 128, kVideos = 32;
-constexpr double kSigmaMax = 80, kRate = 5e-4;
+constexpr double kSigmaMax = 80;
+constexpr double kImageRate = 2e-3, kMotionRate = 3e-3, kDirectRate = 1.5e-3;
+constexpr nn::LowRankOptions kImageAdapter{.rank = 64, .alpha = 64};
 constexpr int64_t kManyVideos = 64, kFewVideos = 8;
 
 struct Setting {
@@ -151,7 +153,7 @@ VideoMlp video_teacher(Cell& cell, const Clips& clips, const TimeMlp& image) {
 // Stage 1: low-rank adapters of the image network, on images. What they are when training ends.
 StateDict image_adapters(Cell& cell, const Data& d, const TimeMlp& teacher) {
   TimeMlp student = teacher;
-  nn::add_adapter(student, "image", {.rank = 8, .alpha = 8});
+  nn::add_adapter(student, "image", kImageAdapter);
   nn::train_adapters_only(student);
   Distillation<TimeMlp> training(student, kPrecondition, {});
   std::vector<Tensor> parameters;
@@ -160,7 +162,7 @@ StateDict image_adapters(Cell& cell, const Data& d, const TimeMlp& teacher) {
   std::vector<double> levels = grid();
   auto answer = [](const TimeMlp& m, const Tensor& x, const Tensor& noise) { return m(x, noise); };
   trained(
-      cell, student, parameters, setting(cell).image_stage, 2 * kRate,
+      cell, student, parameters, setting(cell).image_stage, kImageRate,
       [&](int64_t) { return mean(training.losses(solved(draw_pair(levels, batch_of(d.images, kImages)), denoiser_of(teacher)), answer)); },
       [&] { training.update(); });
   return nn::adapter_state(student, "image");
@@ -172,12 +174,17 @@ struct Videos {
   std::string name;  ///< of the line in the chart of losses
 };
 
-VideoMlp distilled_on(Cell& cell, const Videos& v, VideoMlp student, const std::vector<Tensor>& parameters, TargetStart start,
-                      int64_t steps) {
-  Distillation<VideoMlp> training(student, kPrecondition, {.start = start});
+struct Stage {
+  TargetStart start;
+  int64_t steps;
+  double rate;
+};
+
+VideoMlp distilled_on(Cell& cell, const Videos& v, VideoMlp student, const std::vector<Tensor>& parameters, const Stage& stage) {
+  Distillation<VideoMlp> training(student, kPrecondition, {.start = stage.start});
   std::vector<double> levels = grid();
   return trained(
-      cell, student, parameters, steps, kRate,
+      cell, student, parameters, stage.steps, stage.rate,
       [&](int64_t k) {
         Clips c = batch_of(v.clips, kVideos);
         VideoInputs inputs{.labels = c.directions};
@@ -192,19 +199,19 @@ VideoMlp distilled_on(Cell& cell, const Videos& v, VideoMlp student, const std::
 // Stage 2: temporal layers alone, image network and adapters frozen.
 VideoMlp decoupled(Cell& cell, const Videos& v, const StateDict& adapters, TargetStart start) {
   VideoMlp student = v.teacher;
-  nn::add_adapter(student.image, "image", {.rank = 8, .alpha = 8});
+  nn::add_adapter(student.image, "image", kImageAdapter);
   nn::load_adapter_state(student.image, "image", adapters);
   student.requires_grad_(false);
   std::vector<Tensor> parameters = student.motion_parameters();
   for (const Tensor& p : parameters) p.requires_grad_();
-  return distilled_on(cell, v, std::move(student), parameters, start, setting(cell).video_stage);
+  return distilled_on(cell, v, std::move(student), parameters, {start, setting(cell).video_stage, kMotionRate});
 }
 
 VideoMlp direct(Cell& cell, const Videos& v) {
   VideoMlp student = v.teacher;
   student.requires_grad_();
   std::vector<Tensor> parameters = student.parameters();
-  return distilled_on(cell, v, std::move(student), parameters, TargetStart::copy, direct_steps(setting(cell)));
+  return distilled_on(cell, v, std::move(student), parameters, {TargetStart::copy, direct_steps(setting(cell)), kDirectRate});
 }
 
 // A first frame as condition, learned without a teacher: pairs share their noise, all else is frozen.
@@ -219,7 +226,7 @@ VideoMlp with_first_frame(Cell& cell, const Clips& clips, const VideoMlp& model)
   Distillation<VideoMlp> training(student, kPrecondition, {});
   std::vector<double> levels = grid();
   return trained(
-      cell, student, parameters, setting(cell).video_stage, kRate,
+      cell, student, parameters, setting(cell).video_stage, kMotionRate,
       [&](int64_t) {
         Clips c = batch_of(clips, kVideos);
         VideoInputs inputs{.labels = c.directions, .first_frame = contiguous(select(c.videos, 2, 0))};
