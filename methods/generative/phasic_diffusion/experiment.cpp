@@ -33,7 +33,7 @@ struct Setting {
   int64_t source_steps, fusion_steps, adapt_steps;
 };
 Setting setting(const Cell& cell) {
-  return {cell.pick<int64_t>(4, 1600, 20'000), cell.pick<int64_t>(4, 300, 3000), cell.pick<int64_t>(4, 400, 400)};
+  return {cell.pick<int64_t>(4, 1600, 20'000), cell.pick<int64_t>(4, 1000, 5000), cell.pick<int64_t>(4, 200, 400)};
 }
 
 unet::UnetConfig network_config() {
@@ -147,7 +147,7 @@ void translate_and_measure(Cell& cell, const Problem& problem, const PhasicUnet&
   auto translated = [&](const Tensor& source, int64_t steps) {
     Generator noise(cell.seed() ^ 0xddc);
     TranslateOptions o{
-        .start = 120, .steps = steps, .content = content, .guidance = guidance, .guidance_end = 60, .factor = 2, .filter = LowPass::box};
+        .start = 80, .steps = steps, .content = content, .guidance = guidance, .guidance_end = 30, .factor = 2, .filter = LowPass::box};
     return (translate(model, source * 2.0 - 1.0, o, noise) + 1.0) * 0.5;
   };
   int64_t most = cell.pick<int64_t>(4, 15, 15), few = std::min<int64_t>(50, problem.held_out.size(0));
