@@ -253,7 +253,7 @@ TEST_CASE("multiaugs: mistakes are named") {
 
 TEST_CASE("multiaugs: the experiment measures every variant at the smoke budget") {
   Results results = run_experiment({"semi_supervised", "multiaugs", &multiaugs::experiment, {}}, {.budget = Budget::smoke, .seeds = 1});
-  CHECK(results.cells.size() == 12);
+  CHECK(results.cells.size() == 13);
   for (const CellResult& cell : results.cells) {
     CAPTURE(cell.variant);
     double found = measured(results, cell.variant, "PCK within 2 pixels (%)");
