@@ -47,6 +47,15 @@ Mixed mixup(const Tensor& images, const Tensor& labels, int64_t classes, double 
 /// remains of x_i (Yun et al., ICCV 2019). One box a batch.
 Mixed cutmix(const Tensor& images, const Tensor& labels, int64_t classes, double alpha, Generator& generator);
 
+/// Rows [top, bottom) and columns [left, right).
+struct CutBox {
+  int64_t top, bottom, left, right;
+  int64_t area() const { return (bottom - top) * (right - left); }
+};
+/// cutmix's box in an image of height × width: sides √(1 − λ) of the image's, rounded down to whole pixels on either side of a uniform
+/// middle, and what lies outside cut off. λ of the label is 1 − area / (height · width). Throws ValueError unless 0 ≤ λ ≤ 1.
+CutBox cut_box(int64_t height, int64_t width, double lambda, Generator& generator);
+
 /// A Beta(alpha, beta) number, drawn by ops/distributions.h. Throws ValueError unless both are positive.
 double beta_number(double alpha, double beta, Generator& generator);
 

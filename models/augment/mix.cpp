@@ -48,6 +48,18 @@ double beta_number(double alpha, double beta, Generator& generator) {
   return plumb::beta(Shape{}, alpha, beta, {.dtype = f64, .generator = &generator}).item<double>();
 }
 
+CutBox cut_box(int64_t height, int64_t width, double lambda, Generator& generator) {
+  if (!(lambda >= 0 && lambda <= 1)) throw ValueError("cut_box: lambda must lie in [0, 1], it is " + std::to_string(lambda));
+  double side = std::sqrt(1 - lambda);
+  auto range = [&](int64_t size) {
+    auto middle = static_cast<int64_t>(generator.next_below(static_cast<uint64_t>(size))), half = static_cast<int64_t>(side * static_cast<double>(size) / 2);
+    return std::pair{std::max<int64_t>(0, middle - half), std::min(size, middle + half)};
+  };
+  auto [top, bottom] = range(height);
+  auto [left, right] = range(width);
+  return {top, bottom, left, right};
+}
+
 Mixed mixup(const Tensor& images, const Tensor& labels, int64_t classes, double alpha, Generator& generator) {
   check("mixup", images, labels, classes, alpha);
   Geometry g = detail::geometry("mixup", images);
@@ -66,26 +78,20 @@ Mixed mixup(const Tensor& images, const Tensor& labels, int64_t classes, double 
 Mixed cutmix(const Tensor& images, const Tensor& labels, int64_t classes, double alpha, Generator& generator) {
   check("cutmix", images, labels, classes, alpha);
   Geometry g = detail::geometry("cutmix", images);
-  double side = std::sqrt(1 - beta_number(alpha, alpha, generator));
-  auto range = [&](int64_t size) {
-    auto middle = static_cast<int64_t>(generator.next_below(static_cast<uint64_t>(size))), half = static_cast<int64_t>(side * static_cast<double>(size) / 2);
-    return std::pair{std::max<int64_t>(0, middle - half), std::min(size, middle + half)};
-  };
-  auto [top, bottom] = range(g.height);
-  auto [left, right] = range(g.width);
+  CutBox box = cut_box(g.height, g.width, beta_number(alpha, alpha, generator), generator);
   std::vector<int64_t> partner = partners(g.batch, generator);
   Tensor dense = contiguous_data(images);
   const float* all = dense.data<float>();
-  Tensor mixed = detail::each_image("cutmix", images, [&, top = top, bottom = bottom, left = left, right = right](int64_t i, const float* from, float* to) {
+  Tensor mixed = detail::each_image("cutmix", images, [&](int64_t i, const float* from, float* to) {
     const float* second = all + partner[static_cast<size_t>(i)] * g.image();
     std::copy(from, from + g.image(), to);
     for (int64_t c = 0; c < g.channels; ++c)
-      for (int64_t y = top; y < bottom; ++y) {
+      for (int64_t y = box.top; y < box.bottom; ++y) {
         int64_t row = c * g.plane() + y * g.width;
-        std::copy(second + row + left, second + row + right, to + row + left);
+        std::copy(second + row + box.left, second + row + box.right, to + row + box.left);
       }
   });
-  double pasted = static_cast<double>((bottom - top) * (right - left)) / static_cast<double>(g.plane());
+  double pasted = static_cast<double>(box.area()) / static_cast<double>(g.plane());
   return {mixed, mixed_targets(labels, partner, classes, 1 - pasted)};
 }
 

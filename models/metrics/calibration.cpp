@@ -148,4 +148,15 @@ RiskCoverage risk_coverage(const Tensor& confidence, const Tensor& correct) {
   return found;
 }
 
+CalibrationReport calibration_report(const Tensor& probabilities, const Tensor& labels, int64_t bins) {
+  Rows r = read_rows("calibration_report", probabilities, labels);
+  Judged j = top_labels(r);
+  RiskCoverage risk = risk_coverage(from_vector(j.confidence), from_vector(j.correct));
+  return {.error = risk.risk.back(),
+          .nll = negative_log_likelihood(probabilities, labels),
+          .ece = expected_calibration_error(bins_of("calibration_report", j, bins)),
+          .aurc = risk.area,
+          .excess_aurc = risk.excess};
+}
+
 }  // namespace plumb::metrics

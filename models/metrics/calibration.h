@@ -41,4 +41,15 @@ struct RiskCoverage {
 /// Throws as calibration_bins, ValueError of nothing.
 RiskCoverage risk_coverage(const Tensor& confidence, const Tensor& correct);
 
+/// What is usually said about a classifier's probabilities, together.
+struct CalibrationReport {
+  double error = 0;        ///< share of wrong answers
+  double nll = 0;          ///< in nats
+  double ece = 0;          ///< expected calibration error of the largest probability
+  double aurc = 0;         ///< area under the risk–coverage curve of the largest probability
+  double excess_aurc = 0;  ///< E-AURC
+};
+/// probabilities [n, C], labels [n]. Throws as its parts: top_label_bins, negative_log_likelihood, risk_coverage.
+CalibrationReport calibration_report(const Tensor& probabilities, const Tensor& labels, int64_t bins = 10);
+
 }  // namespace plumb::metrics

@@ -102,7 +102,12 @@ Tensor ResNet::features(const Tensor& images) const { return global_avg_pool(sta
 
 Tensor ResNet::operator()(const Tensor& images) const {
   if (!fc_) throw ValueError("resnet: this one has no classes, it is a backbone");
-  return (*fc_)(features(images));
+  return head(features(images));
+}
+
+Tensor ResNet::head(const Tensor& features) const {
+  if (!fc_) throw ValueError("resnet: this one has no classes, it is a backbone");
+  return (*fc_)(features);
 }
 
 }  // namespace plumb::resnet

@@ -63,6 +63,8 @@ class ResNet : public nn::Module {
   Tensor operator()(const Tensor& images) const;
   /// What fc reads: the mean of the last stage over the image, [B, features].
   Tensor features(const Tensor& images) const;
+  /// features → logits [B, classes]. Throws ValueError without classes.
+  Tensor head(const Tensor& features) const;
   /// What each stage gives, [B, C, H', W'] with twice the channels and half the sides of the one before: for detectors and the like.
   std::vector<Tensor> stages(const Tensor& images) const;
   const ResNetConfig& config() const { return config_; }

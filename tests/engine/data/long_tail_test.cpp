@@ -28,6 +28,12 @@ TEST_CASE("long tail: counts fall as they should") {
   CHECK(pareto[0] == 1000);
   CHECK(pareto[1] == 250);  // (1/2)^2
   CHECK(pareto[9] == 10);
+  CHECK(long_tail_counts(147, 2, 49) == std::vector<int64_t>{147, 3});  // 147 · (1/49) is below 3 in f64
+  CHECK(long_tail_counts(5000, 10, 100) == std::vector<int64_t>{5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50});
+  auto hundred = long_tail_counts(500, 100, 100);
+  CHECK(hundred[1] == 477);
+  CHECK(hundred[50] == 48);
+  CHECK(hundred[99] == 5);
   CHECK(long_tail_counts(7, 3, 1) == std::vector<int64_t>{7, 7, 7});
   CHECK_THROWS_WITH_AS(long_tail_counts(7, 3, 0.5), "long_tail: the imbalance must be at least 1, it is 0.500000", ValueError);
 }

@@ -172,6 +172,20 @@ TEST_CASE("augment: mixup and cutmix mix images and labels by the same share") {
   }
 }
 
+TEST_CASE("augment: cutmix's box has the share that is asked for, less what the border cuts off") {
+  Generator g(12);
+  int64_t whole = 0;
+  for (int repeat = 0; repeat < 200; ++repeat) {
+    CutBox b = cut_box(16, 20, 0.75, g);  // halves of both sides: 8 × 10
+    CHECK((0 <= b.top && b.top <= b.bottom && b.bottom <= 16 && 0 <= b.left && b.left <= b.right && b.right <= 20));
+    CHECK(b.area() <= 80);
+    whole += b.area() == 80;
+  }
+  CHECK(whole > 20);
+  CHECK(cut_box(16, 20, 1, g).area() == 0);
+  CHECK_THROWS_WITH_AS(cut_box(16, 20, 1.5, g), "cut_box: lambda must lie in [0, 1], it is 1.500000", ValueError);
+}
+
 TEST_CASE("augment: beta numbers have their mean and variance") {
   Generator g(9);
   for (auto [a, b] : {std::pair{0.4, 0.4}, {2.0, 3.0}, {1.0, 1.0}}) {

@@ -71,3 +71,13 @@ TEST_CASE("calibration: bad input is named") {
                        ShapeError);
   CHECK_THROWS_WITH_AS(risk_coverage(zeros({0}), zeros({0})), "risk_coverage: there are no examples", ValueError);
 }
+
+TEST_CASE("calibration report: the six predictions once more, all measures together") {
+  CalibrationReport r = calibration_report(six_rows(), six_labels());
+  CHECK(r.error == doctest::Approx(2.0 / 6));
+  CHECK(r.nll == doctest::Approx(.647209).epsilon(2e-6));
+  CHECK(r.ece == doctest::Approx(.288333).epsilon(2e-6));
+  CHECK(r.aurc == doctest::Approx(.219444).epsilon(3e-6));
+  CHECK(r.aurc - r.excess_aurc == doctest::Approx(.0888889).epsilon(1e-6));  // of an order with both errors last
+  CHECK_THROWS_AS(calibration_report(zeros({0, 2}), zeros({0}, i64)), ValueError);
+}
