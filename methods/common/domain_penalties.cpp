@@ -67,6 +67,22 @@ Tensor coral_penalty(const std::vector<Tensor>& features) {
   return total / static_cast<double>(std::max<size_t>(pairs, 1));
 }
 
+Tensor iga_penalty(const std::vector<std::vector<Tensor>>& gradients) {
+  if (gradients.empty() || gradients[0].empty()) throw ValueError("iga_penalty: there are no environments or no parameters");
+  Tensor total;
+  for (size_t p = 0; p < gradients[0].size(); ++p) {
+    std::vector<Tensor> of_parameter;
+    for (const auto& environment : gradients) {
+      if (environment.size() != gradients[0].size() || environment[p].shape() != gradients[0][p].shape())
+        throw ShapeError("iga_penalty: environments have gradients of different parameters");
+      of_parameter.push_back(environment[p]);
+    }
+    Tensor all = stack(of_parameter), part = sum(square(all - mean(all, {0}, /*keepdim=*/true)));
+    total = total.defined() ? total + part : part;
+  }
+  return total / static_cast<double>(gradients.size());
+}
+
 Tensor PenaltyAnneal::operator()(const Tensor& loss, const Tensor& penalty, int64_t step) const {
   double w = at(step);
   Tensor total = loss + penalty * w;

@@ -24,6 +24,19 @@ Tensor mix(const Tensor& x, const Tensor& order, double lambda);
 /// Throws ValueError unless 0 ≤ λ ≤ 1, and as cross_entropy.
 Tensor mixup_cross_entropy(const Tensor& logits, const Tensor& first, const Tensor& second, double lambda);
 
+// -- a share for each example, through which gradients may flow --
+
+/// Throws ValueError naming the first share outside [0, 1] (or NaN), ShapeError unless shares are a vector of `examples` floating numbers.
+void check_shares(const char* op, const Tensor& lambda, int64_t examples);
+
+/// λ_i a_i + (1 − λ_i) b_i: a and b floating [N, ..] of one shape, lambda [N]. Differentiable in all three; λ_i = 1 gives a_i exactly, 0
+/// b_i. Throws as check_shares, ShapeError for shapes that differ.
+Tensor mix_pairs(const Tensor& a, const Tensor& b, const Tensor& lambda);
+
+/// [N, classes]: λ_i at the label first_i plus 1 − λ_i at second_i, labels i64 [N]. Differentiable in lambda. Throws as check_shares,
+/// IndexError for a label outside [0, classes), ShapeError for another number of labels.
+Tensor mixed_targets(const Tensor& first, const Tensor& second, const Tensor& lambda, int64_t classes);
+
 /// D(a, b) = 1/(N K) Σ_i ‖softmax(a_i) − softmax(b_i)‖² for logits [N, K]; in [0, 2/K]. Gradients go into both, unless one is detached.
 /// Throws ShapeError unless both have the shape [N, K].
 Tensor softmax_mse(const Tensor& a, const Tensor& b);

@@ -26,6 +26,8 @@ void PooledCnnConfig::check() const {
   require(classes >= 2, "pooled cnn: classes must be at least 2, they are " + std::to_string(classes));
 }
 
+Size2 pooled_parts(int64_t height, int64_t width) { return {parts(height), parts(width)}; }
+
 PooledCnn::PooledCnn(const PooledCnnConfig& c)
     : conv1(this, "conv1", checked(c).channels, c.first, 3, {.padding = 1, .bias = false}),
       bn1(this, "bn1", c.first),
@@ -35,13 +37,22 @@ PooledCnn::PooledCnn(const PooledCnnConfig& c)
       bn3(this, "bn3", 4 * c.first),
       fc(this, "fc", 4 * c.first * parts(c.height) * parts(c.width), c.features),
       head(this, "head", c.features, c.classes),
-      pooled_(parts(c.height), parts(c.width)) {}
+      pooled_(pooled_parts(c.height, c.width)) {}
+
+Tensor PooledCnn::stage(size_t k, const Tensor& x) const {
+  switch (k) {
+    case 0: return leaky_relu(bn1(conv1(x)), 0.1);
+    case 1: return leaky_relu(bn2(conv2(x)), 0.1);
+    case 2: return leaky_relu(bn3(conv3(x)), 0.1);
+    case 3: return leaky_relu(fc(flatten(adaptive_avg_pool2d(x, pooled_), 1)), 0.1);
+    default: throw IndexError("pooled cnn: stage " + std::to_string(k) + " is outside [0, 4)");
+  }
+}
 
 Tensor PooledCnn::features(const Tensor& images) const {
-  Tensor x = leaky_relu(bn1(conv1(images)), 0.1);
-  x = leaky_relu(bn2(conv2(x)), 0.1);
-  x = leaky_relu(bn3(conv3(x)), 0.1);
-  return leaky_relu(fc(flatten(adaptive_avg_pool2d(x, pooled_), 1)), 0.1);
+  Tensor x = images;
+  for (size_t k = 0; k < stage_count(); ++k) x = stage(k, x);
+  return x;
 }
 
 }  // namespace plumb::methods

@@ -17,6 +17,9 @@ struct PooledCnnConfig {
   void check() const;
 };
 
+/// How many parts, at most 4×4, a height × width image is divided into after two convolutions of stride 2.
+Size2 pooled_parts(int64_t height, int64_t width);
+
 /// Three times conv 3×3 – batch norm – leaky ReLU (0.1), the second and third with stride 2; the mean of (at most) 4×4 parts of the image;
 /// linear – leaky ReLU – linear: images [B, C, H, W] → logits [B, classes]. 90,000 parameters for CIFAR-10.
 struct PooledCnn : nn::Module {
@@ -32,6 +35,9 @@ struct PooledCnn : nn::Module {
   explicit PooledCnn(const PooledCnnConfig& config = {});
   /// What the head reads: [B, features].
   Tensor features(const Tensor& images) const;
+  /// features() in four steps, the three convolutions and fc: step k of what step k − 1 gives (methods/common/staged_network.h).
+  static constexpr size_t stage_count() { return 4; }
+  Tensor stage(size_t k, const Tensor& x) const;
   Tensor operator()(const Tensor& images) const { return head(features(images)); }
 
  private:
