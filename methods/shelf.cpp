@@ -1,4 +1,4 @@
-// Finding a method by its slug, and a family's table.
+// Finding a method by its slug, and a common table by its name.
 #include "methods/shelf.h"
 
 #include <algorithm>
@@ -48,18 +48,25 @@ const Method& find_method(std::string_view slug) {
   throw ConfigError(message);
 }
 
-const Method& find_table(std::string_view family) {
+namespace {
+constexpr std::string_view kTable = "_table";
+}
+
+std::string_view name_of_table(const Method& table) { return table.slug.substr(0, table.slug.size() - kTable.size()); }
+
+const Method& find_table(std::string_view name) {
   std::string names;
   for (const Method& t : tables()) {
-    if (t.family == family) return t;
-    names += (names.empty() ? "" : ", ") + std::string(t.family);
+    if (name_of_table(t) == name) return t;
+    names += (names.empty() ? "" : ", ") + std::string(name_of_table(t));
   }
-  throw ConfigError("the family \"" + std::string(family) + "\" has no common table; " + (names.empty() ? "none has" : "these have: " + names));
+  throw ConfigError("there is no common table \"" + std::string(name) + "\"; " + (names.empty() ? "there is none" : "there are " + names));
 }
 
 std::string folder_of(const Method& method) {
-  std::string family(method.family), slug(method.slug);
-  return family + "/" + (slug == family + "_table" ? "table" : slug);
+  std::string family(method.family);
+  if (!method.slug.ends_with(kTable)) return family + "/" + std::string(method.slug);
+  return family + "/table_" + std::string(name_of_table(method));
 }
 
 }  // namespace plumb::methods

@@ -1,5 +1,5 @@
-// The families' common tables: methods of one family on the same data, split and network, each an experiment of its own in
-// methods/<family>/table/, found by the build by its place and kept apart from the shelf.
+// The common tables: methods on the same data, split and network, each table an experiment of its own in
+// methods/<family>/table_<name>/, found by the build by its place and kept apart from the shelf.
 #pragma once
 #include <string>
 
@@ -7,12 +7,15 @@
 
 namespace plumb::methods {
 
-/// All of them, by family. Their slug, and the namespace of their experiment(), is "<family>_table"; the experiment names no method.
+/// All of them, by family, then name. Their slug, and the namespace of their experiment(), is "<name>_table"; the experiment names no
+/// method.
 std::span<const Method> tables();
-/// Throws ConfigError for a family without one, naming those that have.
-const Method& find_table(std::string_view family);
+/// What `plumb run --table` calls it: "label_noise".
+std::string_view name_of_table(const Method& table);
+/// Throws ConfigError for a name that no table has, naming all.
+const Method& find_table(std::string_view name);
 
-/// Where a method or a table lies below methods/: "robust/elr", "semi_supervised/table".
+/// Where a method or a table lies below methods/: "robust/elr", "robust/table_label_noise".
 std::string folder_of(const Method& method);
 
 }  // namespace plumb::methods

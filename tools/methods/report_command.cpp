@@ -43,24 +43,24 @@ std::string sections(const Stored& stored) {
   return text;
 }
 
-std::string markdown(const Stored& methods, const Stored& families) {
+std::string markdown(const Stored& methods, const Stored& common) {
   std::string text = fmt::format("{}\n\n# Methods\n\n± are 95 % intervals over seeds (Student's t); differences are taken seed by seed.\n", kMark);
   text += sections(methods);
-  return families.empty() ? text : text + "\n# Families' common tables\n" + sections(families);
+  return common.empty() ? text : text + "\n# Common tables\n" + sections(common);
 }
 
 int report(const Options& o) {
   std::string path = o.source + "/RESULTS.md";
   if (!path_exists(path)) throw ConfigError(path + " is not there; give --source the directory of Plumb's sources");
-  Stored stored = stored_results(o.source, shelf()), families = stored_results(o.source, tables());
+  Stored stored = stored_results(o.source, shelf()), common = stored_results(o.source, tables());
   std::string text = read_file(path);
   text = text.substr(0, text.find(kMark));
   while (!text.empty() && text.back() == '\n') text.pop_back();
-  write_file_atomic(path, text + "\n\n" + markdown(stored, families));
+  write_file_atomic(path, text + "\n\n" + markdown(stored, common));
   Stored all = stored;
-  all.insert(all.end(), families.begin(), families.end());
+  all.insert(all.end(), common.begin(), common.end());
   write_file_atomic(o.html, index_page(all));
-  fmt::print("{} of {} experiments and {} of {} families' tables have results: {}, {}\n", stored.size(), shelf().size(), families.size(),
+  fmt::print("{} of {} experiments and {} of {} common tables have results: {}, {}\n", stored.size(), shelf().size(), common.size(),
              tables().size(), path, o.html);
   return 0;
 }

@@ -1,4 +1,4 @@
-// `plumb run SLUG`: a method's experiment, or with --table a family's common one, from nothing to its table.
+// `plumb run SLUG`: a method's experiment, or with --table a common one, from nothing to its table.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -32,7 +32,7 @@ Budget budget_of(const std::string& word) {
 }
 
 const Method& asked_for(const Options& o) {
-  if (o.slug.empty() && o.table.empty()) throw ConfigError("give a method's slug (`plumb methods` lists them), or --table FAMILY");
+  if (o.slug.empty() && o.table.empty()) throw ConfigError("give a method's slug (`plumb methods` lists them), or --table NAME");
   return o.table.empty() ? find_method(o.slug) : find_table(o.table);
 }
 
@@ -69,7 +69,7 @@ int run_method(const Options& o) {
     bar.finish();
     write_results(method, results, run.out);
     Experiment experiment = method.experiment();
-    std::string measured = effect(experiment, results);  // none of a family's table
+    std::string measured = effect(experiment, results);  // none of a common table
     fmt::print("{}\n{}\n{}{}/results.json, {}/report.html\n", experiment.claim, table_text(experiment, results),
                measured.empty() ? "" : "\nmeasured: " + measured + "\n", run.out, run.out);
     return 0;
@@ -83,10 +83,10 @@ int run_method(const Options& o) {
 }  // namespace
 
 extern const Command run_command;
-const Command run_command{"run", "run a method's experiment, or a family's common table", [](CommandLine& line) -> Action {
+const Command run_command{"run", "run a method's experiment, or a common table of several", [](CommandLine& line) -> Action {
   auto o = std::make_shared<Options>();
   line.option("method", o->slug, "its slug; `plumb methods` lists them");
-  line.option("--table", o->table, "in the place of a method, a family's common table: its methods on the same data, split and network");
+  line.option("--table", o->table, "in the place of a method, a common table: methods on the same data, split and network");
   line.exclude("--table", "method");
   line.option("--seeds", o->seeds, "every variant runs with so many seeds");
   line.option("--first-seed", o->first_seed, "0; choose settings on other seeds than those that are reported");

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "methods/shelf.h"
+#include "methods/tables.h"
 #include "tests/tools/run_command.h"
 
 TEST_CASE("plumb methods: lists every method with its claim; --json a line each") {
@@ -69,27 +69,28 @@ TEST_CASE("plumb run: ends in a table and leaves results that plumb report finds
   CHECK(run_plumb("report --source " + scratch.path("run")).code == 2);
 }
 
-TEST_CASE("plumb run --table: a family's common table, which plumb report shows after the methods") {
+TEST_CASE("plumb run --table: a common table, which plumb report shows after the methods") {
   plumb_test::Scratch scratch;
   Outcome run = run_plumb("run --table semi_supervised --budget smoke --seeds 2 --variants supervised FixMatch --out " + scratch.path("run"));
   CAPTURE(run.err);
   REQUIRE(run.code == 0);
   CHECK(run.out.find("colour images, 25 labels a class (%)") != std::string::npos);
   CHECK(run.out.find("measured:") == std::string::npos);
-  scratch.put("methods/semi_supervised/table/results.json", scratch.get("run/results.json"));
+  scratch.put("methods/semi_supervised/table_semi_supervised/results.json", scratch.get("run/results.json"));
   scratch.put("RESULTS.md", "# Results\n");
   Outcome report = run_plumb("report --source " + scratch.path() + " --html " + scratch.path("all.html"));
-  CHECK(report.out.find("1 of 1 families' tables have results") != std::string::npos);
+  CHECK(report.out.find("1 of " + std::to_string(plumb::methods::tables().size()) + " common tables have results") != std::string::npos);
   std::string results = scratch.get("RESULTS.md");
-  CHECK(results.find("# Families' common tables\n\n## Semi-supervised learning: one table") != std::string::npos);
+  CHECK(results.find("# Common tables\n\n## Semi-supervised learning: one table") != std::string::npos);
   CHECK(results.find("`plumb run --table semi_supervised --seeds 2 --budget smoke`") != std::string::npos);
-  CHECK(results.find("[more](methods/semi_supervised/table/README.md)") != std::string::npos);
+  CHECK(results.find("[more](methods/semi_supervised/table_semi_supervised/README.md)") != std::string::npos);
   CHECK(scratch.get("all.html").find("id='semi_supervised_table'") != std::string::npos);
 
   CHECK(run_plumb("run --out " + scratch.path("x")).err ==
-        "plumb: run: give a method's slug (`plumb methods` lists them), or --table FAMILY\n");
-  CHECK(run_plumb("run --table astrology").err ==
-        "plumb: run: the family \"astrology\" has no common table; these have: semi_supervised\n");
+        "plumb: run: give a method's slug (`plumb methods` lists them), or --table NAME\n");
+  std::string none = run_plumb("run --table astrology").err;
+  CHECK(none.starts_with("plumb: run: there is no common table \"astrology\"; there are "));
+  for (const auto& t : plumb::methods::tables()) CHECK(none.find(name_of_table(t)) != std::string::npos);
   Outcome both = run_plumb("run shrinkmatch --table semi_supervised --out " + scratch.path("x"));
   CHECK(both.code == 2);
   CHECK(both.err.find("--table") != std::string::npos);

@@ -4,11 +4,9 @@
 
 #include <array>
 
-#include "engine/data/digits/digits.h"
-#include "engine/data/images.h"
-#include "engine/data/shapes.h"
 #include "methods/common/image_views.h"
 #include "methods/common/pooled_cnn.h"
+#include "methods/common/table_images.h"
 #include "methods/experiment.h"
 #include "methods/semi_supervised/semixup/semixup.h"
 #include "methods/semi_supervised/shrinkmatch/shrinkmatch.h"
@@ -19,7 +17,6 @@ namespace plumb::methods::semi_supervised_table {
 namespace {
 
 constexpr std::array<int64_t, 2> kLabels{4, 25};  // a class
-constexpr std::array kSets{"handwritten digits", "colour images"};
 
 std::string heading(const std::string& set, int64_t per_class) { return fmt::format("{}, {} labels a class", set, per_class); }
 
@@ -50,30 +47,9 @@ struct Problem {
   uint64_t seed;  // of the batches
 };
 
-struct Images {
-  data::Dataset train, test;
-  ImageKind kind;
-};
-
-// Smoke: what the library carries and renders itself. Else the published sets; MNIST's first 10,000 images, as many as CIFAR-10's subset has.
-Images images_of(const Cell& cell, const std::string& set) {
-  bool small = cell.budget() == Budget::smoke;
-  if (set == "handwritten digits") {
-    if (small) return {data::digits().train(), data::digits().test(), ImageKind::marks};
-    return {data::mnist().train().take(10'000), data::mnist().test().take(4000), ImageKind::marks};
-  }
-  if (small) {
-    data::ShapeOptions one{.size = 12, .max_shapes = 1};
-    data::ShapeOptions other = one;
-    other.seed = 1;
-    return {data::shapes(160, one), data::shapes(60, other), ImageKind::photos};
-  }
-  return {data::cifar10().train(), data::cifar10().test(), ImageKind::photos};
-}
-
 Problem make_problem(const Cell& cell, const std::string& set, int64_t per_class) {
   Generator& g = default_generator();
-  Images images = images_of(cell, set);
+  TableImages images = table_images(set, cell.budget() == Budget::smoke);
   SemiData data = semi_split(images.train, images.test, per_class, g, true);
   const Tensor& x = data.unlabelled;
   ImageViews views = image_views(images.kind, x.size(2));
@@ -113,7 +89,7 @@ class Run {
   const Problem& problem() const { return problem_; }
   int64_t steps() const { return options_.steps; }
 
-  static constexpr double kShare = 1.0 / static_cast<double>(kLabels.size() * kSets.size());
+  static constexpr double kShare = 1.0 / static_cast<double>(kLabels.size() * kTableSets.size());
 
  private:
   void note(const SemiProgress& p) {
@@ -151,7 +127,7 @@ void train_variant(const Cell& cell, Run& run) {
 
 void run(Cell& cell) {
   double done = 0;
-  for (const char* set : kSets)
+  for (const char* set : kTableSets)
     for (int64_t per_class : kLabels) {
       std::string name = heading(set, per_class);
       auto problem = cell.shared(name, [&] { return make_problem(cell, set, per_class); });
@@ -165,7 +141,7 @@ void run(Cell& cell) {
 
 Experiment experiment() {
   std::vector<Metric> metrics;
-  for (const char* set : kSets)
+  for (const char* set : kTableSets)
     for (int64_t per_class : kLabels) metrics.push_back({heading(set, per_class) + " (%)"});
   return {.title = "Semi-supervised learning: one table",
           .paper = "each method's own; plumb methods names them",

@@ -1,10 +1,9 @@
-// The common table of the semi-supervised methods: found beside the shelf, the same problem for every variant, gone on with cell by cell.
+// The common table of the semi-supervised methods: the same problem for every variant, gone on with cell by cell.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <map>
 
-#include "engine/core/error.h"
 #include "methods/runner.h"
 #include "methods/tables.h"
 #include "tests/scratch.h"
@@ -14,16 +13,6 @@ using namespace plumb::methods;
 
 namespace plumb::methods::semi_supervised_table {
 Experiment experiment();
-}
-
-TEST_CASE("tables: a family's common table stands beside the shelf, not on it") {
-  const Method& table = find_table("semi_supervised");
-  CHECK(table.slug == "semi_supervised_table");
-  CHECK(folder_of(table) == "semi_supervised/table");
-  CHECK(folder_of(find_method("shrinkmatch")) == "semi_supervised/shrinkmatch");
-  for (const Method& m : shelf()) CHECK(m.slug != "table");
-  CHECK_THROWS_WITH_AS(find_table("astrology"), "the family \"astrology\" has no common table; these have: semi_supervised", ConfigError);
-  CHECK_THROWS_AS(find_method("semi_supervised_table"), ConfigError);
 }
 
 TEST_CASE("semi-supervised table: every variant measures every set and number of labels, and is the same when gone on with") {
