@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "engine/autograd/grad_mode.h"
+#include "methods/regularization/weight_compander/weight_compander.h"
 #include "models/nn/placement.h"
 #include "ops/loss.h"
 #include "ops/pointwise.h"
@@ -44,14 +45,42 @@ Tensor channels(const std::vector<double>& values) {
   return t;
 }
 
+using Pass = std::function<Tensor(const Tensor&)>;
+
 template <typename Network, typename Config>
-std::unique_ptr<nn::Module> make(const Config& config, bool recompute, std::function<Tensor(const Tensor&)>& logits, std::function<Tensor(const Tensor&)>& features) {
+std::unique_ptr<nn::Module> make(const Config& config, bool recompute, Pass& logits, Pass& features, Pass& head) {
   auto network = std::make_unique<Network>(config);
   if constexpr (requires { network->recompute; }) network->recompute = recompute;
   logits = features = [n = network.get()](const Tensor& x) { return (*n)(x); };
-  if constexpr (requires(const Tensor& x) { network->features(x); }) features = [n = network.get()](const Tensor& x) { return n->features(x); };
+  if constexpr (requires(const Tensor& x) { network->features(x), network->head(x); }) {
+    features = [n = network.get()](const Tensor& x) { return n->features(x); };
+    head = [n = network.get()](const Tensor& x) { return n->head(x); };
+  }
   return network;
 }
+
+// A network of any kind whose weights are computed before each pass, its own names kept.
+class CompandedNetwork : public nn::Module {
+ public:
+  CompandedNetwork(std::unique_ptr<nn::Module> network, const methods::weight_compander::CompandingOptions& options)
+      : network_(std::move(network)), companding_(*network_, options) {
+    register_module("companding", companding_);
+  }
+  /// `pass` with the weights of now.
+  Pass with_weights(Pass pass) {
+    return [this, pass = std::move(pass)](const Tensor& x) {
+      companding_.apply(*network_);
+      return pass(x);
+    };
+  }
+
+ protected:
+  std::vector<std::pair<std::string, nn::Module*>> heap_children() const override { return {{"", network_.get()}}; }
+
+ private:
+  std::unique_ptr<nn::Module> network_;
+  methods::weight_compander::Companding companding_;
+};
 
 }  // namespace
 
@@ -81,6 +110,7 @@ ClassifierRun ClassifierRun::for_vit() {
 std::string ClassifierRun::to_json() const {
   JsonObject json = run_json(kind, *this, fields);
   json.set("network", JsonObject::parse(config_of_model(*this), "network"));
+  json.set("recipe", JsonObject::parse(recipe.to_json(), "recipe"));
   return json.text();
 }
 
@@ -92,6 +122,10 @@ ClassifierRun ClassifierRun::from_json(const std::string& text) {
   JsonObject network, json = read_run(run.kind, text, run, fields);
   require(json.contains("network"), "config.json: network is missing");
   json.read("network", network);
+  if (JsonObject recipe; json.contains("recipe")) {  // runs of before there were any have none
+    json.read("recipe", recipe);
+    run.recipe = Recipe::from_json(recipe.text());
+  }
   if (run.model == "mlp") run.mlp = mlp::MlpConfig::from_json(network.text());
   else if (run.model == "vit") run.vit = transformer::VisionConfig::from_json(network.text());
   else if (run.model == "resnet") run.resnet = resnet::ResNetConfig::from_json(network.text());
@@ -122,14 +156,40 @@ void ClassifierRun::check() const {
     require(value >= 0, fmt::format("{} must not be negative, it is {}", name, value));
   require(a.jitter >= 0 && a.jitter <= 1, fmt::format("--jitter must lie in [0, 1], it is {}", a.jitter));
   require(a.mixup == 0 || a.cutmix == 0, "--mixup and --cutmix exclude each other");
+  check_recipe();
+}
+
+// What a recipe needs of the rest.
+void ClassifierRun::check_recipe() const {
+  const Recipe& r = recipe;
+  r.check();
+  for (auto [name, value] : {std::pair{"mixup", augment.mixup}, {"cutmix", augment.cutmix}})
+    require(value == 0 || r.plain_loss(), fmt::format("--{0} mixes labels for the cross-entropy alone; with --loss, --mix or --distil give --mix {0} --mix-alpha {1}", name, value));
+  require(label_smoothing == 0 || r.loss == "cross-entropy", fmt::format("--label-smoothing is the cross-entropy's; --loss {} has targets of its own", r.loss));
+  require(!r.mix_needs_features() || model == "resnet" || model == "wide-resnet",
+          fmt::format("--mix {} reaches between features and head; choose --model resnet or wide-resnet", r.mix));
+  int64_t part = training.batch / training.accumulate;
+  require(r.mix != "adamixup" || (part % 2 == 0 && part >= 4), fmt::format("--mix adamixup mixes one half of a batch; its parts must be even and at least 4, they are {}", part));
+  require(!training.capture || r.plain_loss(), "--capture: --loss, --mix and --distil have a hand in every step, which cannot be captured");
+  require(!r.remembers() || training.ema == 0 || !training.device.starts_with("cuda"),
+          fmt::format("--ema: what --{} {} remembers is not on the GPU and cannot be averaged with what is; leave one of them out",
+                      r.distil != "none" ? "distil" : "loss", r.distil != "none" ? r.distil : r.loss));
 }
 
 ImageClassifier::ImageClassifier(const ClassifierRun& run) : scale_(channels(run.std)), shift_(channels(run.mean)) {
   bool recompute = run.training.recompute;
-  if (run.model == "mlp") network_ = make<mlp::Mlp>(run.mlp, recompute, logits_, features_);
-  else if (run.model == "vit") network_ = make<transformer::VisionTransformer>(run.vit, recompute, logits_, features_);
-  else if (run.model == "resnet") network_ = make<resnet::ResNet>(run.resnet, recompute, logits_, features_);
-  else network_ = make<resnet::WideResNet>(run.wide_resnet, recompute, logits_, features_);
+  if (run.model == "mlp") network_ = make<mlp::Mlp>(run.mlp, recompute, logits_, features_, head_);
+  else if (run.model == "vit") network_ = make<transformer::VisionTransformer>(run.vit, recompute, logits_, features_, head_);
+  else if (run.model == "resnet") network_ = make<resnet::ResNet>(run.resnet, recompute, logits_, features_, head_);
+  else network_ = make<resnet::WideResNet>(run.wide_resnet, recompute, logits_, features_, head_);
+  has_head_ = static_cast<bool>(head_);
+  if (!has_head_) head_ = [](const Tensor& x) { return x; };
+  if (run.recipe.reparam == "weight-compander") {
+    auto companded = std::make_unique<CompandedNetwork>(std::move(network_), methods::weight_compander::CompandingOptions{.a = run.recipe.reparam_a, .b = run.recipe.reparam_b});
+    logits_ = companded->with_weights(logits_);
+    features_ = companded->with_weights(features_);  // and with them those of the head, which follows
+    network_ = std::move(companded);
+  }
   run.training.prepare(*network_);
   Device device = nn::device_of(*network_);
   scale_ = to(scale_, device), shift_ = to(shift_, device);
@@ -138,6 +198,18 @@ ImageClassifier::ImageClassifier(const ClassifierRun& run) : scale_(channels(run
 Tensor ImageClassifier::normalised(const Tensor& images) const { return nn::input_for(*network_, (to(images, shift_.device()) - shift_) / scale_); }
 Tensor ImageClassifier::operator()(const Tensor& images) const { return logits_(normalised(images)); }
 Tensor ImageClassifier::features(const Tensor& images) const { return features_(normalised(images)); }
+
+methods::StagedNetwork ImageClassifier::staged() const {
+  if (!has_head_) return {{[this](const Tensor& x) { return (*this)(x); }}};
+  return {{[this](const Tensor& x) { return features(x); }, [this](const Tensor& x) { return head(x); }}};
+}
+
+StateDict network_weights(const StateDict& state) {
+  StateDict own;
+  for (const auto& [name, value] : state)
+    if (!name.starts_with("memory.") && !name.starts_with("mix.")) own[name] = value;
+  return own;
+}
 
 Scores measure(const std::function<Tensor(const Tensor&)>& classifier, const data::Dataset& images, int64_t worst) {
   NoGrad off;

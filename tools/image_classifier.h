@@ -5,11 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "methods/common/staged_network.h"
 #include "models/mlp/mlp.h"
 #include "models/resnet/resnet.h"
 #include "models/resnet/wide_resnet.h"
 #include "models/train/trainer.h"
 #include "models/transformer/vision.h"
+#include "tools/classifier_recipe.h"
 #include "tools/labelled_images.h"
 #include "tools/train/settings.h"
 
@@ -38,6 +40,7 @@ struct ClassifierRun {
   AugmentSettings augment;
   double validation = 0.1;        ///< share of the training part that is held back to choose settings by; 0: none
   double label_smoothing = 0;
+  Recipe recipe;                  ///< what else it is trained by
   bool test = true;               ///< measure on the test part in the end
   std::vector<double> mean, std;  ///< of each channel of the training images, which the network sees shifted and scaled by them
   std::vector<int64_t> image;     ///< [C, H, W] of the images
@@ -52,6 +55,9 @@ struct ClassifierRun {
   /// Throws ConfigError naming the option that is out of range.
   void check() const;
   int64_t classes() const;
+
+ private:
+  void check_recipe() const;
 };
 
 /// A network and how it is called.
@@ -64,14 +70,24 @@ class ImageClassifier {
   Tensor operator()(const Tensor& images) const;
   /// What its last layer reads, [B, features]; the logits of a network that does not give that.
   Tensor features(const Tensor& images) const;
+  /// Features → logits; of a network that does not give features itself.
+  Tensor head(const Tensor& features) const { return head_(features); }
+  /// Whether features() and head() are two parts: of resnets.
+  bool has_head() const { return has_head_; }
+  /// The same as one or two stages, which refer to this.
+  methods::StagedNetwork staged() const;
 
  private:
   Tensor normalised(const Tensor& images) const;
 
   std::unique_ptr<nn::Module> network_;
-  std::function<Tensor(const Tensor&)> logits_, features_;
+  std::function<Tensor(const Tensor&)> logits_, features_, head_;
+  bool has_head_ = false;
   Tensor scale_, shift_;  // [1, C, 1, 1]
 };
+
+/// What of a run's model.safetensors belongs to the network: not what its loss remembers ("memory.…") or trained beside it ("mix.…").
+StateDict network_weights(const StateDict& state);
 
 struct Scores {
   double loss = 0, accuracy = 0;

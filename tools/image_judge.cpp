@@ -27,7 +27,7 @@ Tensor in_batches(const Tensor& images, F&& f) {
 ImageJudge::ImageJudge(const std::string& run) : ImageJudge(train::RunDirectory::open(run)) {}
 
 ImageJudge::ImageJudge(const train::RunDirectory& directory) : classifier_(ClassifierRun::from_json(directory.config())) {
-  classifier_.module().load_state(directory.load_model());
+  classifier_.module().load_state(network_weights(directory.load_model()));
   classifier_.module().eval();
 }
 

@@ -3,11 +3,14 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "engine/core/generator.h"
 #include "engine/data/step_batches.h"
+#include "methods/common/mix_objective.h"
 #include "models/augment/augment.h"
 #include "ops/loss.h"
+#include "tools/classifier_objective.h"
 #include "tools/image_classifier.h"
 #include "tools/train/kinds.h"
 #include "tools/train/settings.h"
@@ -22,6 +25,7 @@ struct Options {
   std::string norm = "batch";
   int64_t groups = 8;
   double dropout = 0;
+  std::optional<double> loss_parameter;
 };
 
 // The part of the training images that settings are chosen by is the same at every seed.
@@ -62,16 +66,21 @@ int train_run(const train::RunDirectory& directory, const ClassifierRun& run, co
   fmt::print(stderr, "{}: {} parameters, {} classes, images {}, {} to train on, {} to validate, {} to test\n", run.kind, classifier.module().num_parameters(), images.classes,
              to_string(images.shape), parts.train.size(), run.validation > 0 ? parts.validation.size() : 0, run.test ? images.test.size() : 0);
   data::StepBatches batches(parts.train, {.batch = settings.batch, .seed = settings.seed});
+  ClassifierObjective objective(run, classifier, parts.train);
   std::vector<int64_t> worst;
-  train::Training training{
-      .batch =
-          [&](const train::Part& part) {
-            augment::Mixed batch = augmented(run, batches(part.step, part.index, part.count), images.classes);
-            return std::vector<Tensor>{batch.images, batch.target};
-          },
-      .loss_of = [&](const std::vector<Tensor>& x) { return cross_entropy(classifier(x[0]), x[1], {.label_smoothing = run.label_smoothing}); },
-      .images_title = "Validation images that it gets most wrong",
-  };
+  train::Training training{.images_title = "Validation images that it gets most wrong"};
+  if (run.recipe.plain_loss()) {
+    training.batch = [&](const train::Part& part) {
+      augment::Mixed batch = augmented(run, batches(part.step, part.index, part.count), images.classes);
+      return std::vector<Tensor>{batch.images, batch.target};
+    };
+    training.loss_of = [&](const std::vector<Tensor>& x) { return cross_entropy(classifier(x[0]), x[1], {.label_smoothing = run.label_smoothing}); };
+  } else {
+    training.loss = [&](const train::Part& part) {
+      data::Batch batch = batches(part.step, part.index, part.count);
+      return objective.loss(augmented(run, batch, images.classes).images, batch.label, batch.index, part.step);
+    };
+  }
   if (run.validation > 0) {
     training.validate = [&] {
       Scores scores = measure(classifier, parts.validation, 36);
@@ -85,7 +94,7 @@ int train_run(const train::RunDirectory& directory, const ClassifierRun& run, co
       Scores scores = measure(classifier, images.test);
       return train::Measures{{"test_loss", scores.loss}, {"test_accuracy", scores.accuracy}};
     };
-  return settings.train_model(directory, classifier.module(), training, static_cast<double>(settings.batch), "images");
+  return settings.train_model(directory, objective, training, static_cast<double>(settings.batch), "images");
 }
 
 // The network for images of this shape.
@@ -118,6 +127,8 @@ int start(Options& o, const std::string& out) {
   run.test = !o.no_test;
   require(o.epochs >= 0, "--epochs must not be negative");
   run.training.check();  // before images are read, which takes its time
+  set_loss_parameter(run.recipe, o.loss_parameter);
+  run.recipe.check();
   LabelledImages images = load_labelled_images(run.data);
   run.data = lasting_names(run.data);
   configure(o, images);
@@ -186,6 +197,16 @@ Action define_rest(CommandLine& line, const std::shared_ptr<Options>& o) {
   line.option("--mixup", r.augment.mixup, "alpha of mixed pairs of images; 0: none");
   line.option("--cutmix", r.augment.cutmix, "alpha of images with a box of another; 0: none");
   line.option("--label-smoothing", r.label_smoothing, "share of the target spread over all classes");
+  Recipe& recipe = r.recipe;
+  line.option("--loss", recipe.loss, choices(loss_names()));
+  line.option("--loss-parameter", o->loss_parameter, "the loss's number: q of gce, lambda of elr and ldr-kl, …; its usual value by default");
+  line.option("--mix", recipe.mix, "pairs of images as one, for any loss: " + choices(methods::mix_names()));
+  line.option("--mix-alpha", recipe.mix_alpha, "of shares ~ Beta(alpha, alpha) by --mix; 0: its usual value");
+  line.option("--reparam", recipe.reparam, "what weights are computed from: none (themselves) or weight-compander");
+  line.option("--reparam-a", recipe.reparam_a, "weight-compander's a, in units of each layer's √(2 / fan-in)");
+  line.option("--reparam-b", recipe.reparam_b, "its b, likewise");
+  line.option("--distil", recipe.distil, "none, or ps-kd: what the network predicted in the epoch before as a part of the target");
+  line.option("--distil-weight", recipe.distil_weight, "that part in the last epoch");
   line.option("--epochs", o->epochs, "passes over the training images, instead of --steps");
   r.training.define(line, "images");
   line.exclude("--epochs", "--steps");
@@ -198,7 +219,7 @@ int evaluate(const train::RunDirectory& directory, const std::vector<std::string
   LabelledImages images = images_to_measure(names, run.data, run.data_sha256, Shape(run.image));
   require(images.classes <= run.classes(), fmt::format("{}: has {} classes, the run {}", names.empty() ? run.data[0] : names[0], images.classes, run.classes()));
   ImageClassifier classifier(run);
-  classifier.module().load_state(weights);
+  classifier.module().load_state(network_weights(weights));
   classifier.module().eval();
   Scores scores = measure(classifier, images.test);
   fmt::print("{{\"accuracy\": {}, \"loss\": {}, \"images\": {}}}\n", scores.accuracy, scores.loss, images.test.size());
