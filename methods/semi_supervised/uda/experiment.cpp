@@ -98,7 +98,7 @@ void run(Cell& cell) {
   else if (cell.is("FixMatch"))
     train(FixMatch({}, problem->data));
   else if (cell.is("Mean Teacher"))
-    train(MeanTeacher<SmallCnn>(model, {.decay = 0.99, .weight = 10, .ramp = training.steps / 5}));
+    train(MeanTeacher<SmallCnn>(model, {.decay = 0.99, .weight = 1, .ramp = training.steps / 5}));
   else
     train(Uda(options_of(cell, training.steps)));
   listen.report();
