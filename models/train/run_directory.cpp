@@ -10,6 +10,7 @@
 #include "engine/io/file.h"
 #include "engine/io/image.h"
 #include "engine/io/json_object.h"
+#include "models/quantize/stored.h"
 #include "models/train/image_grid.h"
 
 namespace plumb::train {
@@ -110,7 +111,7 @@ bool RunDirectory::finished() const { return path_exists(file("model.safetensors
 void RunDirectory::save_model(const StateDict& model) const { save_safetensors(file("model.safetensors"), model); }
 
 StateDict RunDirectory::load_model() const {
-  if (finished()) return load_safetensors(file("model.safetensors"));
+  if (finished()) return quantize::load_weights(file("model.safetensors"));
   if (auto checkpoint = latest()) {
     StateDict averaged = without_prefix(checkpoint->tensors, "ema.");
     return averaged.empty() ? without_prefix(checkpoint->tensors, "model.") : averaged;

@@ -42,7 +42,8 @@ class RunDirectory {
   bool finished() const;
   /// Writes model.safetensors, which marks the run as finished.
   void save_model(const StateDict& model) const;
-  /// The tensors of the finished model, or those of the newest checkpoint's model (the averaged ones if it has them). Throws IoError if
+  /// The tensors of the finished model, or those of the newest checkpoint's model (the averaged ones if it has them). A model stored
+  /// in few bits (models/quantize/stored.h) comes as the numbers that its codes stand for. Throws IoError if
   /// there is neither.
   StateDict load_model() const;
 
