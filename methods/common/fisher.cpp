@@ -58,7 +58,7 @@ FisherDiagonal FisherAccumulator::diagonal() const {
 
 namespace {
 
-void add_batch(FisherAccumulator& fisher, const Tensor& logits, const Tensor& given, const FisherOptions& o) {
+void visit_batch(const LossVisitor& visit, const Tensor& logits, const Tensor& given, const FisherOptions& o) {
   int64_t count = logits.size(0), classes = logits.size(1);
   Tensor labels = given;
   {
@@ -66,22 +66,22 @@ void add_batch(FisherAccumulator& fisher, const Tensor& logits, const Tensor& gi
     if (o.labels == FisherLabels::pseudo) labels = argmax(logits, 1);
     if (o.labels == FisherLabels::sampled) labels = categorical(logits.detach(), o.generator);
   }
-  if (o.unit == FisherUnit::batch) return fisher.add(cross_entropy(logits, labels));
+  if (o.unit == FisherUnit::batch) return visit(cross_entropy(logits, labels), 1, false);
   if (o.labels == FisherLabels::expected) {
     Tensor losses = neg(log_softmax(logits, 1)), p = softmax(logits.detach(), 1);  // the loss of every label
     for (int64_t i = 0; i < count; ++i)
       for (int64_t c = 0; c < classes; ++c)
-        fisher.add(select(select(losses, 0, i), 0, c), select(select(p, 0, i), 0, c).item(), i + 1 < count || c + 1 < classes);
+        visit(select(select(losses, 0, i), 0, c), select(select(p, 0, i), 0, c).item(), i + 1 < count || c + 1 < classes);
     return;
   }
   Tensor losses = cross_entropy(logits, labels, {.reduction = Reduction::none});
-  for (int64_t i = 0; i < count; ++i) fisher.add(select(losses, 0, i), 1, i + 1 < count);
+  for (int64_t i = 0; i < count; ++i) visit(select(losses, 0, i), 1, i + 1 < count);
 }
 
 }  // namespace
 
-FisherDiagonal estimate_fisher(const TensorFunction& model, std::vector<nn::NamedTensor> parameters, const Tensor& inputs,
-                               const Tensor& labels, const FisherOptions& o) {
+void visit_fisher_losses(const TensorFunction& model, const Tensor& inputs, const Tensor& labels, const FisherOptions& o,
+                         const LossVisitor& visit) {
   if (o.batch < 1) throw ValueError(fmt::format("fisher: a batch of {}", o.batch));
   if (o.labels == FisherLabels::expected && o.unit == FisherUnit::batch)
     throw ValueError("fisher: the expectation over labels is taken for each sample, not for a batch");
@@ -90,15 +90,21 @@ FisherDiagonal estimate_fisher(const TensorFunction& model, std::vector<nn::Name
   int64_t n = inputs.size(0);
   if (o.labels == FisherLabels::given && (!labels.defined() || labels.shape() != Shape{n}))
     throw ShapeError(fmt::format("fisher: labels are {} for {} inputs", labels.defined() ? to_string(labels.shape()) : "not given", n));
-  FisherAccumulator fisher(std::move(parameters));
   GradMode on(true);
   for (int64_t first = 0; first < n; first += o.batch) {
     int64_t last = std::min(first + o.batch, n);
     Tensor logits = model({slice(inputs, 0, first, last)}).at(0);
     if (logits.rank() != 2 || logits.size(0) != last - first)
       throw ShapeError(fmt::format("fisher: the model gave {} for {} inputs, not [B, C]", to_string(logits.shape()), last - first));
-    add_batch(fisher, logits, o.labels == FisherLabels::given ? slice(labels, 0, first, last) : Tensor(), o);
+    visit_batch(visit, logits, o.labels == FisherLabels::given ? slice(labels, 0, first, last) : Tensor(), o);
   }
+}
+
+FisherDiagonal estimate_fisher(const TensorFunction& model, std::vector<nn::NamedTensor> parameters, const Tensor& inputs,
+                               const Tensor& labels, const FisherOptions& options) {
+  FisherAccumulator fisher(std::move(parameters));
+  visit_fisher_losses(model, inputs, labels, options,
+                      [&](const Tensor& loss, double weight, bool retain) { fisher.add(loss, weight, retain); });
   return fisher.diagonal();
 }
 

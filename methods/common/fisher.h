@@ -1,5 +1,6 @@
 // The diagonal of the Fisher information: how much a model's predictions depend on each of its parameters.
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -48,10 +49,16 @@ struct FisherOptions {
   Generator* generator = nullptr;  ///< of sampled labels; the thread's own if null
 };
 
-/// ω_k = (1/Q) Σ_q (d CE(f(x_q), y_q)/dθ_k)² over the Q batches, or examples, of inputs [N, ..], f the model's logits [B, C]. The model runs
-/// in the mode it is in: with nn::BatchStatistics alive around the call, batch norm goes by each batch (Kirkpatrick et al., PNAS 2017).
-/// labels i64 [N], read for FisherLabels::given alone. Throws ValueError for no inputs, a batch below 1, or expected labels a batch;
-/// ShapeError for logits or labels of another shape.
+/// f(loss, weight, retain_graph) for every loss that `options` make of a model's logits [B, C] on inputs [N, ..], one after the other;
+/// losses of one graph follow each other, and all but the last are to keep it. labels i64 [N], read for FisherLabels::given alone. Throws
+/// ValueError for no inputs, a batch below 1, or expected labels a batch; ShapeError for logits or labels of another shape.
+using LossVisitor = std::function<void(const Tensor& loss, double weight, bool retain_graph)>;
+void visit_fisher_losses(const TensorFunction& model, const Tensor& inputs, const Tensor& labels, const FisherOptions& options,
+                         const LossVisitor& f);
+
+/// ω_k = (1/Q) Σ_q (d CE(f(x_q), y_q)/dθ_k)² over the Q batches, or examples, of inputs [N, ..], f the model's logits [B, C]. The model
+/// runs in the mode it is in: with nn::BatchStatistics alive around the call, batch norm goes by each batch (Kirkpatrick et al., PNAS
+/// 2017). Throws as visit_fisher_losses does.
 FisherDiagonal estimate_fisher(const TensorFunction& model, std::vector<nn::NamedTensor> parameters, const Tensor& inputs,
                                const Tensor& labels = {}, const FisherOptions& options = {});
 
