@@ -26,7 +26,7 @@ TEST_CASE("plumb: mistakes on the command line are one line with a hint and exit
       {"data subset x --out y --wholly-unlike=1", "plumb: data subset: unknown option --wholly-unlike (see plumb data subset --help)\n"},
       {"info extra", "plumb: info: unexpected argument extra (see plumb info --help)\n"},
       {"data subset x --count 1", "plumb: data subset: --out is required (see plumb data subset --help)\n"},
-      {"data", "plumb: data: a command is missing: one of fetch, subset (see plumb data --help)\n"},
+      {"data", "plumb: data: a command is missing: one of fetch, subset, pretrained (see plumb data --help)\n"},
   };
   for (const auto& mistake : mistakes) {
     CAPTURE(mistake.arguments);

@@ -1,4 +1,4 @@
-// `plumb data`: fetching published data sets, drawing subsets.
+// `plumb data`: fetching published data sets, drawing subsets, training small models to start from.
 #include <fmt/format.h>
 
 #include <array>
@@ -8,14 +8,17 @@
 #include "engine/core/error.h"
 #include "tools/commands.h"
 #include "tools/data/fetch.h"
+#include "tools/data/pretrained.h"
 #include "tools/data/subset.h"
 
 namespace plumb::tools {
 namespace {
 
+std::string data_directory() { return std::getenv("PLUMB_DATA") ? std::getenv("PLUMB_DATA") : "data"; }
+
 struct FetchOptions {
   std::vector<std::string> names;
-  std::string directory = std::getenv("PLUMB_DATA") ? std::getenv("PLUMB_DATA") : "data";
+  std::string directory = data_directory();
   bool list = false;
 };
 
@@ -54,17 +57,30 @@ Action define_subset(CommandLine& line) {
   };
 }
 
+Action define_pretrained(CommandLine& line) {
+  auto o = std::make_shared<PretrainedOptions>();
+  o->data = data_directory();
+  line.option("names", o->names, "gpt-shakespeare, gpt-sources or image-encoder; none makes them all");
+  line.option("--to", o->directory, "directory of their runs; what is finished there is left as it is, what was stopped goes on");
+  line.option("--from", o->data, "data directory; by default $PLUMB_DATA, or data");
+  line.option("--sources", o->sources, "gpt-sources: directory with C++ sources");
+  line.option("--steps", o->steps, "training steps of each; 0: as plumb train has them");
+  line.flag("--list", o->list, "list the models");
+  return [o] { return make_pretrained(*o); };
+}
+
 constexpr Command kFetch{"fetch", "download published data sets from their own addresses, checked", define_fetch};
 constexpr Command kSubset{"subset", "draw a fixed, listed part of a data file", define_subset};
+constexpr Command kPretrained{"pretrained", "train the small models that fine-tuning starts from, or reuse them", define_pretrained};
 
 Action define(CommandLine& line) {
-  static constexpr std::array commands{&kFetch, &kSubset};
+  static constexpr std::array commands{&kFetch, &kSubset, &kPretrained};
   return choose(line, commands);
 }
 
 }  // namespace
 
 extern const Command data_command;
-const Command data_command{"data", "fetch data sets, draw subsets", define};
+const Command data_command{"data", "fetch data sets, draw subsets, make pretrained models", define};
 
 }  // namespace plumb::tools

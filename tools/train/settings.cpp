@@ -106,8 +106,10 @@ train::TrainOptions TrainingSettings::train_options(double items_per_step, const
           .ema = ema, .patience = early_stop, .capture = capture, .scale_loss = dtype == "f16", .items_per_step = items_per_step, .items = items};
 }
 
-int TrainingSettings::train_model(const train::RunDirectory& run, nn::Module& model, train::Training training, double items_per_step, const std::string& items) const {
+int TrainingSettings::train_model(const train::RunDirectory& run, nn::Module& model, train::Training training, double items_per_step, const std::string& items,
+                                  const std::function<void(optim::Optimizer&)>& adapt) const {
   auto optimizer = make_optimizer(model);
+  if (adapt) adapt(*optimizer);
   training.model = &model;
   training.optimizer = optimizer.get();
   training.schedule = schedule();

@@ -35,7 +35,9 @@ struct TrainingSettings {
   /// `items_per_step`, called `items`, are what the rate in metrics counts.
   train::TrainOptions train_options(double items_per_step, const std::string& items) const;
   /// Trains `model`, prepared before, with these settings' optimiser, schedule and autocast around the loss; `training` says the rest.
-  int train_model(const train::RunDirectory& run, nn::Module& model, train::Training training, double items_per_step, const std::string& items) const;
+  /// `adapt` may give the optimiser hooks before the first step.
+  int train_model(const train::RunDirectory& run, nn::Module& model, train::Training training, double items_per_step, const std::string& items,
+                  const std::function<void(optim::Optimizer&)>& adapt = {}) const;
   /// What products are computed in: bf16 and f16 under --dtype bf16 and f16, else f32 (which turns autocast off).
   DType autocast_type() const { return dtype == "bf16" ? bf16 : dtype == "f16" ? f16 : f32; }
   /// --device: where the model is and what it is given must go; the CPU where there is no such device, so that a run that was trained on a
