@@ -118,7 +118,8 @@ StateDict RunDirectory::load_model() const {
   }
   std::string kind = "gpt";
   JsonObject::parse(config(), "config.json").read("kind", kind);
-  throw IoError("run: " + path_ + " has no model yet; go on with it: plumb train " + kind + " --resume " + path_);
+  std::string command = kind == "finetune" ? kind : "train " + kind;
+  throw IoError("run: " + path_ + " has no model yet; go on with it: plumb " + command + " --resume " + path_);
 }
 
 StateDict without_prefix(const StateDict& state, const std::string& prefix) {

@@ -217,6 +217,12 @@ TEST_CASE("finetune and merge: bad input is one line that names it, exit code 2,
   refused("finetune --data " + b.file("new.txt") + " --out " + b.file("x"), "give the run or the pretrained directory to start from");
   refused("finetune " + b.file("nothing") + " --data " + b.file("new.txt") + " --out " + b.file("x"), "is not a run directory");
   refused("finetune " + b.file("tuned") + " --data " + b.file("new.txt") + " --out " + b.file("x"), "is an adapter, not a model");
+  b.scratch.put("strange.txt", "cat sees #.\n");
+  b.scratch.put("short.txt", "cat.\n");
+  for (auto [text, message] : {std::pair{"strange.txt", "the character \"#\""}, {"short.txt", "short.txt"}})
+    refused("finetune " + b.file("gpt") + " --data " + b.file(text) + " --out " + b.file("x"), message);
+  refused(b.tune("x", "--adapter alignguard --keep " + b.file("strange.txt")), "the character \"#\"");
+  refused(b.tune("x", "--context 17"), "--context 17 is longer than the base's, 16");
   refused("merge " + b.file("tuned") + " --base " + b.file("other") + " --out " + b.file("x"), "is an adapter for another base");
   refused("merge " + b.file("gpt") + " --out " + b.file("x"), "is a run of gpt, not of finetune");
   Outcome taken = run_plumb("merge " + b.file("tuned") + " --out " + b.file("other"));

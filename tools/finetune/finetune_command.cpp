@@ -78,6 +78,7 @@ int start(Options& o, const std::string& out) {
   else
     describe_images(run, base);
   LoadedBase loaded = load(base);
+  if (loaded.text) check_text(run, base, *loaded.text);
   run.base_sha256 = weights_sha256(loaded.module());
   nn::LowRankOptions options = run.adapter.options();
   options.start = nn::LowRankStart::zero;  // what is asked here is only whether it fits

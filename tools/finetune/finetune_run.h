@@ -26,6 +26,8 @@ struct FinetuneRun {
 /// Throws ConfigError for data that changed since, or that does not fit the base.
 void describe_text(FinetuneRun& run);
 void describe_images(FinetuneRun& run, const Base& base);
+/// Whether the described texts are of the base's tokens, and long enough.
+void check_text(const FinetuneRun& run, const Base& base, const LanguageModel& model);
 int tune_text(const train::RunDirectory& directory, const FinetuneRun& run, const Base& base);
 int tune_images(const train::RunDirectory& directory, const FinetuneRun& run, const Base& base);
 

@@ -24,6 +24,24 @@ std::string same_text(const std::vector<std::string>& files, const std::string& 
   return text;
 }
 
+int64_t context_of(const FinetuneRun& run, const LanguageModel& model) {
+  int64_t most = model.decoder().context();
+  require(run.context <= most, fmt::format("--context {} is longer than the base's, {}", run.context, most));
+  return run.context > 0 ? run.context : most;
+}
+
+// The text in the base's tokens, cut for training and validation.
+data::TokenSplit text_of(const FinetuneRun& run, const Tokenizer& tokenizer, int64_t context) {
+  data::TokenSplit text = data::split(encode_text(tokenizer, same_text(run.data, run.data_sha256), run.data[0]));
+  data::check_context(text.train, context);
+  require(text.validation.size() >= 2, run.data[0] + " is too short: its last tenth, kept for validation, has fewer than 2 tokens");
+  return text;
+}
+
+data::ConsecutiveWindows kept_windows(const FinetuneRun& run, const Tokenizer& tokenizer, int64_t context) {
+  return {encode_text(tokenizer, same_text(run.keep, run.keep_sha256), run.keep[0]), context, 1};
+}
+
 // One loss for each of the first windows of the text: of tokens that the model itself draws, since the observed ones of a text that it
 // knows by heart say nothing.
 void kept_losses(LanguageModel& model, const data::ConsecutiveWindows& windows, int64_t samples, uint64_t seed,
@@ -48,6 +66,13 @@ void describe_text(FinetuneRun& run) {
   for (std::vector<std::string>* names : {&run.data, &run.keep}) *names = lasting_names(*names);
 }
 
+void check_text(const FinetuneRun& run, const Base& base, const LanguageModel& model) {
+  Tokenizer tokenizer = base.tokenizer();
+  int64_t context = context_of(run, model);
+  text_of(run, tokenizer, context);
+  if (!run.keep.empty()) kept_windows(run, tokenizer, context);
+}
+
 int tune_text(const train::RunDirectory& directory, const FinetuneRun& run, const Base& base) {
   const TrainingSettings& settings = run.training;
   manual_seed(settings.seed);
@@ -59,15 +84,10 @@ int tune_text(const train::RunDirectory& directory, const FinetuneRun& run, cons
   }
   settings.prepare(model->module());
   Tokenizer tokenizer = base.tokenizer();
-  int64_t context = run.context > 0 ? run.context : model->decoder().context();
-  require(context <= model->decoder().context(),
-          fmt::format("--context {} is longer than the base's, {}", context, model->decoder().context()));
-  data::TokenSplit text = data::split(encode_text(tokenizer, same_text(run.data, run.data_sha256), run.data[0]));
-  data::check_context(text.train, context);
-  require(text.validation.size() >= 2, run.data[0] + " is too short: its last tenth, kept for validation, has fewer than 2 tokens");
+  int64_t context = context_of(run, *model);
+  data::TokenSplit text = text_of(run, tokenizer, context);
   KeptLosses kept = [&](const std::function<void(const Tensor&)>& f) {
-    data::ConsecutiveWindows windows(encode_text(tokenizer, same_text(run.keep, run.keep_sha256), run.keep[0]), context, 1);
-    kept_losses(*model, windows, run.adapter.keep_samples, settings.seed, f);
+    kept_losses(*model, kept_windows(run, tokenizer, context), run.adapter.keep_samples, settings.seed, f);
   };
   Tuning tuning(model->module(), run.adapter, kept);
   save_start(directory, tuning);
