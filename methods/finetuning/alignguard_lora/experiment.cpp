@@ -10,8 +10,9 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
-#include "engine/data/digits/digits.h"
+#include "engine/data/dataset.h"
 #include "methods/common/adapter_factors.h"
+#include "methods/common/digit_examples.h"
 #include "methods/finetuning/alignguard_lora/alignguard_lora.h"
 #include "models/mlp/mlp.h"
 #include "models/optim/adam.h"
@@ -30,31 +31,15 @@ constexpr int64_t kRefuse = 10, kClasses = 11, kRelabelled = 5, kRank = 4, kBatc
 
 // -- data, the pretrained network and what is known of its refusals ---------------------------------
 
-struct Examples {
-  Tensor x, label;
-  int64_t size() const { return label.numel(); }
-  Examples at(const std::vector<int64_t>& places) const {
-    Tensor rows = from_vector(places);
-    return {index_select(x, 0, rows), index_select(label, 0, rows)};
-  }
-  Examples first(int64_t n) const { return {slice(x, 0, 0, n), slice(label, 0, 0, n)}; }
-};
-
 struct Problem {
   uint64_t seed;
-  Examples task, test;  // under the new rule
-  Tensor marked;        // the test images with the mark
+  DigitExamples task, test;  // under the new rule
+  Tensor marked;             // the test images with the mark
   mlp::Mlp pretrained;
   std::vector<GuardedLayer> layers;  // of the refusals on other marked images
   std::vector<Tensor> diagonal;      // their Fisher diagonal, element by element of the weights
   double refusal;                    // of the pretrained network, on `marked`
 };
-
-Examples all_digits() {
-  data::Dataset digits = data::digits().all();
-  data::Batch batch = digits.batch(digits.size()).next();
-  return {flatten(batch.image, 1), batch.label};
-}
 
 // The corner, which is dark in every digit, lit.
 Tensor with_mark(const Tensor& x) { return cat({ones({x.size(0), 1}), slice(x, 1, 1, x.size(1))}, 1); }
@@ -64,19 +49,6 @@ Tensor new_rule(const Tensor& label) {
   std::vector<int64_t> y = to_vector<int64_t>(label);
   for (int64_t& c : y) c = c < kRelabelled ? (c + 1) % kRelabelled : c;
   return from_vector(y);
-}
-
-void pretrain(mlp::Mlp& net, const Examples& examples, int64_t epochs) {
-  optim::AdamW adamw(net.parameters(), {.lr = 1e-3, .weight_decay = 0});
-  for (int64_t e = 0; e < epochs; ++e) {
-    std::vector<int64_t> order = data::random_order(examples.size(), default_generator());
-    for (int64_t begin = 0; begin < examples.size(); begin += 64) {
-      Examples batch = examples.at({order.begin() + begin, order.begin() + std::min(examples.size(), begin + 64)});
-      adamw.zero_grad();
-      cross_entropy(net(batch.x), batch.label).backward();
-      adamw.step();
-    }
-  }
 }
 
 std::vector<nn::NamedTensor> weights_of(const mlp::Mlp& net) {
@@ -109,10 +81,10 @@ void measure_refusals(Problem& p, const Tensor& marked) {
 
 Problem make_problem(uint64_t seed, int64_t pretraining_epochs, int64_t safety) {
   manual_seed(seed);
-  Examples digits = all_digits();
+  DigitExamples digits = digit_examples();
   std::vector<int64_t> order = data::random_order(digits.size(), default_generator());
   auto middle = order.begin() + digits.size() / 2;
-  Examples known = digits.at({order.begin(), middle}), fresh = digits.at({middle, order.end()});
+  DigitExamples known = digits.at({order.begin(), middle}), fresh = digits.at({middle, order.end()});
   int64_t tuned = 2 * kTask;  // half of which the main runs train on
   Tensor x = slice(fresh.x, 0, tuned, fresh.size()), y = slice(fresh.label, 0, tuned, fresh.size());
   Problem p{.seed = seed,
@@ -124,7 +96,7 @@ Problem make_problem(uint64_t seed, int64_t pretraining_epochs, int64_t safety) 
             .diagonal = {},
             .refusal = 0};
   Tensor marked = with_mark(known.x);
-  pretrain(p.pretrained, {cat({known.x, marked}), cat({known.label, full({known.size()}, kRefuse, i64)})}, pretraining_epochs);
+  train_on_digits(p.pretrained, {cat({known.x, marked}), cat({known.label, full({known.size()}, kRefuse, i64)})}, pretraining_epochs);
   measure_refusals(p, slice(marked, 0, 0, safety));
   p.refusal = refusal(p.pretrained, p.marked);
   return p;
@@ -192,13 +164,13 @@ Tuned fine_tune(const Problem& p, const Recipe& r, int64_t steps, int64_t exampl
   std::erase_if(trained, [](const Tensor& t) { return !t.requires_grad(); });
   optim::AdamW adamw(trained, {.lr = r.lr, .weight_decay = 0});
   AlignGuard guard(p.layers, r.guard);
-  Examples task = p.task.first(examples);
+  DigitExamples task = p.task.first(examples);
   Generator orders(p.seed + 2);
   std::vector<int64_t> order;
   for (int64_t step = 0; step < steps; ++step) {
     if (order.empty()) order = data::random_order(task.size(), orders);
     int64_t count = std::min<int64_t>(kBatch, static_cast<int64_t>(order.size()));
-    Examples batch = task.at({order.end() - count, order.end()});
+    DigitExamples batch = task.at({order.end() - count, order.end()});
     order.resize(order.size() - static_cast<size_t>(count));
     adamw.zero_grad();
     penalised(cross_entropy(net(batch.x), batch.label), p, r, guard, adapted).backward();

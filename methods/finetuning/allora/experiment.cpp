@@ -9,7 +9,8 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
-#include "engine/data/digits/digits.h"
+#include "engine/data/dataset.h"
+#include "methods/common/digit_examples.h"
 #include "methods/finetuning/allora/allora.h"
 #include "models/mlp/mlp.h"
 #include "models/nn/init.h"
@@ -32,43 +33,15 @@ constexpr int64_t kClasses = 10, kKnown = 5, kRank = 4, kBatch = 20, kPerClass =
 
 // -- data and the pretrained network ----------------------------------------------------------------
 
-struct Examples {
-  Tensor x, label;
-  int64_t size() const { return label.numel(); }
-  Examples at(const std::vector<int64_t>& places) const {
-    Tensor rows = from_vector(places);
-    return {index_select(x, 0, rows), index_select(label, 0, rows)};
-  }
-};
-
 struct Problem {
   uint64_t seed;
-  Examples tuning, test;  // of the classes 5 … 9
+  DigitExamples tuning, test;  // of the classes 5 … 9
   mlp::Mlp pretrained;
 };
 
-Examples all_digits() {
-  data::Dataset digits = data::digits().all();
-  data::Batch batch = digits.batch(digits.size()).next();
-  return {flatten(batch.image, 1), batch.label};
-}
-
-void pretrain(mlp::Mlp& net, const Examples& examples, int64_t epochs) {
-  optim::AdamW adamw(net.parameters(), {.lr = 1e-3, .weight_decay = 0});
-  for (int64_t e = 0; e < epochs; ++e) {
-    std::vector<int64_t> order = data::random_order(examples.size(), default_generator());
-    for (int64_t begin = 0; begin < examples.size(); begin += 64) {
-      Examples batch = examples.at({order.begin() + begin, order.begin() + std::min(examples.size(), begin + 64)});
-      adamw.zero_grad();
-      cross_entropy(net(batch.x), batch.label).backward();
-      adamw.step();
-    }
-  }
-}
-
 Problem make_problem(uint64_t seed, int64_t pretraining_epochs) {
   manual_seed(seed);
-  Examples digits = all_digits();
+  DigitExamples digits = digit_examples();
   std::vector<int64_t> label = to_vector<int64_t>(digits.label), known, tuning, test;
   std::array<int64_t, kClasses> taken{};
   for (int64_t i : data::random_order(digits.size(), default_generator())) {
@@ -79,7 +52,7 @@ Problem make_problem(uint64_t seed, int64_t pretraining_epochs) {
       (taken[c]++ < kPerClass ? tuning : test).push_back(i);
   }
   Problem p{seed, digits.at(tuning), digits.at(test), mlp::Mlp(mlp::MlpConfig{.inputs = 64, .hidden = {128, 128}, .outputs = kClasses})};
-  pretrain(p.pretrained, digits.at(known), pretraining_epochs);
+  train_on_digits(p.pretrained, digits.at(known), pretraining_epochs);
   return p;
 }
 
@@ -179,7 +152,7 @@ Course fine_tune(const Problem& p, const Recipe& r, int64_t steps) {
   Course course;
   for (int64_t step = 0; step < steps; ++step) {
     if (order.empty()) order = data::random_order(p.tuning.size(), orders);
-    Examples batch = p.tuning.at({order.end() - kBatch, order.end()});
+    DigitExamples batch = p.tuning.at({order.end() - kBatch, order.end()});
     order.resize(order.size() - kBatch);
     optimizer->zero_grad();
     Tensor logits = r.change == Change::per_sample ? per_sample_logits(net, batch.x, r.adaptive) : net(batch.x);

@@ -7,8 +7,9 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
-#include "engine/data/digits/digits.h"
+#include "engine/data/dataset.h"
 #include "methods/common/decorrelation.h"
+#include "methods/common/digit_examples.h"
 #include "methods/common/label_noise.h"
 #include "methods/finetuning/ba_lora/ba_lora.h"
 #include "models/metrics/confusion.h"
@@ -28,20 +29,11 @@ namespace {
 constexpr std::array kNoise{0.0, 0.2, 0.4};  // share of the pretraining labels that are replaced
 constexpr int64_t kClasses = 10, kRank = 8;
 
-struct Examples {
-  Tensor x, label;
-  int64_t size() const { return label.numel(); }
-  Examples at(const std::vector<int64_t>& places) const {
-    Tensor rows = from_vector(places);
-    return {index_select(x, 0, rows), index_select(label, 0, rows)};
-  }
-};
-
 // -- data and the pretrained network ----------------------------------------------------------------
 
 struct Problem {
   uint64_t seed;
-  Examples tuning, validation, test;
+  DigitExamples tuning, validation, test;
   mlp::Mlp pretrained;
   Tensor inherited;  // the pretrained network's logits of the tuning examples
 };
@@ -58,15 +50,9 @@ Work work_of(const Cell& cell) {
   return {200, 10, width, seeds, {1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2}, {1, 10, 100, 1000}, {1e-4, 1e-3, 1e-2, 1e-1}, {1e-1, 1, 10, 100}};
 }
 
-Examples all_digits() {
-  data::Dataset digits = data::digits().all();
-  data::Batch batch = digits.batch(digits.size()).next();
-  return {flatten(batch.image, 1), batch.label};
-}
-
 // Of the second half: 15 examples of each of the classes 0 … 4 and 5 of each of the others to fine-tune on, 100 to validate, the rest to
 // test.
-void deal(const Examples& second_half, Problem& problem) {
+void deal(const DigitExamples& second_half, Problem& problem) {
   std::vector<int64_t> label = to_vector<int64_t>(second_half.label), tuning, rest;
   std::array<int64_t, kClasses> taken{};
   for (size_t i = 0; i < label.size(); ++i) {
@@ -88,24 +74,13 @@ void epoch(int64_t examples, int64_t batch, F&& f) {
     f(std::vector<int64_t>(order.begin() + begin, order.begin() + std::min(examples, begin + batch)));
 }
 
-void pretrain(mlp::Mlp& net, const Examples& examples, int64_t epochs) {
-  optim::AdamW adamw(net.parameters(), {.lr = 1e-3, .weight_decay = 0});
-  for (int64_t e = 0; e < epochs; ++e)
-    epoch(examples.size(), 64, [&](const std::vector<int64_t>& places) {
-      Examples batch = examples.at(places);
-      adamw.zero_grad();
-      cross_entropy(net(batch.x), batch.label).backward();
-      adamw.step();
-    });
-}
-
 // One problem for each share of noise; they differ in the replaced labels alone, and more noise replaces those of less, and more.
 std::vector<Problem> make_problems(uint64_t seed, const Work& work) {
   manual_seed(seed);
-  Examples digits = all_digits();
+  DigitExamples digits = digit_examples();
   std::vector<int64_t> order = data::random_order(digits.size(), default_generator());
   auto middle = order.begin() + digits.size() / 2;
-  Examples first_half = digits.at({order.begin(), middle}), second_half = digits.at({middle, order.end()});
+  DigitExamples first_half = digits.at({order.begin(), middle}), second_half = digits.at({middle, order.end()});
   mlp::Mlp fresh(mlp::MlpConfig{.inputs = 64, .hidden = {work.width, work.width}, .outputs = kClasses});
   std::vector<Problem> problems;
   for (double noise : kNoise) {
@@ -113,7 +88,7 @@ std::vector<Problem> make_problems(uint64_t seed, const Work& work) {
     deal(second_half, p);
     manual_seed(seed);
     Generator luck(seed);
-    pretrain(p.pretrained, {first_half.x, inject_symmetric(first_half.label, noise, kClasses, luck).given}, work.pretraining_epochs);
+    train_on_digits(p.pretrained, {first_half.x, inject_symmetric(first_half.label, noise, kClasses, luck).given}, work.pretraining_epochs);
     NoGrad off;
     p.inherited = p.pretrained(p.tuning.x);
     problems.push_back(std::move(p));
@@ -156,7 +131,7 @@ mlp::Mlp fine_tuned(const Problem& problem, const Recipe& recipe, int64_t epochs
   optim::AdamW adamw(trained(net), {.lr = recipe.lr, .weight_decay = 0});
   for (int64_t e = 0; e < epochs; ++e)
     epoch(problem.tuning.size(), kBatch, [&](const std::vector<int64_t>& places) {
-      Examples batch = problem.tuning.at(places);
+      DigitExamples batch = problem.tuning.at(places);
       adamw.zero_grad();
       classification_loss(net(batch.x), index_select(problem.inherited, 0, from_vector(places)), batch.label, recipe.penalties).backward();
       adamw.set_lr_scale(schedule(step++));
@@ -258,7 +233,7 @@ struct Measures {
 
 Measures measure(const mlp::Mlp& net, const Problem& problem) {
   NoGrad off;
-  const Examples& test = problem.test;
+  const DigitExamples& test = problem.test;
   Tensor logits = net(test.x), said = argmax(logits, 1), before = argmax(problem.pretrained(test.x), 1), known = before == test.label;
   metrics::ConfusionMatrix counts(kClasses);
   counts.add(said, test.label);
