@@ -8,7 +8,7 @@
 namespace plumb::quantize {
 
 /// v₁ + v₂ with v₁ = sign(w) 2^e₁, e₁ = round(log₂|w|) and, of the residual r = w − v₁, v₂ = sign(r) 2^e₂, e₂ = round(log₂|r|), where r ≠ 0
-/// and e₁ − e₂ ≤ n; else v₁ alone. 0 stays 0. With n = 4 the relative error is at most 10.8 %. Same shape and type, outside the graph.
+/// and e₁ − e₂ ≤ n; else v₁ alone. 0 stays 0. With n = 4 the relative error is at most 10.82 %. Same shape and type, outside the graph.
 /// Throws DTypeError for integers, ValueError for n < 0 or values that are not finite.
 Tensor rf8(const Tensor& w, int n = 4);
 
