@@ -11,8 +11,13 @@
 
 namespace plumb::preference {
 
+/// What the current model's likelihood of an answer is compared with to reward it: the model of the round before, or M0 in all rounds. With
+/// M_{t−1} each round rewards what the last one changed, mistakes too; with M0 it rewards all that was learned. In the first round both are M0.
+enum class RewardReference { previous, pretrained };
+
 struct RoundOptions {
   int64_t answers = 5;  ///< drawn for each prompt
+  RewardReference reference = RewardReference::previous;
   AnswerOptions sampling{.sampling = {.temperature = 0.8, .top_p = 0.95}};
   LengthLimits limits;
   TrainingOptions training;
@@ -41,7 +46,7 @@ template <typename Model>
 class SelfRewarding {
  public:
   /// M0 and M1.
-  SelfRewarding(const Model& pretrained, const Model& tuned) : past_{pretrained}, current_(tuned) {}
+  SelfRewarding(const Model& pretrained, const Model& tuned) : pretrained_(pretrained), past_{pretrained}, current_(tuned) {}
 
   Model& current() { return current_; }
   /// M_{t−1}, which is what the current model is compared with.
@@ -50,6 +55,7 @@ class SelfRewarding {
   /// Answers to every prompt (Judged::prompt is its place) with both judges' scores:
   ///   current:   r_t(y) = log M_t(y|x) − log M_{t−1}(y|x), or the reward if one is given
   ///   previous:  r_{t−1}(y) = log M_{t−1}(y|x) − log M_{t−2}(y|x); where there is no M_{t−2}, log M_{t−1}(y|x) / |y|
+  /// With RewardReference::pretrained M0 stands for M_{t−1} in the first and for M_{t−2} in the second.
   std::vector<Judged> judge(const std::vector<Tokens>& prompts, const RoundOptions& options, Generator& generator,
                             const Reward& reward = {}) {
     std::vector<std::vector<Tokens>> answers;
@@ -60,10 +66,12 @@ class SelfRewarding {
     std::vector<Answer> flat;
     for (size_t i = 0; i < prompts.size(); ++i)
       for (const Tokens& y : answers[i]) flat.push_back({prompts[i], y});
+    bool against_pretrained = options.reference == RewardReference::pretrained;
+    Model& older = against_pretrained ? pretrained_ : past_.front();
     std::vector<double> before = log_probs(past_.back(), flat);
-    auto now = by_prompt(differences(log_probs(current_, flat), before), options.answers);
-    auto then = by_prompt(past_.size() > 1 ? differences(before, log_probs(past_.front(), flat)) : log_probs(past_.back(), flat, true),
-                          options.answers);
+    auto now = by_prompt(differences(log_probs(current_, flat), against_pretrained ? log_probs(pretrained_, flat) : before), options.answers);
+    auto then =
+        by_prompt(past_.size() > 1 ? differences(before, log_probs(older, flat)) : log_probs(past_.back(), flat, true), options.answers);
     std::vector<Judged> out;
     for (size_t i = 0; i < prompts.size(); ++i)
       out.push_back({static_cast<int64_t>(i), prompts[i], answers[i], reward ? reward(prompts[i], answers[i]) : now[i], then[i]});
@@ -86,6 +94,7 @@ class SelfRewarding {
   }
 
  private:
+  Model pretrained_;         // M0
   std::vector<Model> past_;  // M_{t−2} once there is one, and M_{t−1}
   Model current_;
 };

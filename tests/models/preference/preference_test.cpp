@@ -307,6 +307,29 @@ TEST_CASE("SelfRewarding: a round scores as it says, trains, and moves on; the s
   }
 }
 
+TEST_CASE("SelfRewarding: against the pretrained model, rewards are ratios to M0 in every round") {
+  manual_seed(8);
+  Gpt m0 = small_gpt(), m1 = small_gpt();
+  std::vector<Tokens> prompts{{1, 2}, {3, 4}, {5, 6}, {2, 2}};
+  RoundOptions o{.answers = 4,
+                 .reference = RewardReference::pretrained,
+                 .sampling = {.longest = 3},
+                 .limits = {.shortest = 1},
+                 .training = {.epochs = 2, .batch = 2, .adam = {.lr = 1e-2}}};
+  SelfRewarding<Gpt> loop(m0, m1);
+  Generator g(9);
+  loop.round(prompts, constant_confidence(1), o, g);
+  Gpt m2 = loop.current();
+  loop.round(prompts, constant_confidence(1), o, g);
+  Gpt m3 = loop.current();
+  std::vector<Judged> third = loop.judge(prompts, o, g);
+  for (size_t k = 0; k < 4; ++k) {
+    Answer a{prompts[1], third[1].answers[k]};
+    CHECK(std::abs(third[1].current[k] - (log_prob_alone(m3, a) - log_prob_alone(m0, a))) < 1e-4);
+    CHECK(std::abs(third[1].previous[k] - (log_prob_alone(m2, a) - log_prob_alone(m0, a))) < 1e-4);
+  }
+}
+
 TEST_CASE("SelfRewarding: a reward from outside takes the place of the model's own") {
   manual_seed(10);
   Gpt m0 = small_gpt(), m1 = small_gpt();
