@@ -124,10 +124,40 @@ void compare(CompareOp op, const Tensor& a, const Tensor& b, Tensor& out) {
   }
 }
 
+// T is unsigned. By bits and of bytes, so that the compiler does many at a time: of bool and ?: it makes a branch, which
+// goes wrong every other time.
+template <typename T>
+T select(uint8_t condition, T a, T b) {
+  T mask = static_cast<T>(-static_cast<T>(condition != 0));
+  return static_cast<T>((a & mask) | (b & ~mask));
+}
+
+// A step is 0 (one element repeated) or 1.
+template <typename T>
+void select_row(const uint8_t* condition, const T* a, int64_t step_a, const T* b, int64_t step_b, T* out, int64_t n) {
+  if (step_a && step_b) {
+    for (int64_t i = 0; i < n; ++i) out[i] = select(condition[i], a[i], b[i]);
+  } else if (step_a) {
+    T b0 = *b;
+    for (int64_t i = 0; i < n; ++i) out[i] = select(condition[i], a[i], b0);
+  } else if (step_b) {
+    T a0 = *a;
+    for (int64_t i = 0; i < n; ++i) out[i] = select(condition[i], a0, b[i]);
+  } else {
+    T a0 = *a, b0 = *b;
+    for (int64_t i = 0; i < n; ++i) out[i] = select(condition[i], a0, b0);
+  }
+}
+
 void where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& out) {
   auto loop = strided_loop<4>({&out, &condition, &a, &b});
-  auto select = [&]<typename T>() {  // elements are moved, not computed with: only their size matters
+  auto of_size = [&]<typename T>() {  // elements are moved, not computed with: only their size matters
+    constexpr int64_t width = sizeof(T);
     parallel_rows(loop, [&](int64_t n, const std::array<std::byte*, 4>& at, const std::array<int64_t, 4>& stride) {
+      bool plain = stride[0] == width && stride[1] == 1 && (stride[2] == width || stride[2] == 0) && (stride[3] == width || stride[3] == 0);
+      if (plain)
+        return select_row(reinterpret_cast<const uint8_t*>(at[1]), reinterpret_cast<const T*>(at[2]), stride[2] / width,
+                          reinterpret_cast<const T*>(at[3]), stride[3] / width, reinterpret_cast<T*>(at[0]), n);
       for (int64_t i = 0; i < n; ++i) {
         bool c = *reinterpret_cast<const bool*>(at[1] + i * stride[1]);
         const std::byte* from = c ? at[2] + i * stride[2] : at[3] + i * stride[3];
@@ -136,10 +166,10 @@ void where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& ou
     });
   };
   switch (item_size(out.dtype())) {
-    case 8: return select.operator()<uint64_t>();
-    case 4: return select.operator()<uint32_t>();
-    case 2: return select.operator()<uint16_t>();
-    default: return select.operator()<uint8_t>();
+    case 8: return of_size.operator()<uint64_t>();
+    case 4: return of_size.operator()<uint32_t>();
+    case 2: return of_size.operator()<uint16_t>();
+    default: return of_size.operator()<uint8_t>();
   }
 }
 

@@ -208,6 +208,16 @@ TEST_CASE("where and clamp: choices, promotion, limits, NaN") {
   for_each_index({2, 3}, [&](const Index& i) { expected.at(i) = i[0] == 0 ? x.at(i) : y.at({i[1]}); });
   for (const Tensor& m : layouts(mask))
     for (const Tensor& left : layouts(a)) CHECK(error(where(m, left, b), expected) == 0);
+  Tensor many = uniform({3, 1000}, 3), others = uniform({3, 1000}, 4), choice = many < 0.4;  // rows that are done many at a time, by item size
+  for (DType t : {f64, f32, f16, i64, i32, u8}) {
+    Tensor u = to(many * 100, t), v = to(others * 100, t), once = full({}, 7, t);
+    std::vector<bool> c = to_vector<bool>(choice);
+    std::vector<double> left = to_vector(u), right = to_vector(v), both = to_vector(where(choice, u, v)), first = to_vector(where(choice, u, once)),
+                        second = to_vector(where(choice, once, v)), neither = to_vector(where(choice, once, full({}, 3, t)));
+    for (size_t i = 0; i < c.size(); ++i)
+      REQUIRE((both[i] == (c[i] ? left[i] : right[i]) && first[i] == (c[i] ? left[i] : 7) && second[i] == (c[i] ? 7 : right[i]) &&
+               neither[i] == (c[i] ? 7 : 3)));
+  }
   CHECK(where(mask, a, 0.5).dtype() == f64);
   CHECK(to_vector(where(tensor({true, false}), 1.5, tensor({2.0, 3.0}))) == std::vector<double>{1.5, 3});
   CHECK(where(tensor({true}), ones({1}, f16), ones({1}, f32)).dtype() == f32);
