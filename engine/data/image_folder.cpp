@@ -169,8 +169,16 @@ ImageFolder unlabelled_image_folder(const std::string& path, ImageFolderOptions 
   ImageFolder folder;
   for (const std::string& file : image_files(path)) folder.files.push_back(path + "/" + file);
   if (folder.files.empty()) throw_io_error("images", path, "has no .png, .jpg or .jpeg files");
+  return image_list(std::move(folder.files), path, options);
+}
+
+ImageFolder image_list(std::vector<std::string> files, const std::string& directory, ImageFolderOptions options) {
+  check(options);
+  if (files.empty()) throw ValueError("images: the list of files is empty");
+  ImageFolder folder;
+  folder.files = std::move(files);
   std::vector<int64_t> labels(folder.files.size(), 0);
-  read_files(folder, path, std::move(labels), options);
+  read_files(folder, directory, std::move(labels), options);
   return folder;
 }
 

@@ -26,4 +26,7 @@ ImageFolder image_folder(const std::string& path, ImageFolderOptions options = {
 /// IoError that names it.
 ImageFolder unlabelled_image_folder(const std::string& path, ImageFolderOptions options = {});
 
+/// These files below `directory` in this order, all with label 0. Throws as image_folder; an empty list is a ValueError.
+ImageFolder image_list(std::vector<std::string> files, const std::string& directory, ImageFolderOptions options = {});
+
 }  // namespace plumb::data

@@ -22,7 +22,7 @@ TEST_CASE("data pretrained: makes what is missing, from the data that is there, 
                         scratch.path("models");
   Outcome made = run_plumb(command);
   REQUIRE_MESSAGE(made.code == 0, made.err);
-  for (const char* name : {"gpt-shakespeare", "gpt-sources", "image-encoder"})
+  for (const char* name : {"gpt-shakespeare", "gpt-sources", "image-encoder", "dual-encoder"})
     CHECK(path_exists(scratch.path("models") + "/" + name + "/model.safetensors"));
   std::string weights = read_file(scratch.path("models") + "/gpt-shakespeare/model.safetensors");
   Outcome again = run_plumb(command);
@@ -44,7 +44,7 @@ TEST_CASE("data pretrained: what cannot be made is one line") {
     CHECK_MESSAGE(o.err.find(part) != std::string::npos, o.err);
     CHECK(std::count(o.err.begin(), o.err.end(), '\n') == 1);
   };
-  refused("gpt-moby-dick", "there is no pretrained model gpt-moby-dick; known are gpt-shakespeare, gpt-sources and image-encoder");
+  refused("gpt-moby-dick", "there is no pretrained model gpt-moby-dick; known are gpt-shakespeare, gpt-sources, image-encoder and dual-encoder");
   refused("gpt-sources --sources " + scratch.path("nowhere"), "has no C++ sources");
   refused("gpt-shakespeare --from " + scratch.path("nowhere"), "tinyshakespeare.txt");
   refused("image-encoder --steps -1", "--steps must not be negative, it is -1");

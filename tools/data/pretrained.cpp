@@ -74,7 +74,8 @@ std::vector<PretrainedModel> pretrained_models(const PretrainedOptions& o) {
           {"gpt-sources", "a GPT of byte pairs, on C++ sources", sources},
           {"image-encoder",
            "a resnet of 8 layers, on MNIST or the carried digits",
-           {"classifier", "--model", "resnet", "--depth", "8", "--width", "16", "--data", images_in(o.data)}}};
+           {"classifier", "--model", "resnet", "--depth", "8", "--width", "16", "--data", images_in(o.data)}},
+          {"dual-encoder", "a CLIP of two small transformers, on pairs of digits and their captions", {"clip"}}};
 }
 
 int make_pretrained(const PretrainedOptions& o) {
@@ -87,7 +88,7 @@ int make_pretrained(const PretrainedOptions& o) {
   for (const std::string& name : o.names) {
     auto found = std::ranges::find(models, name, &PretrainedModel::name);
     if (found == models.end())
-      throw ConfigError("there is no pretrained model " + name + "; known are gpt-shakespeare, gpt-sources and image-encoder");
+      throw ConfigError("there is no pretrained model " + name + "; known are gpt-shakespeare, gpt-sources, image-encoder and dual-encoder");
     wanted.push_back(*found);
   }
   for (const PretrainedModel& m : o.names.empty() ? models : wanted)

@@ -19,7 +19,7 @@ struct PretrainedModel {
   std::string name, about;
   std::vector<std::string> arguments;
 };
-/// gpt-shakespeare, gpt-sources and image-encoder. Arguments of a model whose data is not there are found when it is made.
+/// gpt-shakespeare, gpt-sources, image-encoder and dual-encoder. Arguments of a model whose data is not there are found when it is made.
 std::vector<PretrainedModel> pretrained_models(const PretrainedOptions& options);
 
 /// Trains what is missing, goes on with what was stopped, and says where each lies. Returns the exit code. Throws ConfigError for a name

@@ -17,7 +17,7 @@ namespace plumb::tools {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr const char* kChoices = "choose a run of train gpt, moe, classifier or vit, or a directory with a pretrained GPT-2, Llama or ViT";
+constexpr const char* kChoices = "choose a run of train gpt, moe, classifier, vit or clip, or a directory with a pretrained GPT-2, Llama or ViT";
 
 template <typename Model>
 struct LibraryModel final : LanguageModel {
@@ -82,12 +82,12 @@ Base Base::open(const std::string& path) {
   auto run = train::RunDirectory::open(path);
   base.kind_ = kind_of(run);
   if (base.kind_ == "finetune") throw ConfigError(path + " is an adapter, not a model; plumb merge makes one of it and its base");
-  if (base.kind_ != "classifier" && base.kind_ != "vit" && !kind_of_run(run).text_run)
+  if (base.kind_ != "classifier" && base.kind_ != "vit" && !base.is_dual() && !kind_of_run(run).text_run)
     throw ConfigError(fmt::format("{} is a run of train {}, which is not fine-tuned here; {}", path, base.kind_, kChoices));
   return base;
 }
 
-bool Base::is_text() const { return kind_ != "classifier" && kind_ != "vit"; }
+bool Base::is_text() const { return kind_ != "classifier" && kind_ != "vit" && !is_dual(); }
 
 std::unique_ptr<LanguageModel> Base::language_model() const {
   if (library_ && kind_ == "gpt2") return std::make_unique<LibraryModel<transformer::Gpt>>(path_);
@@ -111,6 +111,8 @@ std::unique_ptr<ImageClassifier> Base::classifier() const {
   return classifier;
 }
 
+std::unique_ptr<ClipModel> Base::dual_encoder() const { return std::make_unique<ClipModel>(load_clip(train::RunDirectory::open(path_))); }
+
 void Base::save(const StateDict& merged, const std::string& out) const {
   if (path_exists(out)) throw ConfigError(out + " exists already; choose another --out");
   if (library_ && kind_ == "gpt2") return save_library<transformer::Gpt>(path_, merged, out);
@@ -128,6 +130,8 @@ LoadedBase load(const Base& base) {
   LoadedBase loaded;
   if (base.is_text())
     loaded.text = base.language_model();
+  else if (base.is_dual())
+    loaded.dual = base.dual_encoder();
   else
     loaded.images = base.classifier();
   return loaded;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/io/tokenizer.h"
+#include "tools/clip_model.h"
 #include "tools/image_classifier.h"
 #include "tools/language_model.h"
 
@@ -16,10 +17,12 @@ class Base {
   static Base open(const std::string& path);
 
   const std::string& path() const { return path_; }
-  /// "gpt", "moe", "classifier", "vit" of runs; the library's "gpt2", "llama", "vit", … for its directories.
+  /// "gpt", "moe", "classifier", "vit", "clip" of runs; the library's "gpt2", "llama", "vit", … for its directories.
   const std::string& kind() const { return kind_; }
-  /// Whether it predicts text; else it classifies images.
+  /// Whether it predicts text.
   bool is_text() const;
+  /// Whether it is a dual encoder of images and captions; what is neither classifies images.
+  bool is_dual() const { return kind_ == "clip"; }
 
   /// The model with its weights, in evaluation mode, each time anew. Throws as the run's or the library's loading does.
   std::unique_ptr<LanguageModel> language_model() const;
@@ -27,6 +30,7 @@ class Base {
   /// Of a pretrained vision transformer what a run of it would hold.
   ClassifierRun classifier_run() const;
   std::unique_ptr<ImageClassifier> classifier() const;
+  std::unique_ptr<ClipModel> dual_encoder() const;
 
   /// Writes the directory `out`, which must not exist: the same model with the weights of `merged` under the names that the loaded module
   /// has. Throws ConfigError if it exists, IoError if it cannot be written.
@@ -37,11 +41,12 @@ class Base {
   bool library_ = false;
 };
 
-/// A network of a base, of either sort.
+/// A network of a base, of one of the three sorts.
 struct LoadedBase {
   std::unique_ptr<LanguageModel> text;
   std::unique_ptr<ImageClassifier> images;
-  nn::Module& module() { return text ? text->module() : images->module(); }
+  std::unique_ptr<ClipModel> dual;
+  nn::Module& module() { return text ? text->module() : dual ? dual->module() : images->module(); }
 };
 LoadedBase load(const Base& base);
 

@@ -62,7 +62,7 @@ struct Options {
 };
 
 int tune(const train::RunDirectory& directory, const FinetuneRun& run, const Base& base) {
-  return base.is_text() ? tune_text(directory, run, base) : tune_images(directory, run, base);
+  return base.is_text() ? tune_text(directory, run, base) : base.is_dual() ? tune_pairs(directory, run, base) : tune_images(directory, run, base);
 }
 
 // Whatever can be refused is refused before the directory is made.
@@ -75,6 +75,8 @@ int start(Options& o, const std::string& out) {
   run.base = base.path(), run.base_kind = base.kind();
   if (base.is_text())
     describe_text(run);
+  else if (base.is_dual())
+    describe_pairs(run, base);
   else
     describe_images(run, base);
   LoadedBase loaded = load(base);
@@ -96,13 +98,14 @@ int resume(const train::RunDirectory& directory) {
 
 Action define(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  line.option("run", o->base, "run of train gpt, moe, classifier or vit, or a directory with a pretrained GPT-2, Llama or ViT");
+  line.option("run", o->base, "run of train gpt, moe, classifier, vit or clip, or a directory with a pretrained GPT-2, Llama or ViT");
   line.option("--data", o->run.data,
-              "what to learn from: text files, of which the last tenth is for validation; or images, as for train classifier");
+              "what to learn from: text files, of which the last tenth is for validation; images, as for train classifier; "
+              "or, for a dual encoder, a CSV file as for train clip");
   line.option("--keep", o->run.keep, "alignguard: examples of what the model is to go on doing, of the same form");
   line.option("--context", o->run.context, "text: tokens a sequence; 0: as many as the model takes");
   o->run.adapter.define(line);
-  o->run.training.define(line, "sequences or images");
+  o->run.training.define(line, "sequences, images or pairs");
   return start_or_resume(
       line, "finetune", [o](const std::string& out) { return start(*o, out); }, resume);
 }

@@ -9,7 +9,7 @@ namespace plumb::tools {
 /// values, what these were as start.safetensors.
 struct FinetuneRun {
   std::string base, base_kind, base_sha256;  ///< absolute path; the kind; weights_sha256 of its module
-  std::vector<std::string> data, keep;       ///< absolute paths, or "digits"
+  std::vector<std::string> data, keep;       ///< absolute paths, "digits" or "digit-pairs"
   std::string data_sha256, keep_sha256;
   int64_t context = 0;  ///< tokens a window; 0: the base's
   AdapterSettings adapter;
@@ -26,10 +26,12 @@ struct FinetuneRun {
 /// Throws ConfigError for data that changed since, or that does not fit the base.
 void describe_text(FinetuneRun& run);
 void describe_images(FinetuneRun& run, const Base& base);
+void describe_pairs(FinetuneRun& run, const Base& base);
 /// Whether the described texts are of the base's tokens, and long enough.
 void check_text(const FinetuneRun& run, const Base& base, const LanguageModel& model);
 int tune_text(const train::RunDirectory& directory, const FinetuneRun& run, const Base& base);
 int tune_images(const train::RunDirectory& directory, const FinetuneRun& run, const Base& base);
+int tune_pairs(const train::RunDirectory& directory, const FinetuneRun& run, const Base& base);
 
 /// Keeps what a principal start took beside the run.
 void save_start(const train::RunDirectory& directory, const Tuning& tuning);

@@ -8,9 +8,11 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <sstream>
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
+#include "engine/data/digit_pairs.h"
 #include "engine/data/digits/digits.h"
 #include "methods/finetuning/coprompt/coprompt.h"
 #include "models/augment/augment.h"
@@ -33,47 +35,27 @@ namespace {
 using contrastive::PromptedClip;
 using contrastive::PromptedClipConfig;
 using contrastive::Texts;
+using data::DigitPairs;
 
-constexpr int64_t kPairs = 100, kTokens = 2, kContext = 12;  // pair 10 l + r: digit l left of digit r
+constexpr int64_t kPairs = data::kDigitPairs, kTokens = 2, kContext = 12;
 constexpr double kWrongCaptions = 0.1;
 
 // -- captions -------------------------------------------------------------------------------------------
-
-constexpr std::array kDigitWords{"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"};
-// L and R stand for the digits. The first is the template of the prompts, which take the places of its first words; the others describe.
-constexpr std::array kCaptions{"a photo of a L left of R .", "L left of R",    "R right of L",
-                               "the digit L and then R",     "two digits L R", "a L beside a R on its right"};
-
-std::vector<std::string> split_words(const std::string& text) {
-  std::vector<std::string> words;
-  for (size_t from = 0; from < text.size();) {
-    size_t to = std::min(text.find(' ', from), text.size());
-    words.push_back(text.substr(from, to - from));
-    from = to + 1;
-  }
-  return words;
-}
 
 // 0, 1 and 2 are padding, begin and end; then the digits, then all other words.
 const std::map<std::string, int64_t>& vocabulary() {
   static const std::map<std::string, int64_t> numbers = [] {
     std::map<std::string, int64_t> m;
-    auto add = [&](const std::string& word) { m.try_emplace(word, static_cast<int64_t>(m.size()) + 3); };
-    for (const char* digit : kDigitWords) add(digit);
-    for (const char* caption : kCaptions)
-      for (const std::string& word : split_words(caption))
-        if (word != "L" && word != "R") add(word);
+    for (const std::string& word : data::digit_pair_words()) m.try_emplace(word, static_cast<int64_t>(m.size()) + 3);
     return m;
   }();
   return numbers;
 }
 
-std::vector<int64_t> caption_words(int64_t pair, size_t caption) {
+std::vector<int64_t> caption_words(int64_t pair, size_t form) {
   std::vector<int64_t> words;
-  for (const std::string& word : split_words(kCaptions[caption])) {
-    int64_t digit = word == "L" ? pair / 10 : pair % 10;
-    words.push_back(vocabulary().at(word == "L" || word == "R" ? kDigitWords[static_cast<size_t>(digit)] : word));
-  }
+  std::istringstream caption(data::digit_pair_caption(pair, static_cast<int64_t>(form)));
+  for (std::string word; caption >> word;) words.push_back(vocabulary().at(word));
   return words;
 }
 
@@ -92,30 +74,6 @@ std::vector<int64_t> half(bool base) {
 }
 
 // -- images ---------------------------------------------------------------------------------------------
-
-struct Digits {
-  Tensor images;  // [n, 1, 8, 8]
-  std::array<std::vector<int64_t>, 10> places;
-};
-
-Digits digits_of(const data::Dataset& set) {
-  data::Batch all = set.batch(set.size()).next();
-  Digits d{all.image, {}};
-  std::vector<int64_t> label = to_vector<int64_t>(all.label);
-  for (size_t i = 0; i < label.size(); ++i) d.places[static_cast<size_t>(label[i])].push_back(static_cast<int64_t>(i));
-  return d;
-}
-
-// A random left and right digit of each pair: [n, 1, 8, 16].
-Tensor draw_images(const Digits& digits, const std::vector<int64_t>& pairs, Generator& random) {
-  std::vector<int64_t> left, right;
-  auto any_of = [&](int64_t digit) {
-    const std::vector<int64_t>& places = digits.places[static_cast<size_t>(digit)];
-    return places[random.next_below(places.size())];
-  };
-  for (int64_t pair : pairs) left.push_back(any_of(pair / 10)), right.push_back(any_of(pair % 10));
-  return cat({index_select(digits.images, 0, from_vector(left)), index_select(digits.images, 0, from_vector(right))}, 3);
-}
 
 // The new domain at a strength: digits turned by 20° · strength, contrast reduced to 1 − strength / 2 on a grey offset, noise of 0.1 ·
 // strength.
@@ -173,7 +131,7 @@ Tensor labels_of(size_t pairs, int64_t times) {
   return from_vector(label);
 }
 
-void train_clip(PromptedClip& clip, const Digits& digits, const Work& work, Generator& random) {
+void train_clip(PromptedClip& clip, const DigitPairs& digits, const Work& work, Generator& random) {
   optim::AdamW adamw(clip.parameters(), {.lr = 2e-3, .weight_decay = 0.01});
   optim::Schedule schedule = optim::cosine_with_warmup(std::max<int64_t>(1, work.steps / 20), work.steps);
   for (int64_t step = 0; step < work.steps; ++step) {
@@ -182,10 +140,10 @@ void train_clip(PromptedClip& clip, const Digits& digits, const Work& work, Gene
     for (int64_t i = 0; i < work.batch; ++i) {
       pairs.push_back(static_cast<int64_t>(random.next_below(kPairs)));
       int64_t said = random.next_double() < kWrongCaptions ? static_cast<int64_t>(random.next_below(kPairs)) : pairs.back();
-      captions.push_back(caption_words(said, random.next_below(kCaptions.size())));
+      captions.push_back(caption_words(said, random.next_below(data::kDigitPairForms)));
     }
     adamw.zero_grad();
-    clip.loss(view(draw_images(digits, pairs, random), random), contrastive::pack_texts(captions, kContext)).backward();
+    clip.loss(view(digits.draw(pairs, random), random), contrastive::pack_texts(captions, kContext)).backward();
     adamw.set_lr_scale(schedule(step));
     adamw.step();
     clip.limit_scale();
@@ -194,10 +152,10 @@ void train_clip(PromptedClip& clip, const Digits& digits, const Work& work, Gene
 
 // The strength of the shift is the one of the list whose zero-shot accuracy on the base half is nearest to 55 %: set before anything is
 // tuned.
-void choose_strength(Pretrained& p, const Digits& digits, Generator& random) {
+void choose_strength(Pretrained& p, const DigitPairs& digits, Generator& random) {
   NoGrad off;
   std::vector<int64_t> base = half(true);
-  Tensor images = draw_images(digits, repeated(base, 4), random), label = labels_of(base.size(), 4),
+  Tensor images = digits.draw(repeated(base, 4), random), label = labels_of(base.size(), 4),
          t = p.clip.encode_text(class_texts(base));
   double nearest = INFINITY;
   for (double strength : {0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5}) {
@@ -222,7 +180,7 @@ Pretrained pretrain(Budget budget) {
                             .width = work.width};
   Pretrained p{PromptedClip(config), 1, {}};
   Generator random(2026);
-  Digits digits = digits_of(data::digits().train());
+  DigitPairs digits(data::digits().train());
   train_clip(p.clip, digits, work, random);
   p.clip.requires_grad_(false);
   choose_strength(p, digits, random);
@@ -252,11 +210,11 @@ struct Problem {
 
 Problem make_problem(const Pretrained& p, const Work& work) {
   Generator& random = default_generator();
-  Digits learn = digits_of(data::digits().train()), judge = digits_of(data::digits().test());
+  DigitPairs learn(data::digits().train()), judge(data::digits().test());
   std::vector<int64_t> base = half(true), novel = half(false);
   check_split(base, novel, kPairs);
-  auto draw = [&](const Digits& digits, const std::vector<int64_t>& pairs, int64_t times) {
-    return Examples{shifted(draw_images(digits, repeated(pairs, times), random), p.strength, random), labels_of(pairs.size(), times)};
+  auto draw = [&](const DigitPairs& digits, const std::vector<int64_t>& pairs, int64_t times) {
+    return Examples{shifted(digits.draw(repeated(pairs, times), random), p.strength, random), labels_of(pairs.size(), times)};
   };
   return {draw(learn, base, work.shots), draw(learn, base, work.validation), draw(judge, base, work.test), draw(judge, novel, work.test)};
 }
@@ -292,7 +250,7 @@ class Tuning {
     std::vector<std::vector<std::vector<int64_t>>> descriptions;
     for (int64_t pair : half(true)) {
       descriptions.emplace_back();
-      for (size_t c = 1; c < kCaptions.size(); ++c) descriptions.back().push_back(caption_words(pair, c));
+      for (size_t c = 1; c < data::kDigitPairForms; ++c) descriptions.back().push_back(caption_words(pair, c));
     }
     bank_ = description_bank(clip_, descriptions);
     NoGrad off;
