@@ -17,7 +17,7 @@ namespace {
 using namespace data_mixing;
 using transformer::Gpt;
 
-constexpr double kRho = 0.5, kEta = 2, kSkillItEta = 0.2;
+constexpr double kRho = 0.5, kEta = 2, kSkillItEta = 0.05;
 constexpr const char* kShort[] = {"verse", "C++", "sums"};
 
 struct Work {
