@@ -65,19 +65,38 @@ std::string drawn(const Series& s, const Axis& x, const Axis& y) {
   return fmt::format("<polyline points='{}' fill='none' stroke='{}' stroke-width='{}'/>{}\n", points, s.colour, s.dots ? 1 : 1.5, dots);
 }
 
+// Characters are about so wide; names are set from the right, and go on in lines of their own below the title where they do not fit beside it.
+constexpr double kLetter = 7.2, kGap = 14, kLegendLine = 16;
+
+struct Legend {
+  std::string text;
+  double extra = 0;  // height of the lines after the first
+};
+Legend legend_beside(const std::string& title, const std::vector<Series>& series) {
+  Legend legend;
+  double at = kWidth - kRight, left = kLeft + kLetter * static_cast<double>(title.size()) + kGap;
+  for (auto s = series.rbegin(); s != series.rend(); ++s) {
+    double width = kLetter * static_cast<double>(s->name.size());
+    if (at - width < left && (legend.extra == 0 || at < kWidth - kRight)) legend.extra += kLegendLine, at = kWidth - kRight, left = kLeft;
+    legend.text += fmt::format("<text x='{:.0f}' y='{:.0f}' text-anchor='end' fill='{}'>{}</text>\n", at, 18 + legend.extra, s->colour,
+                               escape_html(s->name));
+    at -= width + kGap;
+  }
+  return legend;
+}
+
 }  // namespace
 
 std::string line_chart(const std::string& title, const std::string& x_label, const std::vector<Series>& series) {
   Axis x = axis_over(series, &Series::x, kLeft, kWidth - kRight), y = axis_over(series, &Series::y, kHeight - kBottom, kTop);
-  std::string out = fmt::format("<svg viewBox='0 0 {} {}' role='img' aria-label='{}'>\n<text x='{}' y='18' class='title'>{}</text>\n", kWidth, kHeight, escape_html(title), kLeft, escape_html(title));
-  out += ticks(x, true) + ticks(y, false);
+  Legend legend = legend_beside(title, series);
+  std::string name = escape_html(title);
+  std::string out = fmt::format("<svg viewBox='0 0 {} {}' role='img' aria-label='{}'>\n<text x='{}' y='18' class='title'>{}</text>\n", kWidth,
+                                kHeight + legend.extra, name, kLeft, name);
+  out += legend.text + fmt::format("<g transform='translate(0,{})'>\n", legend.extra) + ticks(x, true) + ticks(y, false);
   for (const Series& s : series) out += drawn(s, x, y);
-  double at = kWidth - kRight;
-  for (auto s = series.rbegin(); s != series.rend(); ++s) {
-    out += fmt::format("<text x='{:.0f}' y='18' text-anchor='end' fill='{}'>{}</text>\n", at, s->colour, escape_html(s->name));
-    at -= 8.0 * static_cast<double>(s->name.size()) + 14;
-  }
-  return out + fmt::format("<text x='{}' y='{}' text-anchor='middle'>{}</text>\n</svg>\n", (kLeft + kWidth - kRight) / 2, kHeight - 8, escape_html(x_label));
+  return out + fmt::format("<text x='{}' y='{}' text-anchor='middle'>{}</text>\n</g>\n</svg>\n", (kLeft + kWidth - kRight) / 2, kHeight - 8,
+                           escape_html(x_label));
 }
 
 }  // namespace plumb::train
