@@ -131,4 +131,14 @@ double backward_transfer(const AccuracyMatrix& a) {
   return last > 0 ? sum / static_cast<double>(last) : 0;
 }
 
+double forward_transfer(const AccuracyMatrix& a, const std::vector<double>& before) {
+  check("forward_transfer", a);
+  if (before.size() != a.size())
+    throw ValueError("forward_transfer: " + std::to_string(before.size()) + " accuracies of before for " + std::to_string(a.size()) +
+                     " experiences");
+  double sum = 0;
+  for (size_t j = 1; j < a.size(); ++j) sum += a[j - 1][j] - before[j];
+  return a.size() > 1 ? sum / static_cast<double>(a.size() - 1) : 0;
+}
+
 }  // namespace plumb::data

@@ -68,6 +68,10 @@ TEST_CASE("experiences: measures of a matrix by hand, and mistakes") {
   CHECK(average_incremental_accuracy(a) == doctest::Approx((0.9 + 0.875 + 2.3 / 3) / 3));
   CHECK(forgetting(a) == doctest::Approx((0.35 + 0.1) / 2));
   CHECK(backward_transfer(a) == doctest::Approx((-0.3 - 0.1) / 2));
+  AccuracyMatrix ahead{{0.9, 0.3, 0}, {0.95, 0.8, 0.6}, {0.6, 0.7, 1}};
+  CHECK(forward_transfer(ahead, {0.1, 0.2, 0.1}) == doctest::Approx((0.1 + 0.5) / 2));
+  CHECK(forward_transfer({{0.5}}, {0.1}) == 0);
+  CHECK_THROWS_WITH_AS(forward_transfer(ahead, {0.1}), "forward_transfer: 1 accuracies of before for 3 experiences", ValueError);
   CHECK(forgetting({{0.5}}) == 0);
   CHECK_THROWS_WITH_AS(forgetting({{0.5, 1}}), "forgetting: the accuracies must be a square matrix, a row an experience", ValueError);
   CHECK_THROWS_WITH_AS(class_incremental(digits(), {.tasks = 11}), "class_incremental: 10 classes cannot be split into 11 tasks", ValueError);
