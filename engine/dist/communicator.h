@@ -20,6 +20,9 @@ class Communicator {
   virtual void barrier() {}
   /// What every rank gave, in the order of ranks, of any lengths.
   virtual std::vector<std::string> all_gather(std::string_view own) { return {std::string(own)}; }
+  /// Gives to[r] to rank r, texts of any lengths; returns what every rank gave this one, in the order of ranks. Throws ValueError unless
+  /// there is one text for each rank.
+  std::vector<std::string> all_to_all(std::vector<std::string> to);
   /// x ← root's x on all: contiguous CPU tensors of one shape and type. Throws ValueError for a root outside [0, size), DeviceError for
   /// another device.
   void broadcast(Tensor& x, int root = 0);
@@ -29,6 +32,7 @@ class Communicator {
 
  private:
   virtual void broadcast_bytes(void* data, size_t bytes, int root);
+  virtual std::vector<std::string> exchange(std::vector<std::string> to) { return to; }
 };
 
 }  // namespace plumb::dist

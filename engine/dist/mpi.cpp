@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <climits>
 #include <cstdlib>
+#include <utility>
 
 #include "engine/core/error.h"
 
@@ -57,6 +58,36 @@ class World : public Communicator {
     for (size_t at = 0; at < bytes; at += kPiece)
       check(MPI_Bcast(static_cast<char*>(data) + at, static_cast<int>(std::min(kPiece, bytes - at)), MPI_BYTE, root, MPI_COMM_WORLD),
             "broadcast");
+  }
+
+  // Lengths first; then all pieces are on their way at once, and each pair of ranks has its own in order.
+  std::vector<std::string> exchange(std::vector<std::string> to) override {
+    auto count = static_cast<size_t>(size_);
+    std::vector<unsigned long long> give(count), take(count);
+    for (size_t r = 0; r < count; ++r) give[r] = to[r].size();
+    check(MPI_Alltoall(give.data(), 1, MPI_UNSIGNED_LONG_LONG, take.data(), 1, MPI_UNSIGNED_LONG_LONG, MPI_COMM_WORLD), "all_to_all");
+    std::vector<std::string> from(count);
+    std::vector<MPI_Request> pending;
+    auto pieces = [&](std::string& text, auto&& start) {
+      for (size_t at = 0; at < text.size(); at += kPiece)
+        check(start(text.data() + at, static_cast<int>(std::min(kPiece, text.size() - at)), &pending.emplace_back()), "all_to_all");
+    };
+    for (int r = 0; r < size_; ++r) {
+      auto i = static_cast<size_t>(r);
+      if (r == rank_) continue;
+      from[i].resize(take[i]);
+      pieces(from[i], [&](char* data, int bytes, MPI_Request* request) {
+        return MPI_Irecv(data, bytes, MPI_BYTE, r, 0, MPI_COMM_WORLD, request);
+      });
+    }
+    for (int r = 0; r < size_; ++r)
+      if (r != rank_)
+        pieces(to[static_cast<size_t>(r)], [&](char* data, int bytes, MPI_Request* request) {
+          return MPI_Isend(data, bytes, MPI_BYTE, r, 0, MPI_COMM_WORLD, request);
+        });
+    check(MPI_Waitall(static_cast<int>(pending.size()), pending.data(), MPI_STATUSES_IGNORE), "all_to_all");
+    from[static_cast<size_t>(rank_)] = std::move(to[static_cast<size_t>(rank_)]);
+    return from;
   }
 
   int rank_ = 0, size_ = 1;

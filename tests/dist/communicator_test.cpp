@@ -29,6 +29,22 @@ TEST_CASE("all_gather: texts of any lengths, in the order of ranks") {
   for (int r = 0; r < world.size(); ++r) CHECK(all[static_cast<size_t>(r)] == text_of(r));
 }
 
+TEST_CASE("all_to_all: every rank gets what each meant for it, of any lengths") {
+  Communicator& world = mpi_world();
+  auto text_of = [](int from, int to) { return std::string(static_cast<size_t>(from * 50'000 + to), static_cast<char>('a' + 5 * from + to)); };
+  for (int again = 0; again < 2; ++again) {
+    std::vector<std::string> to;
+    for (int r = 0; r < world.size(); ++r) to.push_back(text_of(world.rank(), r));  // rank 0 gives itself nothing
+    std::vector<std::string> from = world.all_to_all(to);
+    REQUIRE(static_cast<int>(from.size()) == world.size());
+    for (int r = 0; r < world.size(); ++r) CHECK(from[static_cast<size_t>(r)] == text_of(r, world.rank()));
+  }
+  std::string size = std::to_string(world.size());
+  CHECK_THROWS_WITH_AS(world.all_to_all(std::vector<std::string>(static_cast<size_t>(world.size()) + 1)),
+                       ("all_to_all: takes a text for each of " + size + " processes, got " + std::to_string(world.size() + 1)).c_str(),
+                       ValueError);
+}
+
 TEST_CASE("broadcast: all have the root's tensor") {
   Communicator& world = mpi_world();
   int root = world.size() - 1;
