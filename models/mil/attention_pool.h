@@ -67,6 +67,8 @@ class Abmil : public nn::Module {
   /// The parts, for methods that come between them: instances as the attention sees them, [B, N, width].
   Tensor instances(const Tensor& x) const;
   Answer pooled(const Tensor& instances, const Tensor& mask = {}) const;
+  /// What the classifier alone makes of vectors [.., width].
+  Tensor classify(const Tensor& vectors) const { return classifier_(vectors); }
   const AbmilConfig& config() const { return config_; }
 
  private:

@@ -78,6 +78,8 @@ class TransMil : public nn::Module {
   /// The parts, for methods that come between them: relu(_fc1(x)), and the rest.
   Tensor instances(const Tensor& x) const;
   Answer pooled(const Tensor& instances) const;
+  /// What the classifier alone makes of vectors [.., width].
+  Tensor classify(const Tensor& vectors) const { return fc2_(vectors); }
   const TransMilConfig& config() const { return config_; }
 
  private:

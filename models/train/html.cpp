@@ -15,7 +15,7 @@ constexpr const char* kStyle =
     ".title{font-weight:600;font-size:13px}.grid{stroke:#e6e6e6}table{border-collapse:collapse}td{padding:.1rem 1.2rem .1rem 0;vertical-align:top}"
     "td:first-child{color:#666}pre{background:#f6f6f4;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}"
     ".wide{overflow-x:auto}.wide table{font-size:13px;white-space:nowrap}.wide th{text-align:right;padding:.1rem 1.2rem .3rem 0;border-bottom:1px solid #ccc}"
-    ".wide td{text-align:right}.wide th:first-child,.wide td:first-child{text-align:left;color:#222}.about{color:#666}"
+    ".wide td{text-align:right}.wide .text{text-align:left;white-space:normal;min-width:8rem}.wide th:first-child,.wide td:first-child{text-align:left;color:#222}.about{color:#666}"
     "figure{display:inline-block;margin:.5rem 1rem .5rem 0}figure img{max-width:100%;image-rendering:pixelated}figcaption{color:#666;font-size:13px}";
 
 std::string base64(std::string_view bytes) {

@@ -4,6 +4,7 @@
 #include "engine/autograd/checkpoint.h"
 #include "engine/io/json_fields.h"
 #include "models/nn/init.h"
+#include "models/nn/prefix.h"
 #include "models/require.h"
 #include "models/transformer/initial_weights.h"
 #include "ops/join.h"
@@ -55,13 +56,28 @@ VisionTransformer::VisionTransformer(const VisionConfig& c)
   nn::init::zeros(classifier_.weight);
 }
 
-Tensor VisionTransformer::hidden(const Tensor& images) const {
+// PreNormBlock with a prefix.
+static Tensor prefixed(const PreNormBlock& block, const Tensor& x, const nn::AttentionPrefix& prefix) {
+  if (!prefix.defined()) return block(x);
+  Tensor y = x + block.dropout(nn::prefix_attention(block.attention, block.norm1(x), prefix));
+  return y + block.mlp(block.norm2(y));
+}
+
+Tensor VisionTransformer::hidden(const Tensor& images) const { return hidden(images, {}); }
+
+Tensor VisionTransformer::hidden(const Tensor& images, const nn::Prefixes& prefixes) const {
+  if (prefixes.size() > blocks_.size())
+    throw ValueError("vision: prefixes for " + std::to_string(prefixes.size()) + " blocks, there are " + std::to_string(blocks_.size()));
   const VisionConfig& c = config_;
   if (images.rank() != 4 || images.size(1) != c.channels || images.size(2) != c.image_height || images.size(3) != c.image_width)
     throw ShapeError("vision: takes images [B, " + std::to_string(c.channels) + ", " + std::to_string(c.image_height) + ", " + std::to_string(c.image_width) + "], got " + to_string(images.shape()));
   Tensor x = cat({expand(class_token_, {images.size(0), 1, c.width}), patches_(images)}, 1) + positions_;
   x = dropout_(x);
-  for (const PreNormBlock& block : blocks_) x = recompute && training() ? checkpoint([&block, x] { return block(x); }) : block(x);
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    const PreNormBlock& block = blocks_[i];
+    nn::AttentionPrefix prefix = i < prefixes.size() ? prefixes[i] : nn::AttentionPrefix{};
+    x = recompute && training() ? checkpoint([&block, x, prefix] { return prefixed(block, x, prefix); }) : prefixed(block, x, prefix);
+  }
   return norm_(x);
 }
 

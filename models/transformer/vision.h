@@ -6,6 +6,10 @@
 #include "models/nn/patch_embedding.h"
 #include "models/transformer/pre_norm_block.h"
 
+namespace plumb::nn {
+struct AttentionPrefix;  // models/nn/prefix.h
+}
+
 namespace plumb::transformer {
 
 struct VisionConfig {
@@ -39,6 +43,9 @@ class VisionTransformer : public nn::Module {
   Tensor operator()(const Tensor& images) const;
   /// → normalised states of the class token and the patches [B, 1 + patches, width].
   Tensor hidden(const Tensor& images) const;
+  /// The same with prefixes in front of keys and values, block by block (prefix tuning); without any it is hidden(images). Throws
+  /// ValueError for more of them than blocks.
+  Tensor hidden(const Tensor& images, const std::vector<nn::AttentionPrefix>& prefixes) const;
   const VisionConfig& config() const { return config_; }
 
   bool recompute = false;  ///< in training, each block keeps its input only and runs again for its gradient
