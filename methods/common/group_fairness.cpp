@@ -69,6 +69,19 @@ Tensor recourse_penalty(const Tensor& q, const Tensor& distance, const Tensor& g
   return squared_gap(distance, group, q.detach() < 0.5);
 }
 
+Tensor calibration_penalty(const Tensor& q, const Tensor& label, const Tensor& group) {
+  int64_t rows = rows_of("the values", q);
+  zeros_and_ones("the label", label, rows);
+  std::vector<double> a = zeros_and_ones("the group", group, rows);
+  double members[2] = {0, 0};
+  for (double v : a) members[v == 1] += 1;
+  Tensor total = zeros({}, q.dtype(), q.device()), off = q - to(to(label, q.dtype()), q.device());
+  for (int which : {0, 1})
+    if (members[which] > 0)
+      total = total + square(sum(off * to(to(group == which, q.dtype()), q.device())) / members[which]);
+  return total;
+}
+
 void FairnessPenalty::check() const {
   struct {
     const char* name;

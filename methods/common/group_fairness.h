@@ -21,6 +21,9 @@ Tensor equalised_odds_penalty(const Tensor& q, const Tensor& label, const Tensor
 /// constant to the derivative.
 Tensor recourse_penalty(const Tensor& q, const Tensor& distance, const Tensor& group);
 
+/// Σ_a (mean_{A=a} (q − y))²: calibration in the large of each group. A group that is missing adds 0; errors as equalised_odds_penalty.
+Tensor calibration_penalty(const Tensor& q, const Tensor& label, const Tensor& group);
+
 /// How much each penalty weighs in a loss; 0 leaves it out.
 struct FairnessPenalty {
   double dp = 0, eo = 0, recourse = 0;

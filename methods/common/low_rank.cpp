@@ -19,14 +19,26 @@ void check_heights(const char* op, const Tensor& a, const Tensor& b) {
     throw ShapeError(std::string(op) + ": takes bases [n, k] and [n, l], got " + to_string(a.shape()) + " and " + to_string(b.shape()));
 }
 
-}  // namespace
-
-Tensor project_rank(const Tensor& x, int64_t k) {
+void check_rank(const Tensor& x, int64_t k) {
   if (x.rank() != 2) throw ShapeError("project_rank: takes a matrix, got " + to_string(x.shape()));
   int64_t most = std::min(x.size(0), x.size(1));
   if (k < 1 || k > most) throw ValueError("project_rank: k = " + std::to_string(k) + " must lie in [1, " + std::to_string(most) + "]");
+}
+
+}  // namespace
+
+Tensor project_rank(const Tensor& x, int64_t k) {
+  check_rank(x, k);
   auto [u, s, vh] = svd(x.dtype() == f64 ? x : to(x, f32));
   return matmul(narrow(u, 1, 0, k) * narrow(s, 0, 0, k), narrow(vh, 0, 0, k));
+}
+
+Tensor project_rank_gram(const Tensor& x, int64_t k) {
+  check_rank(x, k);
+  if (x.size(0) > x.size(1)) return mT(project_rank_gram(mT(x), k));
+  Tensor wide = to(x, f64), vectors = eigh(matmul(wide, mT(wide))).vectors;
+  Tensor leading = narrow(vectors, 1, x.size(0) - k, k);
+  return matmul(leading, matmul(mT(leading), wide));
 }
 
 Tensor shrink_singular_values(const Tensor& x, double threshold) {

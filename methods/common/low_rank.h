@@ -7,6 +7,9 @@ namespace plumb::methods {
 /// The matrix of rank at most k nearest to x [m, n] (Eckart & Young 1936): its k largest singular values kept. f64 if x is, else f32.
 /// Throws ShapeError unless x is a matrix, ValueError unless 1 ≤ k ≤ min(m, n).
 Tensor project_rank(const Tensor& x, int64_t k);
+/// The same in f64 through the eigenvectors of the smaller of x xᵀ and xᵀ x: for long matrices far cheaper, but singular values below √ε of
+/// the largest are not told apart.
+Tensor project_rank_gram(const Tensor& x, int64_t k);
 /// A copy of x [m, n] with singular values max(s − threshold, 0): the proximal step of the nuclear norm.
 Tensor shrink_singular_values(const Tensor& x, double threshold);
 

@@ -53,6 +53,18 @@ Tensor masked_contrastive(const Tensor& s, const MaskedContrastive& pairs) {
   return where(number > 0, denominator - numerator, 0.0);
 }
 
+Tensor decoupled_contrastive(const Tensor& positive, const Tensor& s, const Tensor& negative, const Tensor& extra) {
+  if (s.rank() != 2 || positive.shape() != Shape{s.size(0)})
+    throw ShapeError(
+        fmt::format("decoupled_contrastive: positives {} for similarities {}", to_string(positive.shape()), to_string(s.shape())));
+  check_mask("negatives", negative, s.shape());
+  if (extra.defined() && extra.shape() != positive.shape())
+    throw ShapeError(fmt::format("decoupled_contrastive: extra {} for similarities {}", to_string(extra.shape()), to_string(s.shape())));
+  Tensor terms = where(negative, s, kNone);
+  if (extra.defined()) return logsumexp(cat({terms, unsqueeze(to(extra.detach(), s.dtype()), 1)}, 1), {1}) - positive;
+  return where(any(negative, {1}), logsumexp(terms, {1}), 0.0) - positive;
+}
+
 Tensor cosine_similarities(const Tensor& rows, double temperature) {
   if (rows.rank() != 2) throw ShapeError(fmt::format("cosine_similarities: {} must be [M, D]", to_string(rows.shape())));
   if (!(temperature > 0)) throw ValueError(fmt::format("cosine_similarities: the temperature must be positive, it is {}", temperature));

@@ -1,5 +1,5 @@
 // Contrastive losses over a matrix of similarities, with masks that say which pairs belong together and which do not: ConR, the supervised
-// contrastive loss, InfoNCE.
+// contrastive loss, InfoNCE, and the decoupled form.
 #pragma once
 #include "engine/core/tensor.h"
 
@@ -16,6 +16,12 @@ struct MaskedContrastive {
 /// [M]; by log-sum-exp, so that no temperature overflows. Masks, weights and extra are constants. Throws ShapeError or DTypeError for
 /// others than said.
 Tensor masked_contrastive(const Tensor& similarities, const MaskedContrastive& pairs);
+
+/// The decoupled form, whose positives are not in the denominator (Yeh et al., ECCV 2022):
+///   L_i = −p_i + log(Σ_{n ∈ N_i} e^{s_in} + e^{extra_i}),      −p_i alone where there are neither negatives nor extra
+/// [M], of the positives' similarities p [M], all similarities s [M, K] and the negatives bool [M, K]; extra [M], a constant, may be
+/// undefined. Throws ShapeError or DTypeError for others than said.
+Tensor decoupled_contrastive(const Tensor& positive, const Tensor& similarities, const Tensor& negative, const Tensor& extra = {});
 
 /// ⟨x_i, x_j⟩ / (‖x_i‖ ‖x_j‖ τ) of rows [M, D] → [M, M]; a row of length 0 is taken as it is. Throws ShapeError, ValueError unless τ > 0.
 Tensor cosine_similarities(const Tensor& rows, double temperature);

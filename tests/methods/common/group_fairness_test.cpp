@@ -36,6 +36,15 @@ TEST_CASE("group fairness: penalties by hand") {
   CHECK_FALSE(FairnessPenalty{}.any());
 }
 
+TEST_CASE("group fairness: calibration in the large of both groups") {
+  Tensor q = tensor({0.9, 0.7, 0.4, 0.6, 0.3}, f64), a = tensor({1, 1, 1, 0, 0}), y = tensor({1, 1, 0, 0, 0});
+  CHECK(calibration_penalty(q, y, a).item() == doctest::Approx(0 + 0.45 * 0.45));  // means of q − y: 0 and 0.45
+  CHECK(calibration_penalty(q, y, ones({5}, i64)).item() == doctest::Approx(0.18 * 0.18));
+  auto f = [&](const std::vector<Tensor>& x) -> std::vector<Tensor> { return {calibration_penalty(x[0], y, a)}; };
+  CHECK(gradcheck(f, {q}).passed);
+  CHECK_THROWS_WITH_AS(calibration_penalty(q, tensor({1, 1, 2, 0, 0}), a), "group fairness: the label of row 2 is 2, not 0 or 1", ValueError);
+}
+
 TEST_CASE("group fairness: an empty cell weighs nothing") {
   Tensor q = tensor({0.9, 0.7, 0.4}, f64).requires_grad_();
   CHECK(test::same_bits(group_gap_weights(tensor({1, 1, 1}), {}, f64), zeros({3}, f64)));

@@ -24,6 +24,10 @@ TEST_CASE("project_rank: what is lost are the smaller singular values") {
   CHECK(test::difference(project_rank(x, 5), x) < 1e-12);
   CHECK(test::difference(project_rank(two, 2), two) < 1e-12);
   CHECK(project_rank(to(x, f32), 1).dtype() == f32);
+  CHECK(test::difference(project_rank_gram(x, 2), two) < 1e-12);
+  CHECK(test::difference(project_rank_gram(mT(x), 2), mT(two)) < 1e-12);
+  CHECK(test::difference(project_rank_gram(two, 2), two) < 1e-12);
+  CHECK_THROWS_WITH_AS(project_rank_gram(x, 0), "project_rank: k = 0 must lie in [1, 5]", ValueError);
   CHECK(sum(abs(shrink_singular_values(x, s[0] + 1e-9))).item() == 0);
   CHECK(svd(shrink_singular_values(x, 0.5)).s.data<double>()[0] == doctest::Approx(s[0] - 0.5));
   CHECK_THROWS_WITH_AS(project_rank(x, 6), "project_rank: k = 6 must lie in [1, 5]", ValueError);
