@@ -1,0 +1,20 @@
+# Runs the recommendation example alone and by three processes: the same numbers, and better than chance, which is 0.05 % at 50 of 100,000.
+foreach(command "${EXAMPLE};100000;1" "${MPIEXEC};-n;3;${EXAMPLE};100000;1")
+  execute_process(COMMAND ${command} OUTPUT_VARIABLE said RESULT_VARIABLE code)
+  if(NOT code EQUAL 0)
+    message(FATAL_ERROR "${command} ended with ${code}")
+  endif()
+  if(NOT said MATCHES "all +users 500 +recall@50 +([4-9]|[1-9][0-9])\\.")
+    message(FATAL_ERROR "${command} said\n${said}")
+  endif()
+  if(DEFINED before AND NOT said STREQUAL before)
+    message(FATAL_ERROR "three processes said\n${said}one said\n${before}")
+  endif()
+  set(before "${said}")
+endforeach()
+
+# What is wrong is one line, and no process is left waiting.
+execute_process(COMMAND ${MPIEXEC} -n 3 ${EXAMPLE} 10 ERROR_VARIABLE said RESULT_VARIABLE code OUTPUT_QUIET)
+if(code EQUAL 0 OR NOT said MATCHES "recommend: power_law_catalogue: users take 20 different items of 10")
+  message(FATAL_ERROR "10 items: ended with ${code} and said\n${said}")
+endif()
