@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 #include <numeric>
+#include <optional>
 #include <string>
 
 #include "engine/core/parallel.h"
@@ -160,10 +161,11 @@ Tensor solve_lines(const Lines& lines, const Tensor& fixed, const Tensor& start,
     std::vector<double> a;
     for (int64_t line = begin; line < end; ++line) {
       auto from = lines.start[static_cast<size_t>(line)], to = lines.start[static_cast<size_t>(line) + 1];
-      a.clear();
-      for (int64_t i = from; i < to; ++i) {
+      a.resize(static_cast<size_t>((to - from) * k));
+      double* place = a.data();
+      for (int64_t i = from; i < to; ++i, place += k) {
         const double* row = rows + lines.index[static_cast<size_t>(i)] * k;
-        a.insert(a.end(), row, row + k);
+        for (int64_t j = 0; j < k; ++j) place[j] = row[j];
       }
       auto words = philox(stream, static_cast<uint64_t>(line));
       Generator generator(uint64_t{words[0]} << 32 | words[1]);
@@ -193,7 +195,9 @@ Completion alternating_minimization(const SparseObservations& observed, int64_t 
   check_inner(inner);
   Generator& generator = o.generator ? *o.generator : default_generator();
   Turns turns = turns_of(observed, rounds, o, generator);
-  ObservedMatrix all(observed);
+  std::optional<ObservedMatrix> joined;  // only where turns see parts: entries are the largest thing here
+  if (o.sample_splitting) joined.emplace(observed);
+  const ObservedMatrix& all = joined ? *joined : turns.at(0);
   Completion found;
   for (const ObservedMatrix& part : turns.parts) {
     if (!o.minimum_norm) check_lines("row", part.by_row(), k), check_lines("column", part.by_column(), k);

@@ -20,6 +20,9 @@ struct SparseObservations {
 SparseObservations observe(const Tensor& matrix, const Tensor& mask);
 /// Each entry with probability p. Throws ValueError unless 0 < p ≤ 1.
 SparseObservations observe_share(const Tensor& matrix, double p, Generator& generator);
+/// Of u vᵀ, u [m, k] and v [n, k], `per_row` different random entries in each row, without ever making the matrix. Throws ShapeError for
+/// factors that do not fit, ValueError unless 1 ≤ per_row ≤ n.
+SparseObservations observe_product(const Tensor& u, const Tensor& v, int64_t per_row, Generator& generator);
 /// Every entry to one of `parts` sets at random: the fresh samples that the theory asks for.
 std::vector<SparseObservations> split(const SparseObservations& observed, int64_t parts, Generator& generator);
 /// (kept, held out): each entry is held out with probability `share`.
