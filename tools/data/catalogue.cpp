@@ -8,6 +8,14 @@ std::string uci(const char* path) { return std::string("https://archive.ics.uci.
 std::string mnist(const char* file) { return std::string("https://storage.googleapis.com/cvdf-datasets/mnist/") + file; }
 std::string fashion(const char* file) { return std::string("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/") + file; }
 
+std::string sktime(const std::string& file) {
+  return "https://raw.githubusercontent.com/sktime/sktime/main/sktime/datasets/data/" + file.substr(0, file.find('_')) + "/" + file;
+}
+RemoteFile series_set(const std::string& file, const char* sha256) { return {"timeseries/" + file, sktime(file), sha256}; }
+RemoteFile long_series(const std::string& file) {
+  return {"timeseries/" + file, "https://raw.githubusercontent.com/jbrownlee/Datasets/master/" + file, ""};
+}
+
 std::vector<DataSet> make_catalogue() {
   return {
       {"mnist", "handwritten digits 28×28, 60,000 + 10,000 (LeCun, Cortes, Burges; CC BY-SA 3.0)",
@@ -63,6 +71,20 @@ std::vector<DataSet> make_catalogue() {
        {{"uci/banknote_authentication.csv", uci("00267/data_banknote_authentication.txt"), ""}}},
       {"breast_cancer", "699 biopsies (Wolberg, UCI; CC BY 4.0)",
        {{"uci/breast-cancer-wisconsin.csv", uci("breast-cancer-wisconsin/breast-cancer-wisconsin.data"), "", Form::identifier_first}}},
+      {"series_sets", "five sets of labelled series: GunPoint, ItalyPowerDemand, ArrowHead, BasicMotions, JapaneseVowels (UCR and UEA; research use)",
+       {series_set("GunPoint_TRAIN.ts", "f842401779fd9800d247d8b33121a1a4643710a19b24917dbdd9a060ca8630d5"),
+        series_set("GunPoint_TEST.ts", "79332750788a6227b325b96bd0d70130c8eb707b9731f8d7dec62b7a7d36017e"),
+        series_set("ItalyPowerDemand_TRAIN.ts", "341269cb7e6cef96846b30e774580beec79addb93848ba360145219115a74b7c"),
+        series_set("ItalyPowerDemand_TEST.ts", "26122451f87dd0387ef90b18bc8a86c041371b8a1c068004922b939971247144"),
+        series_set("ArrowHead_TRAIN.ts", "a83c470aaf611a5f5284377cce27a5fc9f6292bc3d110257b0fd4905ced5ee72"),
+        series_set("ArrowHead_TEST.ts", "5417dab42626d41df5e435bb22458c2df40dfad4bcd3b59559bbe72e20e84904"),
+        series_set("BasicMotions_TRAIN.ts", "8dc43cc6306cb679c888c01e26f91772ac4441a916da43bac8b79734a538b9d6"),
+        series_set("BasicMotions_TEST.ts", "79213102bc6fca1a398ad98ce1185dff0208fa3d1465e687f48288946b0ff8dc"),
+        series_set("JapaneseVowels_TRAIN.ts", "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd"),
+        series_set("JapaneseVowels_TEST.ts", "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462")}},
+      {"long_series", "temperatures of Melbourne, sunspots, airline passengers, and hourly pollution in Beijing (public)",
+       {long_series("daily-min-temperatures.csv"), long_series("daily-max-temperatures.csv"), long_series("monthly-sunspots.csv"),
+        long_series("airline-passengers.csv"), long_series("pollution.csv")}},
   };
 }
 
