@@ -246,6 +246,7 @@ Experiment experiment() {
           {{"AA (%)"}, {"across the replacement (%)"}, {"AC"}, {"last model alone (%)"}, {"first task learned (%)", Better::neither}},
       .variants = {{"independent", "each task's network from scratch, on all data so far"},
                    {"ER", "experience replay with a learnable classifier that grows"},
+                   {"ER, head kept", "the classifier outlives the network's replacement"},
                    {"learnable + HOC", "and the higher-order tie, λ = 0.1"},
                    {"simplex, CE alone", "a fixed simplex of 64 classes, replay, λ = 1"},
                    {"simplex + distance", "and the squared distance to the previous features"},
