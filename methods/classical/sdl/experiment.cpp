@@ -150,6 +150,11 @@ Problem rare_problem(const Cell& cell) {
     for (const data::Review& other : part) have += other.positive == r.positive ? 1 : 0;
     if (have < most) part.push_back(r);
   }
+  // The rare ones were all taken early: mixed again, so that every part of the columns has some.
+  std::vector<data::Review> mixed;
+  for (int64_t i : data::random_order(static_cast<int64_t>(known.size()), default_generator()))
+    mixed.push_back(known[static_cast<size_t>(i)]);
+  known = mixed;
   auto labels = [](const std::vector<data::Review>& part) {
     std::vector<int64_t> y;
     for (const data::Review& r : part) y.push_back(r.positive);

@@ -148,7 +148,7 @@ void run(Cell& cell) {
   cell.progress(0.5);
   measure_truth(cell, *quiet, cell.pick<int64_t>(1, 30, 50), "low variance");
   cell.progress(0.9);
-  measure_occlusion(cell, *power, cell.pick<int64_t>(1, 200, 200));
+  measure_occlusion(cell, *power, cell.pick<int64_t>(1, 100, 200));
 }
 
 }  // namespace
