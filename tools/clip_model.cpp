@@ -115,9 +115,10 @@ Tensor ClipModel::logits(const Tensor& images, const std::vector<std::string>& c
   return clip_.logits(image_features(images), text_features(captions));
 }
 
-Tokenizer caption_tokenizer(const ClipRun& run, const std::vector<std::string>& captions) {
+Tokenizer caption_tokenizer(const ClipRun& run, const data::CaptionedImages& train) {
   std::string text;
-  for (const std::string& caption : captions) text += caption + "\n";
+  for (const data::Batch& batch : train.images.batch(std::min<int64_t>(256, train.images.size())))
+    for (const std::string& caption : captions_of(train, batch)) text += caption + "\n";
   return Tokenizer::word_pieces(learn_words(text, run.vocab, run.min_count));
 }
 
@@ -138,21 +139,22 @@ std::vector<std::string> captions_of(const data::CaptionedImages& set, const dat
 RetrievalScores measure(const ClipModel& model, const data::CaptionedImages& set) {
   constexpr int64_t kChunk = 256;
   NoGrad off;
+  std::vector<Tensor> images;  // features, a chunk each; images are read once
+  std::vector<std::vector<std::string>> own;
+  for (const data::Batch& batch : set.images.batch(std::min(kChunk, set.images.size())))
+    images.push_back(model.image_features(batch.image)), own.push_back(captions_of(set, batch));
   std::vector<std::string> different;
-  for (int64_t i = 0; i < set.images.size(); ++i) different.push_back(set.captions[static_cast<size_t>(set.images[i].index)]);
+  for (const auto& captions : own) different.insert(different.end(), captions.begin(), captions.end());
   std::ranges::sort(different);
   different.erase(std::unique(different.begin(), different.end()), different.end());
   Tensor texts = model.text_features(different);
   RetrievalScores scores;
   scores.captions = static_cast<int64_t>(different.size());
-  double images = static_cast<double>(set.images.size());
-  auto batches = set.images.batch(std::min(kChunk, set.images.size()));
-  for (const data::Batch& batch : batches) {
+  for (size_t k = 0; k < images.size(); ++k) {
     std::vector<int64_t> place;
-    for (const std::string& caption : captions_of(set, batch))
-      place.push_back(std::ranges::lower_bound(different, caption) - different.begin());
-    Tensor logits = to(model.module().logits(model.image_features(batch.image), texts), Device{}), truth = from_vector(place);
-    double share = static_cast<double>(batch.size()) / images;
+    for (const std::string& caption : own[k]) place.push_back(std::ranges::lower_bound(different, caption) - different.begin());
+    Tensor logits = to(model.module().logits(images[k], texts), Device{}), truth = from_vector(place);
+    double share = static_cast<double>(place.size()) / static_cast<double>(set.images.size());
     scores.loss += share * to_vector(cross_entropy(logits, truth))[0];
     scores.recall_1 += share * contrastive::recall_at(logits, 1, truth);
     scores.recall_5 += share * contrastive::recall_at(logits, std::min<int64_t>(5, scores.captions), truth);

@@ -70,8 +70,8 @@ class ClipModel {
   contrastive::PromptedClip clip_;
 };
 
-/// Words of the training captions, as many as `run` says.
-Tokenizer caption_tokenizer(const ClipRun& run, const std::vector<std::string>& captions);
+/// Words of the captions of the images to train on, as many as `run` says: of the others none is looked at.
+Tokenizer caption_tokenizer(const ClipRun& run, const data::CaptionedImages& train);
 /// The model of a finished run, in evaluation mode.
 ClipModel load_clip(const train::RunDirectory& directory);
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "engine/core/generator.h"
+#include "engine/core/kept_generator.h"
 #include "models/require.h"
 #include "ops/activation.h"
 #include "ops/create.h"
@@ -14,18 +14,6 @@
 
 namespace plumb::mlp {
 namespace {
-
-/// Gives the thread's generator back as it was.
-class GeneratorKept {
- public:
-  GeneratorKept() : kept_(default_generator()) {}
-  ~GeneratorKept() { default_generator() = kept_; }
-  GeneratorKept(const GeneratorKept&) = delete;
-  GeneratorKept& operator=(const GeneratorKept&) = delete;
-
- private:
-  Generator kept_;
-};
 
 const MlpConfig& plain(const MlpConfig& config, int64_t members) {
   config.check();
@@ -70,7 +58,7 @@ MlpPopulation::MlpPopulation(int64_t members, const MlpConfig& config)
 
 MlpPopulation::MlpPopulation(const MlpConfig& config, const std::vector<uint64_t>& seeds)
     : MlpPopulation(static_cast<int64_t>(seeds.size()), config) {
-  GeneratorKept kept;
+  KeptGenerator kept;
   for (size_t p = 0; p < seeds.size(); ++p) {
     manual_seed(seeds[p]);
     Mlp member(config);
@@ -92,7 +80,7 @@ Tensor MlpPopulation::operator()(const Tensor& input) const {
 Mlp MlpPopulation::member(int64_t p) const {
   if (p < 0 || p >= members_)
     throw IndexError("mlp population: member " + std::to_string(p) + " is outside [0, " + std::to_string(members_) + ")");
-  GeneratorKept kept;
+  KeptGenerator kept;
   Mlp alone(config_);
   std::vector<Tensor> from = parameters(), to = alone.parameters();
   for (size_t k = 0; k < to.size(); ++k) copy_into(select(from[k].detach(), 0, p), to[k].detach());

@@ -57,7 +57,7 @@ int start(ClipRun& run, const std::string& out) {
   run.data = lasting_captioned_name(run.data);
   run.data_sha256 = parts.sha256;
   run.model.image_height = parts.image[1], run.model.image_width = parts.image[2];
-  Tokenizer tokenizer = caption_tokenizer(run, parts.train.captions);
+  Tokenizer tokenizer = caption_tokenizer(run, parts.train);
   run.model.vocab = 3 + tokenizer.vocab_size();
   run.model.check();
   ClipModel(run.model, tokenizer).texts(parts.train.captions);  // refused before the directory is made, if one is too long
