@@ -1,6 +1,7 @@
 // `plumb finetune`: low-rank adapters trained on top of a run or a pretrained directory.
 #include <filesystem>
 #include <memory>
+#include <utility>
 
 #include "engine/io/file.h"
 #include "engine/io/safetensors.h"
@@ -47,6 +48,14 @@ void FinetuneRun::check() const {
 void save_start(const train::RunDirectory& directory, const Tuning& tuning) {
   std::string path = directory.file("start.safetensors");
   if (!tuning.start().empty() && !path_exists(path)) save_safetensors(path, tuning.start());
+}
+
+int train_adapters(const train::RunDirectory& directory, const FinetuneRun& run, Tuning& tuning, train::Training training, double items_per_step,
+                   const std::string& items) {
+  const TrainingSettings& settings = run.training;
+  double decay = settings.optimizer == "adamw" ? settings.weight_decay : 0;
+  return settings.train_model(directory, tuning.part(), std::move(training), items_per_step, items,
+                              [&](optim::Optimizer& o) { tuning.adapt(o, decay); });
 }
 
 void check_base(const FinetuneRun& run, const nn::Module& module) {

@@ -33,6 +33,10 @@ int tune_text(const train::RunDirectory& directory, const FinetuneRun& run, cons
 int tune_images(const train::RunDirectory& directory, const FinetuneRun& run, const Base& base);
 int tune_pairs(const train::RunDirectory& directory, const FinetuneRun& run, const Base& base);
 
+/// Trains what `tuning` added; `items_per_step` and `items` as TrainingSettings::train_model.
+int train_adapters(const train::RunDirectory& directory, const FinetuneRun& run, Tuning& tuning, train::Training training, double items_per_step,
+                   const std::string& items);
+
 /// Keeps what a principal start took beside the run.
 void save_start(const train::RunDirectory& directory, const Tuning& tuning);
 /// Throws ConfigError unless the base's weights are those that the run began with.

@@ -98,8 +98,7 @@ int tune_images(const train::RunDirectory& directory, const FinetuneRun& run, co
             return train::Measures{{"test_loss", scores.loss}, {"test_accuracy", scores.accuracy}};
           },
   };
-  return settings.train_model(directory, tuning.part(), training, static_cast<double>(settings.batch), "images",
-                              [&](optim::Optimizer& o) { tuning.adapt(o, settings.optimizer == "adamw" ? settings.weight_decay : 0); });
+  return train_adapters(directory, run, tuning, training, static_cast<double>(settings.batch), "images");
 }
 
 }  // namespace plumb::tools

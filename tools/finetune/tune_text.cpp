@@ -124,8 +124,7 @@ int tune_text(const train::RunDirectory& directory, const FinetuneRun& run, cons
             return tokenizer.decode(tokens);
           },
   };
-  return settings.train_model(directory, tuning.part(), training, static_cast<double>(settings.batch * context), "tokens",
-                              [&](optim::Optimizer& o) { tuning.adapt(o, settings.optimizer == "adamw" ? settings.weight_decay : 0); });
+  return train_adapters(directory, run, tuning, training, static_cast<double>(settings.batch * context), "tokens");
 }
 
 }  // namespace plumb::tools
