@@ -16,6 +16,11 @@ endif()
 if(PLUMB_ARCH AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_compile_options(plumb_flags INTERFACE -march=${PLUMB_ARCH})
 endif()
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT CMAKE_SYSTEM_NAME STREQUAL "Darwin")
+  # What nothing calls is left out of the binary, function by function.
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-ffunction-sections> $<$<COMPILE_LANGUAGE:CXX>:-fdata-sections>)
+  add_link_options(LINKER:--gc-sections)
+endif()
 if(PLUMB_SANITIZE)
   # A finding ends the program, so that a test cannot pass over it. -O1 -g1: twice as fast to build, and stacks stay readable.
   add_compile_options(-fsanitize=${PLUMB_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1)

@@ -8,6 +8,7 @@
 #include "engine/autograd/engine_operations.h"
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/data_kernels.h"
+#include "engine/core/watcher.h"
 
 namespace plumb {
 namespace {
@@ -211,7 +212,9 @@ void BackwardPass::visit(Node& node, Grads& gradients) {
                         " saved was freed by an earlier backward; pass retain_graph = true to that one to go through the graph twice");
   for (size_t i = 0; i < node.outputs.size(); ++i)
     if (!gradients[i].defined()) gradients[i] = zeros(node.outputs[i].shape, node.outputs[i].dtype, node.outputs[i].device);
+  if (watcher()) [[unlikely]] watcher()->backward_begins(node.name);
   Grads out = node.backward(gradients, needs(node));
+  if (watcher()) [[unlikely]] watcher()->backward_ended();
   gradients.clear();
   if (out.size() != node.edges.size())
     throw AutogradError(std::string("backward: ") + node.name + " gave " + std::to_string(out.size()) + " gradients for " + std::to_string(node.edges.size()) + " inputs");

@@ -3,6 +3,7 @@
 
 #include "engine/autograd/backward.h"
 #include "engine/autograd/engine_operations.h"
+#include "engine/core/watcher.h"
 
 namespace plumb {
 namespace detail {
@@ -33,6 +34,7 @@ void connect(Node& node, SmallVector<SavedTensor, 2>& saved, const char* name, s
   saved.reserve(saving.size());
   for (size_t i = 0; i < saving.size(); ++i)
     saved.push_back(saving[i].defined() ? SavedTensor(saving[i], output_place(saving[i], outputs)) : SavedTensor());
+  if (watcher()) [[unlikely]] watcher()->operation_recorded(name);
 }
 
 }  // namespace detail

@@ -19,6 +19,7 @@
 #include "engine/core/error.h"
 #include "engine/core/free_list.h"
 #include "engine/core/shape.h"
+#include "engine/core/watcher.h"
 
 namespace plumb {
 namespace {
@@ -171,8 +172,7 @@ bool elsewhere(Device d) { return d.type != DeviceType::cpu; }
 
 }  // namespace
 
-void* allocate(Device device, size_t bytes, const char* op, const char* what) {
-  if (elsewhere(device)) [[unlikely]] return detail::device_runtime().allocate(device.index, bytes, op, nullptr);
+static void* allocate_on_cpu(size_t bytes, const char* op, const char* what) {
   int c = bytes >> 46 ? kClasses : size_class(bytes);
   if (c >= kClasses) throw OutOfMemoryError(std::string(op) + ": a tensor of shape " + what + " is larger than any memory");
   if (!thread_cache.opened) open_cache();
@@ -182,16 +182,28 @@ void* allocate(Device device, size_t bytes, const char* op, const char* what) {
   return block;
 }
 
-void* allocate(Device device, size_t bytes, const char* op, const Dims& shape) {
-  if (elsewhere(device)) [[unlikely]] return detail::device_runtime().allocate(device.index, bytes, op, &shape);
+static void* allocate_on_cpu(size_t bytes, const char* op, const Dims& shape) {
   try {
-    return allocate(device, bytes, op, "");
+    return allocate_on_cpu(bytes, op, "");
   } catch (const OutOfMemoryError&) {
-    return allocate(device, bytes, op, to_string(shape).c_str());  // once more, to name the shape
+    return allocate_on_cpu(bytes, op, to_string(shape).c_str());  // once more, to name the shape
   }
 }
 
+void* allocate(Device device, size_t bytes, const char* op, const char* what) {
+  void* block = elsewhere(device) ? detail::device_runtime().allocate(device.index, bytes, op, nullptr) : allocate_on_cpu(bytes, op, what);
+  if (watcher()) [[unlikely]] watcher()->allocated(device, block, bytes, op, what);
+  return block;
+}
+
+void* allocate(Device device, size_t bytes, const char* op, const Dims& shape) {
+  void* block = elsewhere(device) ? detail::device_runtime().allocate(device.index, bytes, op, &shape) : allocate_on_cpu(bytes, op, shape);
+  if (watcher()) [[unlikely]] watcher()->allocated(device, block, bytes, op, to_string(shape).c_str());
+  return block;
+}
+
 void deallocate(Device device, void* block, size_t bytes) noexcept {
+  if (watcher()) [[unlikely]] watcher()->freed(device, block);
   if (elsewhere(device)) [[unlikely]] return detail::device_runtime_if_used()->deallocate(device.index, block, bytes);
   int c = size_class(bytes);
   size_t block_bytes = class_bytes(c);

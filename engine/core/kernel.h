@@ -1,8 +1,13 @@
 // Kernel slots: each kernel has a name, a signature, and one function a device. Operations call the slot; devices fill it.
 #pragma once
+#include <array>
 #include <atomic>
+#include <cstddef>
+#include <span>
+#include <type_traits>
 
 #include "engine/core/device.h"
+#include "engine/core/watcher.h"
 
 namespace plumb {
 
@@ -20,6 +25,14 @@ void register_with(DeviceType device, void (*fill)());
 void make_current(int index);
 /// Throws DeviceError: `kernel` has no version on `device`.
 [[noreturn]] void missing_kernel(const char* kernel, Device device);
+/// The address of a kernel's argument where that is a tensor, or null.
+template <typename T>
+const Tensor* tensor_of(const T& argument) {
+  if constexpr (std::is_same_v<T, Tensor>)
+    return &argument;
+  else
+    return nullptr;
+}
 }  // namespace detail
 
 template <typename Signature> class Kernel;
@@ -35,7 +48,10 @@ class Kernel<void(Args...)> {
     Function f = functions_[static_cast<int>(device.type)].load(std::memory_order_acquire);
     if (!f) [[unlikely]] f = find(device);
     if (device.type != DeviceType::cpu) [[unlikely]] detail::make_current(device.index);
-    f(args...);
+    if (watcher()) [[unlikely]]
+      watched(f, device, args...);
+    else
+      f(args...);
   }
   const char* name() const { return name_; }
 
@@ -45,6 +61,15 @@ class Kernel<void(Args...)> {
     Function f = functions_[static_cast<int>(device.type)].load(std::memory_order_acquire);
     if (!f) detail::missing_kernel(name_, device);
     return f;
+  }
+  [[gnu::noinline]] void watched(Function f, Device device, Args... args) const {
+    std::array<const Tensor*, sizeof...(Args) + 1> tensors{};
+    size_t count = 0;
+    for (const Tensor* tensor : {static_cast<const Tensor*>(nullptr), detail::tensor_of(args)...})
+      if (tensor) tensors[count++] = tensor;
+    watcher()->kernel_begins(name_, device, std::span(tensors.data(), count));
+    f(args...);
+    watcher()->kernel_ended();
   }
   const char* name_;
   std::atomic<Function> functions_[kDeviceTypes] = {};
