@@ -57,6 +57,7 @@ class Bench {
   void copy();
   void matmul();
   void pointwise();
+  void where();
   void softmax();
   void layer_norm();
   void cross_entropy();
@@ -136,6 +137,22 @@ void Bench::pointwise() {
     moved("add_row", type, wide.shape(), 2 * bytes_of(x), [&] { wide + row; });
     moved("gelu", type, x.shape(), 2 * bytes_of(x), [&] { gelu(x); });
     moved("sum_rows", type, wide.shape(), bytes_of(x), [&] { sum(wide, {1}); });
+  }
+}
+
+// Reads a byte and two numbers, writes one of these; backward reads a byte and a gradient for each of the two that it writes.
+void Bench::where() {
+  for (DType type : types()) {
+    Tensor a = normal({sized(1 << 26, 1 << 20)}, type).requires_grad_(), b = normal(a.shape(), type).requires_grad_(), condition = normal(a.shape(), type) > 0;
+    moved("where", type, a.shape(), bytes_of(condition) + 3 * bytes_of(a), [&] {
+      NoGrad off;
+      plumb::where(condition, a, b);
+    });
+    Tensor y = plumb::where(condition, a, b), dy = normal(y.shape(), type);
+    moved("where_backward", type, a.shape(), 2 * bytes_of(condition) + 4 * bytes_of(a), [&] {
+      for (const Tensor& x : {a, b}) x.zero_grad();
+      y.backward(dy, true);
+    });
   }
 }
 
@@ -272,7 +289,7 @@ struct Row {
   const char* name;
   void (Bench::*run)();
 };
-constexpr Row kRows[] = {{"copy", &Bench::copy}, {"matmul", &Bench::matmul}, {"pointwise", &Bench::pointwise}, {"softmax", &Bench::softmax}, {"layer_norm", &Bench::layer_norm},
+constexpr Row kRows[] = {{"copy", &Bench::copy}, {"matmul", &Bench::matmul}, {"pointwise", &Bench::pointwise}, {"where", &Bench::where}, {"softmax", &Bench::softmax}, {"layer_norm", &Bench::layer_norm},
                          {"cross_entropy", &Bench::cross_entropy}, {"embedding", &Bench::embedding}, {"dropout", &Bench::dropout}, {"attention", &Bench::attention}, {"conv", &Bench::conv},
                          {"adamw", &Bench::adamw}};
 
