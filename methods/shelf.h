@@ -11,7 +11,7 @@ namespace plumb::methods {
 struct Method {
   std::string_view family, slug;
   Experiment (*experiment)();
-  std::string_view stored_results;  ///< its results.json; empty if none is stored
+  std::string_view stored_results;  ///< its results.json, gzipped; empty if none is stored
 };
 
 /// All methods and their further experiments, by family, then slug.

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "engine/io/file.h"
 #include "engine/io/json_object.h"
 #include "methods/results.h"
 #include "methods/shelf.h"
@@ -15,7 +16,8 @@ using namespace methods;
 
 std::string stored_effect(const Method& method, const Experiment& experiment) {
   if (method.stored_results.empty()) return "";
-  return effect(experiment, Results::from_json(std::string(method.stored_results), std::string(method.slug) + "/results.json"));
+  const std::string path = std::string(method.slug) + "/results.json";
+  return effect(experiment, Results::from_json(gunzip(method.stored_results, path), path));
 }
 
 void print_json() {
