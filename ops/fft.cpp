@@ -190,7 +190,7 @@ Tensor rolled(const char* op, const Tensor& x, const std::vector<int>& given, bo
     int64_t n = x.rank() ? x.size(d) : 1;
     shifts.push_back(back ? -(n / 2) : n / 2);
   }
-  return dims.empty() ? x : roll(x, shifts, dims);
+  return roll(x, shifts, dims);
 }
 
 }  // namespace

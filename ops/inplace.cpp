@@ -17,7 +17,7 @@ static void binary_(const char* name, BinaryOp op, Tensor& a, const Tensor& b, T
     return assign(name, a, to(plain(a, shared ? clone(b) : b), a.dtype()));
   detail::check_same_device(name, a, b);
   NoGrad off;
-  bool overlaps = shared && (a.raw_data() != b.raw_data() || a.strides() != b.strides());
+  bool overlaps = shared && (a.raw_data() != b.raw_data() || a.strides() != b.strides() || a.shape() != b.shape());
   if (overlaps) return binary_(name, op, a, clone(b), plain);  // elements must be read before they are written
   kernel::binary(a.device(), op, a, broadcast_view(name, to(b, a.dtype()), a.shape()), a);
   a.impl()->storage->bump_version();

@@ -8,6 +8,7 @@
 #include "engine/core/data_kernels.h"
 #include "ops/create.h"
 #include "ops/index.h"
+#include "ops/own_memory.h"
 #include "ops/pointwise.h"
 #include "ops/pointwise_call.h"
 #include "ops/shape.h"
@@ -150,7 +151,7 @@ Tensor repeat(const Tensor& x, const std::vector<int64_t>& repeats) {
     shape[d] *= times;
     y = reshape(expand(reshape(y, {before, 1, after}), {before, times, after}), shape);
   }
-  return contiguous(y);
+  return detail::with_own_memory(contiguous(y), x);
 }
 
 Tensor tile(const Tensor& x, const std::vector<int64_t>& repeats) {
@@ -165,7 +166,7 @@ Tensor repeat_interleave(const Tensor& x, int64_t repeats, int dim) {
   Tensor y = x.rank() == 0 ? reshape(x, {1}) : x;
   Shape shape = y.shape(), inserted{numel(shape.slice(0, dim + 1)), repeats, numel(shape.slice(dim + 1, shape.rank()))};
   shape[dim] *= repeats;
-  return reshape(expand(reshape(y, {inserted[0], 1, inserted[2]}), inserted), shape);
+  return detail::with_own_memory(reshape(expand(reshape(y, {inserted[0], 1, inserted[2]}), inserted), shape), x);
 }
 
 Tensor repeat_interleave(const Tensor& x, const Tensor& repeats, int dim) {
@@ -187,7 +188,7 @@ Tensor roll(const Tensor& x, const std::vector<int64_t>& shifts, const std::vect
     int64_t n = y.size(dims[i]), shift = n == 0 ? 0 : (shifts[i] % n + n) % n;
     if (shift != 0) y = cat({slice(y, dims[i], n - shift), slice(y, dims[i], 0, n - shift)}, dims[i]);
   }
-  return y;
+  return detail::with_own_memory(y, x);
 }
 Tensor roll(const Tensor& x, int64_t shift) { return reshape(roll(reshape(x, {x.numel()}), {shift}, {0}), x.shape()); }
 
@@ -216,7 +217,7 @@ Tensor rot90(const Tensor& x, int turns, int dim0, int dim1) {
     case 1: return transpose(flip(x, {dim1}), dim0, dim1);
     case 2: return flip(x, {dim0, dim1});
     case 3: return flip(transpose(x, dim0, dim1), {dim1});
-    default: return x;
+    default: return clone(x);
   }
 }
 

@@ -6,6 +6,7 @@
 #include "engine/autograd/record.h"
 #include "engine/core/data_kernels.h"
 #include "ops/index.h"
+#include "ops/own_memory.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
 
@@ -64,7 +65,7 @@ Tensor pad(const Tensor& input, const std::vector<int64_t>& padding, PadMode mod
     if (added_before + added_after == 0) continue;
     x = mode == PadMode::constant ? pad_constant(x, dim, added_before, added_after, value) : pad_by_reading(x, dim, added_before, added_after, mode);
   }
-  return x;
+  return detail::with_own_memory(x, input);
 }
 
 }  // namespace plumb

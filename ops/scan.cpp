@@ -42,7 +42,7 @@ Tensor cumsum(const Tensor& x, int dim) { return running_sum(numbers(x), checked
 Tensor cumprod(const Tensor& input, int dim) {
   dim = checked_dim("cumprod", dim, input.rank());
   Tensor x = numbers(input);
-  if (x.rank() == 0) return x;
+  if (x.rank() == 0) return x.same_as(input) ? clone(x) : x;
   Tensor y = cumulated("cumprod", x, dim, true, false);
   return record("cumprod", y, {x}, saving(x, y), [dim](const Grads& dy, const Saved& s, Needs) -> Grads {
     return linear_scan(delayed(s[0], dim, true, 0), dy[0], dim, true) * delayed(s[1], dim, false, 1);

@@ -3,6 +3,7 @@
 
 #include "engine/autograd/record.h"
 #include "ops/kernels/resample.h"
+#include "ops/own_memory.h"
 #include "ops/resample.h"
 #include "ops/shape.h"
 
@@ -91,7 +92,7 @@ Tensor pixel_shuffle(const Tensor& x, int64_t r) {
   Shape lead = x.shape().slice(0, x.rank() - 3), result = lead;
   const int64_t n = numel(lead), c = x.size(-3) / (r * r), h = x.size(-2), w = x.size(-1);
   for (int64_t size : {c, h * r, w * r}) result.push_back(size);
-  return reshape(permute(reshape(x, {n, c, r, r, h, w}), {0, 1, 4, 2, 5, 3}), result);
+  return detail::with_own_memory(reshape(permute(reshape(x, {n, c, r, r, h, w}), {0, 1, 4, 2, 5, 3}), result), x);
 }
 
 Tensor pixel_unshuffle(const Tensor& x, int64_t r) {
@@ -101,7 +102,7 @@ Tensor pixel_unshuffle(const Tensor& x, int64_t r) {
   Shape lead = x.shape().slice(0, x.rank() - 3), result = lead;
   const int64_t n = numel(lead), c = x.size(-3), h = x.size(-2) / r, w = x.size(-1) / r;
   for (int64_t size : {c * r * r, h, w}) result.push_back(size);
-  return reshape(permute(reshape(x, {n, c, h, r, w, r}), {0, 1, 3, 5, 2, 4}), result);
+  return detail::with_own_memory(reshape(permute(reshape(x, {n, c, h, r, w, r}), {0, 1, 3, 5, 2, 4}), result), x);
 }
 
 Tensor channel_shuffle(const Tensor& x, int64_t groups) {
@@ -109,7 +110,7 @@ Tensor channel_shuffle(const Tensor& x, int64_t groups) {
   if (x.rank() < 2 || x.size(1) % groups != 0)
     throw ShapeError("channel_shuffle: takes [batch, " + std::to_string(groups) + " · channels, ..], got " + to_string(x.shape()));
   const Shape& s = x.shape();
-  return reshape(transpose(reshape(x, {s[0], groups, s[1] / groups, numel(s.slice(2, s.rank()))}), 1, 2), s);
+  return detail::with_own_memory(reshape(transpose(reshape(x, {s[0], groups, s[1] / groups, numel(s.slice(2, s.rank()))}), 1, 2), s), x);
 }
 
 }  // namespace plumb

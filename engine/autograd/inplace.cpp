@@ -1,18 +1,41 @@
 // Writing in place to tensors of a graph. The base of the written view gets a new node; its other views follow on their next use.
 #include "engine/autograd/inplace.h"
 
+#include <algorithm>
+#include <cstdlib>
+#include <vector>
+
 #include "engine/autograd/engine_operations.h"
 
 namespace plumb {
 
+// Whether two indices of t lead to one element.
 static bool elements_overlap(const Tensor& t) {
+  if (t.is_contiguous()) return false;
+  std::vector<std::pair<int64_t, int64_t>> axes;  // stride and size, by stride
   for (int i = 0; i < t.rank(); ++i)
-    if (t.shape()[i] > 1 && t.strides()[i] == 0) return true;
-  return false;
+    if (t.shape()[i] > 1) axes.push_back({std::abs(t.strides()[i]), t.shape()[i]});
+  std::sort(axes.begin(), axes.end());
+  int64_t reach = 0;  // how far the axes so far get
+  bool apart = true;  // each axis steps over all that those before it reach: the rule, and proof enough
+  for (auto [stride, size] : axes) {
+    if (stride == 0) return true;
+    apart = apart && stride > reach;
+    reach += stride * (size - 1);
+  }
+  if (apart) return false;
+  std::vector<int64_t> places{0};  // strides that interlock, rare: counted out
+  for (auto [stride, size] : axes) {
+    size_t before = places.size();
+    for (int64_t k = 1; k < size; ++k)
+      for (size_t i = 0; i < before; ++i) places.push_back(places[i] + k * stride);
+  }
+  std::sort(places.begin(), places.end());
+  return std::adjacent_find(places.begin(), places.end()) != places.end();
 }
 
 void check_writable(const char* op, const Tensor& target) {
-  if (elements_overlap(target)) throw AutogradError(std::string(op) + ": cannot write to an expanded tensor; clone it first");
+  if (elements_overlap(target)) throw AutogradError(std::string(op) + ": cannot write to a tensor whose elements overlap (an expanded one, overlapping windows); clone it first");
   if (!grad_enabled() || !target.requires_grad()) return;
   TensorImpl* owner = target.impl()->base ? target.impl()->base.get() : target.impl();
   if (!owner->node && owner->requires_grad)

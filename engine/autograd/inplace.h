@@ -5,7 +5,7 @@
 namespace plumb {
 
 /// Throws AutogradError if `target` may not be written by `op`: a leaf (or a view of one) that requires a gradient outside NoGrad,
-/// or a tensor whose elements overlap (an expanded one).
+/// or a tensor whose elements overlap (an expanded one, as_strided or sliding windows that share elements).
 void check_writable(const char* op, const Tensor& target);
 
 /// target ← value (same shape and type), recorded: afterwards `target`, its base and every view of that base carry value's gradient

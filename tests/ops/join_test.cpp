@@ -4,9 +4,12 @@
 #include <doctest/doctest.h>
 
 #include "ops/create.h"
+#include "ops/fft.h"
 #include "ops/pad.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
+#include "ops/scan.h"
+#include "ops/vision.h"
 #include "tests/ops/reference.h"
 
 using namespace plumb;
@@ -105,6 +108,26 @@ TEST_CASE("roll, flip, rot90") {
   CHECK_THROWS_WITH_AS(flip(x, {0, -2}), "flip: dimension 0 is given twice", IndexError);
   CHECK_THROWS_AS(roll(x, {1, 2}, {0}), ValueError);
   CHECK_THROWS_AS(rot90(x, 1, 1, -1), IndexError);
+}
+
+TEST_CASE("what repeats, turns, pads or runs over elements owns its result, also where nothing has to move") {
+  Tensor x = reshape(arange(6.0), {2, 3}), one = tensor({5.0}), number = scalar_tensor(7.0, f32);
+  for (const Tensor& y : {roll(x, {0}, {0}), roll(x, {3, 2}, {1, 0}), roll(x, 6), roll(x, std::vector<int64_t>{}, std::vector<int>{}), rot90(x, 0), rot90(x, -4), repeat(x, {1, 1}), tile(x, {1}),
+                          repeat_interleave(x, 1, 0), repeat_interleave(slice(x, 0, 0, 1), 2, 0), pad(x, {0, 0}), pad(x, {-1, 0}), pad(x, {0, -1, -1, 0}, PadMode::reflect),
+                          pixel_shuffle(unsqueeze(x, 0), 1), pixel_unshuffle(unsqueeze(x, 0), 1), channel_shuffle(x, 1), fftshift(tensor({{1.0}}), {0})}) {
+    Tensor before = clone(x), written = y;
+    fill_(written, -1);  // no overlap either
+    CHECK(to_vector(x) == to_vector(before));
+  }
+  for (Tensor y : {repeat_interleave(one, 1, 0), repeat_interleave(one, 3, 0), repeat(one, {1}), roll(one, 4), fftshift(one), ifftshift(one)}) {
+    CHECK(to_vector(y) == Numbers(static_cast<size_t>(y.numel()), 5));
+    fill_(y, -1);
+    CHECK(one.item() == 5);
+  }
+  for (Tensor y : {cumprod(number, 0), cumsum(number, 0), roll(number, 1), fftshift(number), rot90(reshape(number, {1, 1}), 0), repeat(number, {})}) {
+    fill_(y, -1);
+    CHECK(number.item() == 7);
+  }
 }
 
 TEST_CASE("pad: every mode against its rule, one to three dimensions") {

@@ -42,10 +42,10 @@ struct Binary {
 using T = const Tensor&;
 
 const Binary kBinaries[] = {
-    {"add", [](T a, T b) { return a + b; }, [](double a, double b) { return a + b; }, -3, 3, false, true},
-    {"sub", [](T a, T b) { return a - b; }, [](double a, double b) { return a - b; }, -3, 3, false, true},
-    {"mul", [](T a, T b) { return a * b; }, [](double a, double b) { return a * b; }, -3, 3, false, true},
-    {"div", [](T a, T b) { return a / b; }, [](double a, double b) { return a / b; }, 0.3, 3},
+    {"add", [](T a, T b) { return add(a, b); }, [](double a, double b) { return a + b; }, -3, 3, false, true},
+    {"sub", sub, [](double a, double b) { return a - b; }, -3, 3, false, true},
+    {"mul", [](T a, T b) { return mul(a, b); }, [](double a, double b) { return a * b; }, -3, 3, false, true},
+    {"div", [](T a, T b) { return div(a, b); }, [](double a, double b) { return a / b; }, 0.3, 3},
     {"floor_divide", floor_divide, [](double a, double b) { return std::floor(a / b); }, 0.3, 3, false, true},
     {"remainder", remainder, [](double a, double b) { return a - b * std::floor(a / b); }, 1, 3, false, true},
     {"pow", [](T a, T b) { return pow(a, b); }, [](double a, double b) { return std::exp(b * std::log(a)); }, -2, 2, true},

@@ -122,6 +122,21 @@ TEST_CASE("rand f64, randn, randint: take the words that the header says") {
   CHECK(m.offset() == 2);
 }
 
+TEST_CASE("rand_like, randn_like: the draw of that shape and type, from the generator given or the default one") {
+  for (DType t : {f64, f32, bf16}) {
+    Tensor like = transpose(zeros({3, 5}, t), 0, 1);
+    Generator a(4), b(4);
+    CHECK(to_vector(rand_like(like, &a)) == to_vector(rand({5, 3}, {.dtype = t, .generator = &b})));
+    CHECK(to_vector(randn_like(like, &a)) == to_vector(randn({5, 3}, {.dtype = t, .generator = &b})));
+    CHECK(a.offset() == b.offset());
+    CHECK(rand_like(like, &a).dtype() == t);
+    manual_seed(9);
+    Tensor drawn = rand_like(like);
+    manual_seed(9);
+    CHECK(to_vector(drawn) == to_vector(rand({5, 3}, {.dtype = t})));
+  }
+}
+
 TEST_CASE("draws: the same bits with 1, 2, 3 and 8 threads, and other numbers from another seed or place") {
   for (const NamedDraw& d : all_draws()) {
     std::vector<double> first;

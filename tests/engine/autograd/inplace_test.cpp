@@ -140,10 +140,36 @@ TEST_CASE("in place: a leaf that requires a gradient is refused, and so are its 
 
 TEST_CASE("in place: expanded tensors and values that do not fit are refused before anything is written") {
   Tensor base = tensor({1.0, 2.0}), wide = expand(base, {3, 2});
-  CHECK_THROWS_WITH_AS(add_(wide, 1.0), "add_: cannot write to an expanded tensor; clone it first", AutogradError);
+  CHECK_THROWS_WITH_AS(add_(wide, 1.0), "add_: cannot write to a tensor whose elements overlap (an expanded one, overlapping windows); clone it first", AutogradError);
   CHECK_THROWS_WITH_AS(add_(base, ones({3, 2})), "add_: [3, 2] does not fit into [2]", ShapeError);
   CHECK_THROWS_AS(copy_(base, ones({3})), ShapeError);
   CHECK(to_vector(base) == Values{1, 2});
+}
+
+TEST_CASE("in place: views whose elements overlap are refused, views whose strides only interlock are written") {
+  Tensor base = zeros({13}, f64);
+  for (const Tensor& view : {as_strided(base, {3, 3}, {2, 1}, 0), as_strided(base, {4, 3}, {2, 3}, 0) /* 3 · 2 = 2 · 3 */, as_strided(base, {2, 3}, {1, 1}, 4), sliding_window(base, 0, 3, 2)}) {
+    Tensor overlapping = view;
+    CHECK_THROWS_AS(add_(overlapping, 1.0), AutogradError);
+    CHECK_THROWS_AS(fill_(overlapping, 1.0), AutogradError);
+    CHECK_THROWS_AS(copy_(overlapping, ones(overlapping.shape(), f64)), AutogradError);
+  }
+  CHECK(to_vector(base) == Values(13, 0));
+  Tensor interlocked = as_strided(base, {3, 2}, {2, 3}, 0), windows = sliding_window(base, 0, 3, 3);  // places 0 3 2 5 4 7
+  add_(interlocked, 1.0);
+  CHECK(to_vector(base) == Values{1, 0, 1, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0});
+  add_(windows, 1.0);
+  CHECK(to_vector(base) == Values{2, 1, 2, 2, 2, 2, 1, 2, 1, 1, 1, 1, 0});
+}
+
+TEST_CASE("in place: a part of the written tensor that broadcasts over it is read before it is written") {
+  for (bool recorded : {false, true}) {
+    Tensor x = leaf({1, 2, 3, 4}), y = reshape(recorded ? x * 1.0 : x.detach() * 1.0, {2, 2});
+    add_(y, slice(y, 0, 0, 1));
+    CHECK(to_vector(y) == Values{2, 4, 4, 6});
+    mul_(y, slice(y, 1, 0, 1));
+    CHECK(to_vector(y) == Values{4, 8, 16, 24});
+  }
 }
 
 TEST_CASE("in place: detach shares the elements; a write there is noticed by what was saved") {
