@@ -59,7 +59,7 @@ def declarations_of(site, operation):
 
 def derivative_of(site, operation, plain):
     if operation.name in plain or operation.name == "comparison":
-        return "<p>None: the result does not depend smoothly on a tensor (it is made from numbers, integer, bool, a random draw, or overwrites what was there).</p>"
+        return f"<p>None: it {escape(plain.get(operation.name, 'gives truth'))}.</p>"
     parts = []
     for text, definition in derivative_comments(site.source, operation):
         parts.append(site.comment("\n".join("  " + line for line in text.split("\n")) if "=" in text else text))

@@ -46,19 +46,31 @@ class Operation:
     rows: list = field(default_factory=list)          # (path, line, name) in the table of derivatives
 
 
+NAMES = "tests/ops/op_names_test.cpp"
+
+
+def listed(source, name):
+    """The initialiser of a list of the test of names, which keeps what is no operation and what has no derivative."""
+    found = re.search(name + r"\{(.*?)\};", source.text(NAMES), re.S)
+    if not found:
+        raise DocumentError(f"{NAMES}: has no list {name}, from which the pages of operations are made")
+    return re.sub(r"//.*", "", found.group(1))
+
+
 def inner_headers(source):
-    """Headers for operations' own use: the list that the test of names keeps."""
-    found = re.search(r"kInnerHeaders\{(.*?)\};", source.text("tests/ops/op_names_test.cpp"), re.S)
-    return set(re.findall(r'"(\w+\.h)"', found.group(1)))
+    """Headers for operations' own use."""
+    return set(re.findall(r'"(\w+\.h)"', listed(source, "kInnerHeaders")))
 
 
 def without_derivative(source):
-    found = re.search(r"kWithoutDerivative\{(.*?)\};", source.text("tests/ops/op_names_test.cpp"), re.S)
-    return set(re.findall(r'"(\w+)"', without_line_comments(found.group(1))))
-
-
-def without_line_comments(text):
-    return re.sub(r"//.*", "", text)
+    """name → why it has no derivative, as that list puts it."""
+    result = {}
+    for reason, names in re.findall(r'\{"([^"]+)",\s*\{([^}]*)\}\}', listed(source, "kExceptions")):
+        if not re.match(r"has by definition|changes the type", reason):
+            result.update((name, re.sub(r" \([^)]*_test\.cpp[^)]*\)", "", reason)) for name in re.findall(r'"(\w+)"', names))
+    if len(result) < 30:
+        raise DocumentError(f"{NAMES}: kExceptions is not read as it should be: {len(result)} names")
+    return result
 
 
 def extras(source):
