@@ -6,13 +6,13 @@
 #include <cstdlib>
 #include <memory>
 
-#include "engine/core/device_runtime.h"
 #include "engine/core/error.h"
 #include "engine/core/parallel.h"
 #include "engine/core/precision.h"
 #include "engine/io/json_object.h"
 #include "tools/bench/kernels.h"
 #include "tools/bench/steps.h"
+#include "tools/cli/device_option.h"
 #include "tools/commands.h"
 
 namespace plumb::tools {
@@ -25,12 +25,6 @@ struct Options {
   std::string device = "cpu", dtype = "f32", size = "small";
   bool capture = false, json = false;
 };
-
-Device checked_device(const Options& o) {
-  Device device = device_from_name(o.device);
-  if (device.index >= device_count(device.type)) throw DeviceError("--device " + o.device + ": " + (device_problem(device.type).empty() ? "is not there" : device_problem(device.type)));
-  return device;
-}
 
 std::string as_json(const StepTiming& t, const Options& o) {
   JsonObject line;
@@ -63,7 +57,7 @@ int steps(const Options& o) {
   if (o.dtype != "f32" && o.dtype != "tf32" && o.dtype != "bf16" && o.dtype != "f16") throw ConfigError("--dtype " + o.dtype + " is unknown; choose f32, tf32, bf16 or f16");
   if (o.size != "small" && o.size != "gpt2") throw ConfigError("--size " + o.size + " is unknown; choose small or gpt2");
   allow_tf32(o.dtype == "tf32");
-  StepSettings settings{.steps = o.steps, .device = checked_device(o), .dtype = o.dtype == "tf32" ? f32 : dtype_from_name(o.dtype), .large = o.size == "gpt2", .capture = o.capture};
+  StepSettings settings{.steps = o.steps, .device = checked_device(o.device), .dtype = o.dtype == "tf32" ? f32 : dtype_from_name(o.dtype), .large = o.size == "gpt2", .capture = o.capture};
   for (const std::string& work : o.only.empty() ? step_workloads() : o.only) {
     StepTiming t = time_steps(work, settings);
     fmt::print("{}\n", o.json ? as_json(t, o) : as_text(t));
@@ -92,7 +86,7 @@ std::string as_text(const KernelTiming& t) {
 
 int kernels(const Options& o) {
   if (!(o.seconds > 0)) throw ConfigError(fmt::format("--seconds must be positive, it is {}", o.seconds));
-  for (const KernelTiming& t : time_kernels(o.only, checked_device(o), o.seconds)) fmt::print("{}\n", o.json ? as_json(t, o) : as_text(t));
+  for (const KernelTiming& t : time_kernels(o.only, checked_device(o.device), o.seconds)) fmt::print("{}\n", o.json ? as_json(t, o) : as_text(t));
   return 0;
 }
 

@@ -18,7 +18,7 @@ struct StepSettings {
 };
 
 struct StepTiming {
-  std::string work;             ///< "gpt-small", "moe-small", "unet-small", "resnet18-small", "tiny"; "gpt-gpt2", …
+  std::string work;             ///< "gpt-small", "moe-small", "unet-small", "resnet18-small", "tiny"; "gpt-gpt2", … (tools/step_model.h)
   int64_t params = 0;
   double step_s = 0;            ///< median over the timed steps, after warm-up
   double items_per_s = 0;

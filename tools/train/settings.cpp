@@ -15,6 +15,7 @@
 #include "models/optim/adam.h"
 #include "models/optim/sgd.h"
 #include "models/train/metrics.h"
+#include "tools/cli/device_option.h"
 
 namespace plumb::tools {
 
@@ -72,10 +73,7 @@ void TrainingSettings::check() const {
   require(momentum >= 0 && momentum < 1, "--momentum must lie in [0, 1)");
   require(clip >= 0, "--clip must not be negative");
   require(ema >= 0 && ema < 1, "--ema must lie in [0, 1)");
-  Device where = device_from_name(device);
-  int devices = device_count(where.type);
-  if (devices == 0) throw DeviceError("--device " + device + ": " + device_problem(where.type));
-  if (where.index >= devices) throw DeviceError("--device " + device + " is not there: this machine has " + std::to_string(devices));
+  checked_device(device);
 }
 
 namespace {
