@@ -128,15 +128,23 @@ class Source:
             found.sort(key=lambda d: (not d.has_body, d.name != symbol))
             if found:
                 return found[0].line
-            owner, _, member = symbol.rpartition("::")
-            for d in self.definitions(path):
-                if owner and d.name.split("::")[-1] != owner.split("::")[-1]:
-                    continue
-                for offset, line in enumerate(d.text.split("\n")):
-                    if re.search(rf"(?<![\w.>]){re.escape(member)}\s*[({{=;,]", without_comments(line)) and (offset > 0 or not owner):
-                        return d.line + offset
+            line = self.member_line(path, *symbol.rpartition("::")[::2])
+            if line:
+                return line
         else:
             for number, line in enumerate(self.text(path).split("\n"), 1):
                 if re.search(rf"(?<!\w){re.escape(symbol)}(?!\w)", line):
                     return number
         raise DocumentError(f"{path}: defines no {symbol}")
+
+    def member_line(self, path, owner, member):
+        """Where a type (any, if `owner` is empty) declares `member`: as a function if it has one, else as a value."""
+        word = re.escape(member)
+        for wanted in (rf"^\s+(?:[\w:<>,&*~\[\]]+ )+{word}\(", rf"(?<![\w.>]){word}\s*[({{=;,]"):
+            for d in self.definitions(path):
+                if owner and d.name.split("::")[-1] != owner.split("::")[-1]:
+                    continue
+                for offset, line in enumerate(d.text.split("\n")):
+                    if re.search(wanted, without_comments(line)) and (offset > 0 or not owner):
+                        return d.line + offset
+        return None

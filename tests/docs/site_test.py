@@ -88,6 +88,16 @@ class Built(unittest.TestCase):
                     broken.append(f"{url}: {link}: no such place")
         self.assertEqual(broken, [])
 
+    def test_links_by_symbol_stand_where_the_symbol_is(self):
+        links = 0
+        for path in self.source.files("docs/*.md"):
+            for file, symbol in re.findall(r"\]\(\.\./([^)#]+)#((?:[^()\s]|\(\))+)\)", self.source.text(path)):
+                line = self.source.line_of(file, symbol)
+                shown = "\n".join(self.source.text(file).split("\n")[line - 1:line + 2])
+                self.assertIn(symbol.split("::")[-1], shown, f"{path}: {file}#{symbol}")
+                links += 1
+        self.assertGreater(links, 80)
+
     def test_no_page_asks_another_machine_for_anything(self):
         for url, text in self.text.items():
             self.assertNotRegex(text, r"<(?:script|link|img)[^>]*(?:src|href)=\"?https?:", url)
