@@ -20,7 +20,8 @@ GUIDES = [  # in the order of the contents
     ("Concepts", ["tensors", "autograd", "kernels", "memory", "random", "determinism", "threads", "data", "checkpoints", "distributed", "precision", "errors"]),
     ("How to", ["add_an_operation", "add_a_kernel", "add_a_method", "benchmarks"]),
 ]
-DOCUMENTS = {"README.md": "readme.html", "ARCHITECTURE.md": "architecture.html", "RESULTS.md": "results.html", "methods/README.md": "methods/shelf.html"}
+DOCUMENTS = {"README.md": "readme.html", "ARCHITECTURE.md": "architecture.html", "RESULTS.md": "results.html", "methods/README.md": "methods/shelf.html",
+             "examples/README.md": "examples.html"}
 
 
 def title_of(source, path):
@@ -34,23 +35,24 @@ def build(root, out):
     """Writes the site of the tree at `root` and returns it. Throws DocumentError."""
     source = Source(root)
     site = Site(source)
-    site.documents.update(DOCUMENTS)
-    guides = [(title, [name for name in names if source.exists(f"docs/{name}.md")]) for title, names in GUIDES]
+    documents = {path: url for path, url in DOCUMENTS.items() if source.exists(path)}
+    documents |= {path: path[:-3].lower() + ".html" for path in source.files("*.md") if path not in documents}
+    site.documents.update(documents)
+    ordered = {name for _, names in GUIDES for name in names}
+    more = [path.split("/")[-1][:-3] for path in source.files("docs/*.md") if path.split("/")[-1][:-3] not in ordered]
+    guides = [(title, [name for name in names if source.exists(f"docs/{name}.md")]) for title, names in GUIDES + [("More", more)]]
     listed = {f"docs/{name}.md" for _, names in guides for name in names}
-    for path in source.files("docs/*.md"):
-        if path not in listed:
-            raise DocumentError(f"{path}: is in no part of the contents (GUIDES in docs/build.py)")
-        site.documents[path] = path.split("/")[-1][:-3] + ".html"
+    site.documents.update((path, path.split("/")[-1][:-3] + ".html") for path in listed)
     claims_documents(site)
     add_operation_pages(site)
     add_reference_pages(site)
     add_method_pages(site)
-    for path in sorted(listed) + list(DOCUMENTS):
+    for path in sorted(listed) + list(documents):
         kind = "results" if path == "RESULTS.md" else "guide"
         site.add(Page(site.documents[path], title_of(source, path), site.markdown(path), kind))
     navigation = [(title, [(title_of(source, f"docs/{name}.md"), f"{name}.html") for name in names]) for title, names in guides if names]
     navigation.append(("Reference", [("Operations", "operations.html"), ("Models", "models/index.html"), ("Methods", "methods/index.html"), ("Engine", "engine/index.html")]))
-    navigation.append(("Documents", [("README", "readme.html"), ("How Plumb works inside", "architecture.html"), ("Results", "results.html"), ("The shelf", "methods/shelf.html")]))
+    navigation.append(("Documents", [("README" if path == "README.md" else title_of(source, path), url) for path, url in documents.items()]))
     site.write(out, navigation)
     return site
 

@@ -1,6 +1,14 @@
 """Pages of headers: one for each family of models (a folder of models/) and for each folder of the engine."""
+import re
+
 from .headers import declarations
 from .site import Page, escape
+
+FAMILIES = "docs/families.txt"  # "folder: what it holds", a line each
+
+
+def described(site):
+    return dict(line.split(": ", 1) for line in site.source.text(FAMILIES).split("\n") if ": " in line and not line.startswith("#"))
 
 
 def add_reference_pages(site):
@@ -57,11 +65,15 @@ def places(site, header):
     return f"<p class=note>{' · '.join(site.source_link(p) for p in found)}</p>" if found else ""
 
 
+def first_sentence(site, header):
+    return re.split(r"(?<=[^A-Z.]{2}[a-z)])\. ", site.source.head_comment(header))[0]
+
+
 def index_body(site, folder, families, what):
-    rows = []
+    rows, known = [], described(site)
     for family in families:
         headers = site.source.files(f"{folder}/{family}/*.h")
         first = next((h for h in headers if name_of(h) == family), headers[0])
         names = ", ".join(name_of(h) for h in headers)
-        rows.append(f'<tr><td><a href="@/{folder}/{family}.html">{family}</a><td>{escape(site.source.head_comment(first).split(". ")[0])}<br><span class=note>{names}</span></tr>')
+        rows.append(f'<tr><td><a href="@/{folder}/{family}.html">{family}</a><td>{escape(known.get(f"{folder}/{family}") or first_sentence(site, first))}<br><span class=note>{names}</span></tr>')
     return f"<h1>{folder.capitalize()}</h1><p>{what}</p><div class=wide><table>{''.join(rows)}</table></div>"

@@ -5,6 +5,7 @@ file:// and from any folder of a server."""
 import html
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from posixpath import dirname, normpath
@@ -21,11 +22,12 @@ def escape(text):
 
 def plain(markup):
     """What a reader sees of some HTML, as one line."""
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", markup))).strip()
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", re.sub(r"</?i\b[^>]*>", "", markup)))).strip()
 
 
 def anchor_of(title):
-    return re.sub(r"[^\w]+", "-", plain(title).lower()).strip("-")
+    """As forges make them, so that a document's links to its own sections work there and here."""
+    return re.sub(r"[^\w\- ]", "", html.unescape(re.sub(r"<[^>]+>", "", title)).lower()).replace(" ", "-")
 
 
 class Page:
@@ -40,6 +42,7 @@ class Site:
         self.documents = {}    # path of a Markdown file in the tree → url of its page
         self.operations = {}   # name → url
         self.shown = set()     # source files that some page links to
+        self.pictures = set()  # pictures that some page shows
 
     def add(self, page):
         if page.url in self.pages:
@@ -83,6 +86,14 @@ class Site:
         if not self.source.exists(path):
             raise DocumentError(f"{document}: {link}: no such file")
         return self.source_url(path, symbol=anchor or None)
+
+    def picture(self, link, document):
+        """The address of a picture that the Markdown file `document` shows."""
+        path = normpath(f"{dirname(document)}/{link}").lstrip("/")
+        if not self.source.exists(path):
+            raise DocumentError(f"{document}: {link}: no such picture")
+        self.pictures.add(path)
+        return f"@/pictures/{path}"
 
     def folder_url(self, path):
         known = {"engine": "engine/index.html", "ops": "operations.html", "models": "models/index.html", "methods": "methods/index.html", "docs": "index.html"}
@@ -151,6 +162,7 @@ class Site:
         done = subprocess.run(["cmark-gfm", "--extension", "table", "--unsafe"], input=text.encode(), capture_output=True, check=True)
         markup = done.stdout.decode()
         markup = re.sub(r'href="([^"]*)"', lambda m: f'href="{html.escape(self.target(html.unescape(m.group(1)), path))}"', markup)
+        markup = re.sub(r'src="([^"]*)"', lambda m: f'src="{self.picture(html.unescape(m.group(1)), path)}"', markup)
         seen = {}
 
         def heading(found):
@@ -174,6 +186,9 @@ class Site:
         here = Path(__file__).parent
         for name in ASSETS:
             put(out / name, (here / name).read_text(encoding="utf-8"))
+        for path in self.pictures:
+            (out / "pictures" / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.source.root / path, out / "pictures" / path)
         put(out / "search-index.js", "const searchIndex = " + json.dumps(self.search_entries(), ensure_ascii=False, separators=(",", ":")) + ";\n")
         for page in self.pages.values():
             root = "../" * page.url.count("/")
@@ -199,7 +214,7 @@ class Site:
             if page.kind in ("source", "folder"):
                 continue
             pieces = re.split(r'<h2 id="([^"]+)">(.*?)</h2>', page.body, flags=re.S)
-            entries.append([page.title, page.url, page.kind, plain(pieces[0])[:1500]])
+            entries.append([page.title, page.url, page.kind, f"{page.summary} {plain(pieces[0])}".strip()[:1500]])
             if page.kind in ("guide", "results"):
                 for anchor, title, body in zip(pieces[1::3], pieces[2::3], pieces[3::3]):
                     entries.append([f"{plain(title)} · {page.title}", f"{page.url}#{anchor}", page.kind, plain(body)[:1500]])
