@@ -35,10 +35,25 @@ ncclRedOp_t reduction_of(dist::Reduction r) {
   }
 }
 
+// Work on the side stream: what the current stream is given after wait() comes after it.
+class Beside final : public dist::Exchange {
+ public:
+  Beside(Tensor from, Tensor to) : from_(std::move(from)), to_(std::move(to)) {}
+  void ends_on(cudaStream_t stream) { end_.record(stream); }
+  void poll() override {}  // a GPU needs no urging
+  void wait() override {
+    end_.make_wait();
+    to_.impl()->storage->bump_version();
+  }
+
+ private:
+  Tensor from_, to_;
+  Event end_;
+};
+
 class NcclCommunicator final : public dist::DeviceCommunicator {
  public:
-  NcclCommunicator(Device device, int rank, int size, const ncclUniqueId& id) : device_(device), rank_(rank), size_(size) {
-    make_current(device.index);
+  NcclCommunicator(Device device, int rank, int size, const ncclUniqueId& id) : device_((make_current(device.index), device)), rank_(rank), size_(size) {
     check(ncclCommInitRank(&communicator_, size, id, rank), "communicator");
   }
   ~NcclCommunicator() override { ncclCommDestroy(communicator_); }
@@ -70,6 +85,27 @@ class NcclCommunicator final : public dist::DeviceCommunicator {
     check(ncclReduceScatter(x.raw_data(), out.raw_data(), count(out), data_type("reduce_scatter", x.dtype()), reduction_of(r), communicator_, current_stream()), "reduce_scatter");
     written(out);
   }
+  std::unique_ptr<dist::Exchange> start_all_reduce(Tensor x) override {
+    prepare("all_reduce", x);
+    traffic_.all_reduced += bytes(x);
+    return beside("all_reduce", x, x, [&](cudaStream_t stream) {
+      return ncclAllReduce(x.raw_data(), x.raw_data(), count(x), data_type("all_reduce", x.dtype()), ncclSum, communicator_, stream);
+    });
+  }
+  std::unique_ptr<dist::Exchange> start_reduce_scatter(Tensor whole, Tensor part) override {
+    dist::detail::check_parts("reduce_scatter", *this, whole, part);
+    traffic_.scattered += bytes(whole);
+    return beside("reduce_scatter", whole, part, [&](cudaStream_t stream) {
+      return ncclReduceScatter(whole.raw_data(), part.raw_data(), count(part), data_type("reduce_scatter", part.dtype()), ncclSum, communicator_, stream);
+    });
+  }
+  std::unique_ptr<dist::Exchange> start_all_gather(Tensor part, Tensor whole) override {
+    dist::detail::check_parts("all_gather", *this, whole, part);
+    traffic_.gathered += bytes(whole);
+    return beside("all_gather", part, whole, [&](cudaStream_t stream) {
+      return ncclAllGather(part.raw_data(), whole.raw_data(), count(part) * item_size(part.dtype()), ncclUint8, communicator_, stream);
+    });
+  }
   void barrier() override {
     Tensor one = zeros({1}, f32, device_);
     all_reduce(one, dist::Reduction::sum);
@@ -78,7 +114,20 @@ class NcclCommunicator final : public dist::DeviceCommunicator {
 
  private:
   static size_t count(const Tensor& x) { return static_cast<size_t>(x.numel()); }
+  static int64_t bytes(const Tensor& x) { return static_cast<int64_t>(count(x) * item_size(x.dtype())); }
   static void written(Tensor& x) { x.impl()->storage->bump_version(); }
+  // Starts `work` on the side stream, after everything that the current stream was given before.
+  template <typename Work>
+  std::unique_ptr<dist::Exchange> beside(const char* op, const Tensor& from, const Tensor& to, Work&& work) {
+    make_current(device_.index);
+    Event given;
+    given.record();
+    given.make_wait(side_.get());
+    auto exchange = std::make_unique<Beside>(from, to);
+    check(work(side_.get()), op);
+    exchange->ends_on(side_.get());
+    return exchange;
+  }
   void prepare(const char* op, const Tensor& x) {
     dist::detail::check_operand(op, *this, x);
     make_current(device_.index);
@@ -87,6 +136,7 @@ class NcclCommunicator final : public dist::DeviceCommunicator {
   Device device_;
   int rank_, size_;
   ncclComm_t communicator_ = nullptr;
+  Stream side_;
 };
 
 std::string new_id() {

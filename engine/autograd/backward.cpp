@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <map>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "engine/autograd/engine_operations.h"
+#include "engine/autograd/gradient_ready.h"
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/data_kernels.h"
 #include "engine/core/watcher.h"
@@ -43,6 +45,41 @@ void check_gradient(const Shape& shape, DType dtype, const Tensor& gradient, con
     throw DTypeError(std::string("backward: the gradient of ") + whose + " is " + std::string(name(gradient.dtype())) + ", its tensor " + std::string(name(dtype)));
 }
 
+// A leaf, and the number of the earliest node that gives to its gradient, after which it is complete.
+struct AwaitedLeaf {
+  TensorImplPtr leaf;
+  uint64_t last;
+};
+
+// Those that `root` depends on, the first complete first. Leaves of one node, which are complete together, in the order of its inputs.
+std::vector<AwaitedLeaf> awaited_leaves(const Tensor& root) {
+  std::vector<AwaitedLeaf> leaves;
+  std::unordered_map<TensorImpl*, size_t> place;
+  Edge start = edge_of(root);
+  std::vector<Node*> stack;
+  std::unordered_set<Node*> seen;
+  auto meet = [&](const Edge& edge, uint64_t from) {
+    if (edge.leaf) {
+      auto [known, fresh] = place.try_emplace(edge.leaf.get(), leaves.size());
+      if (fresh) leaves.push_back({edge.leaf, from});
+      else leaves[known->second].last = std::min(leaves[known->second].last, from);
+    } else if (edge.node && seen.insert(edge.node.get()).second) {
+      stack.push_back(edge.node.get());
+    }
+  };
+  meet(start, UINT64_MAX);
+  while (!stack.empty()) {
+    Node* node = stack.back();
+    stack.pop_back();
+    for (const Edge& edge : node->edges) meet(edge, node->sequence);
+  }
+  auto hooked = [](const AwaitedLeaf& a) { return a.leaf->grad_state && !a.leaf->grad_state->hooks.empty(); };
+  for (AwaitedLeaf& a : leaves)
+    if (hooked(a)) a.last = 0;
+  std::stable_sort(leaves.begin(), leaves.end(), [](const AwaitedLeaf& a, const AwaitedLeaf& b) { return a.last > b.last; });
+  return leaves;
+}
+
 // One pass over the graph, either into grad() of the leaves or into the gradients of chosen inputs.
 class BackwardPass {
  public:
@@ -63,6 +100,11 @@ class BackwardPass {
     deliver(edge, std::move(gradient));
   }
   void run();
+  /// Has `ready` called as backward_by_leaf says.
+  void tell(const Tensor& root, const std::function<void(const Tensor&)>& ready) {
+    awaited_ = awaited_leaves(root);
+    ready_ = &ready;
+  }
 
   std::vector<Tensor> results;
 
@@ -84,6 +126,7 @@ class BackwardPass {
   void visit(Node& node, Grads& gradients);
   void deliver(const Edge& edge, Tensor gradient);
   void deliver_leaf(TensorImpl& leaf, Tensor gradient);
+  void tell_complete(uint64_t visited);
   void capture(Node& node, Grads& gradients);
   Needs needs(const Node& node) const;
   void keep_result(size_t i, const Tensor& g) { results[i] = results[i].defined() ? sum(results[i], g, options_.create_graph) : g; }
@@ -97,6 +140,9 @@ class BackwardPass {
   std::unordered_map<TensorImpl*, std::vector<size_t>> wanted_leaves_;
   std::vector<std::pair<TensorImplPtr, Tensor>> hooked_leaves_;
   std::unordered_map<Node*, bool> on_path_;  // the node leads to a wanted input
+  std::vector<AwaitedLeaf> awaited_;         // whoever asked is told of them
+  size_t told_ = 0;
+  const std::function<void(const Tensor&)>* ready_ = nullptr;
   uint64_t earliest_ = UINT64_MAX;           // sequence of the earliest wanted input: nothing before it leads to one
 };
 
@@ -227,13 +273,22 @@ void BackwardPass::visit(Node& node, Grads& gradients) {
   if (!options_.retain_graph && !options_.create_graph) node.release();
 }
 
+// All nodes from `visited` on have given what they had.
+void BackwardPass::tell_complete(uint64_t visited) {
+  for (; told_ < awaited_.size() && awaited_[told_].last >= visited; ++told_) (*ready_)(Tensor(awaited_[told_].leaf));
+}
+
 void BackwardPass::run() {
   GradMode recording(options_.create_graph);
-  for (Pending next = take_latest(); next.node; next = take_latest()) visit(*next.node, next.gradients);
+  for (Pending next = take_latest(); next.node; next = take_latest()) {
+    visit(*next.node, next.gradients);
+    if (ready_) tell_complete(std::max<uint64_t>(next.node->sequence, 1));
+  }
   for (auto& [leaf, gradient] : hooked_leaves_) {
     run_hooks(leaf->grad_state->hooks, gradient);
     deliver_leaf(*leaf, std::move(gradient));
   }
+  if (ready_) tell_complete(0);
 }
 
 Tensor root_gradient(const Tensor& output, const Tensor& given) {
@@ -277,6 +332,22 @@ void backward(const std::vector<Tensor>& outputs, const std::vector<Tensor>& gra
     GradMode recording(options.create_graph);
     add_roots(pass, outputs, gradients);
   }
+  pass.run();
+}
+
+std::vector<Tensor> leaves_by_readiness(const Tensor& output) {
+  std::vector<Tensor> leaves;
+  for (const AwaitedLeaf& a : awaited_leaves(output)) leaves.push_back(Tensor(a.leaf));
+  return leaves;
+}
+
+void backward_by_leaf(const Tensor& output, const std::function<void(const Tensor&)>& ready) {
+  BackwardPass pass({}, nullptr);
+  {
+    GradMode recording(false);
+    add_roots(pass, {output}, {});
+  }
+  pass.tell(output, ready);
   pass.run();
 }
 

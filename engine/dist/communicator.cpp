@@ -1,6 +1,7 @@
 // What all transports do alike, and the group of one.
 #include "engine/dist/communicator.h"
 
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -24,7 +25,56 @@ template <typename T> void add(const std::string& from, T* into, int64_t n) {
   }
 }
 
+void require_sum(const char* op, const Tensor& x) {
+  require_plain(op, x);
+  if (x.dtype() != f32 && x.dtype() != f64) throw DTypeError(std::string(op) + ": takes f32 or f64, got " + std::string(name(x.dtype())));
+}
+
+void require_parts(const char* op, int size, const Tensor& part, const Tensor& whole) {
+  require_plain(op, part);
+  require_plain(op, whole);
+  if (part.dtype() != whole.dtype()) throw DTypeError(std::string(op) + ": the whole is " + std::string(name(whole.dtype())) + ", the part " + std::string(name(part.dtype())));
+  if (part.numel() * size != whole.numel())
+    throw ShapeError(std::string(op) + ": " + std::to_string(size) + " parts " + to_string(part.shape()) + " do not make " + to_string(whole.shape()));
+}
+
+class Done final : public Exchange {
+ public:
+  void poll() override {}
+  void wait() override {}
+};
+
+std::unique_ptr<Exchange> copied(const Tensor& from, const Tensor& to) {
+  if (bytes_of(from) > 0 && from.raw_data() != to.raw_data()) std::memmove(to.raw_data(), from.raw_data(), bytes_of(from));
+  return std::make_unique<Done>();
+}
+
 }  // namespace
+
+std::unique_ptr<Exchange> Communicator::begin_all_reduce(const Tensor&) { return std::make_unique<Done>(); }
+std::unique_ptr<Exchange> Communicator::begin_reduce_scatter(const Tensor& whole, const Tensor& part) { return copied(whole, part); }
+std::unique_ptr<Exchange> Communicator::begin_all_gather(const Tensor& part, const Tensor& whole) { return copied(part, whole); }
+
+std::unique_ptr<Exchange> Communicator::start_all_reduce(Tensor x) {
+  require_sum("all_reduce", x);
+  traffic_.all_reduced += static_cast<int64_t>(bytes_of(x));
+  return begin_all_reduce(x);
+}
+
+std::unique_ptr<Exchange> Communicator::start_reduce_scatter(Tensor whole, Tensor part) {
+  require_sum("reduce_scatter", whole);
+  require_parts("reduce_scatter", size(), part, whole);
+  traffic_.scattered += static_cast<int64_t>(bytes_of(whole));
+  return begin_reduce_scatter(whole, part);
+}
+
+std::unique_ptr<Exchange> Communicator::start_all_gather(Tensor part, Tensor whole) {
+  require_parts("all_gather", size(), part, whole);
+  traffic_.gathered += static_cast<int64_t>(bytes_of(whole));
+  return begin_all_gather(part, whole);
+}
+
+void Communicator::abandon(int status) { std::_Exit(status); }
 
 void Communicator::broadcast(Tensor& x, int root) {
   if (root < 0 || root >= size())
@@ -42,8 +92,7 @@ std::vector<std::string> Communicator::all_to_all(std::vector<std::string> to) {
 void Communicator::broadcast_bytes(void*, size_t, int) {}
 
 void Communicator::all_reduce(Tensor& x) {
-  require_plain("all_reduce", x);
-  if (x.dtype() != f32 && x.dtype() != f64) throw DTypeError("all_reduce: takes f32 or f64, got " + std::string(name(x.dtype())));
+  require_sum("all_reduce", x);
   std::vector<std::string> all = all_gather({static_cast<const char*>(x.raw_data()), bytes_of(x)});
   for (size_t r = 0; r < all.size(); ++r)
     if (all[r].size() != bytes_of(x))

@@ -1,20 +1,22 @@
 // Processes that work on one thing: who they are, and what they tell each other. Over MPI: engine/dist/mpi.h.
 #pragma once
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "engine/core/tensor.h"
+#include "engine/dist/collectives.h"
 
 namespace plumb::dist {
 
 /// A group of `size()` processes of which this one is `rank()`. Every member must make the same calls in the same order. As it stands the
 /// class is a group of one; transports derive from it.
-class Communicator {
+class Communicator : public Collectives {
  public:
-  virtual ~Communicator() = default;
-  virtual int rank() const { return 0; }
-  virtual int size() const { return 1; }
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  /// This process's place among those of its machine: which of several GPUs is its own.
+  virtual int local_rank() const { return 0; }
 
   /// Returns when all have called it.
   virtual void barrier() {}
@@ -30,9 +32,28 @@ class Communicator {
   /// Throws DTypeError for another type, ShapeError if another rank's shape differs.
   void all_reduce(Tensor& x);
 
+  // Collectives, of CPU tensors: sums of f32 or f64.
+  std::unique_ptr<Exchange> start_all_reduce(Tensor x) override;
+  std::unique_ptr<Exchange> start_reduce_scatter(Tensor whole, Tensor part) override;
+  std::unique_ptr<Exchange> start_all_gather(Tensor part, Tensor whole) override;
+
+  /// Asked while this process waits for others: once it says true, what waits throws ProcessLost.
+  void give_up_when(std::function<bool()> given_up) { given_up_ = std::move(given_up); }
+  /// Ends all processes with `status`: one that fails alone would leave the others waiting.
+  [[noreturn]] virtual void abandon(int status);
+
+ protected:
+  bool given_up() const { return given_up_ && given_up_(); }
+
  private:
   virtual void broadcast_bytes(void* data, size_t bytes, int root);
   virtual std::vector<std::string> exchange(std::vector<std::string> to) { return to; }
+  // As above, of tensors that were checked and counted.
+  virtual std::unique_ptr<Exchange> begin_all_reduce(const Tensor& x);
+  virtual std::unique_ptr<Exchange> begin_reduce_scatter(const Tensor& whole, const Tensor& part);
+  virtual std::unique_ptr<Exchange> begin_all_gather(const Tensor& part, const Tensor& whole);
+
+  std::function<bool()> given_up_;
 };
 
 }  // namespace plumb::dist

@@ -30,7 +30,25 @@ class Alone final : public DeviceCommunicator {
   }
   void barrier() override { synchronize(device_); }
 
+  std::unique_ptr<Exchange> start_all_reduce(Tensor x) override {
+    all_reduce(x, Reduction::sum);
+    return std::make_unique<Done>();
+  }
+  std::unique_ptr<Exchange> start_reduce_scatter(Tensor whole, Tensor part) override {
+    reduce_scatter(whole, part, Reduction::sum);
+    return std::make_unique<Done>();
+  }
+  std::unique_ptr<Exchange> start_all_gather(Tensor part, Tensor whole) override {
+    all_gather(part, whole);
+    return std::make_unique<Done>();
+  }
+
  private:
+  class Done final : public Exchange {
+   public:
+    void poll() override {}
+    void wait() override {}
+  };
   Device device_;
 };
 

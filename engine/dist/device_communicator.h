@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include "engine/core/tensor.h"
+#include "engine/dist/collectives.h"
 
 namespace plumb::dist {
 
@@ -12,12 +12,9 @@ enum class Reduction : uint8_t { sum, mean, maximum, minimum };
 /// One process's place among `size()`. Every rank calls the same functions in the same order with tensors of the same shapes and types,
 /// row-major and on the communicator's device. Nothing waits: results are there for what the device is given afterwards.
 /// Belongs to one thread. All throw DeviceError for what the network or the library says, and for tensors of another device,
-/// ShapeError for tensors that are not row-major or do not fit.
-class DeviceCommunicator {
+/// ShapeError for tensors that are not row-major or do not fit. What Collectives starts runs beside what the device is given meanwhile.
+class DeviceCommunicator : public Collectives {
  public:
-  virtual ~DeviceCommunicator() = default;
-  virtual int rank() const = 0;
-  virtual int size() const = 0;
   virtual Device device() const = 0;
 
   /// x ← the reduction of all ranks' x, the same bits on each.

@@ -5,6 +5,7 @@
 
 #include "engine/core/error.h"
 #include "engine/dist/mpi.h"
+#include "ops/create.h"
 #include "ops/random.h"
 #include "ops/shape.h"
 #include "tests/ops/samples.h"
@@ -83,4 +84,24 @@ TEST_CASE("communicator: what does not fit is one clear line") {
   if (world.size() == 1) return;
   Tensor uneven = zeros({2 + (world.rank() == 0 ? 1 : 0)});
   CHECK_THROWS_AS(world.all_reduce(uneven), ShapeError);
+}
+
+TEST_CASE("exchanges: several on their way at once, each with its sums, slices and parts") {
+  Communicator& world = mpi_world();
+  const int64_t size = world.size(), rank = world.rank();
+  for (DType t : {f32, f64}) {
+    Tensor sums = full({100'000}, 1.0 + static_cast<double>(rank), t), whole = to(arange(2 * size), t), slice = empty({2}, t), part = full({3}, static_cast<double>(rank), t), all = empty({3 * size}, t);
+    auto a = world.start_all_reduce(sums), b = world.start_reduce_scatter(whole, slice), c = world.start_all_gather(part, all);
+    a->poll();
+    c->wait();
+    b->wait();
+    a->wait();
+    CHECK(to_vector(sums) == std::vector<double>(100'000, static_cast<double>(size * (size + 1) / 2)));
+    CHECK(to_vector(slice) == std::vector<double>{static_cast<double>(size * 2 * rank), static_cast<double>(size * (2 * rank + 1))});
+    for (int64_t r = 0; r < size; ++r) CHECK(to_vector(narrow(all, 0, 3 * r, 3)) == std::vector<double>(3, static_cast<double>(r)));
+  }
+  Tensor integers = zeros({2}, i64), two = zeros({2}), many = zeros({2 * size + 1});
+  CHECK_THROWS_WITH_AS(world.start_all_reduce(integers), "all_reduce: takes f32 or f64, got i64", DTypeError);
+  CHECK_THROWS_AS(world.start_all_gather(two, many), ShapeError);
+  CHECK_THROWS_AS(world.start_reduce_scatter(many, two), ShapeError);
 }
