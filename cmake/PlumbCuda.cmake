@@ -80,6 +80,8 @@ function(plumb_add_cuda)
     -Xcompiler=-Wall,-Wno-missing-field-initializers$<$<BOOL:${PLUMB_ARCH}>:,-march=${PLUMB_ARCH}>>
     $<$<COMPILE_LANGUAGE:CXX>:$<TARGET_PROPERTY:plumb_flags,INTERFACE_COMPILE_OPTIONS>>)
   target_link_libraries(plumb_cuda PUBLIC plumb_library PRIVATE CUDA::cudart_static)
+  # What kernels of a program's own need to include the headers.
+  target_compile_options(plumb_cuda INTERFACE "$<INSTALL_INTERFACE:$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr;-diag-suppress=20012>>")
   target_compile_definitions(plumb_cuda PRIVATE $<$<BOOL:${PLUMB_NCCL}>:PLUMB_WITH_NCCL>)
   set(libraries ${CUDA_cublasLt_LIBRARY} ${CUDA_cublas_LIBRARY} ${CUDA_cusolver_LIBRARY} ${CUDA_cufft_LIBRARY} ${PLUMB_CUDNN})
   if(PLUMB_NCCL)

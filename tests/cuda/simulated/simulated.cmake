@@ -7,6 +7,7 @@ endif()
 
 file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.cu)
 list(FILTER kernels EXCLUDE REGEX "/cuda/libraries/")
+list(APPEND kernels ${PROJECT_SOURCE_DIR}/examples/custom_kernel/kernel.cu)
 set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX)
 add_library(plumb_simulated_cuda OBJECT ${kernels})
 target_compile_definitions(plumb_simulated_cuda PRIVATE cuda_backend=simulated_backend register_cuda=register_simulated_cuda)
