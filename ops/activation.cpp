@@ -99,10 +99,16 @@ Tensor softshrink(T x, double lambda) {
   return x - clamp(x, -lambda, lambda);
 }
 Tensor hardshrink(T x, double lambda) { return where(abs(x) <= lambda, 0, x); }
-Tensor tanhshrink(T x) { return x - tanh(x); }
-Tensor logit(T input, double eps) {
-  Tensor x = eps > 0 ? clamp(detail::floating(input), eps, 1 - eps) : detail::floating(input);
-  return log(x) - log1p(neg(x));
+// Where the two parts of a difference are close to each other, 16 bits would leave few of its digits: f32 until the end.
+static Tensor in_f32(T input, Tensor (*f)(T)) {
+  Tensor x = detail::floating(input);
+  return to(f(to(x, compute_dtype(x.dtype()))), x.dtype());
+}
+Tensor tanhshrink(T x) {
+  return in_f32(x, [](T v) { return v - tanh(v); });
+}
+Tensor logit(T x, double eps) {
+  return in_f32(eps > 0 ? clamp(detail::floating(x), eps, 1 - eps) : x, [](T v) { return log(v) - log1p(neg(v)); });
 }
 
 }  // namespace plumb

@@ -76,7 +76,7 @@ Tensor shared_extremum(const char* op, bool largest, const Tensor& x, const std:
     Tensor share;
     {
       NoGrad off;
-      Tensor best = to(s[0] == reshape(s[1], kept), f32);
+      Tensor best = to(s[0] == reshape(s[1], kept), dy[0].dtype() == f64 ? f64 : f32);
       share = to(best / sum(best, dims, true), dy[0].dtype());
     }
     return reshape(dy[0], kept) * share;

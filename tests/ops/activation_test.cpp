@@ -51,6 +51,17 @@ double epsilon(DType t) { return t == f64 ? 0x1p-52 : t == f32 ? 0x1p-23 : t == 
 
 }  // namespace
 
+TEST_CASE("tanhshrink, logit: 16-bit results have all their digits where two close numbers are subtracted") {
+  for (DType t : {bf16, f16}) {
+    const double unit = t == bf16 ? 0x1p-8 : 0x1p-11;
+    for (double v : {0.109375, -0.25, 0.5, -0.984375}) {
+      double x = std::abs(v), shrunk = v - std::tanh(v), odds = std::log(x / (1 - x));
+      CHECK(std::abs(tanhshrink(full({}, v, t)).item() - shrunk) <= 1.01 * unit * std::abs(shrunk) + 1e-7);
+      CHECK(std::abs(logit(full({}, x, t)).item() - odds) <= 1.01 * unit * std::abs(odds) + 1e-6);
+    }
+  }
+}
+
 TEST_CASE("activations: values in every type, for any strides") {
   for (const Activation& f : kActivations)
     for (DType t : {f64, f32, bf16, f16})

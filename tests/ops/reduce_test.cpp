@@ -319,6 +319,9 @@ TEST_CASE("max: who gets the gradient of equal elements") {
   x.zero_grad();
   amax(x).backward();
   CHECK(to_vector(x.grad()) == std::vector<double>{0, 0.5, 0.5});
+  Tensor three = tensor({5.0, 5.0, 5.0}, f64).requires_grad_();
+  amin(three).backward();
+  CHECK(to_vector(three.grad()) == std::vector<double>(3, 1.0 / 3));  // in f64, not in f32 and then widened
 }
 
 TEST_CASE("reductions: bad dimensions") {
