@@ -1,6 +1,8 @@
 // Reading and writing safetensors. The header is checked as a whole before a single tensor is made.
 #include "engine/io/safetensors.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -11,6 +13,7 @@
 #include <set>
 #include <vector>
 
+#include "engine/io/crc32c.h"
 #include "engine/io/file.h"
 #include "engine/io/host_rows.h"
 
@@ -22,6 +25,19 @@ static_assert(std::endian::native == std::endian::little, "safetensors holds lit
 
 constexpr size_t kLargestHeader = 100'000'000;  // the reference implementation's limit
 constexpr const char* kMetadata = "__metadata__";
+
+// Two keys, so that damage to the name of one of them does not make the file one without checksums.
+constexpr const char* kTensorsSum = "plumb.crc32c.tensors";
+constexpr const char* kHeaderSum = "plumb.crc32c.header";
+constexpr size_t kDigits = 8;
+std::string digits(uint32_t sum) { return fmt::format("{:08x}", sum); }
+
+// Where its digits stand among the bytes before the data; npos if nowhere. Quotation marks within a name or a text are escaped.
+size_t place_of_header_sum(std::string_view bytes) {
+  std::string key = fmt::format("\"{}\":\"", kHeaderSum);
+  size_t at = bytes.find(key, 8);
+  return at == std::string_view::npos ? at : at + key.size();
+}
 
 constexpr std::pair<const char*, DType> kTypes[] = {{"F64", f64}, {"F32", f32}, {"BF16", bf16}, {"F16", f16},
                                                     {"I64", i64}, {"I32", i32}, {"U8", u8},     {"BOOL", boolean}};
@@ -46,7 +62,8 @@ struct Entry {
 
 struct Header {
   std::vector<Entry> entries;  // in order of their place in the file
-  FileMetadata metadata;
+  FileMetadata metadata;       // without the checksums
+  std::optional<std::string> sums;  // of the entries, kDigits each
   size_t data_start = 0;
 };
 
@@ -66,6 +83,7 @@ class HeaderReader {
         header.entries.push_back(read_entry(name, value));
     }
     check_ranges(header);
+    take_checksums(header);
     return header;
   }
 
@@ -84,7 +102,35 @@ class HeaderReader {
     header_size_ = size;
     std::string_view text = file_.substr(8, size);
     if (text.empty() || text[0] != '{') fail("is no safetensors file: its header does not begin with {");
+    check_header_sum();
     return parse_object(text);
+  }
+
+  [[noreturn]] void fail_sum() const {
+    fail(fmt::format("its header does not fit its checksum: the file is damaged, restore it from a copy (a program that rewrites it must "
+                     "drop \"{}\" and \"{}\")",
+                     kHeaderSum, kTensorsSum));
+  }
+
+  // Before anything else is made of the text, so that damage is called by its name.
+  void check_header_sum() {
+    size_t begin = place_of_header_sum(file_.substr(0, 8 + header_size_));
+    if (begin == std::string_view::npos) return;
+    std::string bytes(file_.substr(0, 8 + header_size_));
+    if (begin + kDigits > bytes.size()) fail_sum();
+    std::string stored = bytes.substr(begin, kDigits);
+    bytes.replace(begin, kDigits, kDigits, '0');
+    if (stored != digits(crc32c(bytes))) fail_sum();
+    has_sum_ = true;
+  }
+
+  void take_checksums(Header& header) const {
+    FileMetadata& metadata = header.metadata;
+    if (auto found = metadata.find(kTensorsSum); found != metadata.end()) header.sums = found->second;
+    if (header.sums.has_value() != has_sum_) fail_sum();
+    if (header.sums && header.sums->size() != kDigits * header.entries.size()) fail_sum();
+    metadata.erase(kTensorsSum);
+    metadata.erase(kHeaderSum);
   }
 
   // A name given twice at the same depth of the same object is refused: the parser would silently keep the last.
@@ -169,6 +215,7 @@ class HeaderReader {
   std::string_view file_;
   const std::string& path_;
   size_t header_size_ = 0;
+  bool has_sum_ = false;
 };
 
 using SharedFile = std::shared_ptr<MappedFile>;
@@ -189,6 +236,14 @@ void check_booleans(const std::string& path, const std::byte* data, const Entry&
                      "tensor \"" + e.name + "\" is BOOL, but byte " + std::to_string(i) + " is neither 0 nor 1: the file is corrupt");
 }
 
+void check_sums(const std::string& path, const std::byte* data, const Header& header) {
+  for (size_t i = 0; i < header.entries.size(); ++i) {
+    const Entry& e = header.entries[i];
+    if (digits(crc32c(data + e.begin, e.end - e.begin)) != header.sums->substr(i * kDigits, kDigits))
+      throw_io_error("safetensors", path, "tensor \"" + e.name + "\" does not fit its checksum: the file is damaged, restore it from a copy");
+  }
+}
+
 using Named = std::pair<const std::string, Tensor>;
 
 std::vector<const Named*> file_order(const StateDict& state) {
@@ -203,10 +258,21 @@ std::vector<const Named*> file_order(const StateDict& state) {
   return order;
 }
 
-// Padded with blanks so that the data begins at a multiple of 64.
-std::string header_text(const std::vector<const Named*>& order, const FileMetadata& metadata) {
+std::string sums_of(const std::vector<const Named*>& order) {
+  std::string sums;
+  for (const Named* item : order) {
+    Tensor bytes = host_rows(item->second);
+    sums += digits(crc32c(bytes.raw_data(), byte_size(bytes)));
+  }
+  return sums;
+}
+
+// The length and the header, padded with blanks so that the data begins at a multiple of 64, with every checksum in its place.
+std::string header_bytes(const std::vector<const Named*>& order, FileMetadata metadata) {
+  metadata[kTensorsSum] = sums_of(order);
+  metadata[kHeaderSum] = std::string(kDigits, '0');
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
-  if (!metadata.empty()) json[kMetadata] = metadata;
+  json[kMetadata] = metadata;
   size_t offset = 0;
   for (const Named* item : order) {
     const Tensor& x = item->second;
@@ -225,7 +291,11 @@ std::string header_text(const std::vector<const Named*>& order, const FileMetada
   }
   text.append((64 - (8 + text.size()) % 64) % 64, ' ');
   if (text.size() > kLargestHeader) throw ValueError("save_safetensors: the header would exceed the format's limit of 100 MB");
-  return text;
+  uint64_t size = text.size();
+  std::string bytes(reinterpret_cast<const char*>(&size), 8);
+  bytes += text;
+  bytes.replace(place_of_header_sum(bytes), kDigits, digits(crc32c(bytes)));
+  return bytes;
 }
 
 }  // namespace
@@ -233,6 +303,7 @@ std::string header_text(const std::vector<const Named*>& order, const FileMetada
 StateDict load_safetensors(const std::string& path) {
   SharedFile file = std::make_shared<MappedFile>(path);
   Header header = HeaderReader(file->text(), path).read();
+  if (header.sums) check_sums(path, file->data() + header.data_start, header);
   StateDict state;
   for (const Entry& e : header.entries) {
     std::byte* data = file->data() + header.data_start + e.begin;
@@ -249,10 +320,8 @@ FileMetadata load_safetensors_metadata(const std::string& path) {
 
 void save_safetensors(const std::string& path, const StateDict& state, const FileMetadata& metadata) {
   std::vector<const Named*> order = file_order(state);
-  std::string header = header_text(order, metadata);
-  uint64_t header_size = header.size();
+  std::string header = header_bytes(order, metadata);
   AtomicFile file(path);
-  file.write(&header_size, 8);
   file.write(header);
   for (const Named* item : order) {
     Tensor bytes = host_rows(item->second);

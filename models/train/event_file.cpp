@@ -6,25 +6,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
-#include <bit>
 #include <chrono>
 #include <cstring>
 
 #include "engine/core/error.h"
+#include "engine/io/crc32c.h"
 
 namespace plumb::train {
 namespace {
-
-constexpr std::array<uint32_t, 256> make_table() {
-  std::array<uint32_t, 256> table{};
-  for (uint32_t i = 0; i < 256; ++i) {
-    uint32_t c = i;
-    for (int bit = 0; bit < 8; ++bit) c = c & 1 ? 0x82F63B78u ^ (c >> 1) : c >> 1;
-    table[i] = c;
-  }
-  return table;
-}
 
 // TFRecord stores a rotated, offset checksum.
 uint32_t masked(uint32_t crc) { return ((crc >> 15) | (crc << 17)) + 0xa282ead8u; }
@@ -61,13 +50,6 @@ std::string file_name() {
 }
 
 }  // namespace
-
-uint32_t crc32c(const std::string& data) {
-  static constexpr auto table = make_table();
-  uint32_t crc = 0xffffffffu;
-  for (unsigned char c : data) crc = table[(crc ^ c) & 0xff] ^ (crc >> 8);
-  return ~crc;
-}
 
 EventFile::EventFile(const std::string& directory, int64_t first_step) : path_(directory + "/" + file_name()) {
   descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);

@@ -24,7 +24,4 @@ class EventFile {
   int descriptor_;
 };
 
-/// CRC-32C (Castagnoli) of `data`, as TFRecord uses it.
-uint32_t crc32c(const std::string& data);
-
 }  // namespace plumb::train

@@ -40,6 +40,13 @@ std::vector<int64_t> checkpoint_steps(const std::string& directory) {  // newest
   return steps;
 }
 
+Checkpoint read_checkpoint(const std::string& path, int64_t step) {
+  Checkpoint checkpoint{step, load_safetensors(path), load_safetensors_metadata(path)};
+  std::string& stored = checkpoint.values["step"];
+  if (stored != std::to_string(step)) throw IoError("run: " + path + " holds step \"" + stored + "\"; it was renamed or damaged");
+  return checkpoint;
+}
+
 std::string checkpoint_path(const std::string& run, int64_t step) { return fmt::format("{}/checkpoints/step-{:08}.safetensors", run, step); }
 
 }  // namespace
@@ -87,10 +94,12 @@ void RunDirectory::save(const Checkpoint& checkpoint) const {
 std::optional<Checkpoint> RunDirectory::latest() const {
   std::vector<int64_t> steps = checkpoint_steps(file("checkpoints"));
   if (steps.empty()) return {};
-  std::string path = checkpoint_path(path_, steps[0]);
-  Checkpoint checkpoint{steps[0], load_safetensors(path), load_safetensors_metadata(path)};
-  if (checkpoint.values["step"] != std::to_string(checkpoint.step)) throw IoError("run: " + path + " holds step \"" + checkpoint.values["step"] + "\"; it was renamed or damaged");
-  return checkpoint;
+  try {
+    return read_checkpoint(checkpoint_path(path_, steps[0]), steps[0]);
+  } catch (const IoError& error) {
+    if (steps.size() == 1) throw;
+    throw IoError(fmt::format("{}; without that file the run goes on from step {}", error.what(), steps[1]));
+  }
 }
 
 void RunDirectory::save_best(const StateDict& model) const { save_safetensors(file("checkpoints/best.safetensors"), model); }

@@ -82,6 +82,21 @@ TEST_CASE("run: a damaged checkpoint is an error that names the file") {
   }
 }
 
+TEST_CASE("run: a flipped bit in the newest checkpoint is named with its tensor, and where the run would go on without that file") {
+  Scratch s;
+  auto run = RunDirectory::create(s.run(), "{}");
+  run.save({10, state(1), {}});
+  run.save({20, state(2), {}});
+  std::string path = s.run() + "/checkpoints/step-00000020.safetensors", bytes = read_file(path);
+  bytes[bytes.size() - 3] ^= 4;  // of model.weight, the narrower type
+  write_file_atomic(path, bytes);
+  std::string expected = "safetensors: " + path + ": tensor \"model.weight\" does not fit its checksum: the file is damaged, restore it from a copy; "
+                         "without that file the run goes on from step 10";
+  CHECK_THROWS_WITH_AS(run.latest(), expected.c_str(), IoError);
+  fs::remove(path);
+  CHECK(run.latest()->step == 10);
+}
+
 TEST_CASE("run: the report shows the configuration and escapes what it quotes") {
   Scratch s;
   auto run = RunDirectory::create(s.run(), R"({"model": {"width": 128}})");
