@@ -12,6 +12,7 @@
 #include <bit>
 #include <cstdlib>
 #include <mutex>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -60,10 +61,8 @@ class CpuAllocator {
  public:
   /// From the shared lists or the system.
   void* allocate(int c, const char* op, const char* what);
-  void give_back(int c, void* block) noexcept {
-    std::lock_guard lock(mutex_);
-    free_[static_cast<size_t>(c)].push_back(block);
-  }
+  /// To the shared lists; where there is no memory left to list it, to the system.
+  void give_back(int c, void* block) noexcept;
   void count(Tally& tally) noexcept;
   MemoryStats stats() {
     count(thread_cache.tally);
@@ -156,6 +155,16 @@ void* CpuAllocator::allocate(int c, const char* op, const char* what) {
     throw OutOfMemoryError(std::string(op) + ": out of memory: " + mebibytes(static_cast<int64_t>(class_bytes(c))) + " for a tensor of shape " + what + "; " +
                            mebibytes(stats().live) + " are live, the limit is " + mebibytes(limit_));
   return block;
+}
+
+void CpuAllocator::give_back(int c, void* block) noexcept {
+  try {
+    std::lock_guard lock(mutex_);
+    free_[static_cast<size_t>(c)].push_back(block);
+  } catch (const std::bad_alloc&) {
+    std::free(block);
+    reserved_.fetch_sub(static_cast<int64_t>(class_bytes(c)));
+  }
 }
 
 void CpuAllocator::release_cached() {

@@ -2,6 +2,7 @@
 #include "engine/io/file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,8 +11,10 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <new>
 
 #include "engine/core/error.h"
@@ -80,13 +83,24 @@ std::string read_descriptor(const ReadDescriptor& file, const std::string& path)
 
 bool is_gzip(std::string_view bytes) { return bytes.size() >= 2 && bytes[0] == '\x1f' && bytes[1] == '\x8b'; }
 
-void sync_directory_of(const std::string& path) {
+// Returns 0 or the error. What cannot be flushed (a pipe, a device, some network file systems' directories) is as safe as it gets.
+int flush(int descriptor) {
+  while (::fsync(descriptor) != 0) {
+    if (errno == EINTR) continue;
+    return errno == EINVAL || errno == EROFS || errno == EOPNOTSUPP ? 0 : errno;
+  }
+  return 0;
+}
+
+// Returns 0 or the error.
+int flush_directory_of(const std::string& path) {
   size_t slash = path.rfind('/');
   std::string directory = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
   int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return;  // a directory that may be written but not read: the rename still stands
-  ::fsync(descriptor);
+  if (descriptor < 0) return errno == EACCES ? 0 : errno;  // a directory that may be written but not read: the rename still stands
+  int error = flush(descriptor);
   ::close(descriptor);
+  return error;
 }
 
 // "dir/.name.PID.N.tmp": hidden, in the same file system, unlike any other writer's.
@@ -98,7 +112,24 @@ std::string temporary_beside(const std::string& target) {
   return target.substr(0, start) + "." + target.substr(start, std::min(target.size() - start, NAME_MAX - suffix.size() - 1)) + suffix;
 }
 
+// The process that made a temporary file of this name, or 0 if it is none.
+pid_t maker_of(const std::string& name) {
+  int pid = 0, length = 0;
+  size_t end = name.size(), points = 0;
+  while (end > 0 && points < 3) points += name[--end] == '.';
+  bool matched = points == 3 && name[0] == '.' && std::sscanf(name.c_str() + end, ".%9d.%*u.tmp%n", &pid, &length) == 1;
+  return matched && end + static_cast<size_t>(length) == name.size() ? pid : 0;
+}
+
 }  // namespace
+
+void remove_abandoned_files(const std::string& directory) {
+  std::error_code ignored;
+  for (std::filesystem::directory_iterator entry(directory, ignored), end; !ignored && entry != end; entry.increment(ignored)) {
+    pid_t maker = maker_of(entry->path().filename().string());
+    if (maker > 0 && ::kill(maker, 0) != 0 && errno == ESRCH) ::unlink(entry->path().c_str());
+  }
+}
 
 bool path_exists(const std::string& path) {
   struct stat status;
@@ -196,13 +227,14 @@ void AtomicFile::write(const void* data, size_t bytes) {
 
 void AtomicFile::commit() {
   if (descriptor_ < 0) throw_io_error("write", path_, "already committed");
-  if (::fsync(descriptor_) != 0 && errno != EINVAL && errno != EROFS) fail("flush", errno);  // EINVAL: a pipe or device
+  if (int error = flush(descriptor_)) fail("flush", error);
   int descriptor = std::exchange(descriptor_, -1);
   if (::close(descriptor) != 0 && errno != EINTR) fail("close", errno);
   if (temporary_.empty()) return;
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("rename", errno);
   temporary_.clear();
-  sync_directory_of(target_);
+  if (int error = flush_directory_of(target_))
+    throw_io_error("write", path_, "is written, but may be gone after a loss of power: its directory cannot be flushed: " + lower_case_error(error));
 }
 
 MappedFile::MappedFile(const std::string& path) {

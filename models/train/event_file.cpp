@@ -11,6 +11,7 @@
 
 #include "engine/core/error.h"
 #include "engine/io/crc32c.h"
+#include "engine/io/file.h"
 
 namespace plumb::train {
 namespace {
@@ -42,16 +43,19 @@ std::string event(int64_t step) {
   return e;
 }
 
-std::string file_name() {
+// Of a file that is not there yet: after a jump of the clock two processes may have the same second and the same number.
+std::string fresh_path(const std::string& directory) {
   char host[256] = "host";
   gethostname(host, sizeof host - 1);
   auto now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-  return "events.out.tfevents." + std::to_string(now) + "." + host + "." + std::to_string(getpid());
+  std::string path = directory + "/events.out.tfevents." + std::to_string(now) + "." + host + "." + std::to_string(getpid()), fresh = path;
+  for (int n = 1; path_exists(fresh); ++n) fresh = path + "." + std::to_string(n);
+  return fresh;
 }
 
 }  // namespace
 
-EventFile::EventFile(const std::string& directory, int64_t first_step) : path_(directory + "/" + file_name()) {
+EventFile::EventFile(const std::string& directory, int64_t first_step) : path_(fresh_path(directory)) {
   descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (descriptor_ < 0) throw IoError("events: " + path_ + ": cannot be written: " + std::strerror(errno));
   std::string version = event(0);
@@ -82,6 +86,8 @@ void EventFile::record(const std::string& data) {
   put(pending_, masked(crc32c(length)));
   pending_ += data;
   put(pending_, masked(crc32c(data)));
+  constexpr size_t kMostPending = 64 << 10;  // of a run that is not evaluated for hours
+  if (pending_.size() > kMostPending) flush();
 }
 
 void EventFile::scalar(const std::string& tag, double value, int64_t step) {

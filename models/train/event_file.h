@@ -15,7 +15,7 @@ class EventFile {
   EventFile(const EventFile&) = delete;
   EventFile& operator=(const EventFile&) = delete;
   void scalar(const std::string& tag, double value, int64_t step);
-  /// Hands what was written to the system.
+  /// Hands what was written to the system, which else happens every 64 KiB.
   void flush();
 
  private:

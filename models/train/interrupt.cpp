@@ -4,11 +4,15 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <iterator>
+
 namespace plumb::train {
 namespace {
 
+constexpr int kNoted[] = {SIGINT, SIGTERM, SIGHUP}, kIgnored[] = {SIGPIPE, SIGXFSZ};
+
 volatile sig_atomic_t received = 0;
-struct sigaction before_interrupt, before_terminate;
+struct sigaction noted_before[std::size(kNoted)], ignored_before[std::size(kIgnored)];
 
 void note_signal(int signal) {
   if (received) _exit(128 + signal);
@@ -20,16 +24,19 @@ void note_signal(int signal) {
 InterruptScope::InterruptScope() {
   received = 0;
   struct sigaction action = {};
-  action.sa_handler = note_signal;
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, &before_interrupt);
-  sigaction(SIGTERM, &action, &before_terminate);
+  action.sa_handler = note_signal;
+  for (size_t i = 0; i < std::size(kNoted); ++i) sigaction(kNoted[i], &action, &noted_before[i]);
+  constexpr size_t kHangUp = 2;
+  if (noted_before[kHangUp].sa_handler == SIG_IGN) sigaction(SIGHUP, &noted_before[kHangUp], nullptr);
+  action.sa_handler = SIG_IGN;
+  for (size_t i = 0; i < std::size(kIgnored); ++i) sigaction(kIgnored[i], &action, &ignored_before[i]);
 }
 
 InterruptScope::~InterruptScope() {
-  sigaction(SIGINT, &before_interrupt, nullptr);
-  sigaction(SIGTERM, &before_terminate, nullptr);
+  for (size_t i = 0; i < std::size(kNoted); ++i) sigaction(kNoted[i], &noted_before[i], nullptr);
+  for (size_t i = 0; i < std::size(kIgnored); ++i) sigaction(kIgnored[i], &ignored_before[i], nullptr);
 }
 
 int InterruptScope::signal() { return received; }

@@ -1,9 +1,11 @@
-// Ctrl-C and termination during training: the first finishes the step and saves, the second exits at once.
+// Ctrl-C, termination and a lost terminal during training: the first finishes the step and saves, the second exits at once.
 #pragma once
 
 namespace plumb::train {
 
-/// While alive, SIGINT and SIGTERM only leave a note; a second one ends the process with 130 or 143. One at a time.
+/// While alive, SIGINT, SIGTERM and SIGHUP (unless nohup has it ignored) only leave a note; a second one ends the process with 130, 143 or
+/// 129. A reader of our output that went away (SIGPIPE) and a file that may not grow further (SIGXFSZ) do not end the process: the write
+/// fails, which is handled where it is written. One at a time.
 class InterruptScope {
  public:
   InterruptScope();

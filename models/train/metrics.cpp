@@ -40,6 +40,17 @@ void for_each_line(std::string_view text, F&& f) {
   for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string_view::npos; begin = end + 1) f(text.substr(begin, end - begin), end + 1);
 }
 
+// Returns 0 or the error. A write may be cut short, by a disk that just became full for one.
+int write_whole(int descriptor, std::string_view text) {
+  while (!text.empty()) {
+    ssize_t put = write(descriptor, text.data(), text.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return errno;
+    text.remove_prefix(static_cast<size_t>(put));
+  }
+  return 0;
+}
+
 }  // namespace
 
 double Metrics::operator[](const std::string& name) const {
@@ -59,8 +70,11 @@ MetricsFile::MetricsFile(const std::string& path, int64_t last_step) : path_(pat
   size_t keep = 0, number = 0;
   if (path_exists(path)) {
     std::string text = read_file(path);
+    int64_t reached = 0;
     for_each_line(text, [&](std::string_view line, size_t end) {
-      if (parse_line(path, line, ++number).step <= last_step) keep = end;
+      if (reached >= last_step) return;  // what follows is dropped, whatever a loss of power made of it
+      reached = parse_line(path, line, ++number).step;
+      if (reached <= last_step) keep = end;
     });
   }
   descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
@@ -75,10 +89,17 @@ void MetricsFile::append(const Metrics& metrics) {
   for (auto& [name, value] : metrics.values) json.set(name, value);
   std::string line = json.text() + "\n";
   off_t before = lseek(descriptor_, 0, SEEK_END);
-  if (write(descriptor_, line.data(), line.size()) == static_cast<ssize_t>(line.size())) return;
-  int error = errno;
+  int error = write_whole(descriptor_, line);
+  if (error == 0) return;
   if (ftruncate(descriptor_, before) != 0) fail(path_, "a line was cut short and could not be taken back");
   fail(path_, std::string("cannot be written: ") + std::strerror(error));
+}
+
+void MetricsFile::sync() {
+  while (fsync(descriptor_) != 0) {
+    if (errno == EINVAL) return;  // a device
+    if (errno != EINTR) fail(path_, std::string("cannot be flushed to the disk: ") + std::strerror(errno));
+  }
 }
 
 }  // namespace plumb::train

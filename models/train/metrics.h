@@ -25,6 +25,8 @@ class MetricsFile {
   MetricsFile& operator=(const MetricsFile&) = delete;
   /// Writes the line at once. Throws IoError, naming the file, when it cannot be written whole (then it is taken back).
   void append(const Metrics& metrics);
+  /// Waits until the disk has what was appended. Throws IoError if that fails.
+  void sync();
 
  private:
   std::string path_;

@@ -9,6 +9,14 @@
 
 namespace plumb::train {
 
+namespace {
+
+void write(const std::string& text) {
+  if (std::fputs(text.c_str(), stderr) < 0 || std::fflush(stderr) != 0) std::clearerr(stderr);
+}
+
+}  // namespace
+
 Progress::Progress(std::string title, int64_t total, int64_t done, int64_t lines)
     : title_(std::move(title)), total_(total), first_(done), every_(std::max<int64_t>(1, total / std::max<int64_t>(1, lines))), terminal_(isatty(STDERR_FILENO) == 1),
       start_(Clock::now()), last_(start_ - std::chrono::seconds(1)) {}
@@ -24,14 +32,13 @@ std::string Progress::time_left(int64_t step) const {
 
 void Progress::draw(int64_t step, const std::string& note) {
   if (!terminal_) {
-    fmt::print(stderr, "{} {}/{}  {}  {} left\n", title_, step, total_, note, time_left(step));
+    write(fmt::format("{} {}/{}  {}  {} left\n", title_, step, total_, note, time_left(step)));
     return;
   }
   constexpr int64_t kWidth = 24;
   int64_t filled = total_ > 0 ? kWidth * step / total_ : kWidth;
   std::string bar = std::string(static_cast<size_t>(filled), '=') + std::string(static_cast<size_t>(kWidth - filled), ' ');
-  fmt::print(stderr, "\r\x1b[K{} [{}] {}/{}  {}  {} left", title_, bar, step, total_, note, time_left(step));
-  std::fflush(stderr);
+  write(fmt::format("\r\x1b[K{} [{}] {}/{}  {}  {} left", title_, bar, step, total_, note, time_left(step)));
   drawn_ = true;
 }
 
@@ -44,12 +51,12 @@ void Progress::update(int64_t step, const std::string& note) {
 }
 
 void Progress::say(const std::string& line) {
-  if (terminal_ && drawn_) fmt::print(stderr, "\r\x1b[K");
-  fmt::print(stderr, "{}\n", line);
+  if (terminal_ && drawn_) write("\r\x1b[K");
+  write(line + "\n");
 }
 
 void Progress::finish() {
-  if (terminal_ && drawn_) fmt::print(stderr, "\n");
+  if (terminal_ && drawn_) write("\n");
   drawn_ = false;
 }
 

@@ -20,21 +20,24 @@ namespace fs = std::filesystem;
 constexpr int kFormat = 1;  // of run directories; raised when an older program could no longer read them
 constexpr size_t kKeptCheckpoints = 2;
 
-// N of the files step-N`ending` in `directory`, smallest first.
+// N of the files step-N`ending` in `directory`, smallest first. Throws IoError if it cannot be listed.
 std::vector<int64_t> steps_in(const std::string& directory, const std::string& ending) {
   std::vector<int64_t> steps;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(directory, error)) {
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
     long long step = 0;
     int length = 0;
-    std::string name = entry.path().filename().string();
+    std::string name = entry->path().filename().string();
     if (std::sscanf(name.c_str(), "step-%lld%n", &step, &length) == 1 && name.substr(static_cast<size_t>(length)) == ending) steps.push_back(step);
   }
+  if (error) throw IoError("run: " + directory + ": cannot be listed: " + error.message());
   std::sort(steps.begin(), steps.end());
   return steps;
 }
 
-std::vector<int64_t> checkpoint_steps(const std::string& directory) {  // newest first
+// Newest first. That the directory is missing must not look like a run without checkpoints, which would begin anew.
+std::vector<int64_t> checkpoint_steps(const std::string& directory) {
+  if (!path_exists(directory)) throw IoError("run: " + directory + " is missing; bring it back, or make it (mkdir) to train from the start");
   std::vector<int64_t> steps = steps_in(directory, ".safetensors");
   std::reverse(steps.begin(), steps.end());
   return steps;
@@ -51,8 +54,16 @@ std::string checkpoint_path(const std::string& run, int64_t step) { return fmt::
 
 }  // namespace
 
+bool may_begin_at(const std::string& path) {
+  if (!path_exists(path)) return true;
+  std::error_code error;
+  if (!fs::is_directory(path + "/checkpoints", error) || !fs::is_empty(path + "/checkpoints", error)) return false;
+  remove_abandoned_files(path);
+  return std::distance(fs::directory_iterator(path, error), fs::directory_iterator()) == 1 && !error;
+}
+
 RunDirectory RunDirectory::create(const std::string& path, const std::string& config_json) {
-  if (path_exists(path)) throw ConfigError(path + " exists already; choose another --out, or go on with it: --resume " + path);
+  if (!may_begin_at(path)) throw ConfigError(path + " exists already; choose another --out, or go on with it: --resume " + path);
   auto config = JsonObject::parse(config_json, "run");
   config.set("format", kFormat);
   std::error_code error;
@@ -106,7 +117,11 @@ void RunDirectory::save_best(const StateDict& model) const { save_safetensors(fi
 StateDict RunDirectory::load_best() const { return load_safetensors(file("checkpoints/best.safetensors")); }
 
 std::string RunDirectory::samples_path(int64_t step) const { return fmt::format("{}/samples/step-{:08}.png", path_, step); }
-std::vector<int64_t> RunDirectory::sample_steps() const { return steps_in(file("samples"), ".png"); }
+std::vector<int64_t> RunDirectory::sample_steps() const { return path_exists(file("samples")) ? steps_in(file("samples"), ".png") : std::vector<int64_t>{}; }
+
+void RunDirectory::remove_abandoned_files() const {
+  for (const char* part : {"", "/checkpoints", "/samples"}) plumb::remove_abandoned_files(path_ + part);
+}
 
 void RunDirectory::save_samples(int64_t step, const Tensor& images) const {
   std::error_code error;

@@ -119,6 +119,7 @@ std::vector<optim::Optimizer*> Loop::optimizers() const {
 int64_t Loop::restore() {
   if (options_.ema > 0) average_.emplace(*training_.model, options_.ema);
   if (options_.scale_loss) scaler_.emplace();
+  run_.remove_abandoned_files();
   auto checkpoint = run_.latest();
   if (!checkpoint) return 0;
   training_.model->load_state(without_prefix(checkpoint->tensors, "model."));
@@ -162,6 +163,7 @@ void Loop::save() {
     values["best_step"] = std::to_string(stopping_.best_step);
     values["evaluations_since_best"] = std::to_string(stopping_.waited);
   }
+  metrics_.sync();  // no checkpoint outlives a loss of power without the lines of its steps
   run_.save({step_, tensors, values});
 }
 
@@ -330,8 +332,9 @@ void Loop::one_step() {
 int Loop::interrupted(int signal) {
   progress_.finish();
   save();
+  progress_.say(fmt::format("interrupted after step {}; saved. Go on with --resume {}", step_, run_.path()));
+  events_.flush();
   write_report(run_, {.images_title = training_.images_title});
-  fmt::print(stderr, "interrupted after step {}; saved. Go on with --resume {}\n", step_, run_.path());
   return 128 + signal;
 }
 

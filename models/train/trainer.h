@@ -60,7 +60,7 @@ struct Training {
 };
 
 /// Trains from the newest checkpoint of `run` (or from the start) to the last step, writing metrics.jsonl, event files, checkpoints, the
-/// final model and report.html. SIGINT and SIGTERM finish the step and save. Returns the exit code: 0, or 130 and 143 when interrupted.
+/// final model and report.html. SIGINT, SIGTERM and SIGHUP finish the step and save. Returns the exit code: 0, or 130, 143 and 129 when interrupted.
 /// A loss or gradient that is not finite throws ValueError, naming the step and the operation that made it; nothing of that step is kept.
 int train(const RunDirectory& run, const Training& training, const TrainOptions& options);
 

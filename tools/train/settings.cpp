@@ -10,7 +10,6 @@
 #include "engine/autograd/autocast.h"
 #include "engine/core/device_runtime.h"
 #include "engine/core/precision.h"
-#include "engine/io/file.h"
 #include "engine/io/json_fields.h"
 #include "models/optim/adam.h"
 #include "models/optim/sgd.h"
@@ -167,7 +166,7 @@ Action start_or_resume(CommandLine line, const std::string& kind, std::function<
   return [=] {
     if (line.given("--resume")) return go_on(paths->resume, kind, resume);
     if (!line.given("--out")) throw ConfigError("--out is missing: give the run directory to make");
-    if (path_exists(paths->out)) throw ConfigError(paths->out + " exists already; choose another --out, or go on with it: --resume " + paths->out);
+    if (!train::may_begin_at(paths->out)) throw ConfigError(paths->out + " exists already; choose another --out, or go on with it: --resume " + paths->out);
     return start(paths->out);
   };
 }

@@ -3,9 +3,11 @@
 
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 
 #include "tests/engine/io/damage.h"
 
@@ -160,6 +162,32 @@ TEST_CASE("AtomicFile: a write that fails, or is abandoned, leaves the old file 
   }
   CHECK(scratch.get("out") == "old");
   CHECK(scratch.files() == 1);
+}
+
+TEST_CASE("remove_abandoned_files: takes what killed processes left and nothing else") {
+  Scratch scratch;
+  std::string path = scratch.path("out");
+  pid_t child = fork();
+  if (child == 0) {
+    AtomicFile file(path);
+    file.write("half");
+    std::_Exit(0);  // as a killed process: nothing is cleaned up
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  REQUIRE(scratch.files() == 1);
+  std::string gone = "." + std::to_string(child) + ".0.tmp";
+  for (const char* kept : {".tmp", ".a.tmp", ".a.b.0.tmp", "notes.0.tmp", ".a.1.0.tmp.txt", ".a.1.0x.tmp"}) scratch.put(kept, "mine");
+  scratch.put("visible" + gone, "mine");
+  AtomicFile running(path);
+  CHECK(scratch.files() == 9);
+  remove_abandoned_files(scratch.path());
+  CHECK(scratch.files() == 8);
+  CHECK_FALSE(scratch.has(".out" + gone));
+  running.write("whole");
+  running.commit();
+  CHECK(scratch.get("out") == "whole");
+  remove_abandoned_files(scratch.path("missing"));
 }
 
 TEST_CASE("MappedFile: writing to its memory does not change the file, replacing the file does not change the memory") {

@@ -60,11 +60,31 @@ TEST_CASE("metrics: reopening drops later steps and a line cut short, so each st
   CHECK(lines[2]["train_loss"] == 30);
 }
 
+TEST_CASE("metrics: reopening drops whatever a loss of power left behind the last step, be it readable or not") {
+  Directory d;
+  std::ofstream(d.file("m.jsonl")) << "{\"step\":1}\n{\"step\":2}\n" << std::string(100, '\0') << "\nnonsense\n";
+  { MetricsFile file(d.file("m.jsonl"), 2); }
+  CHECK(read_file(d.file("m.jsonl")) == "{\"step\":1}\n{\"step\":2}\n");
+}
+
 TEST_CASE("metrics: a line that is no object is named") {
   Directory d;
   std::ofstream(d.file("m.jsonl")) << "{\"step\": 1}\nnonsense\n";
   std::string message = "metrics: " + d.file("m.jsonl") + ": line 2: not a JSON object";
   CHECK_THROWS_WITH_AS(read_metrics(d.file("m.jsonl")), message.c_str(), IoError);
+}
+
+TEST_CASE("events: two files of the same process and the same second are two files") {
+  Directory d;
+  EventFile first(d.path.string(), 0), second(d.path.string(), 3);
+  CHECK(std::distance(fs::directory_iterator(d.path), fs::directory_iterator()) == 2);
+}
+
+TEST_CASE("events: what is written does not wait in memory for a flush that never comes") {
+  Directory d;
+  EventFile events(d.path.string(), 0);
+  for (int i = 0; i < 10'000; ++i) events.scalar("train_loss", 1, i);
+  for (auto& entry : fs::directory_iterator(d.path)) CHECK(entry.file_size() > 400'000);  // about 50 bytes each
 }
 
 TEST_CASE("events: records are framed with lengths and checksums that add up") {

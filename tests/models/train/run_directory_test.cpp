@@ -35,6 +35,31 @@ TEST_CASE("run: a directory that exists is refused and left as it was") {
   CHECK(std::distance(fs::directory_iterator(s.run()), fs::directory_iterator()) == 1);
 }
 
+TEST_CASE("run: what was killed before it had a configuration can begin again in its place") {
+  Scratch s;
+  fs::create_directories(s.run() + "/checkpoints");
+  std::ofstream(s.run() + "/.config.json.999999999.0.tmp") << "{";  // no process has this number
+  CHECK(may_begin_at(s.run()));
+  CHECK(RunDirectory::create(s.run(), "{}").path() == s.run());
+  CHECK_FALSE(fs::exists(s.run() + "/.config.json.999999999.0.tmp"));
+  CHECK_FALSE(may_begin_at(s.run()));
+  CHECK_THROWS_AS(RunDirectory::create(s.run(), "{}"), ConfigError);
+}
+
+TEST_CASE("run: a directory of checkpoints that is missing, or cannot be listed, is not a run that has none") {
+  Scratch s;
+  auto run = RunDirectory::create(s.run(), "{}");
+  run.save({10, state(1), {}});
+  std::string checkpoints = s.run() + "/checkpoints";
+  fs::rename(checkpoints, s.run() + "/away");
+  CHECK_THROWS_WITH_AS(run.latest(), ("run: " + checkpoints + " is missing; bring it back, or make it (mkdir) to train from the start").c_str(), IoError);
+  std::ofstream(checkpoints) << "x";
+  CHECK_THROWS_WITH_AS(run.latest(), ("run: " + checkpoints + ": cannot be listed: Not a directory").c_str(), IoError);
+  fs::remove(checkpoints);
+  fs::rename(s.run() + "/away", checkpoints);
+  CHECK(run.latest()->step == 10);
+}
+
 TEST_CASE("run: the newest checkpoint comes back whole, and only two are kept") {
   Scratch s;
   auto run = RunDirectory::create(s.run(), R"({"kind": "gpt"})");
