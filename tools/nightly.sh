@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What is too slow for every change: all tests under the address and undefined-behaviour sanitizers, damaged files for ten minutes, the
-# threaded tests under the thread sanitizer. usage: nightly.sh [--sample]      --sample: the engine alone, about two minutes
+# threaded tests under the thread sanitizer, 200 kills of a run, and a run of two hours (PLUMB_SOAK_SECONDS) whose memory must stay flat. usage: nightly.sh [--sample]      --sample: the engine alone, about two minutes
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,9 +10,10 @@ export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:alloc
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 
+directory() { [ "$1" = release ] && echo build || echo "build-$1"; }
 build() {  # preset targets…
   cmake --preset "$1" -DPLUMB_TESTS=ON -DPLUMB_PRECOMPILE=OFF -DPLUMB_CUDA=OFF >/dev/null
-  cmake --build "build-$1" --target "${@:2}"
+  cmake --build "$(directory "$1")" --target "${@:2}"
 }
 run() {  # preset ctest arguments…
   ctest --test-dir "build-$1" -j "$(nproc)" --output-on-failure "${@:2}"
@@ -38,6 +39,12 @@ export PLUMB_FUZZ_SECONDS=600 PLUMB_FUZZ_SEED=${PLUMB_FUZZ_SEED:-$(date +%s)}
 echo "Fuzzing the readers with PLUMB_FUZZ_SEED=$PLUMB_FUZZ_SEED"
 build-asan/tests/engine_tests --test-case='readers: damaged files*' || result=1
 unset PLUMB_FUZZ_SECONDS
+# A release build, whose memory and speed are those of users, killed at other moments every night.
+build release faults_tests
+export PLUMB_BINARY=$PWD/build/plumb PLUMB_SOURCE=$PWD
+PLUMB_KILLS=200 PLUMB_KILL_SEED=${PLUMB_KILL_SEED:-$(date +%s)} build/tests/faults_tests --test-case='kill:*' || result=1
+PLUMB_SOAK_SECONDS=${PLUMB_SOAK_SECONDS:-7200} build/tests/faults_tests --test-case='soak:*' || result=1
+unset PLUMB_BINARY PLUMB_SOURCE
 build tsan all
 run tsan -R "$threaded" || result=1
 exit $result

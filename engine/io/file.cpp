@@ -18,6 +18,7 @@
 #include <new>
 
 #include "engine/core/error.h"
+#include "engine/io/temporary_files.h"
 
 namespace plumb {
 

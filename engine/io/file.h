@@ -32,8 +32,7 @@ std::string gunzip(std::string_view compressed, const std::string& path);
 [[noreturn]] void throw_io_error(std::string_view format, const std::string& path, const std::string& problem);
 
 /// A file written piece by piece that appears under its name all at once: the pieces go to a temporary file in the same directory,
-/// commit() flushes it to the disk, renames it, and flushes the directory, so that it is there after a loss of power too. Destroyed before
-/// commit(), it leaves no trace; a process killed before leaves the temporary file (remove_abandoned_files). A symbolic link is followed;
+/// commit() flushes it to the disk, renames it and flushes the directory. Destroyed before commit(), it leaves no trace. A link is followed;
 /// a device or pipe (/dev/stdout) is written directly. All of it throws IoError, naming the path: full disk, no permission, no directory.
 class AtomicFile {
  public:
@@ -52,10 +51,6 @@ class AtomicFile {
   std::string path_, target_, temporary_;
   int descriptor_ = -1;
 };
-
-/// Removes from `directory` the temporary files of AtomicFiles whose processes were killed; those of processes that still run stay.
-/// What cannot be removed stays, too.
-void remove_abandoned_files(const std::string& directory);
 
 /// A file's bytes as memory. Pages are read when touched and belong to this process: writing to them does not change the file.
 /// The file may be replaced (renamed over) or deleted meanwhile, but not shortened in place.

@@ -26,7 +26,9 @@ static_assert(std::endian::native == std::endian::little, "safetensors holds lit
 constexpr size_t kLargestHeader = 100'000'000;  // the reference implementation's limit
 constexpr const char* kMetadata = "__metadata__";
 
-// Two keys, so that damage to the name of one of them does not make the file one without checksums.
+// Checksums are CRC-32C, written as 8 hexadecimal digits. One string of the metadata has those of each tensor's bytes, one after another in the
+// order of data_offsets; another that of all bytes before the data, taken with its own digits as 0. Two keys, so that damage to the name of one
+// of them does not make the file one without checksums.
 constexpr const char* kTensorsSum = "plumb.crc32c.tensors";
 constexpr const char* kHeaderSum = "plumb.crc32c.header";
 constexpr size_t kDigits = 8;

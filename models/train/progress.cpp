@@ -11,6 +11,7 @@ namespace plumb::train {
 
 namespace {
 
+// That nobody reads it (a terminal that was closed, a full disk under a log) is no reason to stop the work.
 void write(const std::string& text) {
   if (std::fputs(text.c_str(), stderr) < 0 || std::fflush(stderr) != 0) std::clearerr(stderr);
 }

@@ -10,7 +10,9 @@
 #include "engine/io/file.h"
 #include "engine/io/image.h"
 #include "engine/io/json_object.h"
+#include "engine/io/temporary_files.h"
 #include "models/quantize/stored.h"
+#include "models/train/beginning.h"
 #include "models/train/image_grid.h"
 
 namespace plumb::train {
@@ -118,10 +120,6 @@ StateDict RunDirectory::load_best() const { return load_safetensors(file("checkp
 
 std::string RunDirectory::samples_path(int64_t step) const { return fmt::format("{}/samples/step-{:08}.png", path_, step); }
 std::vector<int64_t> RunDirectory::sample_steps() const { return path_exists(file("samples")) ? steps_in(file("samples"), ".png") : std::vector<int64_t>{}; }
-
-void RunDirectory::remove_abandoned_files() const {
-  for (const char* part : {"", "/checkpoints", "/samples"}) plumb::remove_abandoned_files(path_ + part);
-}
 
 void RunDirectory::save_samples(int64_t step, const Tensor& images) const {
   std::error_code error;

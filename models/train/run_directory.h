@@ -15,13 +15,9 @@ struct Checkpoint {
   FileMetadata values;
 };
 
-/// `path` can become a run: there is nothing, or only what a run that was killed before it had its config.json left.
-bool may_begin_at(const std::string& path);
-
 class RunDirectory {
  public:
-  /// Makes the directory and writes config.json. Throws ConfigError if `path` exists, unless a run was killed there before it had a
-  /// config.json; IoError if it cannot be made, and then nothing is left behind.
+  /// Makes the directory and writes config.json. Throws ConfigError unless may_begin_at(path), IoError if it cannot be made; then nothing is left behind.
   static RunDirectory create(const std::string& path, const std::string& config_json);
   /// Throws IoError if `path` is no run directory, or was written by a newer version of the format.
   static RunDirectory open(const std::string& path);
@@ -33,10 +29,8 @@ class RunDirectory {
 
   /// Writes checkpoints/step-N.safetensors: to a temporary file, synced, renamed; then removes all but the newest two. Throws IoError.
   void save(const Checkpoint& checkpoint) const;
-  /// The newest checkpoint, or nothing before the first. Throws IoError if it cannot be read, or checkpoints/ is not there.
+  /// The newest checkpoint, or nothing before the first. Throws IoError if it, or checkpoints/, cannot be read.
   std::optional<Checkpoint> latest() const;
-  /// Removes temporary files of processes that were killed in the midst of writing to this directory.
-  void remove_abandoned_files() const;
   /// checkpoints/best.safetensors: the weights of the best evaluation so far.
   void save_best(const StateDict& model) const;
   StateDict load_best() const;

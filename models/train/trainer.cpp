@@ -13,6 +13,7 @@
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/capture.h"
 #include "engine/core/generator.h"
+#include "engine/io/temporary_files.h"
 #include "models/optim/clip.h"
 #include "models/optim/grad_scaler.h"
 #include "models/nn/placement.h"
@@ -119,7 +120,7 @@ std::vector<optim::Optimizer*> Loop::optimizers() const {
 int64_t Loop::restore() {
   if (options_.ema > 0) average_.emplace(*training_.model, options_.ema);
   if (options_.scale_loss) scaler_.emplace();
-  run_.remove_abandoned_files();
+  for (const char* part : {"", "checkpoints", "samples"}) remove_abandoned_files(run_.file(part));
   auto checkpoint = run_.latest();
   if (!checkpoint) return 0;
   training_.model->load_state(without_prefix(checkpoint->tensors, "model."));

@@ -17,6 +17,7 @@
 #include "models/nn/linear.h"
 #include "models/optim/adam.h"
 #include "models/optim/schedule.h"
+#include "models/train/beginning.h"
 #include "models/train/trainer.h"
 #include "ops/loss.h"
 #include "ops/pointwise.h"
@@ -167,6 +168,7 @@ void survives(const Reference& reference, Shared& said, Plan plan, const std::st
 TEST_CASE("faults: killed at every call, also in the midst of a write") {
   Reference reference;
   Shared said;
+  MESSAGE("a run of " << kSteps << " steps makes " << reference.calls << " calls for its files");
   REQUIRE(reference.calls > 100);
   for (Fault fault : {Fault::kill, Fault::kill_halfway})
     for (long call = 0; call < reference.calls; ++call) survives(reference, said, {.fault = fault, .call = call});

@@ -42,8 +42,9 @@ TEST_CASE("kill: however often a run is killed, no checkpoint is damaged or lost
   const std::string weights = r.weights("whole");
   const auto metrics = numbers(r.run("whole") + "/metrics.jsonl");
 
-  long kills = number_from("PLUMB_KILLS", 6), finished = 0, in_a_write = 0;
-  std::mt19937_64 random(static_cast<uint64_t>(number_from("PLUMB_KILL_SEED", 1)));
+  long kills = number_from("PLUMB_KILLS", 6), seed = number_from("PLUMB_KILL_SEED", 1), finished = 0, in_a_write = 0;
+  std::mt19937_64 random(static_cast<uint64_t>(seed));
+  CAPTURE(seed);
   int code = 1;
   for (long killed = 0; killed < kills || code != 0;) {
     int64_t before = newest_step(r.run("cut"));
@@ -57,7 +58,7 @@ TEST_CASE("kill: however often a run is killed, no checkpoint is damaged or lost
     CHECK_MESSAGE((code == 0 || code == 128 + SIGKILL), process.errors());
     killed += code != 0;
     if (path_exists(r.run("cut") + "/checkpoints"))
-      for (const auto& entry : fs::directory_iterator(r.run("cut") + "/checkpoints")) in_a_write += entry.path().extension() == ".tmp";
+      for (const auto& entry : fs::directory_iterator(r.run("cut") + "/checkpoints")) in_a_write += code != 0 && entry.path().extension() == ".tmp";
     CHECK(newest_step(r.run("cut")) >= before);
     if (code != 0) continue;
     ++finished;

@@ -13,6 +13,7 @@
 #include "engine/io/json_fields.h"
 #include "models/optim/adam.h"
 #include "models/optim/sgd.h"
+#include "models/train/beginning.h"
 #include "models/train/metrics.h"
 #include "tools/cli/device_option.h"
 

@@ -1,5 +1,6 @@
 // Reading whole files and replacing them atomically.
 #include "engine/io/file.h"
+#include "engine/io/temporary_files.h"
 
 #include <sys/resource.h>
 #include <sys/stat.h>

@@ -7,6 +7,7 @@
 
 #include "engine/core/error.h"
 #include "engine/io/file.h"
+#include "models/train/beginning.h"
 #include "models/train/report.h"
 #include "models/train/run_directory.h"
 

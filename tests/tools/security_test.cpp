@@ -1,0 +1,65 @@
+// Files carry data only: nothing that Plumb reads is executed, and no part of it starts another program.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <string>
+
+#include "engine/io/file.h"
+#include "engine/io/json_object.h"
+#include "tests/tools/run_command.h"
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// What `code` calls that would start a program or load code; empty if nothing. Comments and texts are not told apart, members are.
+std::string call_that_executes(const std::string& code) {
+  static const std::regex call(R"((^|[^\w.>])(system|popen|fork|vfork|posix_spawnp?|exec[lv]p?e?|dlopen)\s*\()");
+  std::smatch found;
+  return std::regex_search(code, found, call) ? found[2].str() : "";
+}
+
+}  // namespace
+
+TEST_CASE("security: no part of the product starts a program or loads code at run time") {
+  CHECK(call_that_executes("x = std::system(\"ls\");") == "system");
+  CHECK(call_that_executes("::execvp(a, b)") == "execvp");
+  CHECK(call_that_executes("solve_system(a); from_system(c); set.system(x)").empty());
+  const char* source = std::getenv("PLUMB_SOURCE");
+  REQUIRE(source);
+  int files = 0;
+  for (const char* folder : {"engine", "ops", "models", "methods", "tools", "cuda"})
+    for (const auto& entry : fs::recursive_directory_iterator(std::string(source) + "/" + folder)) {
+      std::string extension = entry.path().extension();
+      if (extension != ".cpp" && extension != ".h" && extension != ".cu") continue;
+      std::ifstream file(entry.path());
+      std::string code{std::istreambuf_iterator<char>(file), {}};
+      CHECK_MESSAGE(call_that_executes(code).empty(), entry.path() << " calls " << call_that_executes(code));
+      ++files;
+    }
+  CHECK(files > 500);
+}
+
+TEST_CASE("security: what stands in a run's configuration is a value, never a command") {
+  plumb_test::Scratch scratch;
+  std::ofstream(scratch.path("text.txt")) << std::string(50, 'a') + std::string(450, 'b') + "abba";
+  std::string run = scratch.path("run"), config = run + "/config.json";
+  std::string train = "train gpt --data " + scratch.path("text.txt") + " --out " + run;
+  REQUIRE(run_plumb(train + " --layers 1 --heads 1 --width 8 --context 4 --batch 2 --steps 2 --eval-every 2").code == 0);
+  fs::remove(run + "/model.safetensors");  // so that it can go on
+  const std::string valid = plumb::read_file(config);
+  for (std::string evil : {"$(touch OUT)", "`touch OUT`", "x; touch OUT", "| touch OUT", "{{touch OUT}}", "!!python/object/apply:os.system ['touch OUT']"}) {
+    evil.replace(evil.find("OUT"), 3, scratch.path("executed"));
+    auto changed = plumb::JsonObject::parse(valid, "config.json");
+    changed.set("data", std::vector<std::string>{evil});
+    changed.set("tokenizer", evil);
+    plumb::write_file_atomic(config, changed.text(2));
+    Outcome o = run_plumb("train gpt --resume " + run);
+    CHECK(o.code == 2);
+    CHECK_FALSE(scratch.has("executed"));
+  }
+}
