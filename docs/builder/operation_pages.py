@@ -1,5 +1,5 @@
 """The page of each operation, and their index."""
-from .operations import SPEAKS_OF_DERIVATIVE, derivative_comments, find_operations, kernel_slots, without_derivative
+from .operations import SPEAKS_OF_DERIVATIVE, derivative_closures, derivative_comments, find_operations, kernel_slots, without_derivative
 from .site import Page, escape
 
 SHOWN_LINES = 150  # of an operation's own code
@@ -32,7 +32,7 @@ def operation_body(site, operation, operations, slots, plain):
         parts.append(f"<p class=formula-line>{escape(operation.formula)}</p>")
     parts.append(declarations_of(site, operation))
     parts.append("<h2 id=shapes>Shapes and cost</h2><dl class=facts>"
-                 f"<dt>Shapes</dt><dd>{escape(operation.shapes)}</dd><dt>Complexity</dt><dd>{escape(operation.cost)}</dd></dl>")
+                 f"<dt>Shapes</dt><dd>{site.inline(operation.shapes)}</dd><dt>Complexity</dt><dd>{site.inline(operation.cost)}</dd></dl>")
     parts.append("<h2 id=derivative>Derivative</h2>" + derivative_of(site, operation, plain))
     parts.append("<h2 id=kernels>Kernels</h2>" + kernels_of(site, operation, operations, slots))
     parts.append("<h2 id=code>The operation, as it is written</h2>" + code_of(site, operation))
@@ -60,7 +60,8 @@ def declarations_of(site, operation):
 def derivative_of(site, operation, plain):
     if operation.name in plain or operation.name == "comparison":
         return f"<p>None: it {escape(plain.get(operation.name, 'gives truth'))}.</p>"
-    parts = []
+    closures = derivative_closures(operation)
+    parts = [site.code("\n".join(closures))] if closures else []
     for text, definition in derivative_comments(site.source, operation):
         parts.append(site.comment("\n".join("  " + line for line in text.split("\n")) if "=" in text else text))
         if definition and definition not in operation.definitions:
@@ -101,14 +102,14 @@ def kernels_of(site, operation, operations, slots):
 
 
 def kernel_table(rows):
-    return f"<div class=wide><table><tr><th>slot<th>pass<th>on the CPU<th>on a GPU<th>what it computes</tr>{rows}</table></div>"
+    return f"<div class=wide><table><tr><th>slot<th>pass<th>on the CPU<th>on a GPU</tr>{rows}</table></div>"
 
 
 def kernel_row(site, slot, when):
     def at(place):
         return site.source_link(place[0], place[1]) if place else "–"
-    return (f"<tr><td>{site.source_link(slot.path, slot.line, text='kernel::' + slot.name)}<td>{when}<td>{at(slot.cpu)}<td>{at(slot.cuda)}"
-            f"<td>{site.inline(' '.join(slot.doc))}</tr>")
+    return (f"<tr><td>{site.source_link(slot.path, slot.line, text='kernel::' + slot.name)}<td>{when}<td>{at(slot.cpu)}<td>{at(slot.cuda)}</tr>"
+            f"<tr><td colspan=4 class=note>{site.inline(' '.join(slot.doc))}</tr>")
 
 
 def code_of(site, operation):

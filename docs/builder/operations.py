@@ -256,17 +256,32 @@ def find_operations(source):
     return operations
 
 
+def derivative_closures(operation):
+    """Short closures that are the derivative, as expressions: of dy and the argument x or the result y, or of dy[0] and what was saved."""
+    found = []
+    for d in operation.definitions:
+        for kept, expression in re.findall(r"\[[^\]]*\]\(T dy, T (x|y)\) \{ return (.*?); \}", d.text):
+            found.append(f"dx = {expression}" + ("      // y is the result" if kept == "y" else ""))
+        saving = re.search(r"saving\(([^)]*)\)", d.text)
+        for expression in re.findall(r"Needs\w* ?\w*\) -> Grads \{ return (.*?); \}\)", d.text):
+            saved = saving.group(1).split(", ") if saving and saving.group(1) else []
+            for i, name in enumerate(saved):
+                expression = expression.replace(f"s[{i}]", name)
+            found.append("dx = " + expression.replace("dy[0]", "dy"))
+    return [e for e in dict.fromkeys(found) if len(e) < 160]
+
+
 def derivative_comments(source, operation):
     """Comments that state the derivative: above the operation, above the functions that it calls, at the head of its file."""
     found = []
     for d in operation.definitions + operation.parts:
         text = "\n".join(d.comment)
-        if SPEAKS_OF_DERIVATIVE.search(text) and text not in [t for t, _ in found]:
+        if (SPEAKS_OF_DERIVATIVE.search(text) or (text and re.search(r"derivative|backward", d.name))) and text not in [t for t, _ in found]:
             found.append((text, d))
-    formulas = [f for f in found if EQUATION.search(f[0])]
+    formulas = [f for f in found if EQUATION.search(f[0]) or (f[1] and re.search(r"derivative|backward", f[1].name))]
     if formulas:
         return formulas
-    if not found:
+    if not found and not derivative_closures(operation):
         for path in sorted({d.path for d in operation.definitions if d.path.endswith(".cpp")}):
             head = source.head_comment(path)
             if SPEAKS_OF_DERIVATIVE.search(head):
