@@ -1,10 +1,11 @@
-// Files carry data only: nothing that Plumb reads is executed, and no part of it starts another program.
+// Files carry data only: nothing that Plumb reads is executed, and it starts programs and loads code in two known places alone.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <regex>
 #include <string>
 
@@ -25,7 +26,8 @@ std::string call_that_executes(const std::string& code) {
 
 }  // namespace
 
-TEST_CASE("security: no part of the product starts a program or loads code at run time") {
+TEST_CASE("security: the product starts no program and loads no code at run time, but for itself and NVIDIA's libraries, whose names no file decides") {
+  const std::map<std::string, std::string> known{{"tools/cli/blas_speed.cpp", "popen"}, {"cuda/lazy/load.cpp", "dlopen"}};
   CHECK(call_that_executes("x = std::system(\"ls\");") == "system");
   CHECK(call_that_executes("::execvp(a, b)") == "execvp");
   CHECK(call_that_executes("solve_system(a); from_system(c); set.system(x)").empty());
@@ -38,7 +40,8 @@ TEST_CASE("security: no part of the product starts a program or loads code at ru
       if (extension != ".cpp" && extension != ".h" && extension != ".cu") continue;
       std::ifstream file(entry.path());
       std::string code{std::istreambuf_iterator<char>(file), {}};
-      CHECK_MESSAGE(call_that_executes(code).empty(), entry.path() << " calls " << call_that_executes(code));
+      std::string path = fs::relative(entry.path(), source), call = call_that_executes(code);
+      CHECK_MESSAGE(call == (known.contains(path) ? known.at(path) : ""), path << " calls \"" << call << "\"");
       ++files;
     }
   CHECK(files > 500);

@@ -6,6 +6,7 @@
 #include "engine/io/file.h"
 #include "ops/shape.h"
 #include "tests/engine/io/damage.h"
+#include "tests/engine/io/without_checksums.h"
 
 using namespace plumb;
 using plumb_test::io_error;
@@ -40,19 +41,6 @@ StateDict every_type() {
   state["none"] = counted({0, 4}, f64);
   state["name with \"quotes\" and é"] = counted({2, 1, 3}, u8);
   return state;
-}
-
-// The file as a program that knows no checksums writes it.
-std::string without_checksums(const std::string& file) {
-  uint64_t size;
-  std::memcpy(&size, file.data(), 8);
-  std::string header = file.substr(8, size);
-  for (const char* key : {"plumb.crc32c.header", "plumb.crc32c.tensors"}) {
-    size_t begin = header.find(key) - 1, end = header.find_first_of(",}", begin);
-    if (header[begin - 1] == ',') --begin; else if (header[end] == ',') ++end;
-    header.erase(begin, end - begin);
-  }
-  return with_header(header, file.substr(8 + size));
 }
 
 std::string load_error(const Scratch& scratch, const std::string& bytes) {
@@ -238,7 +226,7 @@ TEST_CASE("safetensors: either checksum without the other is damage; neither is 
 TEST_CASE("safetensors: damaged files are read or refused, never more") {
   Scratch scratch;
   save_safetensors(scratch.path("a"), every_type(), {{"k", "v"}});
-  std::string valid = without_checksums(scratch.get("a"));  // which would refuse everything at once
+  std::string valid = plumb_test::without_checksums(scratch.get("a"));  // which would refuse everything at once
   auto read = [](const std::string& p) { load_safetensors(p); };
   CHECK(plumb_test::refused_when_damaged(scratch, valid, read) > 60);  // every prefix, and most of the changed headers
 }
