@@ -32,7 +32,7 @@ Digits split_digits(int64_t images = 1797);
 
 struct Work {
   int64_t width = 16, float_epochs = 8, epochs = 15, batch = 64, calibration = 256;
-  double lr = 1e-3;
+  double lr = 1e-2;
 };
 
 /// Trains in full precision (Adam, cosine), then fits all scales to `calibration` training images: where everything starts from.

@@ -20,7 +20,7 @@ namespace {
 
 using retrieval::BagEncoder;
 
-constexpr double kRate = 3e-3, kScale = 30;  // of all variants
+constexpr double kRate = 1e-2, kScale = 30;  // of all variants
 constexpr double kGamma = 0.95;
 constexpr retrieval::TemperatureSchedule kCurriculum{.start = 0.1, .end = 0.01};
 constexpr int64_t kNearest = 300;  // of the candidates, those that negatives are drawn from
