@@ -14,6 +14,12 @@ static int output_place(const Tensor& t, std::span<Tensor> outputs) {
   return -1;
 }
 
+static bool shares_memory(const TensorImpl& output, const Inputs& inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (inputs[i].defined() && inputs[i].impl()->storage == output.storage) return true;
+  return false;
+}
+
 void connect(Node& node, SmallVector<SavedTensor, 2>& saved, const char* name, std::span<Tensor> outputs, const Inputs& inputs, const Saving& saving) {
   NodePtr holder = NodePtr::first_owner(&node);
   node.name = name;
@@ -27,6 +33,9 @@ void connect(Node& node, SmallVector<SavedTensor, 2>& saved, const char* name, s
     TensorImpl& out = *outputs[i].impl();
     if (outputs.size() > 1) node.outputs.push_back({out.shape, out.dtype, out.storage->device()});
     if (!is_floating(out.dtype)) continue;
+    // A view of memory that the operation made for itself owns it from here on: a write in place goes through this tensor, not through
+    // a base that is outside the graph.
+    if (out.base && !shares_memory(out, inputs)) out.base = {};
     out.node = i + 1 < outputs.size() ? holder : std::move(holder);
     out.output_index = i;
     out.requires_grad = true;

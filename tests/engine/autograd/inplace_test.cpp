@@ -10,6 +10,7 @@
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "ops/sort.h"
 
 using namespace plumb;
 
@@ -170,6 +171,21 @@ TEST_CASE("in place: a part of the written tensor that broadcasts over it is rea
     mul_(y, slice(y, 1, 0, 1));
     CHECK(to_vector(y) == Values{4, 8, 16, 24});
   }
+}
+
+TEST_CASE("in place: a result that is a view of memory of its operation's own keeps its gradient where it was not written") {
+  Tensor x = leaf({3, 1, 2, 5}), best = topk(x, 2).values, part = slice(best, 0, 0, 1), nothing = slice(best, 0, 2, 2);
+  fill_(nothing, 7.0);
+  fill_(part, 4.0);
+  mul_(best, 2.0);
+  CHECK(to_vector(best) == Values{8, 6});
+  sum(best * best).backward();
+  CHECK(to_vector(x.grad()) == Values{24, 0, 0, 0});  // d (2 · 3)² = 4 · 2 · 3
+  x.zero_grad();
+  Tensor middle = kthvalue(x, 2, 0, true).values;
+  mul_(middle, 3.0);
+  sum(middle).backward();
+  CHECK(to_vector(x.grad()) == Values{0, 0, 3, 0});
 }
 
 TEST_CASE("in place: detach shares the elements; a write there is noticed by what was saved") {
