@@ -1,6 +1,9 @@
 // Signals that end a run, a terminal that is gone, and an output that nobody reads.
 #include <doctest/doctest.h>
 
+#include <csignal>
+
+#include "models/train/interrupt.h"
 #include "models/train/metrics.h"
 #include "models/train/run_directory.h"
 #include "tests/faults/process.h"
@@ -28,6 +31,26 @@ TEST_CASE("signals: SIGINT, SIGTERM and SIGHUP finish the step, write a checkpoi
   }
   REQUIRE(run_plumb(r.train("cut")).code == 0);
   CHECK(r.weights("cut") == r.weights("whole"));
+}
+
+TEST_CASE("signals: the first is noted, a second ends the process at once, and afterwards all is as before") {
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    pid_t child = fork();
+    if (child == 0) {
+      train::InterruptScope scope;
+      raise(signal);
+      if (train::InterruptScope::signal() != signal) _exit(1);
+      raise(signal);
+      _exit(2);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    CHECK(WEXITSTATUS(status) == 128 + signal);
+    auto own = [](int) {};
+    auto before = std::signal(signal, own);
+    { train::InterruptScope scope; }
+    CHECK((std::signal(signal, before) == static_cast<void (*)(int)>(own)));
+  }
 }
 
 TEST_CASE("signals: under nohup a lost terminal does not end the run") {
