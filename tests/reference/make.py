@@ -3,7 +3,7 @@
 mostly as safetensors beside this file. It imports reference libraries and never Plumb; tests only read its files
 (tests/models/reference.h).
 
-    pip install torch==1.13.0 transformers==4.42.4 tokenizers==0.19.1 safetensors==0.8.0 numpy==1.24.2
+    pip install torch==1.13.0 transformers==4.42.4 tokenizers==0.19.1 safetensors==0.8.0 numpy==1.24.2 scipy==1.10.1
     python3 tests/reference/make.py [SECTION …]          without sections: all of them
 
 A section is a function below under @section; it writes into the directory of its name. To add one, write such a function: seed first, make
@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 
 import numpy
@@ -57,6 +58,12 @@ def save_model(model, directory, shard="1GB"):
 
 def tokens(vocab, batch, length, seed):
     return torch.randint(0, vocab, (batch, length), generator=torch.Generator().manual_seed(seed))
+
+
+@section
+def op_vectors(directory):
+    """Single operations, by op_vectors.py, which needs none of the models' libraries and runs by itself as well."""
+    subprocess.run([sys.executable, HERE / "op_vectors.py", directory], check=True)
 
 
 @section
