@@ -31,9 +31,24 @@ def folder_body(site, folder):
     for header in headers:
         parts.append(f'<h2 id="{name_of(header)}">{site.source_link(header)}</h2>')
         parts.append(site.comment(site.source.head_comment(header)))
-        parts += [declared(site, header, group) for group in groups_of(declarations(header, site.source.text(header)))]
+        text = site.source.text(header)
+        inner = inner_lines(text)
+        parts += [declared(site, header, group) for group in groups_of([d for d in declarations(header, text) if d.line not in inner])]
         parts.append(places(site, header))
     return "\n".join(parts)
+
+
+def inner_lines(text):
+    """The lines in namespaces called detail, which are nobody's business."""
+    inside, found = False, set()
+    for number, line in enumerate(text.split("\n"), 1):
+        if re.match(r"namespace (?:\w+::)*detail \{", line):
+            inside = True
+        elif line.startswith("}"):
+            inside = False
+        elif inside:
+            found.add(number)
+    return found
 
 
 def name_of(header):
