@@ -1,6 +1,7 @@
 // A mixture of experts, forward: sort tokens by expert, run each expert on its own, bring the results back.
 #include "models/moe/feed_forward.h"
 
+#include "models/moe/expert_parallel.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
 
@@ -28,7 +29,8 @@ Tensor MoeFeedForward::forward(const Tensor& x, const Routing& routing) const {
   Tensor rows = flatten(x, 0, -2);
   if (rows.size(0) != routing.tokens)
     throw ShapeError("moe: the routing is of " + std::to_string(routing.tokens) + " tokens, x is " + to_string(x.shape()));
-  Tensor y = combine(experts(dispatch(rows, routing), routing.offsets), routing);
+  Tensor sent = dispatch(rows, routing);
+  Tensor y = combine(processes() ? run_across(experts, sent, routing, *processes()) : experts(sent, routing.offsets), routing);
   if (shared) y = y + (*shared)(rows);
   return dropout_(through_bottleneck(reshape(y, x.shape())));
 }

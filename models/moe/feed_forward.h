@@ -23,6 +23,9 @@ class MoeFeedForward : public nn::Module, public nn::BottleneckPlace {
   /// The experts' part for a routing from elsewhere: router(x) looked at, or made by hand (route_tokens).
   Tensor forward(const Tensor& x, const Routing& routing) const;
   int64_t output_width() const override { return experts.down.weight.size(1); }
+  /// The processes that the experts were shared out over (share_out_experts, expert_parallel.h); null: all are here.
+  dist::Communicator* processes() const { return router.processes; }
+  void work_with(dist::Communicator& processes) { router.processes = &processes; }
 
   Router router;
   Experts experts;

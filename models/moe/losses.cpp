@@ -28,7 +28,8 @@ Tensor normal_cdf(const Tensor& z) { return (erf(z * M_SQRT1_2) + 1.0) * 0.5; }
 
 Tensor load_balance_loss(const Routing& r) {
   Tensor p = mean(of_gate("load_balance_loss", r.probability, "gate"), {0});
-  Tensor f = to(r.chosen, p.dtype()) / to(sum(r.chosen), p.dtype());
+  const Tensor& chosen = r.chosen_by_all.defined() ? r.chosen_by_all : r.chosen;
+  Tensor f = to(chosen, p.dtype()) / to(sum(chosen), p.dtype());
   return sum(f * p) * static_cast<double>(r.experts);
 }
 

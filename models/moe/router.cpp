@@ -7,6 +7,7 @@
 #include <string>
 
 #include "engine/autograd/autocast.h"
+#include "models/moe/expert_parallel.h"
 #include "models/nn/init.h"
 #include "ops/activation.h"
 #include "ops/elementary.h"
@@ -80,6 +81,13 @@ int64_t Router::capacity(int64_t tokens) const {
       1, static_cast<int64_t>(std::ceil(capacity_ * static_cast<double>(tokens * top_k) / static_cast<double>(experts_))));
 }
 
+// Token choice, within the capacity.
+Routing Router::routed(const Tensor& expert, const Tensor& weight) const {
+  int64_t tokens = expert.size(0);
+  if (!processes) return route_tokens(expert, weight, experts_, capacity(tokens));
+  return route_tokens_across(expert, weight, experts_, capacity(tokens * processes->size()), *processes);
+}
+
 Routing Router::by_gate(const Tensor& tokens) const {
   Tensor rows = plumb::to(tokens, gate->weight.dtype());
   if (jitter_ > 0 && training())
@@ -104,7 +112,7 @@ Routing Router::by_token(const Tensor& score, const Tensor& weight) const {
   ValuesAndIndices best = topk(score, kind == RouterKind::switched ? 1 : top_k);
   Tensor w = weight.defined() ? weight : best.values;
   if (!weight.defined() && normalize_ && kind != RouterKind::switched) w = divided_by_sum(w);
-  return route_tokens(best.indices, w, experts_, capacity(score.size(0)));
+  return routed(best.indices, w);
 }
 
 // H = W x + ε ⊙ softplus(W_noise x);   G = softmax of the k largest of H
@@ -123,9 +131,10 @@ Routing Router::with_noise(const Tensor& logits, const Tensor& rows) const {
 }
 
 Routing Router::by_expert(const Tensor& probability) const {
-  int64_t tokens = probability.size(0);
+  int64_t tokens = probability.size(0) * (processes ? processes->size() : 1);
   double each = (capacity_ > 0 ? capacity_ : static_cast<double>(top_k)) * static_cast<double>(tokens) / static_cast<double>(experts_);
   int64_t count = std::clamp<int64_t>(std::llround(each), std::min<int64_t>(1, tokens), tokens);
+  if (processes) return choose_tokens_across(probability, count, *processes);
   ValuesAndIndices best = topk(transpose(probability, 0, 1), count, -1, true, false);
   return route_experts(best.indices, best.values, tokens);
 }
@@ -135,7 +144,7 @@ Routing Router::by_hash(const Tensor& rows, const Tensor& ids) const {
   if (ids.numel() != rows.size(0))
     throw ShapeError("router: " + std::to_string(rows.size(0)) + " tokens, but ids " + to_string(ids.shape()));
   Tensor expert = index_select(table_, 0, reshape(ids, {ids.numel()}));
-  return route_tokens(expert, even(expert, rows.dtype()), experts_, capacity(rows.size(0)));
+  return routed(expert, even(expert, rows.dtype()));
 }
 
 Routing Router::at_random(const Tensor& x) const {
@@ -146,7 +155,7 @@ Routing Router::at_random(const Tensor& x) const {
   int64_t draws = tokens / std::max<int64_t>(1, together);
   Tensor drawn = topk(rand({draws, experts_}, {.device = x.device()}), top_k).indices;  // [draws, k], different in a row
   Tensor expert = draws == 0 ? drawn : reshape(expand(unsqueeze(drawn, 1), {draws, together, top_k}), {tokens, top_k});
-  return route_tokens(expert, even(expert, x.dtype()), experts_, capacity(tokens));
+  return routed(expert, even(expert, x.dtype()));
 }
 
 }  // namespace plumb::moe

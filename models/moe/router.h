@@ -2,6 +2,7 @@
 #pragma once
 #include <optional>
 
+#include "engine/dist/communicator.h"
 #include "models/moe/config.h"
 #include "models/moe/routing.h"
 #include "models/nn/linear.h"
@@ -32,8 +33,10 @@ class Router : public nn::Module {
   /// May be changed between calls, for example to draw one expert for each sequence instead of each batch, or all of them (an average).
   RouterKind kind;
   int64_t top_k;
+  dist::Communicator* processes = nullptr;  ///< whose tokens share the experts' capacity with those here (share_out_experts)
 
  private:
+  Routing routed(const Tensor& expert, const Tensor& weight) const;
   Routing by_gate(const Tensor& rows) const;
   Routing by_token(const Tensor& score, const Tensor& weight) const;
   Routing with_noise(const Tensor& logits, const Tensor& rows) const;

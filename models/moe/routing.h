@@ -15,10 +15,12 @@ struct Routing {
   Tensor offsets;  ///< [E + 1] the pairs of expert e are offsets[e] … offsets[e + 1]
   Tensor chosen;   ///< [E] pairs that were asked for, those beyond an expert's capacity included
 
+  Tensor chosen_by_all = {};  ///< [E] where experts are shared out over processes: as chosen, of the tokens of all; undefined elsewhere
+
   // What the gate said; undefined where a router has none.
-  Tensor logits;                         ///< [N, E]
-  Tensor probability;                    ///< [N, E] rows sum to 1
-  Tensor noisy_logits, noise_deviation;  ///< [N, E] in training with noise: logits + noise, and the noise's standard deviation
+  Tensor logits = {};                    ///< [N, E]
+  Tensor probability = {};               ///< [N, E] rows sum to 1
+  Tensor noisy_logits = {}, noise_deviation = {};  ///< [N, E] in training with noise: logits + noise, and the noise's standard deviation
 
   /// The same outside the graph.
   Routing detach() const;

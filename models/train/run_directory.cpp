@@ -11,9 +11,11 @@
 #include "engine/io/image.h"
 #include "engine/io/json_object.h"
 #include "engine/io/temporary_files.h"
+#include "engine/dist/world.h"
 #include "models/quantize/stored.h"
 #include "models/train/beginning.h"
 #include "models/train/image_grid.h"
+#include "models/train/share.h"
 
 namespace plumb::train {
 namespace {
@@ -64,7 +66,9 @@ bool may_begin_at(const std::string& path) {
   return std::distance(fs::directory_iterator(path, error), fs::directory_iterator()) == 1 && !error;
 }
 
-RunDirectory RunDirectory::create(const std::string& path, const std::string& config_json) {
+namespace {
+
+void make(const std::string& path, const std::string& config_json) {
   if (!may_begin_at(path)) throw ConfigError(path + " exists already; choose another --out, or go on with it: --resume " + path);
   auto config = JsonObject::parse(config_json, "run");
   config.set("format", kFormat);
@@ -77,7 +81,24 @@ RunDirectory RunDirectory::create(const std::string& path, const std::string& co
     fs::remove_all(path, error);
     throw;
   }
-  return RunDirectory(path);
+}
+
+void write(const std::string& run, const Checkpoint& checkpoint) {
+  FileMetadata values = checkpoint.values;
+  values["step"] = std::to_string(checkpoint.step);
+  save_safetensors(checkpoint_path(run, checkpoint.step), checkpoint.tensors, values);
+  std::vector<int64_t> steps = checkpoint_steps(run + "/checkpoints");
+  std::error_code ignored;  // an old checkpoint that stays does no harm
+  for (size_t i = kKeptCheckpoints; i < steps.size(); ++i) fs::remove(checkpoint_path(run, steps[i]), ignored);
+}
+
+}  // namespace
+
+RunDirectory RunDirectory::create(const std::string& path, const std::string& config_json) {
+  RunDirectory run(path);
+  if (writes_files()) make(path, config_json);
+  dist::world().barrier();
+  return writes_files() ? run : open(path);
 }
 
 RunDirectory RunDirectory::open(const std::string& path) {
@@ -96,12 +117,11 @@ RunDirectory RunDirectory::open(const std::string& path) {
 std::string RunDirectory::config() const { return read_file(file("config.json")); }
 
 void RunDirectory::save(const Checkpoint& checkpoint) const {
-  FileMetadata values = checkpoint.values;
-  values["step"] = std::to_string(checkpoint.step);
-  save_safetensors(checkpoint_path(path_, checkpoint.step), checkpoint.tensors, values);
-  std::vector<int64_t> steps = checkpoint_steps(file("checkpoints"));
-  std::error_code ignored;  // an old checkpoint that stays does no harm
-  for (size_t i = kKeptCheckpoints; i < steps.size(); ++i) fs::remove(checkpoint_path(path_, steps[i]), ignored);
+  if (writes_files()) write(path_, checkpoint);
+}
+
+void save_in_place_of_first(const RunDirectory& run, const Checkpoint& checkpoint) {
+  if (!path_exists(checkpoint_path(run.path(), checkpoint.step))) write(run.path(), checkpoint);
 }
 
 std::optional<Checkpoint> RunDirectory::latest() const {
@@ -115,13 +135,16 @@ std::optional<Checkpoint> RunDirectory::latest() const {
   }
 }
 
-void RunDirectory::save_best(const StateDict& model) const { save_safetensors(file("checkpoints/best.safetensors"), model); }
+void RunDirectory::save_best(const StateDict& model) const {
+  if (writes_files()) save_safetensors(file("checkpoints/best.safetensors"), model);
+}
 StateDict RunDirectory::load_best() const { return load_safetensors(file("checkpoints/best.safetensors")); }
 
 std::string RunDirectory::samples_path(int64_t step) const { return fmt::format("{}/samples/step-{:08}.png", path_, step); }
 std::vector<int64_t> RunDirectory::sample_steps() const { return path_exists(file("samples")) ? steps_in(file("samples"), ".png") : std::vector<int64_t>{}; }
 
 void RunDirectory::save_samples(int64_t step, const Tensor& images) const {
+  if (!writes_files()) return;
   std::error_code error;
   fs::create_directories(file("samples"), error);
   if (error) throw IoError("run: " + file("samples") + ": cannot be made: " + error.message());
@@ -130,7 +153,9 @@ void RunDirectory::save_samples(int64_t step, const Tensor& images) const {
 
 bool RunDirectory::finished() const { return path_exists(file("model.safetensors")); }
 
-void RunDirectory::save_model(const StateDict& model) const { save_safetensors(file("model.safetensors"), model); }
+void RunDirectory::save_model(const StateDict& model) const {
+  if (writes_files()) save_safetensors(file("model.safetensors"), model);
+}
 
 StateDict RunDirectory::load_model() const {
   if (finished()) return quantize::load_weights(file("model.safetensors"));

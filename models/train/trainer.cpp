@@ -1,7 +1,10 @@
 // One step after the other.
 #include "models/train/trainer.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -13,6 +16,7 @@
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/capture.h"
 #include "engine/core/generator.h"
+#include "engine/dist/world.h"
 #include "engine/io/temporary_files.h"
 #include "models/optim/clip.h"
 #include "models/optim/grad_scaler.h"
@@ -23,6 +27,7 @@
 #include "models/train/metrics.h"
 #include "models/train/progress.h"
 #include "models/train/report.h"
+#include "models/train/share.h"
 #include "models/train/weight_average.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
@@ -39,26 +44,45 @@ class Loop {
  public:
   Loop(const RunDirectory& run, const Training& training, const TrainOptions& options)
       : run_(run), training_(training), options_(options), stopping_{options.patience, training.watched_highest}, step_(restore()),
-        metrics_(run.file("metrics.jsonl"), step_), events_(run.path(), step_), progress_("train", options.steps, step_) {}
+        progress_("train", options.steps, step_) {
+    if (writes_files()) {
+      metrics_.emplace(run.file("metrics.jsonl"), step_);
+      events_.emplace(run.path(), step_);
+    }
+    if (processes_ > 1) share_out();
+  }
 
   int run() {
     InterruptScope interrupts;
+    LossWatch watch;
+    try {
+      return steps();
+    } catch (const dist::ProcessLost&) { lost(); }
+  }
+
+ private:
+  int steps() {
+    if (shared_state() && !run_.latest()) save();  // what a run that loses a process goes on from
     if (step_ > 0) progress_.say(fmt::format("going on from step {}", step_));
     while (step_ < options_.steps && !stopping_.stops()) {
       one_step();
-      if (int signal = InterruptScope::signal()) return interrupted(signal);
+      if (int signal = buckets_ ? signal_ : InterruptScope::signal()) return interrupted(signal);
       if (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0 && step_ < options_.steps) save();
     }
     return finish();
   }
 
- private:
   int64_t restore();
+  void share_out();
+  bool shared_state() const { return training_.buckets && training_.buckets->scattered(); }
+  Checkpoint checkpoint() const;
   void save();
+  [[noreturn]] void lost();
   void one_step();
   Measures descend(const Generator& before);
   Measures own_step();
   std::vector<optim::Optimizer*> optimizers() const;
+  Part own_part(int64_t i) const;
   Tensor part_loss(const Part& part) const;
   Tensor scaled(const Tensor& loss) const;
   double add_gradients(const Generator& before);
@@ -78,8 +102,13 @@ class Loop {
   std::optional<optim::GradScaler> scaler_;
   std::optional<WeightAverage> average_;
   int64_t step_;  // steps done
-  MetricsFile metrics_;
-  EventFile events_;
+  const int processes_ = dist::world().size();
+  std::shared_ptr<dist::Collectives> collectives_;
+  std::unique_ptr<parallel::GradientBuckets> own_buckets_;
+  parallel::GradientBuckets* buckets_ = nullptr;  // null: this process trains alone
+  int signal_ = 0;  // what a process was told, once all know
+  std::optional<MetricsFile> metrics_;  // of the process that writes
+  std::optional<EventFile> events_;
   Progress progress_;
   std::vector<std::vector<Tensor>> inputs_;  // of each part of a captured step, on the device
   std::optional<CapturedStep> captured_;
@@ -145,7 +174,18 @@ int64_t Loop::restore() {
   return checkpoint->step;
 }
 
-void Loop::save() {
+void Loop::share_out() {
+  if (training_.step) throw ConfigError("this kind of training alternates between networks and works with one process: start it without mpirun");
+  if (options_.capture) throw ConfigError("--capture works with one process");
+  broadcast_state(*training_.model, false);
+  buckets_ = training_.buckets;
+  if (buckets_) return;
+  collectives_ = collectives_on(nn::device_of(*training_.model));
+  own_buckets_ = std::make_unique<parallel::GradientBuckets>(training_.model->parameters(), *collectives_);
+  buckets_ = own_buckets_.get();
+}
+
+Checkpoint Loop::checkpoint() const {
   StateDict tensors = with_prefix(training_.model->state(), "model.");
   if (average_) tensors.merge(with_prefix(average_->state(), "ema."));
   const Generator& generator = default_generator();
@@ -164,8 +204,34 @@ void Loop::save() {
     values["best_step"] = std::to_string(stopping_.best_step);
     values["evaluations_since_best"] = std::to_string(stopping_.waited);
   }
-  metrics_.sync();  // no checkpoint outlives a loss of power without the lines of its steps
-  run_.save({step_, tensors, values});
+  return {step_, tensors, values};
+}
+
+void Loop::save() {
+  broadcast_state(*training_.model, true);
+  Checkpoint all = checkpoint();
+  if (metrics_) metrics_->sync();  // no checkpoint outlives a loss of power without the lines of its steps
+  run_.save(all);
+}
+
+// The weights are those of the last whole step: what fails waits for gradients. A step's loss of state that was shared out cannot be mended.
+void Loop::lost() {
+  std::optional<Checkpoint> whole;
+  if (!shared_state()) {
+    whole = checkpoint();
+    for (auto& [name, tensor] : whole->tensors) tensor = contiguous_data(to(tensor.detach(), cpu));
+  }
+  progress_.finish();
+  run_out_of_reach([&] {
+    int config = open(run_.file("config.json").c_str(), O_RDONLY | O_CLOEXEC);
+    if (flock(config, LOCK_EX | LOCK_NB) != 0) return 0;  // another survivor is at it
+    if (whole) save_in_place_of_first(run_, *whole);
+    dist::say_anyway(fmt::format("plumb: a process was lost or told to stop; step {} is saved. Go on, by any number of processes, with --resume {}",
+                                 whole ? whole->step : run_.latest()->step, run_.path()));
+    sleep(1);  // until the others have seen that it is done
+    return 0;
+  });
+  std::_Exit(2);
 }
 
 // The step once more, checking every operation, to name the one at fault; a step of its own has changed weights already.
@@ -174,7 +240,7 @@ void Loop::not_finite(const char* what, double value, const Generator& before) {
   default_generator() = before;
   try {
     AnomalyMode checking;
-    for (int64_t i = 0; i < options_.accumulate && !training_.step; ++i) part_loss({step_, i, options_.accumulate}).backward();
+    for (int64_t i = 0; i < options_.accumulate && !training_.step; ++i) part_loss(own_part(i)).backward();
   } catch (const AutogradError& error) {
     cause = fmt::format(" ({})", error.what());
   }
@@ -182,6 +248,7 @@ void Loop::not_finite(const char* what, double value, const Generator& before) {
 }
 
 Measures Loop::evaluate() {
+  broadcast_state(*training_.model, true);
   EvaluationScope evaluation(*training_.model);
   std::optional<WeightAverage::Lent> averaged;
   if (average_) averaged.emplace(*average_);
@@ -195,7 +262,10 @@ Measures Loop::evaluate() {
 
 // The best weights where the run looked for them, else the averaged ones, else those of the last step.
 StateDict Loop::final_weights() const {
-  if (options_.patience > 0 && stopping_.best_step > 0) return run_.load_best();
+  if (options_.patience > 0 && stopping_.best_step > 0) {
+    dist::world().barrier();  // the first has written them
+    return run_.load_best();
+  }
   return average_ ? average_->state() : training_.model->state();
 }
 
@@ -208,7 +278,11 @@ Measures Loop::test() {
   return measures;
 }
 
+// Part `i` of those that this process computes.
+Part Loop::own_part(int64_t i) const { return {step_, dist::world().rank() * options_.accumulate + i, processes_ * options_.accumulate}; }
+
 Tensor Loop::part_loss(const Part& part) const {
+  PartDraws draws(part.step, part.index);
   if (!training_.batch) return training_.loss(part);
   std::vector<Tensor> inputs = training_.batch(part);
   for (Tensor& x : inputs) x = to(x, nn::device_of(*training_.model));
@@ -217,7 +291,7 @@ Tensor Loop::part_loss(const Part& part) const {
 
 // The part's share of what backward starts from.
 Tensor Loop::scaled(const Tensor& loss) const {
-  double factor = (scaler_ ? scaler_->scale() : 1) / static_cast<double>(options_.accumulate);
+  double factor = (scaler_ ? scaler_->scale() : 1) / static_cast<double>(options_.accumulate * processes_);
   return factor == 1 ? loss : loss * factor;
 }
 
@@ -267,13 +341,18 @@ double Loop::add_captured_gradients(const Generator& before) {
 double Loop::add_gradients(const Generator& before) {
   double total = 0, share = 1 / static_cast<double>(options_.accumulate);
   for (int64_t i = 0; i < options_.accumulate; ++i) {
-    Tensor loss = part_loss({step_, i, options_.accumulate});
+    Tensor loss = part_loss(own_part(i));
     double value = loss.item();
-    if (!std::isfinite(value)) not_finite("the loss", value, before);
+    if (!std::isfinite(value) && !buckets_) not_finite("the loss", value, before);
     total += value * share;
-    scaled(loss).backward();
+    if (buckets_ && i + 1 == options_.accumulate) buckets_->backward(scaled(loss));
+    else scaled(loss).backward();
   }
-  return total;
+  if (!buckets_) return total;
+  Agreement all = agree(total, InterruptScope::signal());  // so that all stop alike, after the same step
+  signal_ = all.signal;
+  if (!std::isfinite(all.loss)) not_finite("the loss", all.loss, before);
+  return all.loss;
 }
 
 Measures Loop::descend(const Generator& before) {
@@ -281,7 +360,8 @@ Measures Loop::descend(const Generator& before) {
   if (!options_.capture) training_.optimizer->zero_grad();  // a captured step does it itself, once
   double value = options_.capture ? add_captured_gradients(before) : add_gradients(before);
   if (scaler_) scaler_->unscale(parameters);
-  double norm = optim::clip_grad_norm(parameters, options_.clip_norm > 0 ? options_.clip_norm : INFINITY);
+  double limit = options_.clip_norm > 0 ? options_.clip_norm : INFINITY;
+  double norm = buckets_ ? buckets_->clip_norm(limit) : optim::clip_grad_norm(parameters, limit);
   Measures measures{{"train_loss", value}, {"lr", training_.optimizer->lr()}};
   bool finite = std::isfinite(norm), overflow = !finite && scaler_ && scaler_->scale() > 1;  // without a scale it is no matter of range
   if (!finite && !overflow) not_finite("the gradient norm", norm, before);
@@ -318,11 +398,12 @@ void Loop::one_step() {
   Measures measures = evaluated ? evaluate() : Measures{};
   if (training_.test && (step_ == options_.steps || stopping_.stops())) std::ranges::copy(test(), std::back_inserter(measures));
   std::ranges::copy(measures, std::back_inserter(line.values));
-  metrics_.append(line);
-  for (auto& [name, number] : line.values) events_.scalar(name, number, step_);
+  if (metrics_) metrics_->append(line);
+  if (events_)
+    for (auto& [name, number] : line.values) events_->scalar(name, number, step_);
   progress_.update(step_, fmt::format("loss {:.4f}  {:.0f} {}/s", value, rate, options_.items));
   if (measures.empty()) return;
-  events_.flush();
+  if (events_) events_->flush();
   std::string said = fmt::format("step {}: train loss {:.4f}", step_, value);
   for (auto [name, number] : measures) said += fmt::format(", {} {:.4f}", (std::ranges::replace(name, '_', ' '), name), number);
   progress_.say(said);
@@ -334,14 +415,14 @@ int Loop::interrupted(int signal) {
   progress_.finish();
   save();
   progress_.say(fmt::format("interrupted after step {}; saved. Go on with --resume {}", step_, run_.path()));
-  events_.flush();
-  write_report(run_, {.images_title = training_.images_title});
+  if (events_) events_->flush();
+  if (writes_files()) write_report(run_, {.images_title = training_.images_title});
   return 128 + signal;
 }
 
 int Loop::finish() {
   progress_.finish();
-  events_.flush();
+  if (events_) events_->flush();
   save();
   StateDict weights = final_weights();
   ReportParts parts{.images_title = training_.images_title};
@@ -350,7 +431,7 @@ int Loop::finish() {
     training_.model->load_state(weights);
     parts.text = training_.sample();
   }
-  write_report(run_, parts);
+  if (writes_files()) write_report(run_, parts);
   run_.save_model(weights);
   return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "models/nn/module.h"
 #include "models/optim/optimizer.h"
+#include "models/parallel/gradient_buckets.h"
 #include "models/train/run_directory.h"
 
 namespace plumb::train {
@@ -56,12 +57,19 @@ struct Training {
   /// For what alternates between optimisers (a GAN): a whole step of its own, which takes the place of `loss`, the clipping and the
   /// optimiser's step. Returns numbers for metrics, the first of them the loss that is shown; TrainOptions' clip_norm and accumulate are its own affair.
   std::function<Measures(int64_t step)> step = {};
+  /// Between several processes: sums the gradients of the model's parameters. Null: made by train(), every process keeping all of the optimiser's state.
+  parallel::GradientBuckets* buckets = nullptr;
   std::vector<optim::Optimizer*> more_optimizers = {};  ///< beside `optimizer`, for `step`: scheduled and kept in checkpoints as it is
 };
 
 /// Trains from the newest checkpoint of `run` (or from the start) to the last step, writing metrics.jsonl, event files, checkpoints, the
 /// final model and report.html. SIGINT, SIGTERM and SIGHUP finish the step and save. Returns the exit code: 0, or 130, 143 and 129 when interrupted.
 /// A loss or gradient that is not finite throws ValueError, naming the step and the operation that made it; nothing of that step is kept.
+///
+/// The processes of dist::world() train together: a step's batch has accumulate × size parts, of which each computes `accumulate`, and
+/// the gradients are averaged, so that the weights are those of one process with as many parts, up to rounding. What is drawn within a part depends
+/// on its step and its place alone. All evaluate alike; the first writes. If one is lost, the survivors save the last whole step (where the
+/// optimiser's state is shared out, its last checkpoint counts) and dist::ProcessLost says so. Throws ConfigError for `step` and for capture there.
 int train(const RunDirectory& run, const Training& training, const TrainOptions& options);
 
 }  // namespace plumb::train

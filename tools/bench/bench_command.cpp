@@ -11,6 +11,7 @@
 #include "engine/core/precision.h"
 #include "engine/io/json_object.h"
 #include "tools/bench/kernels.h"
+#include "tools/bench/scale.h"
 #include "tools/bench/steps.h"
 #include "tools/cli/device_option.h"
 #include "tools/commands.h"
@@ -109,7 +110,15 @@ constexpr Command kernels_command{"kernels", "single kernels, next to the device
   line.flag("--json", o->json, "one JSON object a line");
   return [o] { return kernels(*o); };
 }};
-constexpr std::array<const Command*, 2> kinds{&steps_command, &kernels_command};
+constexpr Command scale_command{"scale", "memory, communication and time of training on many GPUs, by formulas checked with small cases (under mpirun: of several processes)", [](CommandLine& line) -> Action {
+  auto o = std::make_shared<Options>();
+  line.option("--steps", o->steps, "timed steps of each case");
+  return [o] {
+    if (o->steps < 1) throw ConfigError("--steps must be at least 1, it is " + std::to_string(o->steps));
+    return scale_page(o->steps);
+  };
+}};
+constexpr std::array<const Command*, 3> kinds{&steps_command, &kernels_command, &scale_command};
 
 }  // namespace
 

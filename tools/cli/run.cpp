@@ -1,15 +1,18 @@
 // Parsing the command line, running the chosen command, and reporting errors in one line.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <memory>
 #include <new>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "engine/core/error.h"
+#include "engine/dist/world.h"
 #include "tools/commands.h"
 
 namespace plumb::tools {
@@ -81,8 +84,16 @@ std::string one_line(std::string text) {
 int fail(const std::string& path, std::string message, int code = 2) {
   message = one_line(std::move(message));
   if (!path.empty() && !message.starts_with(path + ": ")) message = path + ": " + message;
-  std::fflush(stdout);
-  std::fprintf(stderr, "plumb: %s\n", message.c_str());
+  dist::Communicator& processes = dist::world();
+  if (processes.size() == 1) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "plumb: %s\n", message.c_str());
+    return code;
+  }
+  // What all processes meet, the first says, and ends them. What one meets alone it says itself.
+  if (processes.rank() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  dist::say_anyway("plumb: " + message + (processes.rank() > 0 ? " (process " + std::to_string(processes.rank()) + " of " + std::to_string(processes.size()) + ")" : ""));
+  processes.abandon(code);
   return code;
 }
 
@@ -150,6 +161,7 @@ int run(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     return parse_failed(app, error);
   }
+  dist::quieten_others();
   return perform(action, command_path(app));
 }
 

@@ -10,17 +10,20 @@
 #include "engine/autograd/autocast.h"
 #include "engine/core/device_runtime.h"
 #include "engine/core/precision.h"
+#include "engine/dist/world.h"
 #include "engine/io/json_fields.h"
 #include "models/optim/adam.h"
 #include "models/optim/sgd.h"
+#include "models/parallel/sharded_optimizer.h"
 #include "models/train/beginning.h"
 #include "models/train/metrics.h"
+#include "models/train/share.h"
 #include "tools/cli/device_option.h"
 
 namespace plumb::tools {
 
 static constexpr auto fields = [](auto& s, auto&& f) {
-  f("batch", s.batch), f("steps", s.steps), f("accumulate", s.accumulate), f("recompute", s.recompute), f("capture", s.capture);
+  f("batch", s.batch), f("steps", s.steps), f("accumulate", s.accumulate), f("recompute", s.recompute), f("capture", s.capture), f("shard_optimizer", s.shard_optimizer);
   f("optimizer", s.optimizer), f("lr", s.lr), f("min_lr", s.min_lr), f("warmup", s.warmup), f("weight_decay", s.weight_decay);
   f("beta1", s.beta1), f("beta2", s.beta2), f("momentum", s.momentum), f("clip", s.clip), f("ema", s.ema);
   f("eval_every", s.eval_every), f("checkpoint_every", s.checkpoint_every), f("early_stop", s.early_stop);
@@ -45,6 +48,7 @@ void TrainingSettings::define(CommandLine& line, const std::string& items) {
   line.option("--accumulate", accumulate, "equal parts of a batch, one backward pass each: less memory, the same gradient");
   line.flag("--recompute", recompute, "compute each block again for its gradient instead of keeping what it needs: less memory");
   line.flag("--capture", capture, "on a GPU, start the forward and backward passes of a step by one call");
+  line.flag("--shard-optimizer", shard_optimizer, "under mpirun, share the optimiser's state out over the processes (ZeRO 1): less memory, the same weights");
   line.option("--ema", ema, "decay of averaged weights, which are evaluated and saved in place of the last; 0: none");
   line.option("--early-stop", early_stop, "end with the best weights after so many evaluations without improvement; 0: never");
   line.option("--eval-every", eval_every, "steps between validations; the last step always; 0: only then");
@@ -61,6 +65,8 @@ void TrainingSettings::check() const {
   require(steps >= 1, "--steps must be at least 1, it is " + std::to_string(steps));
   require(accumulate >= 1, "--accumulate must be at least 1, it is " + std::to_string(accumulate));
   require(batch % accumulate == 0, fmt::format("--accumulate {} does not divide --batch {}", accumulate, batch));
+  const int processes = dist::world().size();
+  require(batch % (accumulate * processes) == 0, fmt::format("--batch {} is not divisible by {} processes{}", batch, processes, accumulate > 1 ? fmt::format(" × --accumulate {}", accumulate) : ""));
   require(eval_every >= 0, "--eval-every must not be negative");
   require(checkpoint_every >= 0, "--checkpoint-every must not be negative");
   require(early_stop >= 0, "--early-stop must not be negative");
@@ -78,23 +84,35 @@ void TrainingSettings::check() const {
 
 namespace {
 
-template <typename Optimizer, typename Options>
-std::unique_ptr<optim::Optimizer> with_groups(const nn::Module& model, const Options& options) {
+// Matrices and kernels, which decay, and the rest.
+template <typename Options>
+std::vector<optim::Group<Options>> groups_of(const nn::Module& model, const Options& options) {
   optim::Group<Options> decayed{{}, options}, plain{{}, options};
   plain.options.weight_decay = 0;
   std::unordered_set<const TensorImpl*> biases;  // those of experts are matrices
   for (const auto& [name, p] : model.named_parameters())
     if (name.ends_with("bias")) biases.insert(p.impl());
   for (const Tensor& p : model.parameters()) (p.rank() >= 2 && !biases.contains(p.impl()) ? decayed : plain).parameters.push_back(p);
-  return std::make_unique<Optimizer>(std::vector<optim::Group<Options>>{decayed, plain});
+  return {decayed, plain};
+}
+
+optim::SgdOptions sgd_options(const TrainingSettings& s) {
+  return {.lr = s.lr, .momentum = s.momentum, .weight_decay = s.weight_decay, .nesterov = s.momentum > 0};
+}
+optim::AdamWOptions adamw_options(const TrainingSettings& s) {
+  return {.lr = s.lr, .beta1 = s.beta1, .beta2 = s.beta2, .weight_decay = s.weight_decay};
 }
 
 }  // namespace
 
 std::unique_ptr<optim::Optimizer> TrainingSettings::make_optimizer(const nn::Module& model) const {
-  if (optimizer == "sgd")
-    return with_groups<optim::SGD>(model, optim::SgdOptions{.lr = lr, .momentum = momentum, .weight_decay = weight_decay, .nesterov = momentum > 0});
-  return with_groups<optim::AdamW>(model, optim::AdamWOptions{.lr = lr, .beta1 = beta1, .beta2 = beta2, .weight_decay = weight_decay});
+  if (optimizer == "sgd") return std::make_unique<optim::SGD>(groups_of(model, sgd_options(*this)));
+  return std::make_unique<optim::AdamW>(groups_of(model, adamw_options(*this)));
+}
+
+std::unique_ptr<optim::Optimizer> TrainingSettings::make_sharded_optimizer(const nn::Module& model, parallel::GradientBuckets& buckets) const {
+  if (optimizer == "sgd") return std::make_unique<parallel::ShardedSGD>(groups_of(model, sgd_options(*this)), buckets);
+  return std::make_unique<parallel::ShardedAdamW>(groups_of(model, adamw_options(*this)), buckets);
 }
 
 optim::Schedule TrainingSettings::schedule() const { return optim::cosine_with_warmup(std::min(warmup, steps - 1), steps, min_lr / lr); }
@@ -106,7 +124,14 @@ train::TrainOptions TrainingSettings::train_options(double items_per_step, const
 
 int TrainingSettings::train_model(const train::RunDirectory& run, nn::Module& model, train::Training training, double items_per_step, const std::string& items,
                                   const std::function<void(optim::Optimizer&)>& adapt) const {
-  auto optimizer = make_optimizer(model);
+  std::shared_ptr<dist::Collectives> collectives;
+  std::unique_ptr<parallel::GradientBuckets> buckets;
+  if (shard_optimizer && dist::world().size() > 1) {
+    collectives = train::collectives_on(place());
+    buckets = std::make_unique<parallel::GradientBuckets>(model.parameters(), *collectives, parallel::BucketOptions{.scatter = true});
+    training.buckets = buckets.get();
+  }
+  auto optimizer = buckets ? make_sharded_optimizer(model, *buckets) : make_optimizer(model);
   if (adapt) adapt(*optimizer);
   training.model = &model;
   training.optimizer = optimizer.get();
@@ -127,6 +152,7 @@ int TrainingSettings::train_model(const train::RunDirectory& run, nn::Module& mo
 
 Device TrainingSettings::place() const {
   Device where = device_from_name(device);
+  if (device == "cuda" && dist::world().size() > 1) where.index = dist::world().local_rank();
   return where.index < device_count(where.type) ? where : cpu;
 }
 
@@ -168,6 +194,7 @@ Action start_or_resume(CommandLine line, const std::string& kind, std::function<
     if (line.given("--resume")) return go_on(paths->resume, kind, resume);
     if (!line.given("--out")) throw ConfigError("--out is missing: give the run directory to make");
     if (!train::may_begin_at(paths->out)) throw ConfigError(paths->out + " exists already; choose another --out, or go on with it: --resume " + paths->out);
+    dist::world().barrier();  // all have looked before one makes it
     return start(paths->out);
   };
 }

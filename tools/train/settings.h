@@ -21,7 +21,7 @@ struct TrainingSettings {
   double lr = 1e-3, min_lr = 1e-4, weight_decay = 0.1, beta1 = 0.9, beta2 = 0.99, momentum = 0.9, clip = 1, ema = 0;
   uint64_t seed = 0;
   std::string optimizer = "adamw", device = "cpu", dtype = "f32";
-  bool recompute = false, capture = false;
+  bool recompute = false, capture = false, shard_optimizer = false;
 
   /// Adds --batch, --steps, --lr, …; `items` is what --batch counts ("sequences", "images").
   void define(CommandLine& line, const std::string& items);
@@ -30,6 +30,8 @@ struct TrainingSettings {
 
   /// AdamW or SGD with Nesterov momentum; weight decay on matrices and kernels only, not on biases and norms.
   std::unique_ptr<optim::Optimizer> make_optimizer(const nn::Module& model) const;
+  /// The same with its state shared out over the processes of `buckets`.
+  std::unique_ptr<optim::Optimizer> make_sharded_optimizer(const nn::Module& model, parallel::GradientBuckets& buckets) const;
   /// Linear warm-up, then by cosine to min_lr.
   optim::Schedule schedule() const;
   /// `items_per_step`, called `items`, are what the rate in metrics counts.
@@ -40,7 +42,7 @@ struct TrainingSettings {
                   const std::function<void(optim::Optimizer&)>& adapt = {}) const;
   /// What products are computed in: bf16 and f16 under --dtype bf16 and f16, else f32 (which turns autocast off).
   DType autocast_type() const { return dtype == "bf16" ? bf16 : dtype == "f16" ? f16 : f32; }
-  /// --device: where the model is and what it is given must go; the CPU where there is no such device, so that a run that was trained on a
+  /// --device (under mpirun `cuda` is a GPU for each process of a machine): where the model is and what it is given must go; the CPU where there is no such device, so that a run that was trained on a
   /// GPU can be measured anywhere. What is drawn for a model is drawn on the CPU, so that it is the same.
   Device place() const;
   /// Converts the model for --dtype f64 and moves it to --device; to be called before the optimiser is made.

@@ -1,0 +1,176 @@
+// Tokens on their way to other processes' experts.
+#include "models/moe/expert_parallel.h"
+
+#include <cstring>
+#include <numeric>
+#include <unordered_set>
+
+#include "engine/autograd/grad_mode.h"
+#include "models/parallel/exchange_rows.h"
+#include "ops/index.h"
+#include "ops/join.h"
+#include "ops/shape.h"
+#include "ops/sort.h"
+
+namespace plumb::moe {
+namespace {
+
+using Counts = std::vector<int64_t>;
+
+// Each process's numbers, in the order of processes.
+std::vector<Counts> gathered(const Counts& own, dist::Communicator& processes) {
+  std::vector<Counts> all;
+  for (const std::string& text : processes.all_gather({reinterpret_cast<const char*>(own.data()), own.size() * sizeof(int64_t)})) {
+    all.emplace_back(text.size() / sizeof(int64_t));
+    if (!text.empty()) std::memcpy(all.back().data(), text.data(), text.size());
+  }
+  return all;
+}
+
+Tensor offsets_of(const Counts& counts) {
+  Counts offsets{0};
+  for (int64_t c : counts) offsets.push_back(offsets.back() + c);
+  return from_vector(offsets);
+}
+
+std::vector<GroupedLinear*> layers_of(Experts& experts) {
+  std::vector<GroupedLinear*> layers{&experts.up, &experts.down};
+  if (experts.gate) layers.push_back(&*experts.gate);
+  return layers;
+}
+
+}  // namespace
+
+void share_out_experts(MoeFeedForward& layer, dist::Communicator& processes) {
+  int64_t experts = layer.experts.up.weight.size(0), size = processes.size();
+  if (layer.processes()) throw ConfigError("moe: the experts are shared out already");
+  if (experts % size != 0) throw ConfigError("moe: " + std::to_string(experts) + " experts cannot be shared out over " + std::to_string(size) + " processes; their number must divide the experts'");
+  int64_t each = experts / size;
+  NoGrad off;
+  auto keep_own = [&](nn::Parameter& p) {
+    if (p.defined()) p = clone(narrow(p.detach(), 0, processes.rank() * each, each)).requires_grad_(p.requires_grad());
+  };
+  for (GroupedLinear* linear : layers_of(layer.experts)) {
+    keep_own(linear->weight);
+    keep_own(linear->bias);
+  }
+  layer.work_with(processes);
+}
+
+std::vector<Tensor> dense_parameters(nn::Module& model) {
+  std::unordered_set<const TensorImpl*> shared;
+  for (auto& [name, module] : model.named_modules())
+    if (auto* layer = dynamic_cast<MoeFeedForward*>(module); layer && layer->processes())
+      for (const Tensor& p : layer->experts.parameters()) shared.insert(p.impl());
+  std::vector<Tensor> dense;
+  for (const Tensor& p : model.parameters())
+    if (!shared.contains(p.impl())) dense.push_back(p);
+  return dense;
+}
+
+StateDict gathered_state(nn::Module& model) {
+  StateDict state = model.state();
+  NoGrad off;
+  for (auto& [name, module] : model.named_modules()) {
+    auto* layer = dynamic_cast<MoeFeedForward*>(module);
+    if (!layer || !layer->processes()) continue;
+    std::string prefix = (name.empty() ? "" : name + ".") + "experts.";
+    for (auto& [inner, own] : layer->experts.state()) {
+      Shape shape = own.shape();
+      shape[0] *= layer->processes()->size();
+      Tensor whole = empty(shape, own.dtype());
+      layer->processes()->start_all_gather(contiguous_data(own.detach()), whole)->wait();
+      state[prefix + inner] = whole;
+    }
+  }
+  return state;
+}
+
+// A pair's place in the queue of its expert: first choices before second ones, and among equals processes, then tokens, in order.
+Routing route_tokens_across(const Tensor& expert, const Tensor& weight, int64_t experts, int64_t capacity, dist::Communicator& processes) {
+  Routing own = route_tokens(expert, weight, experts, 0);  // checks the arguments
+  int64_t tokens = expert.size(0), choices = expert.size(1);
+  Counts wanted = to_vector<int64_t>(reshape(transpose(expert, 0, 1), {expert.numel()}));
+  Counts counts(static_cast<size_t>(choices * experts), 0);
+  auto count_at = [&](Counts& c, int64_t choice, int64_t e) -> int64_t& { return c[static_cast<size_t>(choice * experts + e)]; };
+  for (size_t a = 0; a < wanted.size(); ++a) ++count_at(counts, static_cast<int64_t>(a) / tokens, wanted[a]);
+  std::vector<Counts> all = gathered(counts, processes);
+  Counts next(counts.size(), 0), chosen(static_cast<size_t>(experts), 0);  // next: the place of this process's next pair of a choice and expert
+  for (int64_t e = 0; e < experts; ++e)
+    for (int64_t choice = 0; choice < choices; ++choice)
+      for (size_t r = 0; r < all.size(); ++r) {
+        if (static_cast<int>(r) == processes.rank()) count_at(next, choice, e) = chosen[static_cast<size_t>(e)];
+        chosen[static_cast<size_t>(e)] += count_at(all[r], choice, e);
+      }
+  std::vector<Counts> kept(static_cast<size_t>(experts));
+  for (size_t a = 0; a < wanted.size(); ++a)
+    if (int64_t place = count_at(next, static_cast<int64_t>(a) / tokens, wanted[a])++; capacity == 0 || place < capacity)
+      kept[static_cast<size_t>(wanted[a])].push_back(static_cast<int64_t>(a));
+  Counts order, taken;
+  for (const Counts& pairs : kept) {
+    order.insert(order.end(), pairs.begin(), pairs.end());
+    taken.push_back(static_cast<int64_t>(pairs.size()));
+  }
+  Counts token, of_expert;
+  for (int64_t a : order) {
+    token.push_back(a % tokens);
+    of_expert.push_back(wanted[static_cast<size_t>(a)]);
+  }
+  own.token = from_vector(token);
+  own.expert = from_vector(of_expert);
+  own.weight = index_select(reshape(transpose(weight, 0, 1), {weight.numel()}), 0, from_vector(order));
+  own.offsets = offsets_of(taken);
+  own.chosen_by_all = from_vector(chosen);
+  return own;
+}
+
+Routing choose_tokens_across(const Tensor& probability, int64_t each, dist::Communicator& processes) {
+  int64_t tokens = probability.size(0), experts = probability.size(1), first = processes.rank() * tokens;
+  Tensor all = empty({processes.size() * tokens, experts}, probability.dtype());
+  processes.start_all_gather(contiguous_data(probability.detach()), all)->wait();
+  Counts best = to_vector<int64_t>(topk(transpose(all, 0, 1), each, -1, true, false).indices), token, expert, taken(static_cast<size_t>(experts), 0), flat;
+  for (size_t a = 0; a < best.size(); ++a) {
+    int64_t own = best[a] - first, e = static_cast<int64_t>(a) / each;
+    if (own < 0 || own >= tokens) continue;
+    token.push_back(own);
+    expert.push_back(e);
+    flat.push_back(own * experts + e);
+    ++taken[static_cast<size_t>(e)];
+  }
+  return {.tokens = tokens,
+          .experts = experts,
+          .token = from_vector(token),
+          .expert = from_vector(expert),
+          .weight = index_select(reshape(probability, {probability.numel()}), 0, from_vector(flat)),
+          .offsets = offsets_of(taken),
+          .chosen = from_vector(taken),
+          .chosen_by_all = full({experts}, each, i64)};
+}
+
+Tensor run_across(const Experts& experts, const Tensor& rows, const Routing& routing, dist::Communicator& processes) {
+  auto size = static_cast<size_t>(processes.size()), each = static_cast<size_t>(routing.experts) / size, rank = static_cast<size_t>(processes.rank());
+  Counts offsets = to_vector<int64_t>(routing.offsets), own(offsets.size() - 1);
+  for (size_t e = 0; e < own.size(); ++e) own[e] = offsets[e + 1] - offsets[e];
+  std::vector<Counts> counts = gathered(own, processes);
+  auto rows_for = [&](const Counts& of, size_t r) { return std::accumulate(of.begin() + static_cast<ptrdiff_t>(r * each), of.begin() + static_cast<ptrdiff_t>((r + 1) * each), int64_t{0}); };
+  Counts give, take;
+  for (size_t r = 0; r < size; ++r) {
+    give.push_back(rows_for(own, r));
+    take.push_back(rows_for(counts[r], rank));
+  }
+  // What arrives is sorted by process, then expert; the experts want it the other way round.
+  Counts begin(size, 0), sorted, here;
+  for (size_t r = 1; r < size; ++r) begin[r] = begin[r - 1] + take[r - 1];
+  for (size_t e = rank * each; e < (rank + 1) * each; ++e) {
+    size_t before = sorted.size();
+    for (size_t r = 0; r < size; ++r)
+      for (int64_t i = 0; i < counts[r][e]; ++i) sorted.push_back(begin[r]++);
+    here.push_back(static_cast<int64_t>(sorted.size() - before));
+  }
+  Counts back(sorted.size());
+  for (size_t i = 0; i < sorted.size(); ++i) back[static_cast<size_t>(sorted[i])] = static_cast<int64_t>(i);
+  Tensor arrived = index_select(parallel::exchange_rows(rows, give, take, processes), 0, from_vector(sorted));
+  return parallel::exchange_rows(index_select(experts(arrived, offsets_of(here)), 0, from_vector(back)), take, give, processes);
+}
+
+}  // namespace plumb::moe
