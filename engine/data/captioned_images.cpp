@@ -9,6 +9,7 @@
 #include "engine/data/image_folder.h"
 #include "engine/io/csv.h"
 #include "engine/io/file.h"
+#include "engine/io/internal/relative_path.h"
 
 namespace plumb::data {
 namespace {
@@ -49,7 +50,9 @@ CaptionedImages captioned_images(const std::string& path, int64_t channels) {
   CaptionedImages out;
   std::vector<std::string> files;
   for (int64_t row = 0; row < table.rows; ++row) {
-    files.push_back(directory + "/" + text(image, row, path));
+    const std::string& file = text(image, row, path);
+    if (!stays_below(file)) throw_io_error("captions", path, fmt::format("row {} names the image \"{}\", which is not below the file's directory", row + 1, file));
+    files.push_back(directory + "/" + file);
     out.captions.push_back(text(caption, row, path));
   }
   out.images = image_list(files, directory, {.channels = channels}).data;

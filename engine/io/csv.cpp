@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <set>
 
 #include "engine/io/file.h"
@@ -123,9 +124,10 @@ class CsvReader {
 
   void name_columns(CsvTable& table, bool header) const {
     std::set<std::string> taken;
+    std::map<std::string, int> next;  // number of a repeated name: not sought from 1 each time, which takes forever in a wide table
     for (size_t c = 0; c < rows_[0].fields.size(); ++c) {
       std::string name = header ? rows_[0].fields[c] : std::to_string(c), unique = name;
-      for (int i = 1; !taken.insert(unique).second; ++i) unique = name + "." + std::to_string(i);
+      while (!taken.insert(unique).second) unique = name + "." + std::to_string(++next[name]);
       table.columns.push_back({.name = unique});
     }
   }

@@ -7,6 +7,7 @@
 
 #include "engine/core/error.h"
 #include "engine/io/file.h"
+#include "engine/io/internal/unpack_limit.h"
 
 namespace plumb {
 namespace {
@@ -29,7 +30,9 @@ bool only_padding(std::string_view rest) {
 
 }  // namespace
 
-std::string gunzip(std::string_view compressed, const std::string& path) {
+std::string gunzip(std::string_view compressed, const std::string& path) { return gunzip(compressed, path, unpack_limit(compressed.size())); }
+
+std::string gunzip(std::string_view compressed, const std::string& path, size_t limit) {
   Inflater inflater;
   z_stream& z = inflater.stream;
   std::string out;
@@ -38,13 +41,15 @@ std::string gunzip(std::string_view compressed, const std::string& path) {
     size_t input = std::min(compressed.size() - consumed, kPiece);
     z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(compressed.data() + consumed));
     z.avail_in = static_cast<uInt>(input);
-    if (filled == out.size()) out.resize(std::max(2 * out.size(), 4 * compressed.size() + 1024));
+    if (filled == out.size()) out.resize(std::min(std::max(2 * out.size(), 4 * compressed.size() + 1024), std::max(limit, out.size()) + 1));
     size_t room = std::min(out.size() - filled, kPiece);
     z.next_out = reinterpret_cast<Bytef*>(out.data() + filled);
     z.avail_out = static_cast<uInt>(room);
     int status = inflate(&z, Z_NO_FLUSH);
     consumed += input - z.avail_in;
     filled += room - z.avail_out;
+    if (filled > limit)
+      throw_io_error("gunzip", path, "unpacks to more than " + std::to_string(limit) + " bytes, as decompression bombs do; if it is none, unpack it yourself (gunzip) and give the result");
     if (status == Z_MEM_ERROR) throw std::bad_alloc();
     if (status == Z_STREAM_END) {
       if (only_padding(compressed.substr(consumed))) break;

@@ -45,10 +45,23 @@ jpeg_error_mgr* set_up(ErrorState& state) {
   return &state.manager;
 }
 
+// Each scan of a progressive file goes over the whole image however small it is: real files have about ten, a hundred at the most.
+constexpr int kMostScans = 200;
+void count_scans(j_common_ptr codec) {
+  if (reinterpret_cast<jpeg_decompress_struct*>(codec)->input_scan_number <= kMostScans) return;
+  auto* state = reinterpret_cast<ErrorState*>(codec->err);
+  std::snprintf(state->text, sizeof state->text, "it has more than %d scans", kMostScans);
+  longjmp(state->jump, 1);
+}
+
 struct Decoder {
   ErrorState error;
   jpeg_decompress_struct codec = {};
-  Decoder() { codec.err = set_up(error); }
+  jpeg_progress_mgr progress = {};
+  Decoder() {
+    codec.err = set_up(error);
+    progress.progress_monitor = count_scans;
+  }
   ~Decoder() { jpeg_destroy_decompress(&codec); }
 };
 
@@ -62,6 +75,7 @@ bool read_layout(Decoder& d, std::string_view bytes) {
 
 bool read_rows(Decoder& d, uint8_t* out, size_t row_bytes) {
   if (setjmp(d.error.jump)) return false;
+  d.codec.progress = &d.progress;
   jpeg_start_decompress(&d.codec);
   while (d.codec.output_scanline < d.codec.output_height) {
     JSAMPROW row = out + d.codec.output_scanline * row_bytes;

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "engine/core/error.h"
+#include "engine/io/internal/json_limits.h"
 
 namespace plumb {
 
@@ -88,6 +89,9 @@ JsonObject::~JsonObject() = default;
 JsonObject JsonObject::parse(std::string_view text, std::string what) {
   JsonObject object;
   object.what_ = std::move(what);
+  JsonExtent extent = json_extent(text);
+  if (extent.depth > kDeepestJson) throw ConfigError(object.what_ + ": nested more than " + std::to_string(kDeepestJson) + " deep");
+  if (extent.names > kMostJsonNames) throw ConfigError(object.what_ + ": an object has more than " + std::to_string(kMostJsonNames) + " names");
   object.value_->json = Json::parse(text, nullptr, false);
   if (!object.value_->json.is_object()) throw ConfigError(object.what_ + ": not a JSON object");
   return object;

@@ -213,7 +213,7 @@ Tensor row_major(const Tensor& stored, int parts) {
 }
 
 Tensor read_values(const Header& h, std::string_view bytes, const std::string& path) {
-  auto [slope, intercept] = h.scaling();
+  double slope = h.scaling().first, intercept = h.scaling().second;
   Kind kind = h.kind();
   size_t size = bytes_of(kind.stored);
   auto needed = static_cast<int64_t>(size) * kind.parts;

@@ -6,6 +6,7 @@
 #include "engine/io/bpe.h"
 #include "engine/io/char_tokenizer.h"
 #include "engine/io/file.h"
+#include "engine/io/internal/json_limits.h"
 #include "engine/io/unicode.h"
 #include "engine/io/wordpiece.h"
 
@@ -240,6 +241,7 @@ class TokenizerReader {
 }  // namespace
 
 Tokenizer Tokenizer::from_json(std::string_view text, const std::string& path) {
+  if (json_extent(text).depth > kDeepestJson) throw_io_error("tokenizer", path, "is nested more than " + std::to_string(kDeepestJson) + " deep");
   Json json;
   try {
     json = Json::parse(text);

@@ -12,6 +12,7 @@
 namespace plumb {
 namespace {
 
+constexpr size_t kPadding = 1000, kAnyway = size_t{64} << 20;  // bytes of the padded tensor: for each byte of the file, and without asking
 constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
 
 std::string_view trimmed(std::string_view text) {
@@ -164,6 +165,11 @@ class TsReader {
       set_.length.data<int64_t>()[n] = static_cast<int64_t>(longest);
       steps = std::max(steps, longest);
     }
+    // Shorter series are padded; in a sound file that is a few times its size, in one of a long and many short series its square.
+    size_t padded = series_.size() * static_cast<size_t>(channels) * sizeof(float);
+    if (steps > (kPadding * text_.size() + kAnyway) / padded)
+      throw_io_error("ts", path_, "has series of up to " + std::to_string(steps) + " steps, but most are so short that padding them would take " + std::to_string(kPadding) +
+                                      " times the file's size; split it by length");
     set_.values = full({count, static_cast<int64_t>(steps), channels}, kMissing, f32);
     float* out = set_.values.data<float>();
     for (const Series& s : series_) {

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "engine/io/file.h"
+#include "engine/io/internal/unpack_limit.h"
 
 namespace plumb {
 namespace {
@@ -26,9 +27,9 @@ void append_number(std::string& bytes, uint64_t value, int size) {
 
 class ZipReader {
  public:
-  ZipReader(std::string_view archive, const std::string& path) : archive_(archive), path_(path) {}
+  ZipReader(std::string_view archive, const std::string& path, size_t limit) : archive_(archive), path_(path), limit_(limit) {}
 
-  ZipEntries read() const {
+  ZipEntries read() {
     if (archive_.empty()) fail("is empty; was its download or copy cut off?");
     if (!archive_.starts_with("PK")) fail("is no zip archive");
     size_t end = find_end();
@@ -51,7 +52,7 @@ class ZipReader {
     fail("is truncated: the zip archive has no directory at its end");
   }
 
-  std::pair<std::string, std::string> read_entry(size_t& next) const {
+  std::pair<std::string, std::string> read_entry(size_t& next) {
     if (next + kCentralSize > archive_.size() || number(archive_, next, 4) != kCentral) fail("has a corrupt zip directory");
     uint32_t flags = number(archive_, next + 8, 2), method = number(archive_, next + 10, 2), checksum = number(archive_, next + 16, 4);
     size_t packed = number(archive_, next + 20, 4), size = number(archive_, next + 24, 4), name_size = number(archive_, next + 28, 2);
@@ -66,6 +67,10 @@ class ZipReader {
     start += kLocalSize + number(archive_, start + 26, 2) + number(archive_, start + 28, 2);
     if (start > archive_.size() || packed > archive_.size() - start)
       fail(entry + "ends beyond the file: the archive is truncated or corrupt");
+    packed_ += packed, unpacked_ += size;
+    if (packed_ > archive_.size()) fail(entry + "shares its data with another entry");
+    if (unpacked_ > limit_)
+      fail("unpacks to more than " + std::to_string(limit_) + " bytes, as decompression bombs do; if it is none, unpack it yourself (unzip) and give the files");
     std::string content = unpack(archive_.substr(start, packed), method, size, entry);
     if (crc32_z(0, reinterpret_cast<const Bytef*>(content.data()), content.size()) != checksum)
       fail(entry + "is corrupt: its checksum differs");
@@ -95,6 +100,7 @@ class ZipReader {
 
   std::string_view archive_;
   const std::string& path_;
+  size_t limit_, packed_ = 0, unpacked_ = 0;  // bytes of the entries so far
 };
 
 std::string deflated(const std::string& content) {
@@ -127,7 +133,9 @@ void append_description(std::string& bytes, uint32_t method, uint32_t checksum, 
 
 }  // namespace
 
-ZipEntries read_zip(std::string_view archive, const std::string& path) { return ZipReader(archive, path).read(); }
+ZipEntries read_zip(std::string_view archive, const std::string& path, size_t limit) {
+  return ZipReader(archive, path, limit ? limit : unpack_limit(archive.size())).read();
+}
 
 std::string zip_bytes(const ZipEntries& entries, bool compress, const std::string& path) {
   auto check = [&](bool fits) {

@@ -23,6 +23,8 @@ void check(const StoredTensor& s) {
     damaged(std::to_string(s.codes.numel()) + " bytes of codes, where " + to_string(s.shape) + " needs " + std::to_string(bytes));
   bool fits = s.scale.dtype() == f32 && (s.scale.numel() == 1 || (s.shape.rank() > 0 && s.scale.numel() == s.shape[0]));
   if (!fits) damaged(std::to_string(s.scale.numel()) + " scales do not fit " + to_string(s.shape));
+  for (double scale : to_vector(s.scale))
+    if (!std::isfinite(scale) || (s.format == StorageFormat::rf8 && scale <= 0)) damaged("a scale of " + std::to_string(scale));
 }
 
 int integer_at(const uint8_t* bytes, int64_t i, int bits) {
@@ -35,9 +37,11 @@ const char* const kScale = ".scale";
 const char* const kShape = ".shape";
 
 Shape shape_of(const Tensor& sizes) {
+  if (sizes.dtype() != i64 || sizes.numel() > kMaxRank) damaged("a shape that is no list of up to " + std::to_string(kMaxRank) + " whole numbers");
   Shape shape;
+  int64_t elements = 1;
   for (int64_t s : to_vector<int64_t>(sizes)) {
-    if (s < 0) damaged("a size of " + std::to_string(s));
+    if (s < 0 || __builtin_mul_overflow(elements, std::max<int64_t>(s, 1), &elements)) damaged("a size of " + std::to_string(s));
     shape.push_back(s);
   }
   return shape;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -140,6 +141,19 @@ StateDict copy_of(const StateDict& state) {
   return copies;
 }
 
+// A number among a checkpoint's values.
+template <typename T>
+T number_in(const Checkpoint& checkpoint, const std::string& name) {
+  auto found = checkpoint.values.find(name);
+  if (found == checkpoint.values.end()) throw IoError("run: the checkpoint of step " + std::to_string(checkpoint.step) + " lacks the value \"" + name + "\"");
+  const std::string& text = found->second;
+  T value{};
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size())
+    throw IoError("run: the checkpoint of step " + std::to_string(checkpoint.step) + " has \"" + text + "\" for \"" + name + "\", which is no such number");
+  return value;
+}
+
 std::vector<optim::Optimizer*> Loop::optimizers() const {
   std::vector<optim::Optimizer*> all{training_.optimizer};
   all.insert(all.end(), training_.more_optimizers.begin(), training_.more_optimizers.end());
@@ -157,19 +171,19 @@ int64_t Loop::restore() {
     std::string prefix = prefix_of_optimizer(i);
     optim::OptimizerState state{without_prefix(checkpoint->tensors, prefix), {}};
     for (auto& [name, text] : checkpoint->values)
-      if (name.starts_with(prefix)) state.scalars[name.substr(prefix.size())] = std::stod(text);
+      if (name.starts_with(prefix)) state.scalars[name.substr(prefix.size())] = number_in<double>(*checkpoint, name);
     optimizers()[i]->load_state(state);
   }
-  default_generator().set_state(std::stoull(checkpoint->values.at("generator_seed")), std::stoull(checkpoint->values.at("generator_offset")));
+  default_generator().set_state(number_in<uint64_t>(*checkpoint, "generator_seed"), number_in<uint64_t>(*checkpoint, "generator_offset"));
   if (average_) {
     average_->load_state(without_prefix(checkpoint->tensors, "ema."));
     average_->set_updates(checkpoint->step);
   }
-  if (scaler_) scaler_->set_state(std::stod(checkpoint->values.at("loss_scale")), std::stoll(checkpoint->values.at("steps_since_loss_scale")));
+  if (scaler_) scaler_->set_state(number_in<double>(*checkpoint, "loss_scale"), number_in<int64_t>(*checkpoint, "steps_since_loss_scale"));
   if (checkpoint->values.contains("best")) {
-    stopping_.best = std::stod(checkpoint->values.at("best"));
-    stopping_.best_step = std::stoll(checkpoint->values.at("best_step"));
-    stopping_.waited = std::stoll(checkpoint->values.at("evaluations_since_best"));
+    stopping_.best = number_in<double>(*checkpoint, "best");
+    stopping_.best_step = number_in<int64_t>(*checkpoint, "best_step");
+    stopping_.waited = number_in<int64_t>(*checkpoint, "evaluations_since_best");
   }
   return checkpoint->step;
 }

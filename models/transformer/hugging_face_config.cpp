@@ -1,6 +1,7 @@
 // config.json of Hugging Face's library, read and written.
 #include <nlohmann/json.hpp>
 
+#include "engine/io/internal/json_limits.h"
 #include "models/transformer/internal/hugging_face.h"
 
 namespace plumb::transformer::detail {
@@ -16,6 +17,7 @@ constexpr std::pair<const char*, const char*> kActivations[] = {
 class ConfigReader {
  public:
   ConfigReader(const std::string& text, const std::string& path, const std::vector<std::string>& types) : path_(path) {
+    if (json_extent(text).depth > kDeepestJson) fail("is nested more than " + std::to_string(kDeepestJson) + " deep");
     json_ = Json::parse(text, nullptr, false);
     if (!json_.is_object()) fail("is not a JSON object");
     type_ = get("model_type", std::string());
@@ -33,9 +35,7 @@ class ConfigReader {
   template <typename T>
   T get(const char* key, T otherwise) const {
     if (!json_.contains(key) || json_[key].is_null()) return otherwise;
-    try {
-      return json_[key].get<T>();
-    } catch (const Json::exception&) { fail(std::string("\"") + key + "\" has a value of the wrong kind: " + json_[key].dump()); }
+    return value<T>(json_[key], key);
   }
   int64_t size(const char* key) const {
     int64_t value = get<int64_t>(key, -1);
@@ -59,18 +59,32 @@ class ConfigReader {
     for (const char* key : {"rope_scaling", "rope_parameters"}) {
       if (!json_.contains(key) || json_[key].is_null()) continue;
       const Json& rope = json_[key];
-      std::string kind = rope.value("rope_type", rope.value("type", "default"));
+      if (!rope.is_object()) fail(std::string("\"") + key + "\" is no object");
+      std::string kind = "default";
+      for (const char* name : {"type", "rope_type"})
+        if (rope.contains(name)) kind = value<std::string>(rope[name], name);
       if (rope.contains("rope_theta")) c.rope_base = number(rope, "rope_theta");
       if (kind == "default") continue;
       if (kind != "linear" && kind != "llama3") fail("scales rotary positions by the rule \"" + kind + "\"; known are linear and llama3");
       c.rope_factor = number(rope, "factor");
       if (kind == "linear") continue;
       c.rope_low = number(rope, "low_freq_factor"), c.rope_high = number(rope, "high_freq_factor");
-      c.rope_original_context = static_cast<int64_t>(number(rope, "original_max_position_embeddings"));
+      double original = number(rope, "original_max_position_embeddings");
+      if (!(original >= 1 && original < 0x1p53)) fail("the scaling of rotary positions has an \"original_max_position_embeddings\" that is no size");
+      c.rope_original_context = static_cast<int64_t>(original);
     }
   }
 
  private:
+  /// Whole numbers are not made of others: a fraction, or one beyond T, is of the wrong kind.
+  template <typename T>
+  T value(const Json& json, const char* key) const {
+    bool whole = !std::is_same_v<T, int64_t> || (json.is_number_integer() && (!json.is_number_unsigned() || json.get<uint64_t>() >> 63 == 0));
+    try {
+      if (whole) return json.get<T>();
+    } catch (const Json::exception&) {}
+    fail(std::string("\"") + key + "\" has a value of the wrong kind: " + json.dump());
+  }
   double number(const Json& rope, const char* name) const {
     if (!rope.contains(name) || !rope[name].is_number()) fail(std::string("the scaling of rotary positions has no number \"") + name + "\"");
     return rope[name].get<double>();

@@ -7,6 +7,8 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/io/file.h"
+#include "engine/io/internal/json_limits.h"
+#include "engine/io/internal/relative_path.h"
 #include "engine/io/wordpiece.h"
 #include "models/nn/placement.h"
 #include "models/transformer/pretrained.h"
@@ -21,14 +23,19 @@ namespace plumb::transformer {
 namespace {
 
 nlohmann::json read_json(const std::string& path) {
-  auto json = nlohmann::json::parse(read_nonempty_file(path), nullptr, false);
+  std::string text = read_nonempty_file(path);
+  if (json_extent(text).depth > kDeepestJson) throw IoError("sentence_encoder: " + path + ": is nested more than " + std::to_string(kDeepestJson) + " deep");
+  auto json = nlohmann::json::parse(text, nullptr, false);
   if (json.is_discarded()) throw IoError("sentence_encoder: " + path + ": is no valid JSON");
   return json;
 }
 
 template <typename T>
 T value_or(const nlohmann::json& json, const char* key, T otherwise) {
-  return json.is_object() && json.contains(key) && !json[key].is_null() ? json[key].get<T>() : otherwise;
+  if (!json.is_object() || !json.contains(key) || json[key].is_null()) return otherwise;
+  try {
+    return json[key].get<T>();
+  } catch (const nlohmann::json::exception&) { throw ConfigError(std::string("sentence_encoder: \"") + key + "\" has a value of the wrong kind: " + json[key].dump()); }
 }
 
 Tokenizer read_tokenizer(const std::string& directory) {
@@ -66,7 +73,11 @@ Modules read_modules(const std::string& directory) {
   for (const auto& entry : read_json(path)) {
     std::string type = value_or<std::string>(entry, "type", ""), kind = type.substr(type.rfind('.') + 1);
     if (kind == "Transformer") continue;
-    if (kind == "Pooling") modules.pooling = read_pooling(directory + "/" + value_or<std::string>(entry, "path", "1_Pooling") + "/config.json");
+    if (kind == "Pooling") {
+      std::string folder = value_or<std::string>(entry, "path", "1_Pooling");
+      if (!stays_below(folder)) throw ConfigError("sentence_encoder: " + path + ": the module's path \"" + folder + "\" is not below the directory");
+      modules.pooling = read_pooling(directory + "/" + folder + "/config.json");
+    }
     else if (kind == "Normalize") modules.normalize = true;
     else throw ConfigError("sentence_encoder: " + path + ": the module " + type + " is not known; only Transformer, Pooling and Normalize are");
   }

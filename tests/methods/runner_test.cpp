@@ -140,6 +140,11 @@ TEST_CASE("run_experiment: what is wrong is named") {
   CHECK(scratch.get("full/notes.txt") == "keep me");
 }
 
+TEST_CASE("results: a curve needs as many y as x; it was read beyond its end") {
+  CHECK_THROWS_WITH_AS(CellResult::from_json(R"({"variant":"a","curves":[{"chart":"loss","x":[1,2,3],"y":[1]}]})", "cell"),
+                       doctest::Contains("the curve \"loss\" has 3 x and 1 y"), ConfigError);
+}
+
 TEST_CASE("results: the same after storing, but for curves, which become their means") {
   Results r = run_experiment(kToy, {.seeds = 3, .command = "plumb run toy", .machine = "a machine"});
   Results back = Results::from_json(r.to_json(), "toy");

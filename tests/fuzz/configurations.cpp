@@ -1,0 +1,85 @@
+// JSON: objects, and configurations of models.
+#include "engine/core/error.h"
+#include "engine/io/json_object.h"
+#include "models/autoencoder/autoencoder_config.h"
+#include "models/gan/dcgan.h"
+#include "models/gan/style.h"
+#include "models/moe/gpt.h"
+#include "models/resnet/resnet.h"
+#include "models/transformer/encoder.h"
+#include "models/transformer/gpt.h"
+#include "models/transformer/internal/hugging_face.h"
+#include "models/unet/unet_config.h"
+#include "tests/fuzz/target.h"
+
+using namespace plumb;
+
+namespace plumb_fuzz {
+namespace {
+
+// Everything that is done with an object: copies, values of every kind, its texts.
+void read_object(std::string_view bytes) {
+  JsonObject json = JsonObject::parse(bytes, "x"), copy = json;
+  auto attempt = [&]<typename T>(T value) {
+    for (const std::string& name : json.names()) try {
+        json.read(name, value);
+      } catch (const ConfigError&) {}
+  };
+  attempt(false), attempt(int64_t{}), attempt(0), attempt(uint64_t{}), attempt(0.0), attempt(std::string()), attempt(JsonObject());
+  attempt(std::vector<int64_t>()), attempt(std::vector<double>()), attempt(std::vector<std::string>()), attempt(std::vector<JsonObject>());
+  copy.listing();
+  copy.text(2);
+  JsonObject::parse(copy.text(), "x");
+}
+
+/// Configurations of several models in one target: the first byte says of which.
+template <typename... Configs>
+struct OneOf {
+  template <typename F>
+  static void visit(std::string_view bytes, F&& f) {
+    if (bytes.empty()) return;
+    size_t choice = static_cast<uint8_t>(bytes[0]) % sizeof...(Configs), i = 0;
+    std::string text(bytes.substr(1));
+    auto attempt = [&]<typename Config>(Config config) {
+      if (i++ == choice) f(config, text);
+    };
+    (attempt(Configs()), ...);
+  }
+  /// What is read can be written, and read again.
+  static void read(std::string_view bytes) {
+    visit(bytes, []<typename Config>(Config, const std::string& text) { Config::from_json(Config::from_json(text).to_json()); });
+  }
+  static std::vector<std::string> seeds() {
+    char i = 0;
+    return {std::string(1, i++) + Configs().to_json()...};
+  }
+  static void read_foreign(std::string_view bytes) {
+    visit(bytes, [](auto config, const std::string& text) { transformer::detail::read_config(text, "config.json", config); });
+  }
+  static std::vector<std::string> foreign_seeds() {
+    char i = 0;
+    auto write = []<typename Config>(Config config) {
+      if constexpr (requires { config.bias; }) config.bias = true;  // as the library's GPT-2 has
+      return transformer::detail::write_config(config);
+    };
+    return {std::string(1, i++) + write(Configs())...,
+            std::string(1, '\2') + R"({"model_type":"llama","vocab_size":9,"hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,"num_attention_heads":2,)"
+                                   R"("max_position_embeddings":8,"rope_scaling":{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,)"
+                                   R"("original_max_position_embeddings":4}})"};
+  }
+};
+using Own = OneOf<transformer::GptConfig, transformer::EncoderConfig, transformer::LlamaConfig, resnet::ResNetConfig, unet::UnetConfig, autoencoder::AutoencoderConfig,
+                  gan::DcganConfig, gan::StyleConfig, moe::MoeGptConfig>;
+using Foreign = OneOf<transformer::EncoderConfig, transformer::GptConfig, transformer::LlamaConfig, transformer::VisionConfig>;
+
+}  // namespace
+
+std::vector<Target> configuration_targets() {
+  return {
+      {"json", read_object, [] { return std::vector<std::string>{R"({"a":1,"b":[1.5,2],"c":{"d":"x","e":[{"f":null}]},"g":["h"],"i":true,"j":-7})"}; }, "json"},
+      {"config", Own::read, Own::seeds, "json"},
+      {"hugging_face_config", Foreign::read_foreign, Foreign::foreign_seeds, "json"},
+  };
+}
+
+}  // namespace plumb_fuzz

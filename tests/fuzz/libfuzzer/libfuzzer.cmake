@@ -1,0 +1,25 @@
+# The fuzzer's program (preset fuzz, tools/fuzz.sh): readers and what they need, instrumented; no operation's kernels beyond a few.
+if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  message(FATAL_ERROR "PLUMB_FUZZ needs Clang, whose libFuzzer it is: cmake --preset fuzz")
+endif()
+file(GLOB_RECURSE fuzzed CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/engine/*.cpp ${PROJECT_SOURCE_DIR}/ops/*.cpp ${PROJECT_SOURCE_DIR}/models/nn/*.cpp)
+list(FILTER fuzzed EXCLUDE REGEX "/engine/dist/mpi\\.cpp$|/ops/cpu/")
+file(GLOB targets CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/fuzz/*.cpp ${PROJECT_SOURCE_DIR}/tests/fuzz/libfuzzer/*.cpp)
+list(FILTER targets EXCLUDE REGEX "_test\\.cpp$")
+# What stands to the right of ops: named here, since each drags more along.
+set(readers
+  models/autoencoder/autoencoder_config.cpp models/gan/gan_config.cpp models/gan/image_side.cpp models/moe/config.cpp models/moe/gpt_config.cpp models/resnet/config.cpp
+  models/transformer/encoder_config.cpp models/transformer/gpt_config.cpp models/transformer/llama_config.cpp models/transformer/vision.cpp
+  models/transformer/hugging_face_config.cpp models/unet/unet_config.cpp
+  models/quantize/stored.cpp models/quantize/rf8.cpp models/train/metrics.cpp models/train/run_directory.cpp models/train/image_grid.cpp
+  ops/cpu/copy.cpp ops/cpu/create.cpp)
+list(TRANSFORM readers PREPEND ${PROJECT_SOURCE_DIR}/)
+
+add_executable(plumb_fuzz ${targets} ${fuzzed} ${readers})
+target_include_directories(plumb_fuzz PRIVATE ${PROJECT_SOURCE_DIR})
+target_compile_features(plumb_fuzz PRIVATE cxx_std_20)
+target_compile_options(plumb_fuzz PRIVATE -fsanitize=fuzzer-no-link -ffunction-sections -fdata-sections)
+# Functions that no reader calls may refer to what is not here: they are dropped before anybody looks.
+target_link_options(plumb_fuzz PRIVATE -fsanitize=fuzzer -fuse-ld=lld LINKER:--gc-sections)
+target_link_libraries(plumb_fuzz PRIVATE plumb_flags ${PLUMB_PRIVATE_LIBRARIES} Threads::Threads)
+plumb_embed(plumb_fuzz engine/data/digits/digits.csv.gz plumb::data::detail digits_file)

@@ -1,0 +1,76 @@
+// What runs leave: metrics, checkpoints, weights stored in few bits.
+#include <cmath>
+#include <filesystem>
+
+#include "models/quantize/stored.h"
+#include "models/train/metrics.h"
+#include "models/train/run_directory.h"
+#include "tests/engine/io/without_checksums.h"
+#include "tests/fuzz/target.h"
+#include "tests/scratch.h"
+
+using namespace plumb;
+
+namespace plumb_fuzz {
+namespace {
+
+std::string metrics_seed() {
+  return written("", [](const std::string& path) {
+    train::MetricsFile file(path, 0);
+    file.append({1, {{"loss", 2.5}, {"lr", 1e-3}}});
+    file.append({2, {{"loss", NAN}}});
+  });
+}
+
+// A run whose newest checkpoint, and whose finished model, are the file at `path`.
+struct Run {
+  plumb_test::Scratch directory;
+  explicit Run(const std::string& path) {
+    directory.put("config.json", R"({"format":1,"kind":"gpt"})");
+    std::filesystem::create_directory(directory.path("checkpoints"));
+    std::filesystem::create_symlink(path, directory.path("checkpoints/step-00000003.safetensors"));
+  }
+};
+
+void read_checkpoint(std::string_view bytes) {
+  with_file(bytes, [](const std::string& path) {
+    static Run run(path);
+    auto open = train::RunDirectory::open(run.directory.path());
+    open.latest();
+    open.load_model();
+  });
+}
+std::string checkpoint_seed() {
+  return plumb_test::without_checksums(written("", [](const std::string& path) {
+    save_safetensors(path, {{"model.weight", zeros({2, 2})}, {"optimizer.m", zeros({2, 2})}}, {{"step", "3"}, {"generator_seed", "7"}, {"generator_offset", "12"}});
+  }));
+}
+
+void read_stored(std::string_view bytes) {
+  with_file(bytes, [](const std::string& path) { quantize::load_weights(path); });
+}
+std::vector<std::string> stored_seeds() {
+  std::vector<std::string> seeds;
+  auto add = [&](quantize::StorageFormat format, int bits) {
+    quantize::StoredState state;
+    state.plain["bias"] = zeros({2});
+    state.coded["weight"] = {zeros({bits == 4 ? 3 : 6}, u8), full({2}, 0.5), {2, 3}, format, bits};
+    seeds.push_back(plumb_test::without_checksums(written("", [&](const std::string& path) { quantize::save_stored(path, state); })));
+  };
+  add(quantize::StorageFormat::integer, 8);
+  add(quantize::StorageFormat::integer, 4);
+  add(quantize::StorageFormat::rf8, 8);
+  return seeds;
+}
+
+}  // namespace
+
+std::vector<Target> run_targets() {
+  return {
+      {"metrics", [](std::string_view bytes) { with_file(bytes, [](const std::string& path) { train::read_metrics(path); }); }, [] { return std::vector{metrics_seed()}; }, "json"},
+      {"checkpoint", read_checkpoint, [] { return std::vector{checkpoint_seed()}; }, "safetensors"},
+      {"stored", read_stored, stored_seeds, "safetensors"},
+  };
+}
+
+}  // namespace plumb_fuzz

@@ -1,0 +1,44 @@
+// The list of targets, and files that lie in memory.
+#include "tests/fuzz/target.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <stdexcept>
+
+#include "engine/core/error.h"
+#include "tests/scratch.h"
+
+namespace plumb_fuzz {
+
+std::vector<Target> all_targets() {
+  std::vector<Target> all;
+  for (auto part : {archive_targets, array_targets, configuration_targets, image_targets, run_targets, table_targets, tokenizer_targets})
+    for (const Target& target : part()) all.push_back(target);
+  return all;
+}
+
+bool refused(const Target& target, std::string_view bytes) {
+  try {
+    target.read(bytes);
+  } catch (const plumb::OutOfMemoryError&) {
+    throw;
+  } catch (const plumb::Error&) { return true; }
+  return false;
+}
+
+void with_file(std::string_view bytes, const std::function<void(const std::string& path)>& read) {
+  static const int descriptor = memfd_create("fuzz", MFD_CLOEXEC);
+  static const std::string path = "/proc/self/fd/" + std::to_string(descriptor);
+  if (ftruncate(descriptor, static_cast<off_t>(bytes.size())) != 0 || pwrite(descriptor, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+    throw std::runtime_error("no file in memory");
+  read(path);
+}
+
+std::string written(const std::string& ending, const std::function<void(const std::string& path)>& write) {
+  plumb_test::Scratch scratch;
+  write(scratch.path("file" + ending));
+  return scratch.get("file" + ending);
+}
+
+}  // namespace plumb_fuzz
