@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What is too slow for every change: all tests under the address and undefined-behaviour sanitizers, damaged files for two minutes a reader where Clang
-# is, the threaded tests under the thread sanitizer, 200 kills of a run, and a run of two hours (PLUMB_SOAK_SECONDS) whose memory must stay flat.
+# What is too slow for every change: a debug build compared with a release build, bit by bit; all tests under the address and undefined-behaviour
+# sanitizers; damaged files for two minutes a reader where Clang is; the threaded tests under the thread sanitizer; 200 kills of a run; and a run of two
+# hours (PLUMB_SOAK_SECONDS) whose memory must stay flat.
 # usage: nightly.sh [--sample]      --sample: the engine and the readers of files alone, about two minutes
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -35,6 +36,13 @@ fi
 result=0
 build asan all
 run asan || result=1
+# The same bits from a debug build and a release build.
+build debug models_tests
+build release models_tests
+for preset in debug release; do
+  PLUMB_DETERMINISM_HASHES=$PWD/build/hashes-$preset "$(directory $preset)/tests/models_tests" --test-case='determinism: the hashes*' || result=1
+done
+cmp build/hashes-debug build/hashes-release || { echo "A debug build and a release build give different bits" >&2; result=1; }
 # Different damage every night; an input that does harm is kept in build-fuzz/harm.
 if bash tools/packages.sh fuzz; then bash tools/fuzz.sh 2 || result=1; else echo "Going on without Clang: readers are not fuzzed" >&2; fi
 # A release build, whose memory and speed are those of users, killed at other moments every night.
