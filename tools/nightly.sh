@@ -46,11 +46,14 @@ cmp build/hashes-debug build/hashes-release || { echo "A debug build and a relea
 # Different damage every night; an input that does harm is kept in build-fuzz/harm.
 if bash tools/packages.sh fuzz; then bash tools/fuzz.sh 2 || result=1; else echo "Going on without Clang: readers are not fuzzed" >&2; fi
 # A release build, whose memory and speed are those of users, killed at other moments every night.
-build release faults_tests
+build release faults_tests ops_tests
 export PLUMB_BINARY=$PWD/build/plumb PLUMB_SOURCE=$PWD
 PLUMB_KILLS=200 PLUMB_KILL_SEED=${PLUMB_KILL_SEED:-$(date +%s)} build/tests/faults_tests --test-case='kill:*' || result=1
 PLUMB_SOAK_SECONDS=${PLUMB_SOAK_SECONDS:-7200} build/tests/faults_tests --test-case='soak:*' || result=1
-unset PLUMB_BINARY PLUMB_SOURCE
+# Other random programs every night.
+export PLUMB_PROGRAMS=20000 PLUMB_PROGRAM_SEED=${PLUMB_PROGRAM_SEED:-$(date +%s)}
+build/tests/ops_tests --test-case='random programs: the engine agrees*' || result=1
+unset PLUMB_BINARY PLUMB_SOURCE PLUMB_PROGRAMS PLUMB_PROGRAM_SEED
 build tsan all
 run tsan -R "$threaded" || result=1
 exit $result
