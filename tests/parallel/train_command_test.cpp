@@ -117,6 +117,17 @@ TEST_CASE("mpirun plumb train gpt: the losses and weights of one process; the fi
   }
 }
 
+TEST_CASE("mpirun plumb train classifier: the measures of one process") {
+  if (among_several()) return;
+  plumb_test::Scratch scratch;
+  std::string classifier = "train classifier --data digits --model mlp --hidden 16 --batch 24 --steps 20 --eval-every 10 --dtype f64 --out ";
+  CHECK(run_shell(by(1, classifier + scratch.path("one"))).code == 0);
+  REQUIRE(run_shell(by(3, classifier + scratch.path("three"))).code == 0);
+  CHECK(largest_difference(weights(scratch.path("one")), weights(scratch.path("three"))) < 1e-6);
+  auto a = train::read_metrics(scratch.path("one/metrics.jsonl")).back(), b = train::read_metrics(scratch.path("three/metrics.jsonl")).back();
+  for (const char* name : {"train_loss", "val_loss", "val_accuracy", "test_accuracy"}) CHECK(std::abs(a[name] - b[name]) < 1e-6);
+}
+
 TEST_CASE("mpirun plumb train: what is wrong is one line, and nothing is written") {
   if (among_several()) return;
   plumb_test::Scratch scratch;
