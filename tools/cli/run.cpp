@@ -13,6 +13,7 @@
 
 #include "engine/core/error.h"
 #include "engine/dist/world.h"
+#include "tools/cli/edit_distance.h"
 #include "tools/commands.h"
 
 namespace plumb::tools {
@@ -32,22 +33,6 @@ CLI::App& innermost(CLI::App& root) {
   CLI::App* app = &root;
   while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
   return *app;
-}
-
-/// Insertions, deletions, changes and swaps of neighbours that turn a into b.
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
-  for (size_t i = 0; i <= a.size(); ++i) {
-    for (size_t j = 0; j <= b.size(); ++j) {
-      if (i == 0 || j == 0) {
-        d[i][j] = i + j;
-        continue;
-      }
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
-    }
-  }
-  return d[a.size()][b.size()];
 }
 
 /// The option or command of `app` most like `word`, or empty if none is close.

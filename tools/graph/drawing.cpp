@@ -52,7 +52,7 @@ class Drawing {
   }
 
   std::string dot(const std::string& title) const {
-    std::string text = "digraph step {\n  label=" + quoted(title) + ";\n  labelloc=t;\n  rankdir=TB;\n  node [fontname=\"Helvetica\", fontsize=11];\n  edge [color=\"#555555\", fontname=\"Helvetica\", fontsize=9];\n";
+    std::string text = "digraph step {\n  fontname=\"Helvetica\";\n  label=" + quoted(title) + ";\n  labelloc=t;\n  rankdir=TB;\n  node [fontname=\"Helvetica\", fontsize=11];\n  edge [color=\"#555555\", fontname=\"Helvetica\", fontsize=9];\n";
     text += frame("", 1);
     for (const auto& [ends, count] : links_)
       text += fmt::format("  {} -> {}{};\n", quoted(ends.first), quoted(ends.second), count > 1 ? fmt::format(" [label=\"×{}\"]", count) : "");

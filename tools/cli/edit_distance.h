@@ -1,0 +1,11 @@
+// How far two words are apart.
+#pragma once
+#include <cstddef>
+#include <string_view>
+
+namespace plumb::tools {
+
+/// Insertions, deletions, changes and swaps of neighbours that turn a into b.
+size_t edit_distance(std::string_view a, std::string_view b);
+
+}  // namespace plumb::tools
