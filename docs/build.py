@@ -21,7 +21,7 @@ GUIDES = [  # in the order of the contents
     ("How to", ["looking", "add_an_operation", "add_a_kernel", "add_a_method", "benchmarks"]),
 ]
 DOCUMENTS = {"README.md": "readme.html", "ARCHITECTURE.md": "architecture.html", "RESULTS.md": "results.html", "methods/README.md": "methods/shelf.html",
-             "examples/README.md": "examples.html"}
+             "examples/README.md": "examples.html", "bench/scale.md": "scale.html"}
 
 
 def title_of(source, path):

@@ -56,6 +56,8 @@ class Site:
             line = self.source.line_of(path, symbol)
         elif not self.source.exists(path):
             raise DocumentError(f"{path}: no such file")
+        if path in self.documents and not line:
+            return "@/" + self.documents[path]
         self.shown.add(path)
         return f"@/source/{path}.html" + (f"#L{line}" if line else "")
 
