@@ -163,7 +163,8 @@ std::vector<optim::Optimizer*> Loop::optimizers() const {
 int64_t Loop::restore() {
   if (options_.ema > 0) average_.emplace(*training_.model, options_.ema);
   if (options_.scale_loss) scaler_.emplace();
-  for (const char* part : {"", "checkpoints", "samples"}) remove_abandoned_files(run_.file(part));
+  for (const char* part : {"", "checkpoints", "samples"})
+    if (writes_files()) remove_abandoned_files(run_.file(part));
   auto checkpoint = run_.latest();
   if (!checkpoint) return 0;
   training_.model->load_state(without_prefix(checkpoint->tensors, "model."));
