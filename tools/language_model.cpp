@@ -34,14 +34,16 @@ std::string read_texts(const std::vector<std::string>& files) {
 
 data::TokenStream encode_text(const Tokenizer& tokenizer, const std::string& text, const std::string& name) { return data::TokenStream(tokenizer.encode(text), name); }
 
-double mean_loss(LanguageModel& model, const data::ConsecutiveWindows& windows) {
+double mean_loss(LanguageModel& model, const data::ConsecutiveWindows& windows, const std::function<void(int64_t)>& done) {
   NoGrad off;
   double total = 0;
+  int64_t batches = 0;
   Device device = nn::device_of(model.module());
   for (const auto& windows_of_batch : windows) {
     data::Batch batch = windows_of_batch.to(device);
     Tensor logits = model.logits(batch.tokens);
     total += cross_entropy(flatten(logits, 0, 1), flatten(batch.target, 0, 1), {.reduction = Reduction::sum}).item();
+    if (done) done(++batches);
   }
   return total / static_cast<double>(windows.targets());
 }

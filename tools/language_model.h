@@ -1,5 +1,6 @@
 // Language models as the command sees them, and what the runs that train them on text have in common.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -69,7 +70,7 @@ Tensor next_token_loss(const Tensor& logits, const Tensor& target);
 std::string read_texts(const std::vector<std::string>& files);
 /// Tokens of `text`, called `name` in errors.
 data::TokenStream encode_text(const Tokenizer& tokenizer, const std::string& text, const std::string& name);
-/// The mean cross-entropy over `windows`, in nats a token.
-double mean_loss(LanguageModel& model, const data::ConsecutiveWindows& windows);
+/// The mean cross-entropy over `windows`, in nats a token. `done(i)` is called after batch i, from 1.
+double mean_loss(LanguageModel& model, const data::ConsecutiveWindows& windows, const std::function<void(int64_t)>& done = {});
 
 }  // namespace plumb::tools

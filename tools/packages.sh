@@ -3,9 +3,9 @@
 # usage: packages.sh build|test|bench|mpi|docs|fuzz|nightly…      PLUMB_SKIP_PACKAGES=1 skips it (another system, or everything built from source)
 set -euo pipefail
 
-build=(g++ cmake ninja-build libopenblas-dev libfmt-dev zlib1g-dev libpng-dev libjpeg-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev)
+build=(g++ cmake ninja-build libopenblas-dev libfmt-dev zlib1g-dev libpng-dev libjpeg-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev libcpp-httplib-dev pkg-config)
 docs=(python3 cmark-gfm)
-test=(doctest-dev pkg-config "${docs[@]}")
+test=(doctest-dev "${docs[@]}")
 bench=(libbenchmark-dev)
 mpi=(libopenmpi-dev openmpi-bin)  # optional: without them plumb_mpi and its tests are left out
 fuzz=(clang lld)  # libFuzzer, tools/fuzz.sh

@@ -51,8 +51,10 @@ std::string html_page(const std::string& title, const std::string& body) {
   return fmt::format("<!doctype html><html lang='en'><meta charset='utf-8'><title>{0}</title><style>{1}</style>\n<h1>{0}</h1>\n{2}</html>\n", escape_html(title), kStyle, body);
 }
 
+std::string png_address(std::string_view png) { return "data:image/png;base64," + base64(png); }
+
 std::string html_picture(const std::string& caption, std::string_view png) {
-  return fmt::format("<figure><img alt='{0}' src='data:image/png;base64,{1}'><figcaption>{0}</figcaption></figure>\n", escape_html(caption), base64(png));
+  return fmt::format("<figure><img alt='{0}' src='{1}'><figcaption>{0}</figcaption></figure>\n", escape_html(caption), png_address(png));
 }
 
 }  // namespace plumb::train

@@ -19,7 +19,7 @@ void write(const std::string& text) {
 }  // namespace
 
 Progress::Progress(std::string title, int64_t total, int64_t done, int64_t lines)
-    : title_(std::move(title)), total_(total), first_(done), every_(std::max<int64_t>(1, total / std::max<int64_t>(1, lines))), terminal_(isatty(STDERR_FILENO) == 1),
+    : title_(std::move(title)), total_(total), first_(done), every_(lines > 0 ? std::max<int64_t>(1, total / lines) : 0), terminal_(isatty(STDERR_FILENO) == 1),
       start_(Clock::now()), last_(start_ - std::chrono::seconds(1)) {}
 
 Progress::~Progress() { finish(); }
@@ -45,6 +45,7 @@ void Progress::draw(int64_t step, const std::string& note) {
 
 void Progress::update(int64_t step, const std::string& note) {
   auto now = Clock::now();
+  if (!terminal_ && every_ == 0) return;
   bool due = terminal_ ? now - last_ > std::chrono::milliseconds(100) || step == total_ : step % every_ == 0 || step == total_ || step == first_ + 1;
   if (!due) return;
   last_ = now;

@@ -54,6 +54,12 @@ Checkpoint read_checkpoint(const std::string& path, int64_t step) {
   return checkpoint;
 }
 
+void make_samples_directory(const std::string& run) {
+  std::error_code error;
+  fs::create_directories(run + "/samples", error);
+  if (error) throw IoError("run: " + run + "/samples: cannot be made: " + error.message());
+}
+
 std::string checkpoint_path(const std::string& run, int64_t step) { return fmt::format("{}/checkpoints/step-{:08}.safetensors", run, step); }
 
 }  // namespace
@@ -142,13 +148,24 @@ StateDict RunDirectory::load_best() const { return load_safetensors(file("checkp
 
 std::string RunDirectory::samples_path(int64_t step) const { return fmt::format("{}/samples/step-{:08}.png", path_, step); }
 std::vector<int64_t> RunDirectory::sample_steps() const { return path_exists(file("samples")) ? steps_in(file("samples"), ".png") : std::vector<int64_t>{}; }
+std::string RunDirectory::text_path(int64_t step) const { return fmt::format("{}/samples/step-{:08}.txt", path_, step); }
+std::vector<int64_t> RunDirectory::text_steps() const { return path_exists(file("samples")) ? steps_in(file("samples"), ".txt") : std::vector<int64_t>{}; }
 
-void RunDirectory::save_samples(int64_t step, const Tensor& images) const {
+std::string RunDirectory::samples_title() const {
+  std::string path = file("samples/title.txt");
+  return path_exists(path) ? read_file(path) : "Samples";
+}
+
+void RunDirectory::save_samples(int64_t step, const Tensor& images, const std::string& title) const {
   if (!writes_files()) return;
-  std::error_code error;
-  fs::create_directories(file("samples"), error);
-  if (error) throw IoError("run: " + file("samples") + ": cannot be made: " + error.message());
+  make_samples_directory(path_);
+  if (!path_exists(file("samples/title.txt"))) write_file_atomic(file("samples/title.txt"), title);
   save_png(samples_path(step), image_grid(images));
+}
+
+void RunDirectory::save_text(int64_t step, const std::string& text) const {
+  make_samples_directory(path_);
+  write_file_atomic(text_path(step), text);
 }
 
 bool RunDirectory::finished() const { return path_exists(file("model.safetensors")); }

@@ -1,4 +1,4 @@
-// A run: a directory with config.json, metrics.jsonl, event files, checkpoints/, the final model and report.html.
+// A run: a directory with config.json, metrics.jsonl, histograms.jsonl, event files, samples/, checkpoints/, the final model and report.html.
 #pragma once
 #include <optional>
 #include <string>
@@ -34,11 +34,17 @@ class RunDirectory {
   /// checkpoints/best.safetensors: the weights of the best evaluation so far.
   void save_best(const StateDict& model) const;
   StateDict load_best() const;
-  /// Writes samples/step-N.png: images [n, C, H, W] in [0, 1] on a grid. Throws IoError, and as image_grid.
-  void save_samples(int64_t step, const Tensor& images) const;
+  /// Writes samples/step-N.png: images [n, C, H, W] in [0, 1] on a grid, and what they show. Throws IoError, and as image_grid.
+  void save_samples(int64_t step, const Tensor& images, const std::string& title) const;
   std::string samples_path(int64_t step) const;
   /// Steps of the pictures in samples/, in order.
   std::vector<int64_t> sample_steps() const;
+  /// What the pictures show; "Samples" where that was not said.
+  std::string samples_title() const;
+  /// samples/step-N.txt: what the model wrote.
+  void save_text(int64_t step, const std::string& text) const;
+  std::string text_path(int64_t step) const;
+  std::vector<int64_t> text_steps() const;
   bool finished() const;
   /// Writes model.safetensors, which marks the run as finished.
   void save_model(const StateDict& model) const;

@@ -15,6 +15,7 @@
 
 #include "engine/autograd/backward.h"
 #include "engine/autograd/grad_mode.h"
+#include "engine/core/allocator.h"
 #include "engine/core/capture.h"
 #include "engine/core/generator.h"
 #include "engine/dist/world.h"
@@ -23,7 +24,6 @@
 #include "models/optim/grad_scaler.h"
 #include "models/nn/placement.h"
 #include "models/train/early_stopping.h"
-#include "models/train/event_file.h"
 #include "models/train/interrupt.h"
 #include "models/train/metrics.h"
 #include "models/train/progress.h"
@@ -46,10 +46,7 @@ class Loop {
   Loop(const RunDirectory& run, const Training& training, const TrainOptions& options)
       : run_(run), training_(training), options_(options), stopping_{options.patience, training.watched_highest}, step_(restore()),
         progress_("train", options.steps, step_) {
-    if (writes_files()) {
-      metrics_.emplace(run.file("metrics.jsonl"), step_);
-      events_.emplace(run.path(), step_);
-    }
+    if (writes_files()) recorder_.emplace(run, step_, options.record);
     if (processes_ > 1) share_out();
   }
 
@@ -108,8 +105,7 @@ class Loop {
   std::unique_ptr<parallel::GradientBuckets> own_buckets_;
   parallel::GradientBuckets* buckets_ = nullptr;  // null: this process trains alone
   int signal_ = 0;  // what a process was told, once all know
-  std::optional<MetricsFile> metrics_;  // of the process that writes
-  std::optional<EventFile> events_;
+  std::optional<Recorder> recorder_;  // of the process that writes
   Progress progress_;
   std::vector<std::vector<Tensor>> inputs_;  // of each part of a captured step, on the device
   std::optional<CapturedStep> captured_;
@@ -225,7 +221,7 @@ Checkpoint Loop::checkpoint() const {
 void Loop::save() {
   broadcast_state(*training_.model, true);
   Checkpoint all = checkpoint();
-  if (metrics_) metrics_->sync();  // no checkpoint outlives a loss of power without the lines of its steps
+  if (recorder_) recorder_->sync();  // no checkpoint outlives a loss of power without the lines of its steps
   run_.save(all);
 }
 
@@ -268,7 +264,10 @@ Measures Loop::evaluate() {
   std::optional<WeightAverage::Lent> averaged;
   if (average_) averaged.emplace(*average_);
   Measures measures = training_.validate ? training_.validate() : Measures{};
-  if (training_.images) run_.save_samples(step_, training_.images());
+  if (training_.images) {
+    Tensor images = training_.images();
+    if (recorder_) recorder_->images(images, training_.images_title, step_);
+  }
   if (options_.patience == 0) return measures;
   for (auto& [name, value] : measures)
     if (name == training_.watched && stopping_.improved(step_, value)) run_.save_best(training_.model->state());
@@ -402,6 +401,8 @@ Measures Loop::own_step() {
 void Loop::one_step() {
   auto start = Clock::now();
   Generator before = default_generator();
+  Device device = nn::device_of(*training_.model);
+  reset_peak_memory(device);
   for (optim::Optimizer* optimizer : optimizers()) optimizer->set_lr_scale(training_.schedule(step_));
   Metrics line{step_ + 1, training_.step ? own_step() : descend(before)};
   double value = line.values[0].second;
@@ -409,16 +410,16 @@ void Loop::one_step() {
   double rate = options_.items_per_step / std::chrono::duration<double>(Clock::now() - start).count();
   ++step_;
   line.values.push_back({options_.items + "_per_s", rate});
+  line.values.push_back({"memory_mib", static_cast<double>(memory_stats(device).peak) / (1 << 20)});
   bool evaluated = step_ == options_.steps || (options_.eval_every > 0 && step_ % options_.eval_every == 0);
   Measures measures = evaluated ? evaluate() : Measures{};
   if (training_.test && (step_ == options_.steps || stopping_.stops())) std::ranges::copy(test(), std::back_inserter(measures));
   std::ranges::copy(measures, std::back_inserter(line.values));
-  if (metrics_) metrics_->append(line);
-  if (events_)
-    for (auto& [name, number] : line.values) events_->scalar(name, number, step_);
+  if (recorder_) recorder_->numbers(line);
+  if (recorder_ && evaluated) recorder_->histograms(*training_.model, step_);
   progress_.update(step_, fmt::format("loss {:.4f}  {:.0f} {}/s", value, rate, options_.items));
   if (measures.empty()) return;
-  if (events_) events_->flush();
+  if (recorder_) recorder_->flush();
   std::string said = fmt::format("step {}: train loss {:.4f}", step_, value);
   for (auto [name, number] : measures) said += fmt::format(", {} {:.4f}", (std::ranges::replace(name, '_', ' '), name), number);
   progress_.say(said);
@@ -430,23 +431,23 @@ int Loop::interrupted(int signal) {
   progress_.finish();
   save();
   progress_.say(fmt::format("interrupted after step {}; saved. Go on with --resume {}", step_, run_.path()));
-  if (events_) events_->flush();
-  if (writes_files()) write_report(run_, {.images_title = training_.images_title});
+  if (recorder_) recorder_->flush();
+  if (writes_files()) write_report(run_);
   return 128 + signal;
 }
 
 int Loop::finish() {
   progress_.finish();
-  if (events_) events_->flush();
   save();
   StateDict weights = final_weights();
-  ReportParts parts{.images_title = training_.images_title};
   if (training_.sample) {
     EvaluationScope evaluation(*training_.model);
     training_.model->load_state(weights);
-    parts.text = training_.sample();
+    std::string text = training_.sample();
+    if (recorder_) recorder_->text(text, step_);
   }
-  if (writes_files()) write_report(run_, parts);
+  if (recorder_) recorder_->flush();
+  if (writes_files()) write_report(run_, true);
   run_.save_model(weights);
   return 0;
 }

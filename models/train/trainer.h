@@ -8,6 +8,7 @@
 #include "models/nn/module.h"
 #include "models/optim/optimizer.h"
 #include "models/parallel/gradient_buckets.h"
+#include "models/train/recorder.h"
 #include "models/train/run_directory.h"
 
 namespace plumb::train {
@@ -24,6 +25,7 @@ struct TrainOptions {
   bool scale_loss = false;         ///< for f16: the loss is scaled (optim::GradScaler), and a step whose gradients overflow is left out
   double items_per_step = 1;       ///< for the rate in metrics
   std::string items = "tokens";    ///< what is counted: "tokens" or "images"
+  RecorderOptions record = {};     ///< what is written beside metrics
 };
 
 /// One of the equal parts of a step's batch.
@@ -62,8 +64,9 @@ struct Training {
   std::vector<optim::Optimizer*> more_optimizers = {};  ///< beside `optimizer`, for `step`: scheduled and kept in checkpoints as it is
 };
 
-/// Trains from the newest checkpoint of `run` (or from the start) to the last step, writing metrics.jsonl, event files, checkpoints, the
-/// final model and report.html. SIGINT, SIGTERM and SIGHUP finish the step and save. Returns the exit code: 0, or 130, 143 and 129 when interrupted.
+/// Trains from the newest checkpoint of `run` (or from the start) to the last step, writing metrics.jsonl, histograms.jsonl, event files,
+/// samples, checkpoints, the final model and report.html. The peak of memory_stats of the model's device is set anew at every step. SIGINT,
+/// SIGTERM and SIGHUP finish the step and save. Returns the exit code: 0, or 130, 143 and 129 when interrupted.
 /// A loss or gradient that is not finite throws ValueError, naming the step and the operation that made it; nothing of that step is kept.
 ///
 /// The processes of dist::world() train together: a step's batch has accumulate × size parts, of which each computes `accumulate`, and

@@ -30,7 +30,7 @@ TEST_CASE("packages.sh: without root it prints the one command that installs wha
   CHECK(outcome.code == 2);
   CHECK(outcome.err ==
         "Some packages are missing; install them with:\n"
-        "  sudo apt-get update && sudo apt-get install -y --no-install-recommends libcli11-dev libcurl4-openssl-dev\n");
+        "  sudo apt-get update && sudo apt-get install -y --no-install-recommends libcli11-dev libcurl4-openssl-dev libcpp-httplib-dev pkg-config\n");
 }
 
 TEST_CASE("packages.sh: does nothing when everything is there, or when told to") {

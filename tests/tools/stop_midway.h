@@ -35,13 +35,13 @@ inline int stop_midway(const std::string& arguments, const std::string& metrics,
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-// Every number but the rate, which is a clock's.
+// Every number but the rate, which is a clock's, and memory: a resumed run's first step makes the optimiser's state anew.
 inline std::vector<std::string> numbers(const std::string& path) {
   std::vector<std::string> out;
   for (const auto& line : plumb::train::read_metrics(path)) {
     std::string s = std::to_string(line.step);
     for (auto& [name, value] : line.values)
-      if (!name.ends_with("_per_s")) s += " " + name + "=" + std::to_string(value);
+      if (!name.ends_with("_per_s") && name != "memory_mib") s += " " + name + "=" + std::to_string(value);
     out.push_back(s);
   }
   return out;

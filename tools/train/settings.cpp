@@ -27,7 +27,7 @@ static constexpr auto fields = [](auto& s, auto&& f) {
   f("optimizer", s.optimizer), f("lr", s.lr), f("min_lr", s.min_lr), f("warmup", s.warmup), f("weight_decay", s.weight_decay);
   f("beta1", s.beta1), f("beta2", s.beta2), f("momentum", s.momentum), f("clip", s.clip), f("ema", s.ema);
   f("eval_every", s.eval_every), f("checkpoint_every", s.checkpoint_every), f("early_stop", s.early_stop);
-  f("seed", s.seed), f("device", s.device), f("dtype", s.dtype);
+  f("seed", s.seed), f("device", s.device), f("dtype", s.dtype), f("no_events", s.no_events), f("no_histograms", s.no_histograms);
 };
 
 void TrainingSettings::set(JsonObject& json) const { set_fields(json, *this, fields); }
@@ -53,6 +53,8 @@ void TrainingSettings::define(CommandLine& line, const std::string& items) {
   line.option("--early-stop", early_stop, "end with the best weights after so many evaluations without improvement; 0: never");
   line.option("--eval-every", eval_every, "steps between validations; the last step always; 0: only then");
   line.option("--checkpoint-every", checkpoint_every, "steps between checkpoints; 0: none before the end");
+  line.flag("--no-events", no_events, "write no event files for TensorBoard");
+  line.flag("--no-histograms", no_histograms, "write no histograms of weights and gradients at evaluations");
   line.option("--seed", seed, "of weights, data order and dropout");
   line.option("--device", device, "cpu, cuda or cuda:N");
   line.option("--dtype", dtype, "f32, tf32 (f32 whose products a GPU may round), bf16 or f16 (autocast; f16 scales the loss) or f64");
@@ -119,7 +121,8 @@ optim::Schedule TrainingSettings::schedule() const { return optim::cosine_with_w
 
 train::TrainOptions TrainingSettings::train_options(double items_per_step, const std::string& items) const {
   return {.steps = steps, .eval_every = eval_every, .checkpoint_every = checkpoint_every, .clip_norm = clip, .accumulate = accumulate,
-          .ema = ema, .patience = early_stop, .capture = capture, .scale_loss = dtype == "f16", .items_per_step = items_per_step, .items = items};
+          .ema = ema, .patience = early_stop, .capture = capture, .scale_loss = dtype == "f16", .items_per_step = items_per_step, .items = items,
+          .record = {.events = !no_events, .histograms = !no_histograms}};
 }
 
 int TrainingSettings::train_model(const train::RunDirectory& run, nn::Module& model, train::Training training, double items_per_step, const std::string& items,

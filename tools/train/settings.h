@@ -21,7 +21,7 @@ struct TrainingSettings {
   double lr = 1e-3, min_lr = 1e-4, weight_decay = 0.1, beta1 = 0.9, beta2 = 0.99, momentum = 0.9, clip = 1, ema = 0;
   uint64_t seed = 0;
   std::string optimizer = "adamw", device = "cpu", dtype = "f32";
-  bool recompute = false, capture = false, shard_optimizer = false;
+  bool recompute = false, capture = false, shard_optimizer = false, no_events = false, no_histograms = false;
 
   /// Adds --batch, --steps, --lr, …; `items` is what --batch counts ("sequences", "images").
   void define(CommandLine& line, const std::string& items);

@@ -9,6 +9,7 @@
 #include "engine/core/generator.h"
 #include "engine/io/file.h"
 #include "engine/io/sha256.h"
+#include "models/train/progress.h"
 #include "models/transformer/generate.h"
 #include "ops/shape.h"
 
@@ -113,7 +114,9 @@ int evaluate_text(const TextRun& run, const train::RunDirectory& directory, cons
   Tokenizer tokenizer = Tokenizer::load(directory.file("tokenizer.json"));
   data::TokenStream text = encode_text(tokenizer, read_texts(data), data[0]);
   data::ConsecutiveWindows windows(text, run.context(), 4 * run.training.batch);
-  double loss = mean_loss(*run.load(directory), windows);
+  train::Progress bar("eval", windows.size(), 0, 0);
+  double loss = mean_loss(*run.load(directory), windows, [&](int64_t batch) { bar.update(batch, "batches"); });
+  bar.finish();
   fmt::print("{{\"loss\": {}, \"perplexity\": {}, \"tokens\": {}}}\n", loss, std::exp(loss), windows.targets());
   return 0;
 }

@@ -127,10 +127,25 @@ TEST_CASE("run: the report shows the configuration and escapes what it quotes") 
   Scratch s;
   auto run = RunDirectory::create(s.run(), R"({"model": {"width": 128}})");
   std::ofstream(s.run() + "/metrics.jsonl") << "{\"step\":1,\"train_loss\":2.5,\"lr\":0.1,\"grad_norm\":1,\"tokens_per_s\":10,\"val_loss\":2.25}\n";
-  write_report(run, {.text = "<script>"});
+  run.save_text(1, "</script><script>");
+  write_report(run);
   std::string page = read_file(run.file("report.html"));
-  CHECK(page.find("model.width") != std::string::npos);
+  CHECK(page.find("\"model.width\":\"128\"") != std::string::npos);
   CHECK(page.find("validation loss 2.2500") != std::string::npos);
-  CHECK(page.find("&lt;script&gt;") != std::string::npos);
-  CHECK(page.find("<script>") == std::string::npos);
+  CHECK(page.find("\\u003c/script>\\u003cscript>") != std::string::npos);
+}
+
+TEST_CASE("run: what the model drew and wrote stands in samples/ by step, with what the pictures show") {
+  Scratch s;
+  auto run = RunDirectory::create(s.run(), "{}");
+  CHECK(run.sample_steps().empty());
+  CHECK(run.text_steps().empty());
+  CHECK(run.samples_title() == "Samples");
+  run.save_samples(20, full({1, 1, 2, 2}, 0.5), "Digits");
+  run.save_samples(3, full({1, 1, 2, 2}, 0.5), "Digits");
+  run.save_text(20, "Once\nupon");
+  CHECK(run.sample_steps() == std::vector<int64_t>{3, 20});
+  CHECK(run.text_steps() == std::vector<int64_t>{20});
+  CHECK(run.samples_title() == "Digits");
+  CHECK(read_file(run.text_path(20)) == "Once\nupon");
 }

@@ -1,0 +1,86 @@
+// Appending lines, and reading them.
+#include "models/train/step_lines.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string_view>
+
+#include "engine/core/error.h"
+#include "engine/io/file.h"
+
+namespace plumb::train {
+namespace {
+
+StepLine parse_line(const std::string& what, const std::string& path, std::string_view line, size_t number) {
+  try {
+    StepLine parsed{0, JsonObject::parse(line, "line " + std::to_string(number))};
+    if (!parsed.line.contains("step")) throw_io_error(what, path, parsed.line.what() + ": has no step");
+    parsed.line.read("step", parsed.step);
+    return parsed;
+  } catch (const ConfigError& error) {
+    throw_io_error(what, path, error.what());
+  }
+}
+
+// Calls f(line without its newline, offset after it) for every whole line.
+template <typename F>
+void for_each_line(std::string_view text, F&& f) {
+  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string_view::npos; begin = end + 1) f(text.substr(begin, end - begin), end + 1);
+}
+
+// Returns 0 or the error. A write may be cut short, by a disk that just became full for one.
+int write_whole(int descriptor, std::string_view text) {
+  while (!text.empty()) {
+    ssize_t put = write(descriptor, text.data(), text.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return errno;
+    text.remove_prefix(static_cast<size_t>(put));
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::vector<StepLine> parse_step_lines(const std::string& what, const std::string& path, std::string_view text, size_t first) {
+  std::vector<StepLine> all;
+  for_each_line(text, [&](std::string_view line, size_t) { all.push_back(parse_line(what, path, line, first + all.size())); });
+  return all;
+}
+
+StepLines::StepLines(std::string what, const std::string& path, int64_t last_step) : what_(std::move(what)), path_(path) {
+  size_t keep = 0, number = 0;
+  if (path_exists(path)) {
+    std::string text = read_file(path);
+    int64_t reached = 0;
+    for_each_line(text, [&](std::string_view line, size_t end) {
+      if (reached >= last_step) return;  // what follows is dropped, whatever a loss of power made of it
+      reached = parse_line(what_, path, line, ++number).step;
+      if (reached <= last_step) keep = end;
+    });
+  }
+  descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor_ < 0 || ftruncate(descriptor_, static_cast<off_t>(keep)) != 0 || lseek(descriptor_, 0, SEEK_END) < 0)
+    throw_io_error(what_, path, std::string("cannot be written: ") + std::strerror(errno));
+}
+
+StepLines::~StepLines() { close(descriptor_); }
+
+void StepLines::append(const JsonObject& object) {
+  std::string line = object.text() + "\n";
+  off_t before = lseek(descriptor_, 0, SEEK_END);
+  int error = write_whole(descriptor_, line);
+  if (error == 0) return;
+  if (ftruncate(descriptor_, before) != 0) throw_io_error(what_, path_, "a line was cut short and could not be taken back");
+  throw_io_error(what_, path_, std::string("cannot be written: ") + std::strerror(error));
+}
+
+void StepLines::sync() {
+  while (fsync(descriptor_) != 0) {
+    if (errno == EINVAL) return;  // a device
+    if (errno != EINTR) throw_io_error(what_, path_, std::string("cannot be flushed to the disk: ") + std::strerror(errno));
+  }
+}
+
+}  // namespace plumb::train
