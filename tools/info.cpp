@@ -1,5 +1,6 @@
 // `plumb info`: what this build is, what it found on this machine, and what slows it down here.
 #include <fmt/format.h>
+#include <plumb/version.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -77,7 +78,7 @@ int info(bool only_blas_speed) {
     std::printf("%.3f\n", blas_gflops());
     return 0;
   }
-  row("version", PLUMB_VERSION);
+  row("version", kVersion);
   row("build", build());
   row("processor", cpu_model());
   row("features", cpu_features());

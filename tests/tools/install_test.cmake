@@ -70,7 +70,7 @@ file(WRITE ${WORK}/missing/CMakeLists.txt "cmake_minimum_required(VERSION 3.25)\
 find_package(plumb ${VERSION} CONFIG REQUIRED OPTIONAL_COMPONENTS quantum)\nfind_package(plumb CONFIG REQUIRED COMPONENTS cpu quantum)\n")
 execute_process(COMMAND ${configure} -S ${WORK}/missing -B ${WORK}/missing/build RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE out)
 string(REGEX REPLACE "[ \n]+" " " out "${out}")
-expect("plumb: component quantum: there is no such component; there are cpu, methods, cuda and mpi")
+expect("plumb: component quantum: there is no such component; there are cpu, methods, c, cuda and mpi")
 if(NOT code)
   message(FATAL_ERROR "a missing component was accepted:\n${out}")
 endif()

@@ -96,7 +96,7 @@ TEST_CASE("layout: arrows point left, headers stay light, files stay short") {
   const char* root = std::getenv("PLUMB_SOURCE");
   REQUIRE_MESSAGE(root, "PLUMB_SOURCE names the source tree; ctest sets it");
   int files = 0;
-  for (const char* folder : {"engine", "ops", "models", "methods", "tools", "cuda", "tests", "bench", "examples", "cmake", "python"}) {
+  for (const char* folder : {"engine", "ops", "models", "methods", "tools", "cuda", "tests", "bench", "examples", "cmake", "python", "capi"}) {
     if (!fs::exists(fs::path(root) / folder)) continue;
     for (const auto& entry : fs::recursive_directory_iterator(fs::path(root) / folder)) {
       if (!entry.is_regular_file() || !is_source(entry.path())) continue;

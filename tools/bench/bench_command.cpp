@@ -1,5 +1,6 @@
 // `plumb bench`: how fast this build is on this machine.
 #include <fmt/format.h>
+#include <plumb/version.h>
 
 #include <array>
 #include <cmath>
@@ -30,7 +31,7 @@ struct Options {
 std::string as_json(const StepTiming& t, const Options& o) {
   JsonObject line;
   line.set("work", t.work);
-  line.set("peer", "plumb " PLUMB_VERSION);
+  line.set("peer", std::string("plumb ") + kVersion);
   line.set("device", o.device);
   if (t.ns_per_op > 0) {
     line.set("ns_per_op_fwd_bwd", int64_t{std::llround(t.ns_per_op)});
@@ -70,7 +71,7 @@ int steps(const Options& o) {
 std::string as_json(const KernelTiming& t, const Options& o) {
   JsonObject line;
   line.set("kernel", t.kernel);
-  line.set("peer", "plumb " PLUMB_VERSION);
+  line.set("peer", std::string("plumb ") + kVersion);
   line.set("device", o.device);
   line.set("dtype", t.dtype);
   line.set("shape", t.shape);

@@ -1,5 +1,6 @@
 // Parsing the command line, running the chosen command, and reporting errors in one line.
 #include <CLI/CLI.hpp>
+#include <plumb/version.h>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -137,7 +138,7 @@ Action choose(CommandLine& line, std::span<const Command* const> commands) {
 
 int run(int argc, const char* const* argv) {
   CLI::App app("Plumb, a deep learning engine: trains, samples and measures models.", "plumb");
-  app.set_version_flag("--version", "plumb " PLUMB_VERSION);
+  app.set_version_flag("--version", std::string("plumb ") + kVersion);
   CommandLine line(app);
   Action action;
   try {

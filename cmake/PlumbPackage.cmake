@@ -1,0 +1,23 @@
+# cpack -G DEB (in the build directory): a Debian package of what `cmake --install` installs, headers, libraries and the command.
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME plumb)
+set(CPACK_PACKAGE_VENDOR "Plumb")
+set(CPACK_PACKAGE_CONTACT "The maintainers of Plumb <maintainers@plumb.invalid>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION devel)
+set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "${PROJECT_DESCRIPTION}
+Tensors, automatic differentiation, CPU kernels, models and published methods: headers, libraries, a CMake package and the plumb command.")
+# Programs that link the static libraries need what these use; shared libraries that the command needs are found in it.
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "libopenblas-dev, libfmt-dev, zlib1g-dev, libpng-dev, libjpeg-dev")
+find_program(PLUMB_SHLIBDEPS dpkg-shlibdeps)
+if(PLUMB_SHLIBDEPS)
+  set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+else()
+  string(APPEND CPACK_DEBIAN_PACKAGE_DEPENDS ", libcurl4")
+endif()
+install(FILES LICENSE CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+include(CPack)

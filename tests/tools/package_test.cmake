@@ -1,0 +1,35 @@
+# The Debian package holds what a user of it needs, under its version. cmake -DBUILD=… -DWORK=… -DVERSION=… -P package_test.cmake
+find_program(DPKG_DEB dpkg-deb)
+if(NOT DPKG_DEB)
+  message("skipped: there is no dpkg-deb here")
+  return()
+endif()
+file(REMOVE_RECURSE ${WORK})
+file(MAKE_DIRECTORY ${WORK})
+get_filename_component(bin ${CMAKE_COMMAND} DIRECTORY)
+# Uncompressed, and without a look into every file: that is what takes time.
+execute_process(COMMAND ${bin}/cpack -G DEB --config ${BUILD}/CPackConfig.cmake -B ${WORK} -D CPACK_DEBIAN_COMPRESSION_TYPE=none
+  -D CPACK_DEBIAN_PACKAGE_SHLIBDEPS=OFF
+  RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE out)
+file(GLOB package ${WORK}/plumb_${VERSION}_*.deb)
+if(code OR NOT package)
+  message(FATAL_ERROR "cpack made no plumb_${VERSION}_*.deb:\n${out}")
+endif()
+execute_process(COMMAND ${DPKG_DEB} --contents ${package} OUTPUT_VARIABLE contents COMMAND_ERROR_IS_FATAL ANY)
+foreach(file bin/plumb include/plumb/plumb.h include/plumb/version.h include/plumb/capi/plumb.h include/plumb/engine/io/dlpack.h
+    "lib/[^ ]*libplumb\\.a" "lib/[^ ]*libplumb_methods\\.a" "lib/[^ ]*libplumb_c\\.so" "lib/[^ ]*cmake/plumb/plumbConfig\\.cmake"
+    "lib/[^ ]*cmake/plumb/plumbConfigVersion\\.cmake" "lib/[^ ]*pkgconfig/plumb\\.pc" share/doc/plumb/LICENSE share/doc/plumb/CHANGELOG\\.md)
+  if(NOT contents MATCHES "\\./usr/${file}")
+    message(FATAL_ERROR "the package has no /usr/${file}:\n${contents}")
+  endif()
+endforeach()
+if(contents MATCHES "\\./(tmp|root|home|work)/")
+  message(FATAL_ERROR "the package holds files outside /usr:\n${contents}")
+endif()
+execute_process(COMMAND ${DPKG_DEB} --field ${package} Package Version Depends OUTPUT_VARIABLE fields COMMAND_ERROR_IS_FATAL ANY)
+foreach(field "Package: plumb\n" "Version: ${VERSION}\n" "libopenblas-dev")
+  if(NOT fields MATCHES "${field}")
+    message(FATAL_ERROR "expected ${field} in\n${fields}")
+  endif()
+endforeach()
+file(REMOVE_RECURSE ${WORK})
