@@ -170,7 +170,6 @@ void read_config(const std::string& text, const std::string& path, GptConfig& c)
 }
 
 std::string write_config(const GptConfig& c) {
-  if (!c.bias) throw ConfigError("save_pretrained: GPT-2 has biases, this model has none (bias = false)");
   OrderedJson json{{"architectures", {"GPT2LMHeadModel"}},
                    {"model_type", "gpt2"},
                    {"vocab_size", c.vocab},

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "engine/core/kept_generator.h"
 #include "engine/io/file.h"
 #include "engine/io/safetensors.h"
 #include "models/transformer/internal/hugging_face.h"
@@ -337,7 +338,16 @@ void save_pretrained(const Encoder& model, const std::string& directory) { save_
 void save_pretrained(const MaskedLanguageModel& model, const std::string& directory) {
   save_model(model, detail::write_config(model.encoder.config(), "BertForMaskedLM"), directory);
 }
-void save_pretrained(const Gpt& model, const std::string& directory) { save_model(model, detail::write_config(model.config()), directory); }
+void save_pretrained(const Gpt& model, const std::string& directory) {
+  if (model.config().bias) return save_model(model, detail::write_config(model.config()), directory);
+  // The class there always has biases: zeros compute the same.
+  GptConfig config = model.config();
+  config.bias = true;
+  KeptGenerator kept;
+  Gpt with_biases(config);
+  with_biases.load_state(model.state(), /*strict=*/false);
+  save_model(with_biases, detail::write_config(config), directory);
+}
 void save_pretrained(const Llama& model, const std::string& directory) { save_model(model, detail::write_config(model.config()), directory); }
 void save_pretrained(const VisionTransformer& model, const std::string& directory) { save_model(model, detail::write_config(model.config()), directory); }
 

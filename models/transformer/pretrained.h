@@ -34,7 +34,7 @@ std::unique_ptr<CausalDecoder> load_pretrained_decoder(const std::string& direct
 
 /// Writes config.json and model.safetensors into `directory`, which is made if need be, so that Hugging Face's library loads them as
 /// BertModel, BertForMaskedLM, GPT2LMHeadModel, ViTForImageClassification, or LlamaForCausalLM (MistralForCausalLM with a window, Qwen2ForCausalLM with
-/// biases on queries, keys and values alone). Each file appears all at once. Throws IoError if writing fails, ConfigError for a model that
+/// biases on queries, keys and values alone). A Gpt without biases gets zeros, since GPT-2 has them. Each file appears all at once. Throws IoError if writing fails, ConfigError for a model that
 /// those classes cannot be.
 void save_pretrained(const Encoder& model, const std::string& directory);
 void save_pretrained(const MaskedLanguageModel& model, const std::string& directory);
