@@ -70,7 +70,8 @@ std::string content(const fs::path& path) {
 
 // What lies in tests/fuzz/kept, or in one of its folders.
 std::vector<fs::path> kept(const std::string& folder = "") {
-  fs::path directory = fs::path(__FILE__).parent_path() / "kept" / folder;
+  const char* source = std::getenv("PLUMB_SOURCE");
+  fs::path directory = fs::path(source ? source : ".") / "tests/fuzz/kept" / folder;
   if (!fs::exists(directory)) return {};
   return {fs::directory_iterator(directory), fs::directory_iterator()};
 }

@@ -220,8 +220,8 @@ TEST_CASE("determinism: another seed gives another hash, so the hash sees the ru
 // them there, and for tools/nightly.sh to compare builds.
 TEST_CASE("determinism: the hashes are those stored for these instructions and this BLAS core") {
   std::map<std::string, std::string> stored;
-  std::string file = __FILE__;
-  std::ifstream lines(file.substr(0, file.rfind("_test.cpp")) + "_hashes.txt");
+  const char* source = std::getenv("PLUMB_SOURCE");
+  std::ifstream lines(std::string(source ? source : ".") + "/tests/models/determinism_hashes.txt");
   for (std::string instructions, core, model, value; lines >> instructions >> core >> model >> value;) stored[instructions + " " + core + " " + model] = value;
   const char* asked = std::getenv("PLUMB_DETERMINISM_HASHES");
   if (!asked) REQUIRE_FALSE(stored.empty());
