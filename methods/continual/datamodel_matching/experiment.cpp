@@ -14,6 +14,7 @@
 #include "models/metrics/margins.h"
 #include "ops/index.h"
 #include "ops/join.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
 
 namespace plumb::methods::datamodel_matching {
@@ -103,7 +104,7 @@ struct Setting {
   std::vector<int64_t> looks;
 };
 
-/// Scores after each look, of the whole population.
+/// Scores after each look, of the whole population; none from the look on at which an answer is no number any more.
 std::vector<Scores> run_setting(const Unlearn& unlearn, Setting setting, const Problem& p, const Forgotten& f, Cell& cell) {
   std::vector<std::vector<Tensor>> logits(setting.looks.size());
   std::vector<double> gradients(setting.looks.size());
@@ -124,7 +125,11 @@ std::vector<Scores> run_setting(const Unlearn& unlearn, Setting setting, const P
     cell.progress(0.5);
   }
   std::vector<Scores> scores;
-  for (size_t k = 0; k < logits.size(); ++k) scores.push_back(scores_of(cat(logits[k], 0), gradients[k], p, f));
+  for (size_t k = 0; k < logits.size(); ++k) {
+    Tensor answers = cat(logits[k], 0);
+    if (!std::isfinite(sum(answers).item())) break;
+    scores.push_back(scores_of(answers, gradients[k], p, f));
+  }
   return scores;
 }
 
@@ -173,12 +178,14 @@ Scores best_of(const Problem& p, const Forgotten& f, Cell& cell) {
   std::vector<int64_t> looks;
   for (const Setting& setting : settings_of(cell)) {
     std::vector<Scores> scores = run_setting(way_of(cell, p, f), setting, p, f, cell);
+    if (scores.empty()) continue;  // it diverged at once
     auto least = std::ranges::min_element(scores, {}, &Scores::distance);
     if (best && least->distance() >= best->distance()) continue;
     best = *least;
     chosen = scores;
     looks = setting.looks;
   }
+  if (!best) throw ValueError("datamodel_matching: " + std::string(cell.variant()) + " diverged in all settings");
   for (size_t k = 0; k < chosen.size(); ++k)
     for (auto [where, klom] : {std::pair{"forget", chosen[k].forget}, {"retain", chosen[k].retain}, {"validation", chosen[k].validation}})
       cell.point(fmt::format("KLOM of {} points, {} set", where, f.name), "epochs", static_cast<double>(looks[k]), klom.p95);
