@@ -18,6 +18,13 @@ class Exchange {
   virtual void wait() = 0;
 };
 
+/// An exchange that was over when it began: that of a process which is alone.
+class NoExchange final : public Exchange {
+ public:
+  void poll() override {}
+  void wait() override {}
+};
+
 /// A process that the others wait for does not answer any more.
 class ProcessLost : public DeviceError {
   using DeviceError::DeviceError;
