@@ -10,29 +10,28 @@ namespace {
 // With fewer panels of B than this, a panel of A is used too few times to be worth a copy.
 constexpr int64_t kPanelsToPack = 16;
 
-template <typename T>
+template <typename T, typename P>
 struct Slab {
-  const Product<T>& p;
-  const Kernels<Accumulator<T>>& kernels;
-  int64_t begin, end;  // of k
-  const Accumulator<T>* b;
+  const Product<T, P>& p;
+  const Kernels<P>& kernels;
+  int64_t begin, end;  // of k, in elements P
+  const P* b;
 };
 
-template <typename T>
-void multiply_block(const Slab<T>& slab, int64_t i, int64_t rows, int64_t panel_begin, int64_t panel_end) {
-  using C = Accumulator<T>;
-  const Product<T>& p = slab.p;
-  const int64_t width = slab.kernels.columns, padded = ceil_div(p.n, width) * width, depth = block_depth(p.k);
-  PanelProduct<C> panel{.m = rows, .a_row = p.a.row, .a_k = p.a.column, .b_k = width, .c_row = p.c_row, .c_column = p.c_column};
-  panel.packed = !std::is_same_v<T, C> || panel_end - panel_begin >= (p.a.column == 1 ? kPanelsToPack : 4);
-  C* const packed = panel.packed ? thread_scratch<C>((kBlockRows<C> + slab.kernels.rows) * depth) : nullptr;
+template <typename T, typename P>
+void multiply_block(const Slab<T, P>& slab, int64_t i, int64_t rows, int64_t panel_begin, int64_t panel_end) {
+  const Product<T, P>& p = slab.p;
+  const int64_t width = slab.kernels.columns, padded = ceil_div(p.n, width) * width, depth = block_depth(packed_k(p));
+  PanelProduct<P> panel{.m = rows, .a_row = p.a.row, .a_k = p.a.column, .b_k = width, .c_row = p.c_row, .c_column = p.c_column};
+  panel.packed = !std::is_same_v<T, P> || panel_end - panel_begin >= (p.a.column == 1 ? kPanelsToPack : 4);
+  P* const packed = panel.packed ? thread_scratch<P>((kBlockRows<P> + slab.kernels.rows) * depth) : nullptr;
   for (int64_t k = slab.begin; k < slab.end; k += depth) {
     panel.k = std::min(depth, slab.end - k);
     panel.accumulate = p.accumulate || k > 0;
-    const T* a = p.a.data + i * p.a.row + k * p.a.column;
-    if (panel.packed) pack_panels<T>(slab.kernels.rows, rows, panel.k, {a, p.a.row, p.a.column}, packed);
-    if constexpr (std::is_same_v<T, C>)
-      panel.a = panel.packed ? packed : a;
+    const T* a = p.a.data + i * p.a.row;
+    if (panel.packed) pack_block(p, slab.kernels.rows, rows, k, panel.k, a, p.a.row, p.a.column, packed);
+    if constexpr (std::is_same_v<T, P>)
+      panel.a = panel.packed ? packed : a + k * p.a.column;
     else
       panel.a = packed;
     for (int64_t q = panel_begin; q < panel_end; q++) {
@@ -42,13 +41,13 @@ void multiply_block(const Slab<T>& slab, int64_t i, int64_t rows, int64_t panel_
       slab.kernels.multiply_panel(panel);
     }
   }
-  if (slab.end == p.k) finish(p, i, i + rows, panel_begin * width, std::min(p.n, panel_end * width));
+  if (slab.end == packed_k(p)) finish(p, i, i + rows, panel_begin * width, std::min(p.n, panel_end * width));
 }
 
 // Row panels [begin, end), in blocks that fit L2, even ones.
-template <typename T>
-void multiply_rows(const Slab<T>& slab, int64_t begin, int64_t end, int64_t panel_begin, int64_t panel_end) {
-  const int64_t height = slab.kernels.rows, most = std::max<int64_t>(1, kBlockRows<Accumulator<T>> / height);
+template <typename T, typename P>
+void multiply_rows(const Slab<T, P>& slab, int64_t begin, int64_t end, int64_t panel_begin, int64_t panel_end) {
+  const int64_t height = slab.kernels.rows, most = std::max<int64_t>(1, kBlockRows<P> / height);
   const int64_t blocks = ceil_div(end - begin, most);
   for (int64_t q = 0; q < blocks; q++) {
     const int64_t i = (begin + (end - begin) * q / blocks) * height, i_end = (begin + (end - begin) * (q + 1) / blocks) * height;
@@ -58,41 +57,42 @@ void multiply_rows(const Slab<T>& slab, int64_t begin, int64_t end, int64_t pane
 
 }  // namespace
 
-template <typename T>
-void pack_b(const Product<T>& p, const Kernels<Accumulator<T>>& kernels, int64_t begin, int64_t end, Accumulator<T>* packed) {
-  const int64_t width = kernels.columns, panels = ceil_div(p.n, width), depth = block_depth(p.k);
+template <typename T, typename P>
+void pack_b(const Product<T, P>& p, const Kernels<P>& kernels, int64_t begin, int64_t end, P* packed) {
+  const int64_t width = kernels.columns, panels = ceil_div(p.n, width), depth = block_depth(packed_k(p));
   const int64_t blocks = ceil_div(end - begin, depth), work = p.n * (end - begin) * 4;
   for_parts(blocks, panels, 1, work, [&](int64_t block, int64_t q, int64_t q_end) {
     const int64_t k = begin + block * depth, steps = std::min(depth, end - k);
-    const T* b = p.b.data + k * p.b.row + q * width * p.b.column;
-    pack_panels<T>(width, std::min(p.n, q_end * width) - q * width, steps, {b, p.b.column, p.b.row},
-                   packed + block * depth * panels * width + q * width * steps);
+    pack_block(p, width, std::min(p.n, q_end * width) - q * width, k, steps, p.b.data + q * width * p.b.column, p.b.column, p.b.row,
+               packed + block * depth * panels * width + q * width * steps);
   });
 }
 
-template <typename T>
-void multiply_by_rows(const Product<T>& p, const Kernels<Accumulator<T>>& kernels) {
+template <typename T, typename P>
+void multiply_by_rows(const Product<T, P>& p, const Kernels<P>& kernels) {
   const int64_t row_panels = ceil_div(p.m, kernels.rows), panels = ceil_div(p.n, kernels.columns), threads = num_threads();
   const int64_t parts = std::min(panels, ceil_div(2 * threads, row_panels));
   const int64_t grain = std::clamp<int64_t>(row_panels / (4 * threads), 1, 8);
-  const int64_t deep = p.packed_b ? p.k : std::min(p.k, slab_depth(p.k, panels * kernels.columns, sizeof(Accumulator<T>)));
-  Buffer<Accumulator<T>> packed(p.packed_b ? 0 : deep * panels * kernels.columns);
-  for (int64_t k = 0; k < p.k; k += deep) {
-    const Slab<T> slab{p, kernels, k, std::min(p.k, k + deep), p.packed_b ? p.packed_b : packed.data()};
+  const int64_t k_all = packed_k(p), deep = p.packed_b ? k_all : std::min(k_all, slab_depth(k_all, panels * kernels.columns, sizeof(P)));
+  Buffer<P> packed(p.packed_b ? 0 : deep * panels * kernels.columns);
+  for (int64_t k = 0; k < k_all; k += deep) {
+    const Slab<T, P> slab{p, kernels, k, std::min(k_all, k + deep), p.packed_b ? p.packed_b : packed.data()};
     if (!p.packed_b) pack_b(p, kernels, slab.begin, slab.end, packed.data());
-    for_parts(parts, row_panels, grain, p.m * p.n * (slab.end - k), [&](int64_t part, int64_t begin, int64_t end) {
+    for_parts(parts, row_panels, grain, p.m * p.n * (slab.end - k) * kSteps<P>, [&](int64_t part, int64_t begin, int64_t end) {
       multiply_rows(slab, begin, end, panels * part / parts, panels * (part + 1) / parts);
     });
   }
 }
 
-template void multiply_by_rows(const Product<float>&, const Kernels<float>&);
-template void pack_b(const Product<float>&, const Kernels<float>&, int64_t, int64_t, float*);
-template void multiply_by_rows(const Product<double>&, const Kernels<double>&);
-template void pack_b(const Product<double>&, const Kernels<double>&, int64_t, int64_t, double*);
-template void multiply_by_rows(const Product<bfloat16>&, const Kernels<float>&);
-template void pack_b(const Product<bfloat16>&, const Kernels<float>&, int64_t, int64_t, float*);
-template void multiply_by_rows(const Product<half>&, const Kernels<float>&);
-template void pack_b(const Product<half>&, const Kernels<float>&, int64_t, int64_t, float*);
+template void multiply_by_rows(const Product<float, float>&, const Kernels<float>&);
+template void pack_b(const Product<float, float>&, const Kernels<float>&, int64_t, int64_t, float*);
+template void multiply_by_rows(const Product<double, double>&, const Kernels<double>&);
+template void pack_b(const Product<double, double>&, const Kernels<double>&, int64_t, int64_t, double*);
+template void multiply_by_rows(const Product<bfloat16, float>&, const Kernels<float>&);
+template void pack_b(const Product<bfloat16, float>&, const Kernels<float>&, int64_t, int64_t, float*);
+template void multiply_by_rows(const Product<bfloat16, Bf16Pair>&, const Kernels<Bf16Pair>&);
+template void pack_b(const Product<bfloat16, Bf16Pair>&, const Kernels<Bf16Pair>&, int64_t, int64_t, Bf16Pair*);
+template void multiply_by_rows(const Product<half, float>&, const Kernels<float>&);
+template void pack_b(const Product<half, float>&, const Kernels<float>&, int64_t, int64_t, float*);
 
 }  // namespace plumb::gemm

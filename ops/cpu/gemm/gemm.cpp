@@ -25,9 +25,9 @@ void finish_row(int64_t n, Accumulator<T>* sums, T* out, bool accumulate, const 
     for (int64_t j = 0; j < n; j++) out[j] = static_cast<T>(sums[j]);
 }
 
-template <typename T>
-Product<T> transpose(const Product<T>& p) {
-  Product<T> t = p;
+template <typename T, typename P>
+Product<T, P> transpose(const Product<T, P>& p) {
+  Product<T, P> t = p;
   t.m = p.n, t.n = p.m;
   t.a = {p.b.data, p.b.column, p.b.row}, t.b = {p.a.data, p.a.column, p.a.row};
   t.c_row = p.c_column, t.c_column = p.c_row;
@@ -35,24 +35,24 @@ Product<T> transpose(const Product<T>& p) {
   return t;
 }
 
-template <typename T>
-void empty_sum(const Product<T>& p) {
+template <typename T, typename P>
+void empty_sum(const Product<T, P>& p) {
   if (!p.accumulate)
     for (int64_t i = 0; i < p.m; i++) std::fill_n(p.c + i * p.c_row, p.n, Accumulator<T>(0));
   finish(p, 0, p.m, 0, p.n);
 }
 
 // A narrow C would leave most of a tile's columns unused: its transpose is computed instead, by rows of the tile.
-template <typename T>
-void run(const Product<T>& p, const Kernels<Accumulator<T>>& use) {
+template <typename T, typename P>
+void run(const Product<T, P>& p, const Kernels<P>& use) {
   if (p.k == 0) return empty_sum(p);
   if (2 * p.n <= use.columns && p.m > p.n && !p.packed_b) return multiply_by_columns(transpose(p), use);
   p.m > p.n ? multiply_by_rows(p, use) : multiply_by_columns(p, use);
 }
 
 // Sums go to the result itself, or, for 16-bit types, to floats that are rounded into it at the end.
-template <typename T>
-void run_into(Product<T> p, bool accumulate, const Kernels<Accumulator<T>>& use) {
+template <typename T, typename P>
+void run_into(Product<T, P> p, bool accumulate, const Kernels<P>& use) {
   if (p.m <= 0 || p.n <= 0) return;
   if constexpr (std::is_same_v<T, Accumulator<T>>) {
     p.c = p.out, p.c_row = p.out_row, p.accumulate = accumulate;
@@ -64,10 +64,18 @@ void run_into(Product<T> p, bool accumulate, const Kernels<Accumulator<T>>& use)
   }
 }
 
+// Calls f(kernels) with those that products of T run on: bf16 by dot products of pairs where there are any.
+template <typename T, typename F>
+void with_kernels(const F& f) {
+  if constexpr (std::is_same_v<T, bfloat16>)
+    if (const Kernels<Bf16Pair>* pairs = pair_kernels()) return f(*pairs);
+  f(kernels<Accumulator<T>>());
+}
+
 }  // namespace
 
-template <typename T>
-void finish(const Product<T>& p, int64_t i, int64_t i_end, int64_t j, int64_t j_end) {
+template <typename T, typename P>
+void finish(const Product<T, P>& p, int64_t i, int64_t i_end, int64_t j, int64_t j_end) {
   const Epilogue<T>& e = *p.epilogue;
   if (std::is_same_v<T, Accumulator<T>> && !e.bias && !e.activation && !e.before_activation) return;
   if (p.transposed) return finish(transpose(p), j, j_end, i, i_end);
@@ -81,21 +89,28 @@ void finish(const Product<T>& p, int64_t i, int64_t i_end, int64_t j, int64_t j_
 template <typename T>
 void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t c_row, bool accumulate,
               const Epilogue<T>& epilogue) {
-  const Product<T> p{.m = m, .n = n, .k = k, .a = a, .b = b, .c_column = 1, .out = c, .out_row = c_row, .epilogue = &epilogue};
-  run_into(p, accumulate, kernels<Accumulator<T>>());
+  with_kernels<T>([&]<typename P>(const Kernels<P>& use) {
+    run_into(Product<T, P>{.m = m, .n = n, .k = k, .a = a, .b = b, .c_column = 1, .out = c, .out_row = c_row, .epilogue = &epilogue}, accumulate, use);
+  });
 }
 
 template <typename T>
-PackedMatrix<T>::PackedMatrix(int64_t k, int64_t n, MatrixView<T> b)
-    : k_(k), n_(n), kernels_(kernels<Accumulator<T>>()), panels_(k * ceil_div(n, kernels_.columns) * kernels_.columns) {
-  if (k > 0 && n > 0) pack_b(Product<T>{.n = n, .k = k, .b = b}, kernels_, 0, k, panels_.data());
+PackedMatrix<T>::PackedMatrix(int64_t k, int64_t n, MatrixView<T> b) : k_(k), n_(n) {
+  with_kernels<T>([&]<typename P>(const Kernels<P>& use) {
+    const Product<T, P> p{.n = n, .k = k, .b = b};
+    auto& panels = std::get<std::optional<Panels<P>>>(panels_).emplace(use, packed_k(p) * ceil_div(n, use.columns) * use.columns);
+    if (k > 0 && n > 0) pack_b(p, use, 0, packed_k(p), panels.elements.data());
+  });
 }
 
 template <typename T>
 void multiply(int64_t m, MatrixView<T> a, const PackedMatrix<T>& b, T* c, int64_t c_row, bool accumulate, const Epilogue<T>& epilogue) {
-  const Product<T> p{
-      .m = m, .n = b.n_, .k = b.k_, .a = a, .packed_b = b.panels_.data(), .c_column = 1, .out = c, .out_row = c_row, .epilogue = &epilogue};
-  run_into(p, accumulate, b.kernels_);
+  const auto run_packed = [&]<typename P>(const std::optional<Panels<P>>& panels) {
+    if (!panels) return;
+    run_into(Product<T, P>{.m = m, .n = b.n_, .k = b.k_, .a = a, .packed_b = panels->elements.data(), .c_column = 1, .out = c, .out_row = c_row, .epilogue = &epilogue},
+             accumulate, panels->kernels);
+  };
+  std::apply([&](const auto&... panels) { (run_packed(panels), ...); }, b.panels_);
 }
 
 template <typename T>

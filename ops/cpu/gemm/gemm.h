@@ -1,6 +1,8 @@
 // The matrix product on the CPU. One blocked algorithm for every shape and type, on kernels for each instruction set (kernels.h).
 #pragma once
 #include <cstdint>
+#include <optional>
+#include <tuple>
 
 #include "ops/cpu/gemm/pack.h"
 #include "ops/cpu/gemm/scratch.h"
@@ -30,15 +32,24 @@ struct Epilogue {
 /// An element is a sum over blocks of at most 384 steps of k, each one chain of fused multiply-adds from the first step to the last:
 /// it depends on its row of A, its column of B and k alone. So its bits are the same for any number of threads, on AVX2 and on AVX-512,
 /// for any strides, and for any m and n (a batch of one gives what a batch of many gives).
+/// bf16 on a machine with AVX-512 BF16 keeps all of this but one: blocks are of at most 768 steps, step 2p + 1 comes before step 2p, and
+/// subnormal numbers count as zero, so its bits differ from those of other machines, by as little as sums in another order do.
 template <typename T>
 void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t c_row, bool accumulate = false,
               const Epilogue<T>& epilogue = {});
 
-template <typename T>
+template <typename P>
 struct Kernels;
+/// A packed operand, and the kernels whose panels these are.
+template <typename P>
+struct Panels {
+  Panels(const Kernels<P>& kernels, int64_t count) : kernels(kernels), elements(count) {}
+  const Kernels<P>& kernels;
+  Buffer<P> elements;
+};
 
 /// A right operand B [k, n] copied into the order that the kernels read, for weights that meet many inputs. Takes n rounded up to whole
-/// panels times k accumulators (floats for 16-bit types). Holds a copy: later changes of `b` are not seen.
+/// panels times k accumulators (floats for 16-bit types; half of that for bf16 where there are dot products of it). Holds a copy: later changes of `b` are not seen.
 template <typename T>
 class PackedMatrix {
  public:
@@ -50,8 +61,9 @@ class PackedMatrix {
   template <typename U>
   friend void multiply(int64_t m, MatrixView<U> a, const PackedMatrix<U>& b, U* c, int64_t c_row, bool accumulate, const Epilogue<U>&);
   int64_t k_, n_;
-  const Kernels<Accumulator<T>>& kernels_;  // whose panels these are
-  Buffer<Accumulator<T>> panels_;
+  // One of them.
+  std::conditional_t<std::is_same_v<T, bfloat16>, std::tuple<std::optional<Panels<float>>, std::optional<Panels<Bf16Pair>>>, std::tuple<std::optional<Panels<Accumulator<T>>>>>
+      panels_;
 };
 
 /// The same product, to the bit, with a packed right operand: C [m, n] from A [m, k].

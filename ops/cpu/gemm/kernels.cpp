@@ -13,12 +13,16 @@ struct Choice {
   InstructionSet set;
   const Kernels<float>* f32;
   const Kernels<double>* f64;
+  const Kernels<Bf16Pair>* pairs = nullptr;
 };
 
-constexpr const char* kNames[] = {"plain", "avx2", "avx512"};
+constexpr const char* kNames[] = {"plain", "avx2", "avx512", "avx512bf16"};
 
 Choice choice(InstructionSet set) {
   switch (set) {
+    case InstructionSet::avx512bf16:
+      if (!avx512bf16_kernels()) return {set, nullptr, nullptr};
+      return {set, avx512_kernels<float>(), avx512_kernels<double>(), avx512bf16_kernels()};
     case InstructionSet::avx512:
       return {set, avx512_kernels<float>(), avx512_kernels<double>()};
     case InstructionSet::avx2:
@@ -29,13 +33,14 @@ Choice choice(InstructionSet set) {
 }
 
 const Choice* find(InstructionSet set) {
-  static const Choice choices[] = {choice(InstructionSet::plain), choice(InstructionSet::avx2), choice(InstructionSet::avx512)};
+  static const Choice choices[] = {choice(InstructionSet::plain), choice(InstructionSet::avx2), choice(InstructionSet::avx512),
+                                   choice(InstructionSet::avx512bf16)};
   const Choice* found = &choices[static_cast<int>(set)];
   return found->f32 ? found : nullptr;
 }
 
 const Choice* best() {
-  for (InstructionSet set : {InstructionSet::avx512, InstructionSet::avx2})
+  for (InstructionSet set : {InstructionSet::avx512bf16, InstructionSet::avx512, InstructionSet::avx2})
     if (const Choice* found = find(set)) return found;
   return find(InstructionSet::plain);
 }
@@ -55,6 +60,8 @@ template <>
 const Kernels<double>& kernels<double>() {
   return *current().load(std::memory_order_acquire)->f64;
 }
+
+const Kernels<Bf16Pair>* pair_kernels() { return current().load(std::memory_order_acquire)->pairs; }
 
 InstructionSet instruction_set() { return current().load()->set; }
 

@@ -102,7 +102,7 @@ void sum_columns(int64_t n, int64_t k, const T* x, int64_t x_step, const T* b, i
 }  // namespace
 
 template <typename T>
-void multiply_row(const Product<T>& p, int64_t j, int64_t j_end) {
+void multiply_row(const Product<T, T>& p, int64_t j, int64_t j_end) {
   const int64_t depth = block_depth(p.k);
   T* const sums = thread_scratch<T>(kChunk);
   for (; j < j_end; j += kChunk) {
@@ -118,7 +118,7 @@ void multiply_row(const Product<T>& p, int64_t j, int64_t j_end) {
   }
 }
 
-template void multiply_row(const Product<float>&, int64_t, int64_t);
-template void multiply_row(const Product<double>&, int64_t, int64_t);
+template void multiply_row(const Product<float, float>&, int64_t, int64_t);
+template void multiply_row(const Product<double, double>&, int64_t, int64_t);
 
 }  // namespace plumb::gemm

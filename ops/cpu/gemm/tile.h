@@ -9,10 +9,11 @@
 namespace plumb::gemm {
 
 // Sums over one block of k: c(i, j) = fma(a(i, k−1), b(k−1, j), … fma(a(i, 0), b(0, j), 0)). Each element is one chain in the order
-// of p, whatever the tile, so its bits depend on neither the tiling nor the instruction set.
+// of p, whatever the tile, so its bits depend on neither the tiling nor the instruction set (but for pairs: see gemm_avx512bf16.cpp).
 template <typename V, int kRows, int kVectors>
 struct Tile {
   using T = typename V::Scalar;
+  using C = Sum<T>;
   typename V::Vector sum[kRows][kVectors];
 
   // Row p of B begins at b_row(p).
@@ -21,7 +22,7 @@ struct Tile {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; i++)
 #pragma GCC unroll 16
-      for (int v = 0; v < kVectors; v++) sum[i][v] = V::broadcast(T(0));
+      for (int v = 0; v < kVectors; v++) sum[i][v] = V::broadcast(T{});
 #pragma GCC unroll 4
     for (int64_t p = 0; p < k; p++) {
       typename V::Vector row[kVectors];
@@ -36,12 +37,12 @@ struct Tile {
     }
   }
 
-  __attribute__((always_inline)) void store(T* c, int64_t c_row, bool accumulate) const {
+  __attribute__((always_inline)) void store(C* c, int64_t c_row, bool accumulate) const {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; i++)
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; v++) {
-        T* out = c + i * c_row + v * V::kWidth;
+        C* out = c + i * c_row + v * V::kWidth;
         V::store(out, accumulate ? V::add(V::load(out), sum[i][v]) : sum[i][v]);
       }
   }
@@ -49,7 +50,7 @@ struct Tile {
 
 // c(i, j) (= or +=) values(i, j) for the p.n columns that exist, with any strides.
 template <typename V, int kRows, int kWidth>
-void store_part(const typename V::Scalar* values, const PanelProduct<typename V::Scalar>& p, typename V::Scalar* c) {
+void store_part(const Sum<typename V::Scalar>* values, const PanelProduct<typename V::Scalar>& p, Sum<typename V::Scalar>* c) {
   for (int i = 0; i < kRows; i++)
     for (int64_t j = 0; j < p.n; j++) {
       auto& out = c[i * p.c_row + j * p.c_column];
@@ -60,20 +61,20 @@ void store_part(const typename V::Scalar* values, const PanelProduct<typename V:
 // kStep is the distance of two columns of a packed A, and 0 for an A that is read where it lies. kScattered: B has b_rows.
 template <typename V, int kRows, int kVectors, int kStep, bool kScattered>
 __attribute__((noinline)) void multiply_tile(const PanelProduct<typename V::Scalar>& p, const typename V::Scalar* a,
-                                             typename V::Scalar* c) {
+                                             Sum<typename V::Scalar>* c) {
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; i++) __builtin_prefetch(c + i * p.c_row, 1);
   const int64_t a_row = kStep ? 1 : p.a_row, a_k = kStep ? kStep : p.a_k;
   const Tile<V, kRows, kVectors> tile(p.k, a, a_row, a_k, [&](int64_t k) { return p.b + (kScattered ? p.b_rows[k] : k * p.b_k); });
   constexpr int kWidth = kVectors * V::kWidth;
   if (p.n == kWidth && p.c_column == 1) return tile.store(c, p.c_row, p.accumulate);
-  typename V::Scalar values[kRows * kWidth];
+  Sum<typename V::Scalar> values[kRows * kWidth];
   tile.store(values, kWidth, false);
   store_part<V, kRows, kWidth>(values, p, c);
 }
 
 template <typename V, int kRows, int kVectors, int kStep, bool kScattered>
-void multiply_last_rows(int64_t rows, const PanelProduct<typename V::Scalar>& p, const typename V::Scalar* a, typename V::Scalar* c) {
+void multiply_last_rows(int64_t rows, const PanelProduct<typename V::Scalar>& p, const typename V::Scalar* a, Sum<typename V::Scalar>* c) {
   if constexpr (kRows > 0) {
     if (rows == kRows) return multiply_tile<V, kRows, kVectors, kStep, kScattered>(p, a, c);
     multiply_last_rows<V, kRows - 1, kVectors, kStep, kScattered>(rows, p, a, c);

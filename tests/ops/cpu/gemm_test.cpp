@@ -177,7 +177,8 @@ TEST_CASE("gemm: every instruction set with fused multiply-add gives the same bi
 #ifdef __FP_FAST_FMA
   const std::vector<float> f32 = product<float>(61, 75, 500);
   const std::vector<double> f64 = product<double>(61, 75, 500);
-  for (gemm::InstructionSet set : {gemm::InstructionSet::plain, gemm::InstructionSet::avx2, gemm::InstructionSet::avx512}) try {
+  for (gemm::InstructionSet set :
+       {gemm::InstructionSet::plain, gemm::InstructionSet::avx2, gemm::InstructionSet::avx512, gemm::InstructionSet::avx512bf16}) try {
       Instructions scope(set);
       CHECK(same_bits(product<float>(61, 75, 500), f32));
       CHECK(same_bits(product<double>(61, 75, 500), f64));
