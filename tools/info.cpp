@@ -13,6 +13,7 @@
 #include "engine/core/device_runtime.h"
 #include "engine/core/parallel.h"
 #include "tools/cli/blas_speed.h"
+#include "tools/cli/build.h"
 #include "tools/cli/cpu.h"
 #include "tools/commands.h"
 
@@ -20,18 +21,6 @@ namespace plumb::tools {
 namespace {
 
 void row(const char* label, const std::string& text) { std::printf("%-11s %s\n", label, text.c_str()); }
-
-std::string build() {
-#if defined(__clang__)
-  std::string compiler = fmt::format("Clang {}.{}.{}", __clang_major__, __clang_minor__, __clang_patchlevel__);
-#else
-  std::string compiler = fmt::format("GCC {}.{}.{}", __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__);
-#endif
-  std::string text = fmt::format("{}, {}", PLUMB_BUILD_TYPE, compiler);
-  if (*PLUMB_BUILD_ARCH) text += fmt::format(", for {}", PLUMB_BUILD_ARCH);
-  if (*PLUMB_BUILD_SANITIZE) text += fmt::format(", under sanitizers ({}): slow", PLUMB_BUILD_SANITIZE);
-  return text;
-}
 
 std::string threads() {
   const char* asked = std::getenv("PLUMB_NUM_THREADS");
@@ -79,7 +68,7 @@ int info(bool only_blas_speed) {
     return 0;
   }
   row("version", kVersion);
-  row("build", build());
+  row("build", build_description());
   row("processor", cpu_model());
   row("features", cpu_features());
   row("BLAS", blas_description());

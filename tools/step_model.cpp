@@ -16,6 +16,7 @@
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tools/bench/scale.h"
 
 namespace plumb::tools {
 namespace {
@@ -52,7 +53,9 @@ StepModel gpt(StepSize size, Device device) {
   transformer::GptConfig c = gpt_config(size);
   int64_t batch = sized(size, 2, 8, 16);
   Tensor tokens = random_tokens(c, batch, device);
-  return made<transformer::Gpt>(c, "tokens", tokens.numel(), device, [tokens](const transformer::Gpt& model) { return copying_loss(model(tokens), tokens); });
+  StepModel made_model = made<transformer::Gpt>(c, "tokens", tokens.numel(), device, [tokens](const transformer::Gpt& model) { return copying_loss(model(tokens), tokens); });
+  made_model.flops = step_flops(c, static_cast<double>(tokens.numel()));
+  return made_model;
 }
 
 // 8 experts in every block, 2 for each token, each as wide inside as a dense network; the balancing loss is left out. Small: 18.0 M

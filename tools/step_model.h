@@ -20,6 +20,7 @@ struct StepModel {
   std::string name;                  ///< "gpt-small"
   std::string items = "images";      ///< what a batch consists of
   int64_t item_count = 0;            ///< of these, in the batch
+  double flops = 0;                  ///< of a whole training step, by formula; 0 where there is none
   std::shared_ptr<nn::Module> module;
   std::function<Tensor()> loss;      ///< the forward pass: a scalar
 };
