@@ -29,7 +29,11 @@ Rows<T> head_rows(const Tensor& t, int64_t b, int64_t h) {
   return {static_cast<T*>(t.raw_data()) + b * t.strides()[0] + h * t.strides()[1], t.strides()[2]};
 }
 
-// Scores and weights are in A (float, or double for f64); operands of another type are converted tile by tile.
+// Scores, weights and sums are in A: float, or double for f64. Products take their operands in Operand<T>: bf16 as it is, with weights rounded
+// to it; f16 converted to A tile by tile.
+template <typename T>
+using Operand = std::conditional_t<std::is_same_v<T, bfloat16>, T, compute_t<T>>;
+
 template <typename A>
 class Tile {
  public:
@@ -46,6 +50,16 @@ class Tile {
  private:
   std::vector<A> buffer_;
 };
+
+// A tile of weights as an operand; `buffer` has room for it if it is to be converted.
+template <typename O, typename A>
+gemm::MatrixView<O> as_operand(const A* x, int64_t rows, int64_t columns, std::vector<O>& buffer) {
+  if constexpr (std::is_same_v<O, A>) return {x, columns, 1};
+  else {
+    for (int64_t i = 0; i < rows * columns; ++i) buffer[static_cast<size_t>(i)] = static_cast<O>(x[i]);
+    return {buffer.data(), columns, 1};
+  }
+}
 
 template <typename A>
 gemm::MatrixView<A> transposed(gemm::MatrixView<A> m) { return {m.data, m.column, m.row}; }
@@ -119,17 +133,20 @@ void forward_tile(const AttentionPlan& plan, const Tensor& q, const Tensor& k, c
   int64_t queries = q.size(2), keys = k.size(2), width = q.size(3), values = v.size(3), g = h / (q.size(1) / k.size(1));
   int64_t n = std::min(kQueries, queries - q0);
   Span span = visible_keys(plan, q0, n, queries, keys);
+  using O = Operand<T>;
+  constexpr bool kInPlace = std::is_same_v<T, O>;
   static thread_local std::vector<A> scores, sums;
+  static thread_local std::vector<O> weights(std::is_same_v<O, A> ? 0 : kQueries * kKeys);
   scores.resize(static_cast<size_t>(kQueries * kKeys + kKeys));
   sums.assign(static_cast<size_t>(n * (values + 2)), 0);
   A *s = scores.data(), *keep = s + kQueries * kKeys, *acc = sums.data(), *most = acc + n * values, *total = most + n;
   std::fill_n(most, n, -std::numeric_limits<A>::infinity());
-  Tile<A> query_tile(std::is_same_v<T, A> ? 0 : kQueries * width), key_tile(std::is_same_v<T, A> ? 0 : kKeys * width), value_tile(std::is_same_v<T, A> ? 0 : kKeys * values);
+  Tile<O> query_tile(kInPlace ? 0 : kQueries * width), key_tile(kInPlace ? 0 : kKeys * width), value_tile(kInPlace ? 0 : kKeys * values);
   auto query = query_tile.load(head_rows<const T>(q, b, h), q0, n, width);
   for (int64_t k0 = span.begin; k0 < span.end; k0 += kKeys) {
     int64_t m = std::min(kKeys, span.end - k0);
     auto key = key_tile.load(head_rows<const T>(k, b, g), k0, m, width);
-    gemm::multiply<A>(n, m, width, query, transposed(key), s, m);
+    gemm::multiply(n, m, width, query, transposed(key), s, m);
     finish_scores(plan, s, b, h, q0, n, k0, m, queries, keys, mask);
     for (int64_t i = 0; i < n; ++i) {
       A* row = s + i * m;
@@ -149,7 +166,7 @@ void forward_tile(const AttentionPlan& plan, const Tensor& q, const Tensor& k, c
       }
     }
     auto value = value_tile.load(head_rows<const T>(v, b, g), k0, m, values);
-    gemm::multiply<A>(n, values, m, {s, m, 1}, value, acc, values, true);
+    gemm::multiply(n, values, m, as_operand<O>(s, n, m, weights), value, acc, values, true);
   }
   auto result = head_rows<T>(out, b, h);
   A* logs = static_cast<A*>(lse.raw_data()) + (b * q.size(1) + h) * queries + q0;
@@ -172,11 +189,13 @@ void forward(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const 
 // What the backward pass of one (batch, group) keeps while it goes through its heads and tiles.
 template <typename T, typename A>
 class GroupBackward {
+  using O = Operand<T>;
+
  public:
   GroupBackward(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask)
       : plan(plan), q(q), k(k), v(v), mask(mask), queries(q.size(2)), keys(k.size(2)), width(q.size(3)), values(v.size(3)),
-        p(kQueries * kKeys), ds(kQueries * kKeys), keep(kKeys), delta(kQueries), key_tile(kKeys * width), value_tile(kKeys * values), query_tile(kQueries * width),
-        dout_tile(kQueries * values), dq_tile(kQueries * width), dk_sum(keys * width), dv_sum(keys * values) {}
+        p(kQueries * kKeys), ds(kQueries * kKeys), keep(kKeys), delta(kQueries), p_operand(kConverts * kQueries * kKeys),
+        ds_operand(kConverts * kQueries * kKeys), key_tile(kKeys * width), value_tile(kKeys * values), query_tile(kQueries * width), dout_tile(kQueries * values), dq_tile(kQueries * width), dk_sum(keys * width), dv_sum(keys * values) {}
 
   void run(int64_t b, int64_t g, const Tensor& out, const Tensor& lse, const Tensor& dout, Tensor& dq, Tensor& dk, Tensor& dv) {
     std::fill_n(dk_sum.data(), keys * width, A(0));
@@ -199,8 +218,11 @@ class GroupBackward {
   const AttentionPlan& plan;
   const Tensor &q, &k, &v, &mask;
   int64_t queries, keys, width, values;
+  static constexpr int64_t kConverts = !std::is_same_v<O, A>;
   std::vector<A> p, ds, keep, delta;
-  Tile<A> key_tile, value_tile, query_tile, dout_tile, dq_tile, dk_sum, dv_sum;
+  std::vector<O> p_operand, ds_operand;
+  Tile<O> key_tile, value_tile, query_tile, dout_tile;
+  Tile<A> dq_tile, dk_sum, dv_sum;
 };
 
 // p ← softmax weights (after dropout), ds ← p ⊙ (dp − δ) · scale, where ds holds dp on entry.
@@ -245,14 +267,14 @@ void GroupBackward<T, A>::query_tile_backward(int64_t b, int64_t g, int64_t h, i
     int64_t m = std::min(kKeys, span.end - k0);
     auto key = key_tile.load(head_rows<const T>(k, b, g), k0, m, width);
     auto value = value_tile.load(head_rows<const T>(v, b, g), k0, m, values);
-    gemm::multiply<A>(n, m, width, query, transposed(key), p.data(), m);
+    gemm::multiply(n, m, width, query, transposed(key), p.data(), m);
     finish_scores(plan, p.data(), b, h, q0, n, k0, m, queries, keys, mask);
-    gemm::multiply<A>(n, m, values, upstream, transposed(value), ds.data(), m);
+    gemm::multiply(n, m, values, upstream, transposed(value), ds.data(), m);
     weights_and_score_gradients(b, h, q0, n, k0, m, logs);
-    gemm::MatrixView<A> weights{p.data(), m, 1}, gradients{ds.data(), m, 1};
-    gemm::multiply<A>(m, values, n, transposed(weights), upstream, dv_sum.data() + k0 * values, values, true);
-    gemm::multiply<A>(m, width, n, transposed(gradients), query, dk_sum.data() + k0 * width, width, true);
-    gemm::multiply<A>(n, width, m, gradients, key, dq_tile.data(), width, true);
+    gemm::MatrixView<O> weights = as_operand<O>(p.data(), n, m, p_operand), gradients = as_operand<O>(ds.data(), n, m, ds_operand);
+    gemm::multiply(m, values, n, transposed(weights), upstream, dv_sum.data() + k0 * values, values, true);
+    gemm::multiply(m, width, n, transposed(gradients), query, dk_sum.data() + k0 * width, width, true);
+    gemm::multiply(n, width, m, gradients, key, dq_tile.data(), width, true);
   }
   store(dq_tile.data(), n, width, head_rows<T>(dq, b, h), q0);
 }

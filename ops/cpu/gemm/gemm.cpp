@@ -76,6 +76,7 @@ void with_kernels(const F& f) {
 
 template <typename T, typename P>
 void finish(const Product<T, P>& p, int64_t i, int64_t i_end, int64_t j, int64_t j_end) {
+  if (!p.out) return;
   const Epilogue<T>& e = *p.epilogue;
   if (std::is_same_v<T, Accumulator<T>> && !e.bias && !e.activation && !e.before_activation) return;
   if (p.transposed) return finish(transpose(p), j, j_end, i, i_end);
@@ -91,6 +92,13 @@ void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b,
               const Epilogue<T>& epilogue) {
   with_kernels<T>([&]<typename P>(const Kernels<P>& use) {
     run_into(Product<T, P>{.m = m, .n = n, .k = k, .a = a, .b = b, .c_column = 1, .out = c, .out_row = c_row, .epilogue = &epilogue}, accumulate, use);
+  });
+}
+
+void multiply(int64_t m, int64_t n, int64_t k, MatrixView<bfloat16> a, MatrixView<bfloat16> b, float* c, int64_t c_row, bool accumulate) {
+  if (m <= 0 || n <= 0) return;
+  with_kernels<bfloat16>([&]<typename P>(const Kernels<P>& use) {
+    run(Product<bfloat16, P>{.m = m, .n = n, .k = k, .a = a, .b = b, .c = c, .c_row = c_row, .c_column = 1, .accumulate = accumulate}, use);
   });
 }
 

@@ -38,6 +38,9 @@ template <typename T>
 void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t c_row, bool accumulate = false,
               const Epilogue<T>& epilogue = {});
 
+/// A · B of bf16 with the sums themselves as the result, not rounded: C (= or +=) A · B in float.
+void multiply(int64_t m, int64_t n, int64_t k, MatrixView<bfloat16> a, MatrixView<bfloat16> b, float* c, int64_t c_row, bool accumulate = false);
+
 template <typename P>
 struct Kernels;
 /// A packed operand, and the kernels whose panels these are.

@@ -20,7 +20,7 @@ struct Product {
   int64_t c_row, c_column;
   bool accumulate;  // c += …
   bool transposed;  // this product is Cᵀ = Bᵀ · Aᵀ of the caller's
-  T* out;           // the caller's C
+  T* out;           // the caller's C; null if it is c
   int64_t out_row;
   bool accumulate_out;
   const Epilogue<T>* epilogue;
