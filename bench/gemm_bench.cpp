@@ -1,144 +1,116 @@
-// The matrix product against OpenBLAS and against a plain loop, on square shapes, those of a small transformer, and thin ones.
-// Run with OPENBLAS_CORETYPE unset, and with --benchmark_enable_random_interleaving=true --benchmark_repetitions=9 on a machine that
-// others use too: then both sides meet the same noise.
-#include <benchmark/benchmark.h>
+// The matrix product beside OpenBLAS, oneDNN and a plain loop: square shapes, those of a small transformer, and thin ones.
+// A shape is rows x columns x inner, times the batch; nt: the right operand is stored transposed, as a linear layer's weight; tn: the left one.
 #include <cblas.h>
 
-#include <cstdlib>
-#include <memory>
-#include <string>
-
+#include "bench/onednn.h"
+#include "bench/suite.h"
 #include "engine/core/parallel.h"
-#include "ops/cpu/gemm/gemm.h"
+#include "ops/matmul.h"
+#include "ops/shape.h"
+
+using namespace plumb;
+using namespace plumb::bench;
 
 namespace {
 
-using namespace plumb;
-
-// C [m, n] = A [m, k] · B [k, n], `batch` times; transposed operands are stored as [k, m] and [n, k].
-struct Shape {
-  const char* name;
-  int64_t batch, m, n, k;
+struct Product {
+  int64_t m, n, k, batch = 1;
   bool a_transposed = false, b_transposed = false;
+  std::string name() const { return dims({m, n, k}) + (batch > 1 ? "x" + std::to_string(batch) : "") + (a_transposed ? "-tn" : b_transposed ? "-nt" : ""); }
+  double multiply_adds() const { return static_cast<double>(batch * m) * static_cast<double>(n * k); }
 };
 
-constexpr Shape kShapes[] = {
-    {"512", 1, 512, 512, 512},
-    {"1024", 1, 1024, 1024, 1024},
-    {"2048", 1, 2048, 2048, 2048},
-    {"gpt_qkv", 1, 2048, 1152, 384, false, true},
-    {"gpt_projection", 1, 2048, 384, 384, false, true},
-    {"gpt_up", 1, 2048, 1536, 384, false, true},
-    {"gpt_down", 1, 2048, 384, 1536, false, true},
-    {"gpt_up_row_major", 1, 2048, 1536, 384},
-    {"gpt_down_row_major", 1, 2048, 384, 1536},
-    {"gpt_up_dW", 1, 1536, 384, 2048, true, false},
-    {"gpt_down_dW", 1, 384, 1536, 2048, true, false},
-    {"gpt_up_dX", 1, 2048, 384, 1536},
-    {"gpt_down_dX", 1, 2048, 1536, 384},
-    {"attention_scores", 48, 256, 256, 64, false, true},
-    {"attention_values", 48, 256, 64, 256},
-    {"odd", 1, 257, 255, 513},
-    {"7_rows", 1, 7, 1000, 1000, false, true},
-    {"1_row", 1, 1, 1000, 1000, false, true},
-    {"1_column", 1, 1000, 1, 1000},
-    {"classifier", 1, 128, 10, 784, false, true},
-    {"64", 1, 64, 64, 64},
-    {"16", 1, 16, 16, 16},
-    {"4", 1, 4, 4, 4},
+constexpr Product kProducts[] = {
+    {1024, 1024, 1024},
+    {2048, 2048, 2048},
+    {2048, 1152, 384, 1, false, true},  // queries, keys and values of a GPT
+    {2048, 384, 384, 1, false, true},   // its projection
+    {2048, 1536, 384, 1, false, true},  // its feed-forward network, up
+    {2048, 384, 1536, 1, false, true},  // and down
+    {1536, 384, 2048, 1, true},         // gradients of its weights
+    {384, 1536, 2048, 1, true},
+    {2048, 384, 1536},                  // and of its inputs
+    {2048, 1536, 384},
+    {256, 256, 64, 48, false, true},    // attention's scores
+    {257, 255, 513},
+    {7, 1000, 1000, 1, false, true},
+    {1, 1000, 1000, 1, false, true},
+    {128, 10, 784, 1, false, true},     // a classifier of digits
+    {64, 64, 64},
+    {16, 16, 16},
 };
+constexpr Product kGpuProducts[] = {{4096, 4096, 4096}, {16384, 2304, 768, 1, false, true}, {16384, 3072, 768, 1, false, true}, {16384, 768, 3072, 1, false, true},
+                                    {16384, 50304, 768, 1, false, true}, {3072, 768, 16384, 1, true}};
 
-template <typename T>
-using Values = std::unique_ptr<T[], decltype(&std::free)>;
-
-template <typename T>
-Values<T> values(int64_t count) {
-  Values<T> x(static_cast<T*>(std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64)), std::free);
-  for (int64_t i = 0; i < count; i++) x[i] = T(static_cast<float>(i % 17) / 16 - 0.5f);
-  return x;
-}
-
-template <typename T>
 struct Operands {
-  explicit Operands(const Shape& s)
-      : a(values<T>(s.batch * s.m * s.k)), b(values<T>(s.batch * s.k * s.n)), c(values<T>(s.batch * s.m * s.n)) {}
-  Values<T> a, b, c;
+  Tensor a, b, c;  // as stored: [batch, m, k] or [batch, k, m], …
+  Operands(const Product& p, DType type)
+      : a(normal(p.a_transposed ? Shape{p.batch, p.k, p.m} : Shape{p.batch, p.m, p.k}, type)),
+        b(normal(p.b_transposed ? Shape{p.batch, p.n, p.k} : Shape{p.batch, p.k, p.n}, type)), c(normal({p.batch, p.m, p.n}, type)) {}
 };
 
-template <typename T>
-gemm::MatrixView<T> view(const T* x, int64_t rows, int64_t columns, bool transposed) {
-  return transposed ? gemm::MatrixView<T>{x, 1, rows} : gemm::MatrixView<T>{x, columns, 1};
-}
-
-template <typename T>
-void multiply_own(const Shape& s, const Operands<T>& x) {
-  gemm::multiply_batched<T>(s.batch, s.m, s.n, s.k, view(x.a.get(), s.m, s.k, s.a_transposed), s.m * s.k,
-                            view(x.b.get(), s.k, s.n, s.b_transposed), s.k * s.n, x.c.get(), s.n, s.m * s.n);
-}
-
-void blas(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, const Shape& s, const float* a, int lda, const float* b, int ldb, float* c) {
-  cblas_sgemm(CblasRowMajor, ta, tb, s.m, s.n, s.k, 1, a, lda, b, ldb, 0, c, s.n);
-}
-void blas(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, const Shape& s, const double* a, int lda, const double* b, int ldb, double* c) {
-  cblas_dgemm(CblasRowMajor, ta, tb, s.m, s.n, s.k, 1, a, lda, b, ldb, 0, c, s.n);
+std::function<void()> own(const Product& p, DType type) {
+  Operands x(p, type);
+  Tensor a = p.batch == 1 ? select(x.a, 0, 0) : x.a, b = p.batch == 1 ? select(x.b, 0, 0) : x.b;
+  if (p.a_transposed) a = mT(a);
+  if (p.b_transposed) b = mT(b);
+  return [=] { matmul(a, b); };
 }
 
 // One product: OpenBLAS with its own threads. A batch: our pool over the products, each a serial call, which is OpenBLAS at its best.
-template <typename T>
-void multiply_openblas(const Shape& s, const Operands<T>& x) {
-  openblas_set_num_threads(s.batch == 1 ? num_threads() : 1);
-  parallel_for(s.batch, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t q = begin; q < end; q++)
-      blas(s.a_transposed ? CblasTrans : CblasNoTrans, s.b_transposed ? CblasTrans : CblasNoTrans, s, x.a.get() + q * s.m * s.k,
-           static_cast<int>(s.a_transposed ? s.m : s.k), x.b.get() + q * s.k * s.n, static_cast<int>(s.b_transposed ? s.k : s.n),
-           x.c.get() + q * s.m * s.n);
-  });
+std::function<void()> openblas(const Product& p) {
+  Operands x(p, f32);
+  openblas_set_num_threads(p.batch == 1 ? num_threads() : 1);
+  return [=] {
+    const float *a = x.a.data<float>(), *b = x.b.data<float>();
+    float* c = written(x.c);
+    int m = static_cast<int>(p.m), n = static_cast<int>(p.n), k = static_cast<int>(p.k);
+    parallel_for(p.batch, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t q = begin; q < end; ++q)
+        cblas_sgemm(CblasRowMajor, p.a_transposed ? CblasTrans : CblasNoTrans, p.b_transposed ? CblasTrans : CblasNoTrans, m, n, k, 1, a + q * p.m * p.k, p.a_transposed ? m : k, b + q * p.k * p.n,
+                    p.b_transposed ? k : n, 0, c + q * p.m * p.n, n);
+    });
+  };
 }
 
 // What a first version would be: rows of C as sums of rows of B, on all threads.
-template <typename T>
-void multiply_plain(const Shape& s, const Operands<T>& x) {
-  const auto a = view(x.a.get(), s.m, s.k, s.a_transposed), b = view(x.b.get(), s.k, s.n, s.b_transposed);
-  parallel_for(s.batch * s.m, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; row++) {
-      const int64_t q = row / s.m, i = row % s.m;
-      T* const c = x.c.get() + row * s.n;
-      for (int64_t j = 0; j < s.n; j++) c[j] = 0;
-      for (int64_t p = 0; p < s.k; p++)
-        for (int64_t j = 0; j < s.n; j++)
-          c[j] += a.data[q * s.m * s.k + i * a.row + p * a.column] * b.data[q * s.k * s.n + p * b.row + j * b.column];
-    }
-  });
+std::function<void()> plain(const Product& p) {
+  Operands x(p, f32);
+  return [=] {
+    const float *a = x.a.data<float>(), *b = x.b.data<float>();
+    float* c = written(x.c);
+    parallel_for(p.batch * p.m, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const int64_t q = row / p.m, i = row % p.m;
+        for (int64_t j = 0; j < p.n; ++j) c[row * p.n + j] = 0;
+        for (int64_t s = 0; s < p.k; ++s) {
+          const float left = a[q * p.m * p.k + (p.a_transposed ? s * p.m + i : i * p.k + s)];
+          for (int64_t j = 0; j < p.n; ++j) c[row * p.n + j] += left * b[q * p.k * p.n + (p.b_transposed ? j * p.k + s : s * p.n + j)];
+        }
+      }
+    });
+  };
 }
 
-template <typename T>
-void run(benchmark::State& state, const Shape& s, void (*multiply)(const Shape&, const Operands<T>&)) {
-  const Operands<T> x(s);
-  multiply(s, x);
-  for (auto _ : state) {
-    multiply(s, x);
-    benchmark::ClobberMemory();
-  }
-  state.counters["GFLOP/s"] =
-      benchmark::Counter(2e-9 * static_cast<double>(s.batch * s.m * s.n * s.k), benchmark::Counter::kIsIterationInvariantRate);
+std::function<void()> by_onednn(const Product& p) {
+  Operands x(p, f32);
+  return onednn::product({p.batch, p.m, p.n, p.k, p.a_transposed, p.b_transposed}, x.a.data<float>(), x.b.data<float>(), written(x.c));
 }
 
-template <typename T>
-void add(const char* type, const char* side, void (*multiply)(const Shape&, const Operands<T>&)) {
-  for (const Shape& s : kShapes) {
-    const std::string name = std::string("gemm/") + type + "/" + s.name + "/" + side;
-    benchmark::RegisterBenchmark(name.c_str(), [&s, multiply](benchmark::State& state) { run(state, s, multiply); })->UseRealTime();
-  }
+void rows(const Product& p) {
+  Work work{4 * static_cast<double>(p.batch) * static_cast<double>(p.m * p.k + p.k * p.n + p.m * p.n), 2 * p.multiply_adds()};
+  row("gemm", p.name(), f32, "plumb", work, [p] { return own(p, f32); });
+  row("gemm", p.name(), bf16, "plumb", {work.bytes / 2, work.flops}, [p] { return own(p, bf16); });
+  row("gemm", p.name(), f32, "openblas", work, [p] { return openblas(p); });
+  row("gemm", p.name(), f32, "plain", work, [p] { return plain(p); });
+  if (onednn::available) row("gemm", p.name(), f32, "onednn", work, [p] { return by_onednn(p); });
 }
 
-const bool registered = [] {
-  add<float>("f32", "plumb", multiply_own<float>);
-  add<float>("f32", "openblas", multiply_openblas<float>);
-  add<float>("f32", "plain", multiply_plain<float>);
-  add<double>("f64", "plumb", multiply_own<double>);
-  add<double>("f64", "openblas", multiply_openblas<double>);
-  add<plumb::bfloat16>("bf16", "plumb", multiply_own<plumb::bfloat16>);
-  return true;
-}();
+const bool registered = suite([] {
+  if (on_cpu())
+    for (const Product& p : kProducts) rows(p);
+  else
+    for (const Product& p : kGpuProducts) rows(p);
+});
 
 }  // namespace

@@ -1,73 +1,60 @@
-// Grouped products beside what they stand for: one product of as many rows with a single matrix (the floor), and one call a segment.
-// Shapes are an expert's first layer in a mixture of 8, with even loads and with loads that rise from 1 to 15 sixty-fourths of the rows.
-// Run as gemm_bench.cpp says.
-#include <benchmark/benchmark.h>
-
-#include <vector>
-
-#include "engine/autograd/grad_mode.h"
+// Grouped products: an expert's first layer in a mixture of 8, with even loads, and with loads that rise from 1 to 15 sixty-fourths of the
+// rows. Beside them what they stand for: one product a segment ("plain"). A shape is rows x inputs x outputs - loads.
+#include "bench/suite.h"
+#include "ops/create.h"
 #include "ops/grouped_matmul.h"
 #include "ops/matmul.h"
-#include "ops/random.h"
 #include "ops/shape.h"
 
 using namespace plumb;
+using namespace plumb::bench;
 
 namespace {
 
 constexpr int64_t kExperts = 8;
 
+struct Case {
+  int64_t rows, in, out;
+  bool uneven;
+  std::string name() const { return dims({rows, in, out}) + (uneven ? "-uneven" : "-even"); }
+};
+
 struct Operands {
   Tensor x, weight, slope;  // [rows, in], [E, out, in], [rows, out]
   std::vector<int64_t> offsets;
+  Operands(const Case& c, DType type) : x(normal({c.rows, c.in}, type)), weight(normal({kExperts, c.out, c.in}, type)), slope(normal({c.rows, c.out}, type)) {
+    for (int64_t e = 0; e <= kExperts; ++e) offsets.push_back(c.uneven ? c.rows * e * e / (kExperts * kExperts) : c.rows * e / kExperts);
+  }
+  Tensor on_device() const { return to(from_vector(offsets), device()); }
 };
 
-Operands operands(const benchmark::State& state) {
-  int64_t rows = state.range(0), in = state.range(1), out = state.range(2);
-  Operands o{randn({rows, in}), randn({kExperts, out, in}), randn({rows, out}), {}};
-  for (int64_t e = 0; e <= kExperts; ++e) o.offsets.push_back(state.range(3) ? rows * e * e / (kExperts * kExperts) : rows * e / kExperts);
-  return o;
-}
-
-template <typename F>
-void run(benchmark::State& state, F&& f) {
-  NoGrad off;
-  Operands o = operands(state);
-  Tensor offsets = from_vector(o.offsets);
-  for (auto _ : state) f(o, offsets);
-  double flops = 2.0 * static_cast<double>(state.range(0) * state.range(1) * state.range(2));
-  state.counters["GFLOP/s"] = benchmark::Counter(flops * static_cast<double>(state.iterations()) * 1e-9, benchmark::Counter::kIsRate);
-}
-
-void BM_forward_grouped(benchmark::State& state) {
-  run(state, [](const Operands& o, const Tensor& offsets) { benchmark::DoNotOptimize(grouped_linear(o.x, o.weight, {}, offsets)); });
-}
-void BM_forward_one_by_one(benchmark::State& state) {
-  run(state, [](const Operands& o, const Tensor&) {
+std::function<void()> one_by_one(const Case& c) {
+  Operands o(c, f32);
+  return [=] {
     for (int64_t e = 0; e < kExperts; ++e) {
       auto place = static_cast<size_t>(e);
-      benchmark::DoNotOptimize(linear(slice(o.x, 0, o.offsets[place], o.offsets[place + 1]), select(o.weight, 0, e)));
+      linear(slice(o.x, 0, o.offsets[place], o.offsets[place + 1]), select(o.weight, 0, e));
     }
-  });
-}
-void BM_forward_one_matrix(benchmark::State& state) {
-  run(state, [](const Operands& o, const Tensor&) { benchmark::DoNotOptimize(linear(o.x, select(o.weight, 0, 0))); });
-}
-void BM_weight_slope_grouped(benchmark::State& state) {
-  run(state, [](const Operands& o, const Tensor& offsets) { benchmark::DoNotOptimize(grouped_outer(o.slope, o.x, offsets)); });
-}
-void BM_weight_slope_one_matrix(benchmark::State& state) {
-  run(state, [](const Operands& o, const Tensor&) { benchmark::DoNotOptimize(matmul(mT(o.slope), o.x)); });
+  };
 }
 
-void shapes(benchmark::internal::Benchmark* b) {
-  b->ArgNames({"rows", "in", "out", "uneven"})->Unit(benchmark::kMicrosecond)->UseRealTime();
-  for (int64_t uneven : {0, 1}) b->Args({1536, 128, 256, uneven})->Args({4096, 384, 768, uneven});
-}
-BENCHMARK(BM_forward_grouped)->Apply(shapes);
-BENCHMARK(BM_forward_one_by_one)->Apply(shapes);
-BENCHMARK(BM_forward_one_matrix)->Apply(shapes);
-BENCHMARK(BM_weight_slope_grouped)->Apply(shapes);
-BENCHMARK(BM_weight_slope_one_matrix)->Apply(shapes);
+const bool registered = suite([] {
+  for (DType type : types())
+    for (const Case& c : {Case{sized(32768, 4096), sized(768, 256), sized(3072, 1024), false}, {sized(32768, 4096), sized(768, 256), sized(3072, 1024), true}, {1536, 128, 256, false}, {1536, 128, 256, true}}) {
+      double size = static_cast<double>(item_size(type));
+      Work work{size * static_cast<double>(c.rows * (c.in + c.out) + kExperts * c.in * c.out), 2 * static_cast<double>(c.rows) * static_cast<double>(c.in * c.out)};
+      row("grouped_linear", c.name(), type, "plumb", work, [=] {
+        Operands o(c, type);
+        Tensor offsets = o.on_device();
+        return [=] { grouped_linear(o.x, o.weight, {}, offsets); };
+      });
+      row("grouped_outer", c.name(), type, "plumb", work, [=] {
+        Operands o(c, type);
+        Tensor offsets = o.on_device();
+        return [=] { grouped_outer(o.slope, o.x, offsets); };
+      });
+      if (type == f32) row("grouped_linear", c.name(), f32, "plain", work, [c] { return one_by_one(c); });
+    }
+});
 
 }  // namespace

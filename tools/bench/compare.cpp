@@ -9,14 +9,11 @@
 
 #include "engine/core/error.h"
 #include "engine/core/parallel.h"
-#include "tools/bench/child.h"
+#include "tools/bench/speaker.h"
 #include "tools/bench/statistics.h"
 
 namespace plumb::tools {
 namespace {
-
-// A choice of BLAS kernels that is forced from outside may be another processor's: no side is measured with it.
-const Environment kEnvironment{{"OPENBLAS_CORETYPE", std::nullopt}};
 
 std::vector<std::string> command_of(const Side& side, const std::string& work, const CompareSettings& s) {
   std::vector<std::string> words = side.command;
@@ -26,39 +23,6 @@ std::vector<std::string> command_of(const Side& side, const std::string& work, c
   if (s.capture && side.name == own_side().name) words.push_back("--capture");
   return words;
 }
-
-// A child that answers in JSON.
-class Speaker {
- public:
-  Speaker(const Side& side, const std::string& work, const CompareSettings& s) : name_(side.name), child_(command_of(side, work, s), kEnvironment) {}
-
-  JsonObject listen() {
-    std::optional<std::string> line = child_.receive();
-    if (!line) {
-      std::string complaint = child_.last_complaint();
-      throw ConfigError(fmt::format("{} ended{}", name_, complaint.empty() ? fmt::format(" with exit code {}", child_.wait()) : ": " + complaint));
-    }
-    JsonObject answer = JsonObject::parse(*line, name_);
-    std::string error;
-    answer.read("error", error);
-    if (!error.empty()) throw ConfigError(name_ + ": " + error);
-    return answer;
-  }
-  JsonObject turn(int64_t steps) {
-    child_.send(std::to_string(steps));
-    return listen();
-  }
-  JsonObject finish() {
-    child_.close_input();
-    JsonObject last = listen();
-    child_.wait();
-    return last;
-  }
-
- private:
-  std::string name_;
-  Child child_;
-};
 
 std::vector<double> numbers(const JsonObject& line, const char* name) {
   std::vector<double> values;
@@ -132,14 +96,14 @@ std::vector<SideResult> compare(const std::string& work, const std::vector<Side>
   for (size_t i = 0; i < sides.size(); ++i) {
     SideResult& r = results.emplace_back(SideResult{.name = sides[i].name});
     guarded(r, [&] {
-      speakers[i] = std::make_unique<Speaker>(sides[i], work, settings);
+      speakers[i] = std::make_unique<Speaker>(sides[i].name, command_of(sides[i], work, settings));
       r.about = speakers[i]->listen();
     });
   }
   for (int64_t round = 0; round < settings.rounds; ++round)
     for (size_t k = 0; k < sides.size(); ++k) {
       size_t i = (k + static_cast<size_t>(round)) % sides.size();
-      guarded(results[i], [&] { results[i].medians.push_back(median(numbers(speakers[i]->turn(settings.steps), "step_s"))); });
+      guarded(results[i], [&] { results[i].medians.push_back(median(numbers(speakers[i]->turn(std::to_string(settings.steps)), "step_s"))); });
     }
   for (size_t i = 0; i < sides.size(); ++i) guarded(results[i], [&] { results[i].memory = speakers[i]->finish(); });
   return results;
@@ -148,9 +112,9 @@ std::vector<SideResult> compare(const std::string& work, const std::vector<Side>
 double fastest_product(int64_t rounds, int64_t threads) {
   try {
     CompareSettings settings{.threads = threads};
-    Speaker speaker(own_side(), "sgemm", settings);
+    Speaker speaker("sgemm", command_of(own_side(), "sgemm", settings));
     speaker.listen();
-    return std::ranges::max(numbers(speaker.turn(6 * rounds), "flop_per_s"));
+    return std::ranges::max(numbers(speaker.turn(std::to_string(6 * rounds)), "flop_per_s"));
   } catch (const Error&) {
     return 0;  // a BLAS that does not run here without the choice of its kernels that the user made
   }
@@ -162,7 +126,7 @@ std::vector<double> start_times(const std::string& work, const Side& side, const
   std::vector<double> seconds;
   for (int64_t i = 0; i < settings.rounds; ++i) {
     auto start = std::chrono::steady_clock::now();
-    Speaker speaker(side, work, first);
+    Speaker speaker(side.name, command_of(side, work, first));
     speaker.listen();
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     speaker.finish();

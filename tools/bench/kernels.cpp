@@ -1,314 +1,237 @@
-// Rows of kernels.
+// Rounds of plumb_bench and of a peer, and what they say together.
 #include "tools/bench/kernels.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <plumb/version.h>
 
 #include <algorithm>
-#include <chrono>
-#include <functional>
-#include <optional>
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
 
-#include "engine/autograd/grad_mode.h"
-#include "engine/core/device_runtime.h"
 #include "engine/core/error.h"
-#include "engine/core/generator.h"
-#include "models/optim/adam.h"
-#include "models/optim/parameters.h"
-#include "ops/activation.h"
-#include "ops/attention.h"
-#include "ops/conv.h"
-#include "ops/dropout.h"
-#include "ops/embedding.h"
-#include "ops/loss.h"
-#include "ops/matmul.h"
-#include "ops/norm.h"
-#include "ops/pointwise.h"
-#include "ops/random.h"
-#include "ops/reduce.h"
-#include "ops/shape.h"
-#include "ops/softmax.h"
+#include "engine/core/parallel.h"
+#include "tools/bench/child.h"
+#include "tools/bench/peers.h"
+#include "tools/bench/speaker.h"
+#include "tools/bench/statistics.h"
 
 namespace plumb::tools {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+namespace fs = std::filesystem;
+constexpr const char* kCeiling = "ceiling_";
 
-// Runs, as many at once as take about a hundredth of a second, until the time is up: the median time of one.
-double median_seconds(Device device, double seconds, const std::function<void()>& run) {
-  auto timed = [&](int64_t runs) {
-    auto start = Clock::now();
-    for (int64_t i = 0; i < runs; ++i) run();
-    synchronize(device);
-    return std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(runs);
-  };
-  timed(2);
-  double once = timed(1);
-  int64_t runs = std::clamp<int64_t>(static_cast<int64_t>(0.01 / once), 1, 1000);
-  std::vector<double> times;
-  for (double spent = 0; spent < seconds || times.size() < 3; spent += times.back() * static_cast<double>(runs)) times.push_back(timed(runs));
-  std::ranges::nth_element(times, times.begin() + static_cast<ptrdiff_t>(times.size() / 2));
-  return times[times.size() / 2];
-}
-
-class Bench {
- public:
-  Bench(Device device, double seconds) : device_(device), seconds_(seconds), large_(device.type != DeviceType::cpu) {}
-
-  void copy();
-  void matmul();
-  void pointwise();
-  void where();
-  void softmax();
-  void layer_norm();
-  void cross_entropy();
-  void embedding();
-  void dropout();
-  void attention();
-  void conv();
-  void adamw();
-
-  std::vector<KernelTiming> rows;
-
- private:
-  int64_t sized(int64_t gpu, int64_t cpu_size) const { return large_ ? gpu : cpu_size; }
-  std::vector<DType> types() const { return large_ ? std::vector<DType>{f32, bf16} : std::vector<DType>{f32}; }
-  Tensor normal(const Shape& shape, DType type) { return randn(shape, {.dtype = type, .device = device_, .generator = &random_}); }
-  double bandwidth();
-  double product_rate(DType type);
-  void moved(const std::string& kernel, DType type, const Shape& shape, double bytes, const std::function<void()>& run) {
-    rows.push_back({kernel, std::string(name(type)), to_string(shape), median_seconds(device_, seconds_, run), bytes, 0, bandwidth()});
-  }
-  void computed(const std::string& kernel, DType type, const std::string& shape, double flops, const std::function<void()>& run) {
-    rows.push_back({kernel, std::string(name(type)), shape, median_seconds(device_, seconds_, run), 0, flops, product_rate(type)});
-  }
-
-  Device device_;
-  double seconds_;
-  bool large_;
-  Generator random_{0};
-  std::optional<double> bandwidth_, rate32_, rate16_;
+struct Name {
+  std::string kernel, shape, type, side;
+  std::string row() const { return kernel + "/" + shape + "/" + type; }
 };
 
-double bytes_of(const Tensor& x) { return static_cast<double>(x.numel()) * static_cast<double>(item_size(x.dtype())); }
-
-// A copy reads and writes each byte.
-double Bench::bandwidth() {
-  if (bandwidth_) return *bandwidth_;
-  Tensor x = zeros({sized(int64_t{1} << 28, int64_t{1} << 24)}, f32, device_), y = empty_like(x);
-  return *(bandwidth_ = 2 * bytes_of(x) / median_seconds(device_, seconds_, [&] { copy_data(x, y); }));
+Name split(const std::string& text) {
+  std::vector<std::string> parts(1);
+  for (char c : text) c == '/' ? (void)parts.emplace_back() : parts.back().push_back(c);
+  parts.resize(std::max<size_t>(parts.size(), 4));
+  return {parts[0], parts[1], parts[2], parts[3]};
 }
 
-double Bench::product_rate(DType type) {
-  auto& known = type == f32 ? rate32_ : rate16_;
-  if (known) return *known;
-  int64_t n = sized(8192, 1024);
-  Tensor a = normal({n, n}, type), b = normal({n, n}, type);
-  double flops = 2 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
-  return *(known = flops / median_seconds(device_, seconds_, [&] { plumb::matmul(a, b); }));
+std::string bench_program(const KernelSettings& s) {
+  std::string path = !s.binary.empty() ? s.binary : (fs::read_symlink("/proc/self/exe").parent_path() / "plumb_bench").string();
+  if (fs::is_regular_file(path)) return path;
+  throw ConfigError(path + " is not there: configure with -DPLUMB_BENCH=ON (bash tools/packages.sh bench) and build plumb_bench, or give --binary PATH");
 }
 
-void Bench::copy() {
-  Tensor x = normal({sized(8192, 1024), 8192}, f32), y = empty({x.size(1), x.size(0)}, f32, device_), z = empty_like(x);
-  moved("copy", f32, x.shape(), 2 * bytes_of(x), [&] { copy_data(x, z); });
-  moved("copy_transposed", f32, x.shape(), 2 * bytes_of(x), [&] { copy_data(mT(x), y); });
+// The output of a run of the program with these arguments.
+std::string output_of(std::vector<std::string> command) {
+  std::string program = command[0], text;
+  Child child(std::move(command), {{"OPENBLAS_CORETYPE", std::nullopt}});
+  child.close_input();
+  while (std::optional<std::string> line = child.receive()) text += *line + "\n";
+  if (int code = child.wait(); code != 0) throw ConfigError(fmt::format("{} ended with exit code {}{}{}", program, code, child.last_complaint().empty() ? "" : ": ", child.last_complaint()));
+  return text;
 }
 
-// The shapes of GPT-2 (or a small GPT): rows of tokens.
-void Bench::matmul() {
-  int64_t rows = sized(16384, 2048), width = sized(768, 384);
-  struct Product {
-    const char* name;
-    int64_t m, k, n;
-  };
-  for (DType type : types())
-    for (auto [name, m, k, n] : {Product{"square", sized(4096, 1024), sized(4096, 1024), sized(4096, 1024)}, {"qkv", rows, width, 3 * width}, {"up", rows, width, 4 * width},
-                                 {"down", rows, 4 * width, width}, {"head", sized(16384, 2048), width, sized(50304, 4096)}, {"up_dw", width, rows, 4 * width}}) {
-      Tensor a = normal({m, k}, type), b = normal({k, n}, type);
-      if (std::string_view(name) == "up_dw") a = mT(normal({k, m}, type));
-      else if (std::string_view(name) != "square") b = mT(normal({n, k}, type));
-      computed(std::string("matmul_") + name, type, fmt::format("[{}, {}] · [{}, {}]", m, k, k, n), 2 * static_cast<double>(m) * static_cast<double>(k) * static_cast<double>(n), [&] { plumb::matmul(a, b); });
-    }
-}
-
-void Bench::pointwise() {
-  for (DType type : types()) {
-    Tensor x = normal({sized(1 << 26, 1 << 20)}, type), y = normal(x.shape(), type), row = normal({1024}, type), wide = reshape(x, {-1, 1024});
-    moved("add", type, x.shape(), 3 * bytes_of(x), [&] { x + y; });
-    moved("add_row", type, wide.shape(), 2 * bytes_of(x), [&] { wide + row; });
-    moved("gelu", type, x.shape(), 2 * bytes_of(x), [&] { gelu(x); });
-    moved("sum_rows", type, wide.shape(), bytes_of(x), [&] { sum(wide, {1}); });
-  }
-}
-
-// Reads a byte and two numbers, writes one of these; backward reads a byte and a gradient for each of the two that it writes.
-void Bench::where() {
-  for (DType type : types()) {
-    Tensor a = normal({sized(1 << 26, 1 << 20)}, type).requires_grad_(), b = normal(a.shape(), type).requires_grad_(), condition = normal(a.shape(), type) > 0;
-    moved("where", type, a.shape(), bytes_of(condition) + 3 * bytes_of(a), [&] {
-      NoGrad off;
-      plumb::where(condition, a, b);
-    });
-    Tensor y = plumb::where(condition, a, b), dy = normal(y.shape(), type);
-    moved("where_backward", type, a.shape(), 2 * bytes_of(condition) + 4 * bytes_of(a), [&] {
-      for (const Tensor& x : {a, b}) x.zero_grad();
-      y.backward(dy, true);
-    });
-  }
-}
-
-// A backward pass reads what was saved and dy, and writes dx.
-void Bench::softmax() {
-  for (DType type : types()) {
-    Tensor x = normal({sized(32768, 1024), 1024}, type).requires_grad_();
-    moved("softmax", type, x.shape(), 2 * bytes_of(x), [&] {
-      NoGrad off;
-      plumb::softmax(x, -1);
-    });
-    Tensor dy = normal(x.shape(), type), y = plumb::softmax(x, -1);
-    moved("softmax_backward", type, x.shape(), 3 * bytes_of(x), [&] {
-      x.zero_grad();
-      y.backward(dy, true);
-    });
-  }
-}
-
-void Bench::layer_norm() {
-  for (DType type : types()) {
-    int64_t width = sized(1024, 384);
-    Tensor x = normal({sized(32768, 2048), width}, type).requires_grad_(), weight = ones({width}, type, device_).requires_grad_(), bias = zeros({width}, type, device_).requires_grad_();
-    moved("layer_norm", type, x.shape(), 2 * bytes_of(x), [&] {
-      NoGrad off;
-      plumb::layer_norm(x, {width}, weight, bias);
-    });
-    Tensor dy = normal(x.shape(), type), y = plumb::layer_norm(x, {width}, weight, bias);
-    moved("layer_norm_backward", type, x.shape(), 3 * bytes_of(x), [&] {
-      for (const Tensor& t : {x, weight, bias}) t.zero_grad();
-      y.backward(dy, true);
-    });
-  }
-}
-
-// Forward reads the logits; backward reads them again and writes their gradient.
-void Bench::cross_entropy() {
-  for (DType type : types()) {
-    Tensor logits = normal({sized(8192, 1024), sized(50304, 4096)}, type).requires_grad_();
-    Tensor target = randint(0, logits.size(1), {logits.size(0)}, {.dtype = i64, .device = device_, .generator = &random_});
-    moved("cross_entropy", type, logits.shape(), bytes_of(logits), [&] {
-      NoGrad off;
-      plumb::cross_entropy(logits, target);
-    });
-    moved("cross_entropy_with_backward", type, logits.shape(), 3 * bytes_of(logits), [&] {
-      logits.zero_grad();
-      plumb::cross_entropy(logits, target).backward();
-    });
-  }
-}
-
-void Bench::embedding() {
-  Tensor table = normal({sized(50304, 4096), 768}, f32).requires_grad_();
-  Tensor tokens = randint(0, table.size(0), {sized(16384, 2048)}, {.dtype = i64, .device = device_, .generator = &random_});
-  double rows = static_cast<double>(tokens.numel()) * 768 * 4;
-  moved("embedding", f32, tokens.shape(), 2 * rows, [&] {
-    NoGrad off;
-    plumb::embedding(table, tokens);
-  });
-  Tensor y = plumb::embedding(table, tokens), dy = normal(y.shape(), f32);
-  moved("embedding_backward", f32, tokens.shape(), 2 * rows + bytes_of(table), [&] {
-    table.zero_grad();
-    y.backward(dy, true);
-  });
-}
-
-void Bench::dropout() {
-  for (DType type : types()) {
-    Tensor x = normal({sized(1 << 26, 1 << 20)}, type);
-    moved("dropout", type, x.shape(), 2 * bytes_of(x), [&] { plumb::dropout(x, 0.1); });
-  }
-}
-
-// Causal: half of 4 b h t² d operations forward, of 10 backward.
-void Bench::attention() {
-  int64_t b = sized(16, 2), h = sized(12, 6), t = sized(1024, 256);
-  for (DType type : types())
-    for (int64_t d : large_ ? std::vector<int64_t>{64, 128} : std::vector<int64_t>{64}) {
-      Tensor q = normal({b, h, t, d}, type).requires_grad_(), k = normal(q.shape(), type).requires_grad_(), v = normal(q.shape(), type).requires_grad_();
-      double products = static_cast<double>(b * h * t) * static_cast<double>(t * d);
-      computed("attention", type, to_string(q.shape()), 2 * products, [&] {
-        NoGrad off;
-        scaled_dot_product_attention(q, k, v, {.causal = true});
-      });
-      Tensor y = scaled_dot_product_attention(q, k, v, {.causal = true}), dy = normal(y.shape(), type);
-      computed("attention_backward", type, to_string(q.shape()), 5 * products, [&] {
-        for (const Tensor& x : {q, k, v}) x.zero_grad();
-        y.backward(dy, true);
-      });
-    }
-}
-
-void Bench::conv() {
-  struct Case {
-    int64_t n, c, side, o, kernel;
-  };
-  for (DType type : types())
-    for (auto [n, c, side, o, kernel] : large_ ? std::vector<Case>{{256, 64, 32, 64, 3}, {256, 256, 8, 256, 3}, {128, 64, 56, 256, 1}} : std::vector<Case>{{8, 64, 32, 64, 3}, {8, 64, 32, 128, 1}}) {
-      Tensor x = normal({n, c, side, side}, type).requires_grad_(), w = normal({o, c, kernel, kernel}, type).requires_grad_();
-      double flops = 2 * static_cast<double>(n * o * side * side) * static_cast<double>(c * kernel * kernel);
-      std::string shape = fmt::format("{} ∗ {}", to_string(x.shape()), to_string(w.shape()));
-      computed("conv2d", type, shape, flops, [&] {
-        NoGrad off;
-        conv2d(x, w, {}, {.padding = kernel / 2});
-      });
-      Tensor y = conv2d(x, w, {}, {.padding = kernel / 2}), dy = normal(y.shape(), type);
-      computed("conv2d_backward", type, shape, 2 * flops, [&] {
-        x.zero_grad();
-        w.zero_grad();
-        y.backward(dy, true);
-      });
-    }
-}
-
-// Reads parameter, gradient and two moments, writes three of them; over tensors of many sizes at once.
-void Bench::adamw() {
-  std::vector<Tensor> parameters;
-  double count = 0;
-  int64_t width = sized(768, 256);
-  for (int64_t i = 0; i < 12; ++i)
-    for (const Shape& shape : {Shape{3 * width, width}, Shape{width, width}, Shape{4 * width, width}, Shape{width, 4 * width}, Shape{width}, Shape{4 * width}}) {
-      parameters.push_back(zeros(shape, f32, device_).requires_grad_());
-      parameters.back().set_grad(ones(shape, f32, device_));
-      count += static_cast<double>(parameters.back().numel());
-    }
-  optim::AdamW adamw(parameters, {.lr = 1e-4});
-  Shape all{static_cast<int64_t>(count)};
-  moved("adamw", f32, all, 7 * 4 * count, [&] { adamw.step(); });
-  std::vector<Tensor> gradients = optim::gradients(parameters);
-  moved("gradient_norm", f32, all, 4 * count, [&] { optim::norm(gradients); });
-}
-
-struct Row {
-  const char* name;
-  void (Bench::*run)();
-};
-constexpr Row kRows[] = {{"copy", &Bench::copy}, {"matmul", &Bench::matmul}, {"pointwise", &Bench::pointwise}, {"where", &Bench::where}, {"softmax", &Bench::softmax}, {"layer_norm", &Bench::layer_norm},
-                         {"cross_entropy", &Bench::cross_entropy}, {"embedding", &Bench::embedding}, {"dropout", &Bench::dropout}, {"attention", &Bench::attention}, {"conv", &Bench::conv},
-                         {"adamw", &Bench::adamw}};
-
-}  // namespace
-
-std::vector<std::string> kernel_rows() {
+std::vector<std::string> listed(const std::string& program, const std::string& device) {
+  std::string text = output_of({program, "--device=" + device, "--benchmark_list_tests=true"});
   std::vector<std::string> names;
-  for (const Row& row : kRows) names.push_back(row.name);
+  for (size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1) names.push_back(text.substr(at, end - at));
   return names;
 }
 
-std::vector<KernelTiming> time_kernels(const std::vector<std::string>& only, Device device, double seconds) {
-  Bench bench(device, seconds);
-  for (const std::string& name : only.empty() ? kernel_rows() : only) {
-    auto row = std::ranges::find_if(kRows, [&](const Row& r) { return name == r.name; });
-    if (row == std::end(kRows)) throw ConfigError(fmt::format("--only {} is unknown; choose from {}", name, fmt::join(kernel_rows(), ", ")));
-    (bench.*row->run)();
+bool matches(const std::string& pattern, const std::string& kernel) { return pattern.ends_with('*') ? kernel.starts_with(pattern.substr(0, pattern.size() - 1)) : kernel == pattern; }
+
+// A regular expression of the rows that were asked for, and the ceilings.
+std::string filter_of(const KernelSettings& s, const std::vector<std::string>& names) {
+  std::set<std::string> kernels, sides{"plumb"}, all;
+  for (const std::string& name : names)
+    if (!name.starts_with(kCeiling)) all.insert(split(name).kernel);
+  for (const std::string& pattern : s.only) {
+    size_t before = kernels.size();
+    for (const std::string& kernel : all)
+      if (matches(pattern, kernel)) kernels.insert(kernel);
+    if (kernels.size() == before && !kernels.contains(pattern)) throw ConfigError(fmt::format("--only {} is unknown; choose from {}", pattern, fmt::join(all, ", ")));
   }
-  return bench.rows;
+  for (const std::string& peer : s.against) {
+    if (peer == "onednn" && std::ranges::none_of(names, [](const std::string& name) { return split(name).side == "onednn"; }))
+      throw ConfigError("--against onednn: plumb_bench was built without oneDNN; install libdnnl-dev (bash tools/packages.sh peers), configure and build again");
+    if (peer != "torch") sides.insert(peer);
+  }
+  std::string which = s.only.empty() ? "[a-z0-9_]+" : fmt::format("({})", fmt::join(kernels, "|"));
+  return fmt::format("^({}[a-z]+/.*|{}/.*/({}))(/real_time)?$", kCeiling, which, fmt::join(sides, "|"));
+}
+
+// A peer that times rows by their names, a turn at a time.
+class KernelPeer {
+ public:
+  KernelPeer(const KernelSettings& s, const std::vector<std::string>& rows) : peers_(kernel_peer(s.python)), speaker_(peers_.sides[0].name, command(s, rows)) {
+    JsonObject about = speaker_.listen();
+    about.read("peer", version_);
+  }
+  const std::string& version() const { return version_; }
+
+  void take_turn(std::vector<KernelTime>& round, double seconds) {
+    JsonObject reply = speaker_.turn(std::to_string(seconds)), times;
+    reply.read("seconds", times);
+    for (const std::string& name : times.names()) {
+      KernelTime t{.name = name + "/torch"};
+      times.read(name, t.seconds);
+      round.push_back(t);
+    }
+  }
+
+ private:
+  std::vector<std::string> command(const KernelSettings& s, const std::vector<std::string>& rows) const {
+    std::vector<std::string> words = peers_.sides[0].command;
+    for (const std::string& word : {std::string("--threads"), std::to_string(num_threads()), std::string("--device"), s.device}) words.push_back(word);
+    words.insert(words.end(), rows.begin(), rows.end());
+    return words;
+  }
+
+  Peers peers_;
+  Speaker speaker_;
+  std::string version_;
+};
+
+std::vector<std::string> rows_of(const std::vector<KernelTime>& round) {
+  std::vector<std::string> rows;
+  for (const KernelTime& t : round)
+    if (Name name = split(t.name); name.side == "plumb" && !t.name.starts_with(kCeiling)) rows.push_back(name.row());
+  return rows;
+}
+
+void set_interval(JsonObject& row, const std::string& name, const Estimate& e, double scale = 1) {
+  row.set(name, e.value * scale);
+  row.set(name + "_95", std::vector<double>{e.low * scale, e.high * scale});
+}
+
+}  // namespace
+
+std::vector<KernelTime> parse_kernel_times(const std::string& json) {
+  std::vector<KernelTime> times;
+  try {
+    const nlohmann::json printed = nlohmann::json::parse(json);
+    for (const auto& b : printed.at("benchmarks")) {
+      if (b.value("error_occurred", false)) throw ConfigError(fmt::format("plumb_bench: {}: {}", b.at("name").get<std::string>(), b.value("error_message", "failed")));
+      std::string name = b.at("name"), unit = b.at("time_unit");
+      if (size_t end = name.rfind("/real_time"); end != std::string::npos) name.erase(end);
+      double scale = unit == "ns" ? 1e-9 : unit == "us" ? 1e-6 : unit == "ms" ? 1e-3 : 1;
+      times.push_back({name, b.at("real_time").get<double>() * scale, b.value("bytes", 0.0), b.value("flops", 0.0)});
+    }
+  } catch (const nlohmann::json::exception& error) {
+    throw ConfigError(std::string("plumb_bench printed no results: ") + error.what());
+  }
+  return times;
+}
+
+void Ceilings::see(const KernelTime& t) {
+  Name name = split(t.name);
+  if (name.kernel == "ceiling_copy") copy[t.bytes] = std::max(copy[t.bytes], t.bytes / t.seconds);
+  if (name.kernel == "ceiling_product" || name.kernel == "gemm") product[name.type] = std::max(product[name.type], t.flops / t.seconds);
+}
+
+double Ceilings::bandwidth(double bytes) const {
+  double nearest = 0, rate = 0;
+  for (const auto& [moved, speed] : copy)
+    if (double distance = std::abs(std::log(moved / std::max(bytes, 1.0))); rate == 0 || distance < nearest) nearest = distance, rate = speed;
+  return rate;
+}
+
+double Ceilings::product_rate(const std::string& type) const {
+  auto found = product.find(type);
+  return found == product.end() ? 0 : found->second;
+}
+
+std::vector<JsonObject> kernel_rows(const std::vector<std::vector<KernelTime>>& rounds, const std::string& device, const std::map<std::string, std::string>& peers) {
+  Ceilings ceilings;
+  std::map<std::string, std::vector<double>> times;
+  std::vector<KernelTime> order;
+  for (const auto& round : rounds)
+    for (const KernelTime& t : round) {
+      ceilings.see(t);
+      if (!times.contains(t.name)) order.push_back(t);
+      times[t.name].push_back(t.seconds);
+    }
+  std::vector<JsonObject> rows;
+  auto ceiling = [&](const std::string& what, const char* unit, double rate) {
+    JsonObject row;
+    row.set("bench", "ceiling");
+    row.set("what", what);
+    row.set(unit, rate * 1e-9);
+    rows.push_back(std::move(row));
+  };
+  for (const auto& [bytes, rate] : ceilings.copy) ceiling(fmt::format("copy that moves {:.0f} MB", bytes * 1e-6), "gb_per_s", rate);
+  for (const auto& [type, rate] : ceilings.product) ceiling("product " + type, "gflop_per_s", rate);
+  for (const KernelTime& own : order) {
+    Name name = split(own.name);
+    if (name.side != "plumb" || own.name.starts_with(kCeiling)) continue;
+    // The roofline: what moves its bytes and does its operations takes at least the longer of the two.
+    double moving = own.bytes > 0 ? own.bytes / ceilings.bandwidth(own.bytes) : 0, product = ceilings.product_rate(name.type), computing = product > 0 ? own.flops / product : 0;
+    const std::vector<double>& own_times = times[own.name];
+    for (const KernelTime& other : order) {
+      if (split(other.name).row() != name.row()) continue;
+      const std::vector<double>& its_times = times[other.name];
+      Estimate e = estimate(its_times);
+      std::string side = split(other.name).side;
+      JsonObject row;
+      row.set("bench", "kernels");
+      row.set("kernel", name.kernel);
+      row.set("shape", name.shape);
+      row.set("dtype", name.type);
+      row.set("side", side);
+      row.set("peer", side == "plumb" ? std::string("plumb ") + kVersion : peers.contains(side) ? peers.at(side) : side);
+      row.set("device", device);
+      set_interval(row, "us", e, 1e6);
+      if (own.flops > 0) row.set("gflop_per_s", own.flops / e.value * 1e-9);
+      if (own.bytes > 0) row.set("gb_per_s", own.bytes / e.value * 1e-9);
+      row.set("flops", own.flops);
+      row.set("bytes", own.bytes);
+      row.set("bound", moving >= computing ? "memory" : "compute");
+      row.set("share_of_ceiling", std::max(moving, computing) / e.value);
+      if (side != "plumb") set_interval(row, "ratio", ratio(its_times, own_times));
+      row.set("rounds", static_cast<int64_t>(its_times.size()));
+      rows.push_back(std::move(row));
+    }
+  }
+  return rows;
+}
+
+std::vector<JsonObject> time_kernels(const KernelSettings& s) {
+  for (const std::string& peer : s.against)
+    if (peer != "plain" && peer != "openblas" && peer != "onednn" && peer != "torch") throw ConfigError("--against " + peer + " is unknown; choose plain, openblas, onednn or torch");
+  std::string program = bench_program(s);
+  std::vector<std::string> command{program, "--device=" + s.device, "--benchmark_filter=" + filter_of(s, listed(program, s.device)), "--benchmark_format=json",
+                                   fmt::format("--benchmark_min_time={}", s.seconds)};
+  std::unique_ptr<KernelPeer> torch;
+  std::vector<std::vector<KernelTime>> rounds;
+  for (int64_t i = 0; i < s.rounds; ++i) {
+    rounds.push_back(parse_kernel_times(output_of(command)));
+    if (std::ranges::find(s.against, "torch") == s.against.end()) continue;
+    if (!torch) torch = std::make_unique<KernelPeer>(s, rows_of(rounds[0]));
+    torch->take_turn(rounds.back(), s.seconds);
+  }
+  return kernel_rows(rounds, s.device, torch ? std::map<std::string, std::string>{{"torch", torch->version()}} : std::map<std::string, std::string>{});
 }
 
 }  // namespace plumb::tools

@@ -12,8 +12,8 @@
 namespace plumb::tools {
 namespace detail {
 
-extern const unsigned char torch_step_py[];
-extern const unsigned long torch_step_py_size;
+extern const unsigned char torch_step_py[], torch_kernels_py[];
+extern const unsigned long torch_step_py_size, torch_kernels_py_size;
 
 }  // namespace detail
 
@@ -25,6 +25,8 @@ std::string python_program(const std::string& asked) {
   const char* preferred = std::getenv("PLUMB_PYTHON");
   return !asked.empty() ? asked : preferred && *preferred ? preferred : "python3";
 }
+
+PeerScript script(const unsigned char* bytes, unsigned long size) { return PeerScript({reinterpret_cast<const char*>(bytes), size}); }
 
 }  // namespace
 
@@ -47,7 +49,7 @@ Peers step_peers(const std::vector<std::string>& names, const std::string& asked
   std::string python = python_program(asked);
   for (const std::string& name : names) {
     if (name == "torch" || name == "torch-eager" || name == "torch-compiled") {
-      peers.scripts.emplace_back(std::string_view(reinterpret_cast<const char*>(detail::torch_step_py), detail::torch_step_py_size));
+      peers.scripts.push_back(script(detail::torch_step_py, detail::torch_step_py_size));
       for (const char* mode : {"eager", "compiled"})
         if (name == "torch" || name.ends_with(mode)) peers.sides.push_back({std::string("torch ") + mode, {python, peers.scripts.back().path(), "--mode", mode}});
     } else if (fs::is_regular_file(name)) {
@@ -57,6 +59,13 @@ Peers step_peers(const std::vector<std::string>& names, const std::string& asked
       throw ConfigError("--against " + name + " is unknown; choose torch, torch-eager or torch-compiled, or give the path of a program");
     }
   }
+  return peers;
+}
+
+Peers kernel_peer(const std::string& asked) {
+  Peers peers;
+  peers.scripts.push_back(script(detail::torch_kernels_py, detail::torch_kernels_py_size));
+  peers.sides.push_back({"torch", {python_program(asked), peers.scripts.back().path()}});
   return peers;
 }
 

@@ -38,5 +38,7 @@ struct Peers {
 /// the protocol (one that ends in .py is run by `python`). `python`: --python, else PLUMB_PYTHON of the environment, else python3.
 /// Throws ConfigError for another name or a path where nothing is.
 Peers step_peers(const std::vector<std::string>& names, const std::string& python);
+/// PyTorch, timing single kernels.
+Peers kernel_peer(const std::string& python);
 
 }  // namespace plumb::tools

@@ -58,6 +58,18 @@ std::string step_text(const JsonObject& row) {
   return line + compared(row);
 }
 
+std::string kernel_text(const JsonObject& row) {
+  bool memory = text(row, "bound") == "memory";
+  const char* rate = memory ? "gb_per_s" : "gflop_per_s";
+  std::string line = fmt::format("{:28} {:28} {:5} {:9} {} {:8.1f} {} {:5.0f} % of the {} ceiling", text(row, "kernel"), text(row, "shape"), text(row, "dtype"), text(row, "side"),
+                                 interval(row, "us", "us ", 1), number(row, rate), memory ? "GB/s   " : "GFLOP/s", 100 * number(row, "share_of_ceiling"), text(row, "bound"));
+  return row.contains("ratio") ? line + "  plumb is faster by " + interval(row, "ratio", "", 2) : line;
+}
+
+std::string ceiling_text(const JsonObject& row) {
+  return row.contains("gb_per_s") ? fmt::format("ceiling: {} at {:.1f} GB/s", text(row, "what"), number(row, "gb_per_s")) : fmt::format("ceiling: {} at {:.1f} GFLOP/s", text(row, "what"), number(row, "gflop_per_s"));
+}
+
 std::string listed(const JsonObject& row) {
   std::string line;
   for (const auto& [name, value] : row.listing()) line += fmt::format("{}{} {}", line.empty() ? "" : "  ", name, value);
@@ -70,6 +82,8 @@ std::string row_text(const JsonObject& row) {
   std::string bench = text(row, "bench");
   if (bench == "environment") return fmt::format("{}, {}, {} cores, load {}; {}; {}", text(row, "plumb"), text(row, "processor"), number(row, "cores"), text(row, "load"), text(row, "build"), text(row, "date"));
   if (bench == "steps" || bench == "overhead" || bench == "memory") return step_text(row);
+  if (bench == "kernels") return kernel_text(row);
+  if (bench == "ceiling") return ceiling_text(row);
   if (bench == "start") return fmt::format("{:14} {:28} {} from the start of its process to the end of a first step{}", bench, text(row, "side"), interval(row, "first_step_s", "s ", 3), compared(row));
   return listed(row);
 }

@@ -1,0 +1,25 @@
+// A child that answers in JSON, a line at a time: a side of a comparison.
+#pragma once
+#include "engine/io/json_object.h"
+#include "tools/bench/child.h"
+
+namespace plumb::tools {
+
+/// Every function throws ConfigError, with the side's name and its reason, if the side has ended or says that it has failed.
+class Speaker {
+ public:
+  /// Starts it without a choice of BLAS kernels that is forced from outside, which may be another processor's.
+  Speaker(std::string name, std::vector<std::string> command);
+
+  JsonObject listen();
+  /// Says a line and listens.
+  JsonObject turn(const std::string& line);
+  /// Listens to its last words.
+  JsonObject finish();
+
+ private:
+  std::string name_;
+  Child child_;
+};
+
+}  // namespace plumb::tools
