@@ -18,6 +18,7 @@
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "tools/commands.h"
+#include "tools/progress_bar.h"
 #include "tools/tabular_model.h"
 
 namespace plumb::tools {
@@ -211,6 +212,7 @@ int audit_run(const Options& o) {
   in.context.member_losses = losses_of_training(run, model, positive);
   in.context.other_losses = rai::row_losses(in.p, in.y);
   in.resamples = o.resamples, in.permutations = o.permutations, in.budget = o.budget;
+  in.progress = progress_bar("audit", "resamples");
   in.notes = notes;
   in.notes.insert(in.notes.end(), people.notes.begin(), people.notes.end());
   if (run.encoder.inputs_of(o.protected_column).empty()) in.notes.push_back("The model does not read \"" + o.protected_column + "\".");

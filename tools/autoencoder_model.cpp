@@ -104,24 +104,31 @@ TrainedAutoencoder load_autoencoder(const train::RunDirectory& directory) {
   return trained;
 }
 
-Tensor sample_prior(const autoencoder::Autoencoder& model, const AutoencoderRun& run, int64_t count, Generator& random) {
+// The images that `decode` makes of latents z, a batch at a time.
+static Tensor decoded(const Tensor& z, const ProgressFunction& progress, const std::function<Tensor(const Tensor&)>& decode) {
+  std::vector<Tensor> images;
+  for (int64_t i = 0, count = z.size(0); i < count; i += kBatch) {
+    int64_t size = std::min(kBatch, count - i);
+    images.push_back(to(decode(narrow(z, 0, i, size)), cpu));
+    if (progress) progress(i + size, count);
+  }
+  return clamp(to(cat(images), f32), 0, 1);
+}
+
+Tensor sample_prior(const autoencoder::Autoencoder& model, const AutoencoderRun& run, int64_t count, Generator& random, const ProgressFunction& progress) {
   NoGrad off;
   Autocast cast(run.training.autocast_type());
   Shape shape{count};
   for (int64_t size : model.config().latent_shape()) shape.push_back(size);
   Tensor z = randn(shape, {.generator = &random});
-  std::vector<Tensor> images;
-  for (int64_t i = 0; i < count; i += kBatch) images.push_back(to(model.decode(nn::input_for(model, narrow(z, 0, i, std::min(kBatch, count - i)))), cpu));
-  return clamp(to(cat(images), f32), 0, 1);
+  return decoded(z, progress, [&](const Tensor& some) { return model.decode(nn::input_for(model, some)); });
 }
 
-Tensor sample(const TrainedAutoencoder& trained, int64_t count, Generator& random) {
-  if (trained.run.model == "vae") return sample_prior(*trained.model, trained.run, count, random);
+Tensor sample(const TrainedAutoencoder& trained, int64_t count, Generator& random, const ProgressFunction& progress) {
+  if (trained.run.model == "vae") return sample_prior(*trained.model, trained.run, count, random, progress);
   Autocast cast(trained.run.training.autocast_type());
   Tensor z = trained.latent_space->sample(count, random);
-  std::vector<Tensor> images;
-  for (int64_t i = 0; i < count; i += kBatch) images.push_back(to(trained.latent_space->decode(narrow(z, 0, i, std::min(kBatch, count - i))), cpu));
-  return clamp(to(cat(images), f32), 0, 1);
+  return decoded(z, progress, [&](const Tensor& some) { return trained.latent_space->decode(some); });
 }
 
 Tensor with_reconstructions(const autoencoder::Autoencoder& model, const AutoencoderRun& run, const Tensor& images) {

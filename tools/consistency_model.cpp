@@ -131,7 +131,7 @@ std::vector<double> levels_of(const ConsistencyRun& run, const FewStepSampling& 
 }
 
 Tensor sample(const ConsistencyModel& model, const ConsistencyRun& run, const Tensor& labels, const FewStepSampling& sampling,
-              Generator& generator, int64_t batch) {
+              Generator& generator, int64_t batch, const ProgressFunction& progress) {
   std::vector<double> levels = levels_of(run, sampling);
   NoGrad off;
   Autocast cast(run.training.autocast_type());
@@ -144,6 +144,7 @@ Tensor sample(const ConsistencyModel& model, const ConsistencyRun& run, const Te
     model.student.show(some);
     Tensor y = consistency_method(run.method).sample(run, model.student, x, levels, sampling.gamma, generator);
     parts.push_back(to(clamp((y + 1) * 0.5, 0, 1), cpu));
+    if (progress) progress(i + some.size(0), labels.size(0));
   }
   return to(cat(parts), f32);
 }

@@ -7,6 +7,7 @@
 
 #include "models/diffusion/precondition.h"
 #include "models/unet/unet.h"
+#include "tools/progress_bar.h"
 #include "tools/train/settings.h"
 
 namespace plumb::tools {
@@ -76,9 +77,9 @@ struct FewStepSampling {
 };
 /// The noise levels of the steps. Throws ConfigError unless steps ≥ 1 and levels descend between σ_max and σ_min.
 std::vector<double> levels_of(const ConsistencyRun& run, const FewStepSampling& sampling);
-/// One image for each label (−1: no class) → [n, C, H, W] in [0, 1]; `batch` images at a time.
+/// One image for each label (−1: no class) → [n, C, H, W] in [0, 1]; `batch` images at a time, which is how `progress` counts them.
 Tensor sample(const ConsistencyModel& model, const ConsistencyRun& run, const Tensor& labels, const FewStepSampling& sampling,
-              Generator& generator, int64_t batch = 100);
+              Generator& generator, int64_t batch = 100, const ProgressFunction& progress = {});
 
 /// The teacher of a run as a denoiser of images in [−1, 1] of given classes; it keeps what it needs alive. Empty if the run has none.
 /// Throws ConfigError if it has changed since the run began.

@@ -106,21 +106,29 @@ Tensor DiffusionModel::losses(const Tensor& images, const Tensor& labels, Genera
   return diffusion::denoising_losses(denoise, clean, noise, sigma, {.sigma_data = run_.sigma_data});
 }
 
-Tensor DiffusionModel::sample_batch(const Tensor& labels, const ImageSampling& o, Generator& generator) const {
+Tensor DiffusionModel::sample_batch(const Tensor& labels, const ImageSampling& o, Generator& generator, const std::function<void(int64_t step)>& done) const {
   Shape shape{labels.size(0), run_.image[0], run_.image[1], run_.image[2]};
   Tensor like = network_.parameters()[0], x = randn(shape, {.dtype = like.dtype(), .device = like.device(), .generator = &generator}) * run_.sigma_max;
   auto sigmas = o.steps == 1 ? std::vector<double>{run_.sigma_max, 0} : diffusion::karras_sigmas_to_zero(o.steps, run_.sigma_min, run_.sigma_max);
   diffusion::Denoiser guided = diffusion::classifier_free(denoiser(labels), denoiser(cat({labels, full(labels.shape(), -1, i64, labels.device())})), {.scale = o.guidance});
-  Tensor y = diffusion::sample(guided, x, sigmas, {.sampler = diffusion::sampler_from_name(o.sampler), .eta = o.eta, .churn = o.churn, .sigma_min = run_.sigma_min, .generator = &generator});
+  diffusion::SamplerOptions options{.sampler = diffusion::sampler_from_name(o.sampler), .eta = o.eta, .churn = o.churn, .sigma_min = run_.sigma_min, .generator = &generator,
+                                    .on_step = [&](int64_t step, const Tensor&) { done(step + 1); }};
+  Tensor y = diffusion::sample(guided, x, sigmas, options);
   return clamp((y + 1) * 0.5, 0, 1);
 }
 
-Tensor DiffusionModel::sample(const Tensor& labels, const ImageSampling& options, Generator& generator, int64_t batch) const {
+Tensor DiffusionModel::sample(const Tensor& labels, const ImageSampling& options, Generator& generator, int64_t batch, const ProgressFunction& progress) const {
   NoGrad off;
   Autocast cast(run_.training.autocast_type());
   std::vector<Tensor> parts;
   Tensor wanted = nn::input_for(network_, labels);
-  for (int64_t i = 0; i < labels.size(0); i += batch) parts.push_back(to(sample_batch(narrow(wanted, 0, i, std::min(batch, labels.size(0) - i)), options, generator), cpu));
+  int64_t steps = (labels.size(0) + batch - 1) / batch * options.steps;
+  for (int64_t i = 0; i < labels.size(0); i += batch) {
+    auto done = [&](int64_t step) {
+      if (progress) progress(i / batch * options.steps + step, steps);
+    };
+    parts.push_back(to(sample_batch(narrow(wanted, 0, i, std::min(batch, labels.size(0) - i)), options, generator, done), cpu));
+  }
   return to(cat(parts), f32);
 }
 

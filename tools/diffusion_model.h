@@ -6,6 +6,7 @@
 #include "models/diffusion/guidance.h"
 #include "models/diffusion/sampler.h"
 #include "models/unet/unet.h"
+#include "tools/progress_bar.h"
 #include "tools/train/settings.h"
 
 namespace plumb::tools {
@@ -54,13 +55,14 @@ class DiffusionModel {
   /// The weighted error on images [B, C, H, W] in [0, 1] with labels [B], one number an image; noise and levels from `generator`.
   /// In training mode classes are dropped, and half of the time a self-conditioned network sees its own estimate.
   Tensor losses(const Tensor& images, const Tensor& labels, Generator& generator) const;
-  /// One image for each label (−1: no class) → [n, C, H, W] in [0, 1]. Draws from `generator`; `batch` images at a time.
-  Tensor sample(const Tensor& labels, const ImageSampling& options, Generator& generator, int64_t batch = 100) const;
+  /// One image for each label (−1: no class) → [n, C, H, W] in [0, 1]. Draws from `generator`; `batch` images at a time, whose
+  /// steps are what `progress` counts.
+  Tensor sample(const Tensor& labels, const ImageSampling& options, Generator& generator, int64_t batch = 100, const ProgressFunction& progress = {}) const;
   /// Of images in [−1, 1] of these classes [B] (−1: none). The model must outlive it.
   diffusion::Denoiser denoiser(const Tensor& labels) const;
 
  private:
-  Tensor sample_batch(const Tensor& labels, const ImageSampling& options, Generator& generator) const;
+  Tensor sample_batch(const Tensor& labels, const ImageSampling& options, Generator& generator, const std::function<void(int64_t step)>& done) const;
 
   const DiffusionRun run_;
   unet::Unet network_;

@@ -7,6 +7,7 @@
 #include "engine/io/npy.h"
 #include "models/transformer/sentence_encoder.h"
 #include "tools/commands.h"
+#include "tools/progress_bar.h"
 
 namespace plumb::tools {
 namespace {
@@ -32,7 +33,7 @@ int embed(const Options& o) {
   if (!o.file.empty()) append_lines(o.file, texts);
   if (texts.empty()) throw ConfigError("give a text or --file");
   auto encoder = transformer::SentenceEncoder::load(o.model);
-  Tensor embeddings = encoder.embed(texts, o.batch);
+  Tensor embeddings = encoder.embed(texts, o.batch, progress_bar("embed", "texts"));
   if (!o.out.empty()) {
     save_npy(o.out, embeddings);
     return 0;

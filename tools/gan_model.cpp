@@ -95,13 +95,16 @@ std::unique_ptr<gan::Gan> load_gan(const train::RunDirectory& directory, const G
   return pair;
 }
 
-Tensor sample(const gan::Gan& pair, const GanRun& run, int64_t count, Generator& random) {
+Tensor sample(const gan::Gan& pair, const GanRun& run, int64_t count, Generator& random, const ProgressFunction& progress) {
   NoGrad off;
   Autocast cast(run.training.autocast_type());
   Tensor z = randn({count, pair.latent()}, {.generator = &random});
   std::vector<Tensor> images;
-  for (int64_t i = 0; i < count; i += kBatch)
-    images.push_back(to(pair.generate(nn::input_for(pair, narrow(z, 0, i, std::min(kBatch, count - i))), random), cpu));
+  for (int64_t i = 0; i < count; i += kBatch) {
+    int64_t size = std::min(kBatch, count - i);
+    images.push_back(to(pair.generate(nn::input_for(pair, narrow(z, 0, i, size)), random), cpu));
+    if (progress) progress(i + size, count);
+  }
   return clamp((to(cat(images), f32) + 1) * 0.5, 0, 1);
 }
 

@@ -7,6 +7,7 @@
 #include "models/gan/dcgan.h"
 #include "models/gan/style.h"
 #include "models/gan/training.h"
+#include "tools/progress_bar.h"
 #include "tools/train/settings.h"
 
 namespace plumb::tools {
@@ -40,7 +41,7 @@ std::unique_ptr<gan::Gan> make_gan(const GanRun& run);
 std::unique_ptr<gan::Gan> load_gan(const train::RunDirectory& directory, const GanRun& run);
 
 /// `count` images [n, C, H, W] in [0, 1]. The pair must be in evaluation mode.
-Tensor sample(const gan::Gan& pair, const GanRun& run, int64_t count, Generator& random);
+Tensor sample(const gan::Gan& pair, const GanRun& run, int64_t count, Generator& random, const ProgressFunction& progress = {});
 
 /// The sliced Wasserstein distance, on pixels, between `images` and as many drawn ones.
 double distance_to(const gan::Gan& pair, const GanRun& run, const Tensor& images);

@@ -1,5 +1,7 @@
 // `plumb sample`: text from a trained or a pretrained decoder, a token at a time; pictures from a trained U-Net, few-step
 // generator, autoencoder or GAN.
+#include <unistd.h>
+
 #include <cstdio>
 #include <memory>
 
@@ -7,6 +9,7 @@
 #include "models/transformer/generate.h"
 #include "tools/commands.h"
 #include "tools/language_model.h"
+#include "tools/progress_bar.h"
 #include "tools/sample_images.h"
 #include "tools/text_writer.h"
 #include "tools/train/kinds.h"
@@ -33,14 +36,19 @@ int write_text(const TextWriter& writer, const Options& o) {
   std::vector<int32_t> prompt = writer.tokenizer.encode(o.prompt);
   if (prompt.empty()) throw ConfigError("--prompt is empty; give at least one character");
   auto write = [](const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); };
-  write(o.prompt);
   if (o.beams > 0 && o.tokens > 0) {
-    write(writer.tokenizer.decode(transformer::beam_search(*writer.model, prompt, {.beams = o.beams, .max_tokens = o.tokens}).front().tokens));
+    transformer::BeamOptions beam{.beams = o.beams, .max_tokens = o.tokens, .on_token = progress_bar("sample", "tokens")};
+    write(o.prompt + writer.tokenizer.decode(transformer::beam_search(*writer.model, prompt, beam).front().tokens));
   } else {
+    write(o.prompt);
     Generator generator(o.seed);
+    ProgressFunction bar;  // text that is written to a terminal shows itself how far it has come
+    if (!isatty(STDOUT_FILENO)) bar = progress_bar("sample", "tokens");
+    int64_t written = 0;
     transformer::generate(*writer.model, prompt, o.tokens, o.sampling, generator, [&](int32_t token) {
       write(writer.tokenizer.decode({token}));
       std::fflush(stdout);
+      if (bar) bar(++written, o.tokens);
     });
   }
   write("\n");

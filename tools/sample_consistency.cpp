@@ -28,7 +28,7 @@ int sample_few_steps(const train::RunDirectory& directory, const ImageSampleOpti
   Tensor labels = wanted_labels(run.network.classes, o);
   ConsistencyModel model = load_consistency(directory, run);
   Generator generator(seed);
-  Tensor samples = sample(model, run, labels, sampling, generator);
+  Tensor samples = sample(model, run, labels, sampling, generator, 100, progress_bar("sample", "images"));
   save_picture(o, samples);
   fmt::print(stderr, "{} images of {} {} of {}: {}\n", o.count, calls, calls == 1 ? "step" : "steps", run.method, o.out);
   if (o.judge.empty()) return 0;

@@ -81,7 +81,7 @@ int sample_images(const train::RunDirectory& directory, const ImageSampleOptions
   Tensor labels = wanted_labels(run.network.classes, o);
   DiffusionModel model = load_diffusion(directory, run);
   Generator generator(seed);
-  Tensor samples = model.sample(labels, sampling, generator);
+  Tensor samples = model.sample(labels, sampling, generator, 100, progress_bar("sample", "steps"));
   save_picture(o, samples);
   fmt::print(stderr, "{} images of {} steps of {} with guidance {}: {}\n", o.count, sampling.steps, sampling.sampler, sampling.guidance, o.out);
   if (!o.judge.empty()) print_measures(run, sampling, samples, labels, o.judge);

@@ -30,7 +30,7 @@ void finish(const ImageSampleOptions& o, const std::string& model, const std::ve
 void from_autoencoder(const train::RunDirectory& directory, const ImageSampleOptions& o, Generator& random) {
   require(o.truncation == 1, "--truncation is for style-based GANs");
   TrainedAutoencoder trained = load_autoencoder(directory);
-  if (!o.reconstruct) return finish(o, trained.run.model, trained.run.data, sample(trained, o.count, random));
+  if (!o.reconstruct) return finish(o, trained.run.model, trained.run.data, sample(trained, o.count, random, progress_bar("sample", "images")));
   require(o.judge.empty(), "--judge judges samples, not reconstructions");
   LabelledImages images = load_images(trained.run.data);
   int64_t count = std::min((o.count + 7) / 8 * 8, images.test.size() / 8 * 8);  // whole rows of eight
@@ -46,7 +46,7 @@ void from_gan(const train::RunDirectory& directory, const ImageSampleOptions& o,
   require(o.truncation == 1 || run.model == "style", "--truncation is for style-based GANs");
   auto pair = load_gan(directory, run);
   if (auto* style = dynamic_cast<gan::StyleGan*>(pair.get())) style->truncation = o.truncation;
-  finish(o, run.model, run.data, sample(*pair, run, o.count, random));
+  finish(o, run.model, run.data, sample(*pair, run, o.count, random, progress_bar("sample", "images")));
 }
 
 }  // namespace

@@ -106,6 +106,7 @@ std::vector<Hypothesis> beam_search(const CausalDecoder& model, const std::vecto
       ++rank;
     }
     running = std::move(next);
+    if (options.on_token) options.on_token(length, longest);
     bool done = running.empty() || finished.beats(running.front().log_probability, running.front().tokens.size(), longest);
     if (length == longest && !done)
       for (Hypothesis& h : running) finished.add(std::move(h));

@@ -1,5 +1,6 @@
 // Beam search: the likeliest continuations of a prompt, as far as a fixed number of candidates at each length shows them.
 #pragma once
+#include <functional>
 #include <vector>
 
 #include "models/transformer/decoder.h"
@@ -11,6 +12,7 @@ struct BeamOptions {
   int64_t max_tokens = 100;   ///< longest continuation
   double length_penalty = 1;  ///< scores are log p / lengthᵖᵉⁿᵃˡᵗʸ: above 0 longer ones are favoured over plain log p, which 0 gives
   int32_t end_token = -1;     ///< a sequence ends with it; −1: only at max_tokens
+  std::function<void(int64_t length, int64_t longest)> on_token = {};  ///< told the sequences' length after each token, and the longest there can be
 };
 
 struct Hypothesis {

@@ -129,7 +129,7 @@ Tensor SentenceEncoder::embed_tokens(const std::vector<std::vector<int32_t>>& te
   return normalize_ ? pooled / clamp_min(norm(pooled, 2, {1}, true), 1e-12) : pooled;
 }
 
-Tensor SentenceEncoder::embed(const std::vector<std::string>& texts, int64_t batch) const {
+Tensor SentenceEncoder::embed(const std::vector<std::string>& texts, int64_t batch, const std::function<void(int64_t done, int64_t total)>& progress) const {
   if (batch < 1) throw ValueError("sentence_encoder: batch must be at least 1, it is " + std::to_string(batch));
   if (texts.empty()) return zeros({0, width()});
   NoGrad off;
@@ -143,6 +143,7 @@ Tensor SentenceEncoder::embed(const std::vector<std::string>& texts, int64_t bat
     std::vector<std::vector<int32_t>> part;
     for (size_t i = begin; i < std::min(order.size(), begin + static_cast<size_t>(batch)); ++i) part.push_back(tokens[order[i]]);
     parts.push_back(embed_tokens(part));
+    if (progress) progress(static_cast<int64_t>(std::min(order.size(), begin + static_cast<size_t>(batch))), static_cast<int64_t>(order.size()));
   }
   std::vector<int64_t> place(order.size());  // of each text among the sorted ones
   for (size_t i = 0; i < order.size(); ++i) place[order[i]] = static_cast<int64_t>(i);

@@ -1,5 +1,6 @@
 // Sentence embeddings (Reimers & Gurevych, EMNLP 2019): a text as one vector, near to those of texts with a similar meaning.
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,9 @@ class SentenceEncoder {
   static SentenceEncoder load(const std::string& directory);
 
   /// Embeddings [texts, width], each text cut to max_length tokens with its markers; of length 1 if normalized. A text is embedded the same
-  /// alone and among others, up to rounding. `batch` texts of similar length are computed at once.
-  Tensor embed(const std::vector<std::string>& texts, int64_t batch = 32) const;
+  /// alone and among others, up to rounding. `batch` texts of similar length are computed at once, after which `progress`
+  /// is told how many are done of how many.
+  Tensor embed(const std::vector<std::string>& texts, int64_t batch = 32, const std::function<void(int64_t done, int64_t total)>& progress = {}) const;
 
   const Encoder& encoder() const { return encoder_; }
   const Tokenizer& tokenizer() const { return tokenizer_; }

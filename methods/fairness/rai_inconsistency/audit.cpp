@@ -101,6 +101,26 @@ std::vector<PeopleMean> means_of_people(const AuditInput& in) {
   return means;
 }
 
+// Resamples and permutations that are done, of all that an audit makes: people for measures, losses, then people for the trade-off.
+class Work {
+ public:
+  explicit Work(const AuditInput& in) : in_(in) {}
+  void one() {
+    if (in_.progress) in_.progress(++done_, total());
+  }
+  // So many of the three parts are over, though one may have been left out.
+  void part_over(int64_t parts) {
+    int64_t due = in_.permutations + parts * in_.resamples;
+    if (in_.progress && done_ < due) in_.progress(done_ = due, total());
+  }
+
+ private:
+  int64_t total() const { return in_.permutations + 3 * in_.resamples; }
+
+  const AuditInput& in_;
+  int64_t done_ = 0;
+};
+
 MetricSuite on_rows(const AuditInput& in, const Tensor& p, const Tensor& y, const Tensor& a) {
   return evaluate_predictions(p, y, a, in.context.threshold, in.context.bins);
 }
@@ -121,7 +141,7 @@ void add_chance(AuditedMeasure& m, const std::vector<double>& permuted) {
   if (count > 0) m.chance = total / count, m.p_value = as_large / (count + 1);
 }
 
-std::vector<AuditedMeasure> measured(const AuditInput& in, Generator& generator) {
+std::vector<AuditedMeasure> measured(const AuditInput& in, Generator& generator, Work& work) {
   MetricSuite suite = on_rows(in, in.p, in.y, in.a);
   std::vector<PeopleMean> means = means_of_people(in);
   std::vector<std::vector<int64_t>> groups = rows_by_group(in.a);
@@ -132,10 +152,12 @@ std::vector<AuditedMeasure> measured(const AuditInput& in, Generator& generator)
     Tensor at = from_vector(rows);
     add(resamples, on_rows(in, index_select(in.p, 0, at), index_select(in.y, 0, at), index_select(in.a, 0, at)));
     for (size_t k = 0; k < means.size(); ++k) of_means[k].push_back(mean_over(means[k].of, rows));
+    work.one();
   }
   for (int64_t r = 0; r < in.permutations; ++r) {
     Tensor order = randperm(in.a.numel(), {.dtype = i64, .generator = &generator});
     add(permuted, on_rows(in, in.p, in.y, index_select(in.a, 0, order)));
+    work.one();
   }
   permuted.resize(suite.size());
   resamples.resize(suite.size());
@@ -156,7 +178,7 @@ std::vector<AuditedMeasure> measured(const AuditInput& in, Generator& generator)
   return all;
 }
 
-void add_privacy(const AuditInput& in, Audit& out, Generator& generator) {
+void add_privacy(const AuditInput& in, Audit& out, Generator& generator, Work& work) {
   const EvalContext& c = in.context;
   if (c.member_losses.empty() || c.other_losses.empty()) {
     out.notes.push_back("Privacy was not measured: that needs the losses of training rows.");
@@ -168,6 +190,7 @@ void add_privacy(const AuditInput& in, Audit& out, Generator& generator) {
   for (int64_t r = 0; r < in.resamples; ++r) {
     metrics::MembershipAttack a = losses.resampled(generator);
     advantages.push_back(a.advantage), areas.push_back(a.auc);
+    work.one();
   }
   for (auto [name, value, samples] :
        {std::tuple{"membership advantage", attack.advantage, &advantages}, {"membership AUC", attack.auc, &areas}}) {
@@ -216,7 +239,7 @@ std::pair<size_t, size_t> two_largest(const std::vector<std::vector<int64_t>>& g
   return {std::min(first, second), std::max(first, second)};
 }
 
-TradeOff trade_off(const AuditInput& in, const std::vector<std::vector<int64_t>>& two, Generator& generator) {
+TradeOff trade_off(const AuditInput& in, const std::vector<std::vector<int64_t>>& two, Generator& generator, Work& work) {
   auto on = [&](const std::vector<int64_t>& rows) {
     Tensor at = from_vector(rows);
     return frontier(index_select(in.p, 0, at), index_select(in.y, 0, at), index_select(in.a, 0, at), in.grid, in.budget);
@@ -232,6 +255,7 @@ TradeOff trade_off(const AuditInput& in, const std::vector<std::vector<int64_t>>
       joint.push_back(l.joint);
       for (size_t k = 0; k < 3; ++k) together[k].push_back(l.together[k]), excess[k].push_back(l.excess[k]);
     } catch (const ValueError&) {}  // a resample without one of the classes says nothing
+    work.one();
   }
   t.joint = range_of(seen.joint, joint);
   for (size_t k = 0; k < 3; ++k)
@@ -242,12 +266,12 @@ TradeOff trade_off(const AuditInput& in, const std::vector<std::vector<int64_t>>
   return t;
 }
 
-void add_trade_off(const AuditInput& in, Audit& out, Generator& generator) {
+void add_trade_off(const AuditInput& in, Audit& out, Generator& generator, Work& work) {
   std::vector<std::vector<int64_t>> groups = rows_by_group(in.a);
   auto [first, second] = two_largest(groups);
   std::vector<int64_t> number = to_vector<int64_t>(in.a);
   try {
-    out.trade_off = trade_off(in, {groups[first], groups[second]}, generator);
+    out.trade_off = trade_off(in, {groups[first], groups[second]}, generator, work);
     out.trade_off->groups[0] = number[static_cast<size_t>(groups[first][0])];
     out.trade_off->groups[1] = number[static_cast<size_t>(groups[second][0])];
   } catch (const ValueError& e) { out.notes.push_back(std::string("The trade-off front could not be drawn: ") + e.what()); }
@@ -275,9 +299,12 @@ void AuditInput::check() const {
 Audit audit(const AuditInput& in, Generator& generator) {
   in.check();
   Audit out{.incompatibilities = incompatibilities(in.p, in.y, in.a, in.context.threshold), .notes = in.notes};
-  out.measures = measured(in, generator);
-  add_privacy(in, out, generator);
-  add_trade_off(in, out, generator);
+  Work work(in);
+  out.measures = measured(in, generator, work);
+  add_privacy(in, out, generator, work);
+  work.part_over(2);
+  add_trade_off(in, out, generator, work);
+  work.part_over(3);
   return out;
 }
 

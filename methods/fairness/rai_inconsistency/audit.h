@@ -1,6 +1,7 @@
 // One page a model: every measure with its interval, what thresholds can trade, and which definitions of fairness contradict each other on
 // this data, and by how much.
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ struct AuditInput {
   double budget = 0.05;            ///< error above the best that a way out may cost
   int64_t most_neighbours = 2000;  ///< neighbours are looked for among so many people at most, every so-manieth
   std::vector<std::string> notes;
+  std::function<void(int64_t done, int64_t total)> progress = {};  ///< told after each resample and permutation
 
   /// Throws ValueError for what is out of range, for a group with fewer than two rows (naming it) or none, and as evaluate does.
   void check() const;

@@ -3,35 +3,35 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
+
+#include "tests/pseudo_terminal.h"
 
 using namespace plumb::train;
 
 namespace {
 
-// What `work` writes to standard error, which is `to` meanwhile; it is read from `from`.
+// Standard error is `to` while `work` is done.
 template <typename F>
-std::string written(int to, int from, F&& work) {
+void with_errors_to(int to, F&& work) {
   int kept = dup(STDERR_FILENO);
   dup2(to, STDERR_FILENO);
   work();
   dup2(kept, STDERR_FILENO);
   close(kept);
-  std::string text(65536, '\0');
-  fcntl(from, F_SETFL, O_NONBLOCK);
-  ssize_t n = read(from, text.data(), text.size());
-  text.resize(n > 0 ? static_cast<size_t>(n) : 0);
-  return text;
 }
 
 template <typename F>
 std::string in_a_pipe(F&& work) {
   int ends[2];
   REQUIRE(pipe(ends) == 0);
-  std::string text = written(ends[1], ends[0], work);
+  with_errors_to(ends[1], work);
+  std::string text(65536, '\0');
+  fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  ssize_t n = read(ends[0], text.data(), text.size());
+  text.resize(n > 0 ? static_cast<size_t>(n) : 0);
   close(ends[0]);
   close(ends[1]);
   return text;
@@ -52,20 +52,14 @@ TEST_CASE("progress: off a terminal, about as many lines as are wanted, and none
 }
 
 TEST_CASE("progress: on a terminal, one line that redraws itself; what is said stands above it") {
-  int terminal = posix_openpt(O_RDWR | O_NOCTTY);
-  REQUIRE(terminal >= 0);
-  REQUIRE(grantpt(terminal) == 0);
-  REQUIRE(unlockpt(terminal) == 0);
-  int end = open(ptsname(terminal), O_RDWR | O_NOCTTY);
-  REQUIRE(end >= 0);
-  std::string text = written(end, terminal, [] {
+  plumb_test::PseudoTerminal terminal;
+  with_errors_to(terminal.end, [] {
     Progress bar("eval", 4, 0, 0);
     bar.update(2, "loss 1");
     bar.say("half");
     bar.update(4, "loss 0");
   });
-  close(end);
-  close(terminal);
+  std::string text = terminal.text();
   CHECK(text.find("\r\x1b[Keval [============            ] 2/4  loss 1  0:00 left") != std::string::npos);
   CHECK(text.find("\r\x1b[Khalf\r\n") != std::string::npos);
   CHECK(text.find("\r\x1b[Keval [========================] 4/4  loss 0  0:00 left\r\n") != std::string::npos);
