@@ -18,7 +18,7 @@ endif()
 execute_process(COMMAND ${DPKG_DEB} --contents ${package} OUTPUT_VARIABLE contents COMMAND_ERROR_IS_FATAL ANY)
 foreach(file bin/plumb include/plumb/plumb.h include/plumb/version.h include/plumb/capi/plumb.h include/plumb/engine/io/dlpack.h
     "lib/[^ ]*libplumb\\.a" "lib/[^ ]*libplumb_methods\\.a" "lib/[^ ]*libplumb_c\\.so" "lib/[^ ]*cmake/plumb/plumbConfig\\.cmake"
-    "lib/[^ ]*cmake/plumb/plumbConfigVersion\\.cmake" "lib/[^ ]*pkgconfig/plumb\\.pc" share/doc/plumb/LICENSE share/doc/plumb/CHANGELOG\\.md)
+    "lib/[^ ]*cmake/plumb/plumbConfigVersion\\.cmake" "lib/[^ ]*pkgconfig/plumb\\.pc" "lib/[^ ]*pkgconfig/plumb_c\\.pc" share/doc/plumb/LICENSE share/doc/plumb/CHANGELOG\\.md)
   if(NOT contents MATCHES "\\./usr/${file}")
     message(FATAL_ERROR "the package has no /usr/${file}:\n${contents}")
   endif()
