@@ -3,6 +3,7 @@
 
 #include "engine/core/parallel.h"
 #include "ops/cpu/conv/taps.h"
+#include "ops/cpu/conv/winograd.h"
 #include "ops/cpu/gemm/scratch.h"
 
 namespace plumb::cpu_kernels {
@@ -13,6 +14,23 @@ using conv::Tap;
 using conv::TapConvolution;
 using conv::TapGrid;
 using gemm::Accumulator;
+
+// Whether this is what Winograd's algorithm computes; how much of it is worth it, winograd_for says.
+bool is_winograd(const Tensor& weight, const ConvGeometry& g) {
+  const Shape& s = weight.shape();
+  return weight.dtype() == f32 && s[2] == 3 && s[3] == 3 && g.stride[0] == 1 && g.stride[1] == 1 && g.dilation[0] == 1 && g.dilation[1] == 1 && g.groups == 1;
+}
+
+// y = weight ∗ x + bias, if it is done by Winograd's algorithm. `flipped`: with the channels of the weight exchanged and its kernels flipped.
+bool by_winograd(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t padding_h, int64_t padding_w, bool flipped, Tensor& y) {
+  const Shape &s = weight.shape(), &places = y.shape();
+  const conv::WinogradConvolution p{places[0], flipped ? s[0] : s[1], flipped ? s[1] : s[0], places[2], places[3], {padding_h, padding_w}};
+  const conv::WinogradTransforms* transforms = conv::winograd_for(p);
+  if (!transforms) return false;
+  const conv::WinogradWeight w{weight.data<float>(), flipped ? s[1] * 9 : 9, flipped ? 9 : s[1] * 9, flipped};
+  conv::convolve_winograd(p, *transforms, Source<float>(x), w, bias.defined() ? bias.data<float>() : nullptr, y);
+  return true;
+}
 
 // Calls f(row) for rows [0, rows) of `length` values each, on all threads.
 template <typename F>
@@ -98,9 +116,11 @@ void conv_transpose_typed(const Tensor& y, const Tensor& weight, const Tensor& b
 }
 
 void conv_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvGeometry& g, Tensor& y) {
+  if (is_winograd(weight, g) && by_winograd(x, weight, bias, g.padding[0], g.padding[1], false, y)) return;
   visit_floating("conv", x.dtype(), [&]<typename T>() { conv_typed<T>(x, weight, bias, g, y); });
 }
 void conv_transpose_cpu(const Tensor& y, const Tensor& weight, const Tensor& bias, const ConvGeometry& g, Tensor& x) {
+  if (is_winograd(weight, g) && by_winograd(y, weight, bias, 2 - g.padding[0], 2 - g.padding[1], true, x)) return;
   visit_floating("conv_transpose", y.dtype(), [&]<typename T>() { conv_transpose_typed<T>(y, weight, bias, g, x); });
 }
 

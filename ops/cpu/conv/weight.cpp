@@ -6,6 +6,7 @@
 
 #include "engine/core/parallel.h"
 #include "ops/cpu/conv/window.h"
+#include "ops/cpu/conv/winograd.h"
 #include "ops/cpu/gemm/blocking.h"
 #include "ops/cpu/gemm/kernels.h"
 #include "ops/cpu/gemm/scratch.h"
@@ -159,9 +160,20 @@ void conv_weight_typed(const Tensor& y, const Tensor& x, const ConvGeometry& g, 
   add_chunks(s, chunks, partial.data(), out);
 }
 
+// The same by Winograd's algorithm, if it is what that computes.
+bool by_winograd(const Tensor& y, const Tensor& x, const ConvGeometry& g, Tensor& weight) {
+  const Shape &k = weight.shape(), &places = y.shape();
+  if (weight.dtype() != f32 || k[2] != 3 || k[3] != 3 || g.stride[0] != 1 || g.stride[1] != 1 || g.dilation[0] != 1 || g.dilation[1] != 1 || g.groups != 1) return false;
+  const WinogradConvolution p{places[0], k[1], k[0], places[2], places[3], {g.padding[0], g.padding[1]}};
+  const WinogradTransforms* transforms = y.numel() > 0 ? winograd_for(p) : nullptr;
+  if (transforms) winograd_weight(p, *transforms, Source<float>(x), Source<float>(y), weight.data<float>());
+  return transforms;
+}
+
 }  // namespace
 
 void conv_weight_cpu(const Tensor& y, const Tensor& x, const ConvGeometry& g, Tensor& weight) {
+  if (by_winograd(y, x, g, weight)) return;
   visit_floating("conv_weight", y.dtype(), [&]<typename T>() { conv_weight_typed<T>(y, x, g, weight); });
 }
 
