@@ -115,19 +115,29 @@ void direct_part(const WeightSum<T>& s, const Part& part, Accumulator<T>* sums) 
   }
 }
 
-// weight [groups · m, rows] ← Σ over chunks of partial [chunks, groups, rows, m], in order.
+// weight [groups · m, rows] ← Σ over chunks of partial [chunks, groups, rows, m], in order: 16 × 16 values at a time, which lie side by side
+// along m where they come from and along the rows where they go.
 template <typename T>
 void add_chunks(const WeightSum<T>& s, int64_t chunks, const Accumulator<T>* partial, T* weight) {
   using C = Accumulator<T>;
-  const int64_t rows = s.rows(), all = s.groups * rows * s.m;
-  parallel_for(s.groups * s.m, ceil_div(16384, chunks * rows), [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o)
-      for (int64_t r = 0; r < rows; ++r) {
-        const C* from = partial + (o / s.m * rows + r) * s.m + o % s.m;
-        C sum = from[0];
-        for (int64_t q = 1; q < chunks; ++q) sum += from[q * all];
-        weight[o * rows + r] = static_cast<T>(sum);
+  constexpr int64_t kBlock = 16;
+  const int64_t rows = s.rows(), all = s.groups * rows * s.m, across = ceil_div(s.m, kBlock);
+  parallel_for(s.groups * across, ceil_div(16384, chunks * rows * kBlock), [&](int64_t begin, int64_t end) {
+    C sums[kBlock][kBlock];
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t group = task / across, o = task % across * kBlock, count = std::min(kBlock, s.m - o);
+      for (int64_t row = 0; row < rows; row += kBlock) {
+        const int64_t height = std::min(kBlock, rows - row);
+        for (int64_t r = 0; r < height; ++r) {
+          const C* from = partial + (group * rows + row + r) * s.m + o;
+          std::copy_n(from, count, sums[r]);
+          for (int64_t q = 1; q < chunks; ++q)
+            for (int64_t i = 0; i < count; ++i) sums[r][i] += from[q * all + i];
+        }
+        for (int64_t i = 0; i < count; ++i)
+          for (int64_t r = 0; r < height; ++r) weight[(group * s.m + o + i) * rows + row + r] = static_cast<T>(sums[r][i]);
       }
+    }
   });
 }
 
