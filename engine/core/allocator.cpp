@@ -1,6 +1,7 @@
 // The CPU's caching allocator. Sizes are rounded to classes (four a power of two); small classes have a cache in each thread,
-// the rest share lists under a lock. Blocks of 2 MiB and more are aligned for huge pages. A small block from the thread's cache takes
-// no lock and no atomic operation: what a thread allocates and frees is counted there and added to the shared counters now and then.
+// the rest share lists under a lock. Blocks of a MiB and more are cut from pieces of huge pages (large_blocks.h). A small block from the
+// thread's cache takes no lock and no atomic operation: what a thread allocates and frees is counted there and added to the shared counters
+// now and then.
 #include "engine/core/allocator.h"
 
 #include <sys/mman.h>
@@ -19,14 +20,19 @@
 #include "engine/core/device_runtime.h"
 #include "engine/core/error.h"
 #include "engine/core/free_list.h"
+#include "engine/core/large_blocks.h"
 #include "engine/core/shape.h"
 #include "engine/core/watcher.h"
 
 namespace plumb {
 namespace {
 
-constexpr size_t kSmallest = 64, kHugePage = size_t{1} << 21;
-constexpr int kClasses = 4 * 48;
+constexpr size_t kSmallest = 64;
+#ifdef __SANITIZE_ADDRESS__
+constexpr int kClasses = 4 * 41;  // every block is the system's own, with the sanitizer's borders around it
+#else
+constexpr int kClasses = 4 * 14;  // up to 1 MiB
+#endif
 constexpr int kSmallClasses = 4 * 6 + 1;
 constexpr size_t kThreadCacheBytes = size_t{64} << 10;  // in each class
 constexpr int64_t kUncounted = 16 << 10;                // bytes that a thread may not have told the shared counters about
@@ -40,6 +46,9 @@ int size_class(size_t bytes) {
   size_t quarter = (kSmallest << power) / 4;
   return 4 * power + static_cast<int>((bytes + quarter - 1) / quarter) - 4;
 }
+
+// What a block for `bytes` bytes takes.
+size_t block_bytes(size_t bytes, int c) { return c < kClasses ? class_bytes(c) : detail::LargeBlocks::rounded(bytes); }
 
 std::string mebibytes(int64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
 
@@ -59,14 +68,14 @@ constinit thread_local ThreadCache thread_cache;
 
 class CpuAllocator {
  public:
-  /// From the shared lists or the system.
-  void* allocate(int c, const char* op, const char* what);
-  /// To the shared lists; where there is no memory left to list it, to the system.
+  /// From the shared lists, the large blocks or the system.
+  void* allocate(size_t bytes, int c, const char* op, const char* what);
+  /// To the shared lists or the large blocks; where there is no memory left to list it, to the system.
   void give_back(int c, void* block) noexcept;
   void count(Tally& tally) noexcept;
   MemoryStats stats() {
     count(thread_cache.tally);
-    return {live_.load(), peak_.load(), reserved_.load(), allocations_.load()};
+    return {live_.load(), peak_.load(), reserved(), allocations_.load()};
   }
   void reset_peak() {
     count(thread_cache.tally);
@@ -77,10 +86,13 @@ class CpuAllocator {
 
  private:
   static int64_t physical_memory() { return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE); }
-  void* from_system(int c);
+  int64_t reserved();
+  void* find(size_t bytes, int c);
+  void* from_system(int c, int64_t room);
 
   std::mutex mutex_;
   std::array<std::vector<void*>, kClasses> free_;
+  detail::LargeBlocks large_;
   std::atomic<int64_t> live_{0}, peak_{0}, reserved_{0}, allocations_{0}, limit_{physical_memory()};
 };
 
@@ -126,40 +138,46 @@ void count_freed(int64_t bytes) noexcept {
   if (tally.live < -kUncounted || !thread_cache.open) cpu_allocator().count(tally);
 }
 
-void* CpuAllocator::from_system(int c) {
-  size_t bytes = class_bytes(c);
-  if (reserved_.load() + static_cast<int64_t>(bytes) > limit_.load()) return nullptr;
+int64_t CpuAllocator::reserved() {
+  std::lock_guard lock(mutex_);
+  return reserved_.load() + large_.reserved();
+}
+
+void* CpuAllocator::from_system(int c, int64_t room) {
+  const auto bytes = static_cast<int64_t>(class_bytes(c));
   void* block = nullptr;  // not aligned_alloc: it wants the size, too, to be a multiple of the alignment
-  if (posix_memalign(&block, bytes >= kHugePage ? kHugePage : kSmallest, (bytes + kSmallest - 1) / kSmallest * kSmallest) != 0) return nullptr;
-  if (bytes >= kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
-  reserved_.fetch_add(static_cast<int64_t>(bytes));
+  if (bytes > room || posix_memalign(&block, kSmallest, (class_bytes(c) + kSmallest - 1) / kSmallest * kSmallest) != 0) return nullptr;
+  reserved_.fetch_add(bytes);
   return block;
 }
 
-void* CpuAllocator::allocate(int c, const char* op, const char* what) {
-  void* block = nullptr;
-  {
-    std::lock_guard lock(mutex_);
-    auto& list = free_[static_cast<size_t>(c)];
-    if (!list.empty()) {
-      block = list.back();
-      list.pop_back();
-    }
-  }
-  if (!block) block = from_system(c);
+void* CpuAllocator::find(size_t bytes, int c) {
+  std::lock_guard lock(mutex_);
+  const int64_t room = limit_.load() - reserved_.load() - large_.reserved();
+  if (c >= kClasses) return large_.allocate(bytes, room);
+  auto& list = free_[static_cast<size_t>(c)];
+  if (list.empty()) return from_system(c, room);
+  void* block = list.back();
+  list.pop_back();
+  return block;
+}
+
+void* CpuAllocator::allocate(size_t bytes, int c, const char* op, const char* what) {
+  void* block = find(bytes, c);
   if (!block) {
     release_cached();
-    block = from_system(c);
+    block = find(bytes, c);
   }
   if (!block)
-    throw OutOfMemoryError(std::string(op) + ": out of memory: " + mebibytes(static_cast<int64_t>(class_bytes(c))) + " for a tensor of shape " + what + "; " +
+    throw OutOfMemoryError(std::string(op) + ": out of memory: " + mebibytes(static_cast<int64_t>(block_bytes(bytes, c))) + " for a tensor of shape " + what + "; " +
                            mebibytes(stats().live) + " are live, the limit is " + mebibytes(limit_));
   return block;
 }
 
 void CpuAllocator::give_back(int c, void* block) noexcept {
+  std::lock_guard lock(mutex_);
+  if (c >= kClasses) return large_.deallocate(block);
   try {
-    std::lock_guard lock(mutex_);
     free_[static_cast<size_t>(c)].push_back(block);
   } catch (const std::bad_alloc&) {
     std::free(block);
@@ -175,6 +193,7 @@ void CpuAllocator::release_cached() {
     reserved_.fetch_sub(static_cast<int64_t>(class_bytes(c) * list.size()));
     list = {};
   }
+  large_.release();
 }
 
 bool elsewhere(Device d) { return d.type != DeviceType::cpu; }
@@ -182,12 +201,12 @@ bool elsewhere(Device d) { return d.type != DeviceType::cpu; }
 }  // namespace
 
 static void* allocate_on_cpu(size_t bytes, const char* op, const char* what) {
-  int c = bytes >> 46 ? kClasses : size_class(bytes);
-  if (c >= kClasses) throw OutOfMemoryError(std::string(op) + ": a tensor of shape " + what + " is larger than any memory");
+  if (bytes >> 46) throw OutOfMemoryError(std::string(op) + ": a tensor of shape " + what + " is larger than any memory");
+  int c = size_class(bytes);
   if (!thread_cache.opened) open_cache();
   bool cached = c < kSmallClasses && !thread_cache.lists[c].empty();
-  void* block = cached ? thread_cache.lists[c].pop() : cpu_allocator().allocate(c, op, what);
-  count_allocated(static_cast<int64_t>(class_bytes(c)));
+  void* block = cached ? thread_cache.lists[c].pop() : cpu_allocator().allocate(bytes, c, op, what);
+  count_allocated(static_cast<int64_t>(block_bytes(bytes, c)));
   return block;
 }
 
@@ -215,9 +234,8 @@ void deallocate(Device device, void* block, size_t bytes) noexcept {
   if (watcher()) [[unlikely]] watcher()->freed(device, block);
   if (elsewhere(device)) [[unlikely]] return detail::device_runtime_if_used()->deallocate(device.index, block, bytes);
   int c = size_class(bytes);
-  size_t block_bytes = class_bytes(c);
-  count_freed(static_cast<int64_t>(block_bytes));
-  bool kept = c < kSmallClasses && thread_cache.open && (thread_cache.lists[c].size() + 1) * block_bytes <= kThreadCacheBytes;
+  count_freed(static_cast<int64_t>(block_bytes(bytes, c)));
+  bool kept = c < kSmallClasses && thread_cache.open && (thread_cache.lists[c].size() + 1) * class_bytes(c) <= kThreadCacheBytes;
   if (kept) thread_cache.lists[c].push(block);
   else cpu_allocator().give_back(c, block);
 }

@@ -51,6 +51,16 @@ TEST_CASE("allocator: a freed block is handed out again") {
   }
 }
 
+TEST_CASE("allocator: what large blocks of one size leave serves another size") {
+  release_cached_memory(cpu);
+  const int64_t mib = int64_t{1} << 20;
+  { Tensor a = empty({8 * mib}, u8), b = empty({8 * mib}, u8), c = empty({3 * mib}, u8); }
+  const int64_t reserved = memory_stats(cpu).reserved;
+  { Tensor all = empty({19 * mib}, u8); }
+  { Tensor a = empty({11 * mib}, u8), b = empty({6 * mib}, u8), c = empty({mib + 1}, u8); }
+  CHECK(memory_stats(cpu).reserved == reserved);
+}
+
 TEST_CASE("allocator: peak is the largest live since the reset; cached memory can be given back") {
   release_cached_memory(cpu);
   reset_peak_memory(cpu);
