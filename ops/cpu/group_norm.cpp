@@ -46,7 +46,7 @@ void group_backward(const C* dy, const C* x, int64_t width, int64_t space, C m, 
   C total_g = 0, total_gx = 0;
   for (int64_t d = 0; d < width; ++d) {
     const C *g = dy + d * space, *row = x + d * space;
-    auto [sum_g, sum_gx] = lane_sums<C>(space, [=](int64_t i, C& a, C& b) { a += g[i], b += g[i] * (row[i] - m); });
+    const C sum_g = lane_sum<C>(space, [=](int64_t i) { return g[i]; }), sum_gx = lane_sum<C>(space, [=](int64_t i) { return g[i] * (row[i] - m); });
     sums[2 * d] = sum_g;
     sums[2 * d + 1] = sum_gx;
     total_g += w ? w[d] * sum_g : sum_g;
