@@ -2,37 +2,52 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstdlib>
 #include <memory>
 
 #include "engine/core/error.h"
+#include "engine/io/file.h"
 #include "tools/bench/commands.h"
 #include "tools/bench/kernels.h"
-#include "tools/bench/report.h"
+#include "tools/bench/page.h"
 #include "tools/bench/scale.h"
+#include "tools/bench/scaling.h"
+#include "tools/bench/step_worker.h"
 #include "tools/cli/device_option.h"
-#include "tools/commands.h"
 
 namespace plumb::tools {
 namespace {
 
-struct KernelOptions {
-  KernelSettings settings;
+struct Output {
+  std::string html;
   bool json = false;
 };
 
-int kernels(const KernelOptions& o) {
-  if (!(o.settings.seconds > 0)) throw ConfigError(fmt::format("--seconds must be positive, it is {}", o.settings.seconds));
-  if (o.settings.rounds < 1) throw ConfigError(fmt::format("--rounds must be at least 1, it is {}", o.settings.rounds));
-  checked_device(o.settings.device);
-  BenchReport report(o.json);
-  std::vector<JsonObject> rows = time_kernels(o.settings);
-  report.add(environment_row());
-  for (const JsonObject& row : rows) report.add(row);
-  return 0;
+void output_options(CommandLine& line, Output& o) {
+  line.option("--html", o.html, "a page to write");
+  line.flag("--json", o.json, "one JSON object a line");
 }
 
-constexpr Command kernels_command{"kernels", "single kernels, beside the machine's ceilings and other libraries", [](CommandLine& line) -> Action {
-  auto o = std::make_shared<KernelOptions>();
+void at_least_one(const char* name, int64_t value) {
+  if (value < 1) throw ConfigError(fmt::format("{} must be at least 1, it is {}", name, value));
+}
+
+void check(const KernelSettings& s) {
+  if (!(s.seconds > 0)) throw ConfigError(fmt::format("--seconds must be positive, it is {}", s.seconds));
+  at_least_one("--rounds", s.rounds);
+  checked_device(s.device);
+}
+
+void report_all(const std::vector<JsonObject>& rows, BenchReport& report) {
+  for (const JsonObject& row : rows) report.add(row);
+}
+
+Action define_kernels(CommandLine& line) {
+  struct Options {
+    KernelSettings settings;
+    Output output;
+  };
+  auto o = std::make_shared<Options>();
   line.option("--only", o->settings.only, "kernels: gemm, conv, softmax, …; conv* for all that begin so");
   line.option("--against", o->settings.against, "plain (a readable loop), openblas, onednn, torch");
   line.option("--python", o->settings.python, "that has PyTorch; without it PLUMB_PYTHON of the environment, or python3");
@@ -40,18 +55,124 @@ constexpr Command kernels_command{"kernels", "single kernels, beside the machine
   line.option("--device", o->settings.device, "cpu, cuda or cuda:N");
   line.option("--rounds", o->settings.rounds, "in each of which every row has a turn");
   line.option("--seconds", o->settings.seconds, "spent on each row, a round");
-  line.flag("--json", o->json, "one JSON object a line");
-  return [o] { return kernels(*o); };
-}};
-constexpr Command scale_command{"scale", "memory, communication and time of training on many GPUs, by formulas checked with small cases (under mpirun: of several processes)", [](CommandLine& line) -> Action {
+  output_options(line, o->output);
+  return [o] {
+    check(o->settings);
+    std::vector<JsonObject> rows = time_kernels(o->settings);
+    BenchReport report(o->output.json, o->output.html);
+    report_all(rows, report);
+    report.finish();
+    return 0;
+  };
+}
+
+struct ScalingOptions {
+  std::vector<std::string> only;
+  int64_t rounds = 5;
+  std::string size = "small";
+};
+
+void run_scaling(const ScalingOptions& o, BenchReport& report) {
+  std::vector<std::string> all = scaling_axes();
+  all.push_back("threads");
+  for (const std::string& what : o.only.empty() ? all : o.only) {
+    if (what != "threads") {
+      report.add(scaling_row(what, o.rounds));
+      continue;
+    }
+    for (const std::string& work : step_workloads()) report_all(thread_rows(work, o.rounds, 2, o.size), report);
+  }
+}
+
+Action define_scaling(CommandLine& line) {
+  auto o = std::make_shared<ScalingOptions>();
+  auto output = std::make_shared<Output>();
+  line.option("--only", o->only, "of length, width, batch, experts (cost against each), threads (one, and all)");
+  line.option("--rounds", o->rounds, "in each of which every size has a turn");
+  line.option("--size", o->size, "of the workloads of threads: tiny, small or gpt2");
+  output_options(line, *output);
+  return [o, output] {
+    at_least_one("--rounds", o->rounds);
+    step_size_from_name(o->size);
+    BenchReport report(output->json, output->html);
+    run_scaling(*o, report);
+    report.finish();
+    return 0;
+  };
+}
+
+struct AllOptions {
+  std::vector<std::string> against;
+  std::string python, binary, size = "small";
+  int64_t rounds = 5;
+  double seconds = 0.05;
+  Output output;
+};
+
+// Kernels first: where plumb_bench is missing, that is said before minutes have passed.
+int run_all(const AllOptions& o) {
+  KernelSettings kernels{.against = {"plain", "openblas"}, .python = o.python, .binary = o.binary, .rounds = o.rounds, .seconds = o.seconds};
+  StepsOptions steps{.bench = "steps", .python = o.python, .compare = {.rounds = o.rounds, .size = o.size}};
+  for (const std::string& peer : o.against) {
+    if (peer == "onednn" || peer == "torch") kernels.against.push_back(peer);
+    if (peer != "onednn") steps.against.push_back(peer);
+  }
+  check(kernels);
+  check_steps(steps);
+  StepsOptions overhead = steps, profile = steps, half = steps;
+  overhead.bench = "overhead";
+  profile.profile = true;
+  profile.against.clear();
+  half.compare.dtype = "bf16";
+  half.only = {"gpt", "moe"};
+  std::vector<JsonObject> kernel_rows = time_kernels(kernels);
+  BenchReport report(o.output.json, o.output.html);
+  report_all(kernel_rows, report);
+  for (const StepsOptions* part : {&steps, &half, &overhead, &profile}) run_steps(*part, report);
+  run_scaling({.only = {}, .rounds = o.rounds, .size = o.size}, report);
+  report.finish();
+  return 0;
+}
+
+Action define_all(CommandLine& line) {
+  auto o = std::make_shared<AllOptions>();
+  line.option("--against", o->against, "torch, onednn; steps also take a program's path");
+  line.option("--python", o->python, "that has PyTorch; without it PLUMB_PYTHON of the environment, or python3");
+  line.option("--binary", o->binary, "plumb_bench; without it the one beside plumb");
+  line.option("--rounds", o->rounds, "in each of which every side has a turn");
+  line.option("--seconds", o->seconds, "spent on each row of a kernel, a round");
+  line.option("--size", o->size, "of the workloads: tiny, small or gpt2");
+  output_options(line, o->output);
+  return [o] { return run_all(*o); };
+}
+
+Action define_page(CommandLine& line) {
+  auto results = std::make_shared<std::string>();
+  auto html = std::make_shared<std::string>("bench.html");
+  line.required("results", *results, "what --json printed");
+  line.option("--html", *html, "the page to write");
+  return [results, html] {
+    write_file_atomic(*html, bench_page(parse_rows(read_file(*results), *results)));
+    fmt::print("{}\n", *html);
+    return 0;
+  };
+}
+
+Action define_scale(CommandLine& line) {
   auto steps = std::make_shared<int64_t>(7);
   line.option("--steps", *steps, "timed steps of each case");
   return [steps] {
-    if (*steps < 1) throw ConfigError("--steps must be at least 1, it is " + std::to_string(*steps));
+    at_least_one("--steps", *steps);
     return scale_page(*steps);
   };
-}};
-constexpr std::array<const Command*, 6> kinds{&kernels_command, &bench_steps_command, &bench_overhead_command, &bench_memory_command, &scale_command, &bench_worker_command};
+}
+
+constexpr Command kernels_command{"kernels", "single kernels, beside the machine's ceilings and other libraries", define_kernels};
+constexpr Command scaling_command{"scaling", "cost against length, width, batch, experts and threads, with the exponent that theory has", define_scaling};
+constexpr Command all_command{"all", "kernels, steps, overhead, profiles and scaling, and one page of them", define_all};
+constexpr Command page_command{"page", "the page of stored results", define_page};
+constexpr Command scale_command{"scale", "memory, communication and time of training on many GPUs, by formulas checked with small cases (under mpirun: of several processes)", define_scale};
+constexpr std::array<const Command*, 9> kinds{&all_command, &kernels_command, &bench_steps_command, &bench_overhead_command, &bench_memory_command, &scaling_command, &page_command, &scale_command, &bench_worker_command};
 
 }  // namespace
 

@@ -9,6 +9,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/parallel.h"
+#include "tools/bench/row.h"
 #include "tools/bench/speaker.h"
 #include "tools/bench/statistics.h"
 
@@ -17,7 +18,7 @@ namespace {
 
 std::vector<std::string> command_of(const Side& side, const std::string& work, const CompareSettings& s) {
   std::vector<std::string> words = side.command;
-  for (const std::string& word : {work, std::string("--threads"), std::to_string(s.threads > 0 ? s.threads : num_threads()), std::string("--dtype"), s.dtype, std::string("--device"), s.device,
+  for (const std::string& word : {work, std::string("--threads"), std::to_string(side.threads > 0 ? side.threads : s.threads > 0 ? s.threads : num_threads()), std::string("--dtype"), s.dtype, std::string("--device"), s.device,
                                   std::string("--size"), s.size, std::string("--warmup"), std::to_string(s.warmup), std::string("--turns")})
     words.push_back(word);
   if (s.capture && side.name == own_side().name) words.push_back("--capture");
@@ -39,23 +40,6 @@ void guarded(SideResult& result, F&& work) {
   } catch (const Error& error) {
     result.problem = error.what();
   }
-}
-
-double number(const JsonObject& line, const char* name) {
-  double value = 0;
-  line.read(name, value);
-  return value;
-}
-
-std::string text(const JsonObject& line, const char* name) {
-  std::string value;
-  line.read(name, value);
-  return value;
-}
-
-void set_interval(JsonObject& row, const std::string& name, const Estimate& e, double scale = 1) {
-  row.set(name, e.value * scale);
-  row.set(name + "_95", std::vector<double>{e.low * scale, e.high * scale});
 }
 
 // The fields of one side's line, in the order in which peers have always printed them.

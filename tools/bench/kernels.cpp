@@ -16,6 +16,7 @@
 #include "engine/core/parallel.h"
 #include "tools/bench/child.h"
 #include "tools/bench/peers.h"
+#include "tools/bench/row.h"
 #include "tools/bench/speaker.h"
 #include "tools/bench/statistics.h"
 
@@ -119,11 +120,6 @@ std::vector<std::string> rows_of(const std::vector<KernelTime>& round) {
   for (const KernelTime& t : round)
     if (Name name = split(t.name); name.side == "plumb" && !t.name.starts_with(kCeiling)) rows.push_back(name.row());
   return rows;
-}
-
-void set_interval(JsonObject& row, const std::string& name, const Estimate& e, double scale = 1) {
-  row.set(name, e.value * scale);
-  row.set(name + "_95", std::vector<double>{e.low * scale, e.high * scale});
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Who a build of Plumb is compared with.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,6 +12,7 @@ namespace plumb::tools {
 struct Side {
   std::string name;                  ///< "plumb", "torch eager"; of the rows and the errors
   std::vector<std::string> command;  ///< without the work and its options
+  int64_t threads = 0;               ///< if not those of the comparison
 };
 
 /// This program: the arguments that follow make it a worker.

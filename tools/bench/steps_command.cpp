@@ -9,7 +9,9 @@
 #include "engine/core/parallel.h"
 #include "tools/bench/commands.h"
 #include "tools/bench/compare.h"
+#include "tools/bench/profile.h"
 #include "tools/bench/report.h"
+#include "tools/bench/row.h"
 #include "tools/bench/statistics.h"
 #include "tools/bench/step_worker.h"
 #include "tools/cli/device_option.h"
@@ -20,14 +22,12 @@ namespace {
 constexpr const char* kStart = "start";  // of a process, up to the end of its first step of a tiny GPT
 
 struct Options {
-  std::string bench;
-  std::vector<std::string> only, against;
-  std::string python;
-  CompareSettings compare;
+  StepsOptions steps;
+  std::string html;
   bool json = false;
 };
 
-void check(const Options& o, const std::vector<std::string>& known) {
+void check(const StepsOptions& o, const std::vector<std::string>& known) {
   for (const std::string& work : o.only)
     if (std::ranges::find(known, work) == known.end()) throw ConfigError(fmt::format("--only {} is unknown; choose from {}", work, fmt::join(known, ", ")));
   for (auto [name, value] : {std::pair{"--rounds", o.compare.rounds}, {"--steps", o.compare.steps}})
@@ -40,7 +40,7 @@ void check(const Options& o, const std::vector<std::string>& known) {
 }
 
 // Ours must run. A peer that does not is left out with a line; if none runs, the comparison that was asked for is not to be had.
-void check_sides(const Options& o, const std::vector<SideResult>& results) {
+void check_sides(const StepsOptions& o, const std::vector<SideResult>& results) {
   if (!results.at(0).problem.empty()) throw ConfigError(results[0].problem);
   std::vector<std::string> problems;
   for (const SideResult& r : results)
@@ -52,7 +52,7 @@ void check_sides(const Options& o, const std::vector<SideResult>& results) {
   for (const std::string& problem : problems) fmt::print(stderr, "plumb: bench {}: left out: {}\n", o.bench, problem);
 }
 
-void compare_starts(const Options& o, const std::vector<Side>& sides, BenchReport& report) {
+void compare_starts(const StepsOptions& o, const std::vector<Side>& sides, BenchReport& report) {
   CompareSettings tiny = o.compare;
   tiny.size = "tiny";
   std::vector<SideResult> results;
@@ -70,16 +70,14 @@ void compare_starts(const Options& o, const std::vector<Side>& sides, BenchRepor
     JsonObject row;
     row.set("bench", "start");
     row.set("side", r.name);
-    Estimate e = estimate(r.medians), times = ratio(r.medians, results[0].medians);
-    row.set("first_step_s", e.value);
-    row.set("first_step_s_95", std::vector<double>{e.low, e.high});
-    if (&r != &results[0]) row.set("ratio", times.value), row.set("ratio_95", std::vector<double>{times.low, times.high});
+    set_interval(row, "first_step_s", estimate(r.medians));
+    if (&r != &results[0]) set_interval(row, "ratio", ratio(r.medians, results[0].medians));
     row.set("rounds", static_cast<int64_t>(r.medians.size()));
     report.add(row);
   }
 }
 
-void compare_steps(const Options& o, const std::string& work, const std::vector<Side>& sides, BenchReport& report) {
+void compare_steps(const StepsOptions& o, const std::string& work, const std::vector<Side>& sides, BenchReport& report) {
   bool counted = work == "gpt" && o.bench == "steps" && o.compare.device == "cpu" && o.compare.size != "tiny";
   double ceiling = counted ? fastest_product(1, o.compare.threads) : 0;
   std::vector<SideResult> results = compare(work, sides, o.compare);
@@ -88,20 +86,13 @@ void compare_steps(const Options& o, const std::string& work, const std::vector<
   for (const JsonObject& row : comparison_rows(o.bench, results, ceiling)) report.add(row);
 }
 
-int run(const Options& o, const std::vector<std::string>& known) {
-  check(o, known);
-  Peers peers = step_peers(o.against, o.python);
-  std::vector<Side> sides{own_side()};
-  sides.insert(sides.end(), peers.sides.begin(), peers.sides.end());
-  // What no peer has a part of is measured alone.
-  std::vector<Side> alone{own_side()};
-  BenchReport report(o.json);
-  report.add(environment_row());
-  for (const std::string& work : o.only.empty() ? known : o.only) {
-    if (work == kStart) compare_starts(o, sides, report);
-    else compare_steps(o, work, work.starts_with("tiny-") ? alone : sides, report);
+void profile_steps(const StepsOptions& o, BenchReport& report) {
+  if (!o.against.empty()) throw ConfigError("--profile looks into our own steps; leave --against out");
+  for (const std::string& work : o.only.empty() ? step_workloads() : o.only) {
+    if (work == "tiny") throw ConfigError("--only " + work + " has no profile; choose from gpt, moe, unet, resnet");
+    for (const JsonObject& row : profile_rows({.model = work, .size = step_size_from_name(o.compare.size), .device = checked_device(o.compare.device), .dtype = dtype_from_name(o.compare.dtype), .warmup = 3, .steps = o.compare.steps}))
+      report.add(row);
   }
-  return 0;
 }
 
 std::vector<std::string> steps_known() {
@@ -116,20 +107,32 @@ std::vector<std::string> overhead_known() {
   return known;
 }
 
-Action define(CommandLine& line, const char* bench, CompareSettings defaults, const std::vector<std::string>& known) {
-  auto o = std::make_shared<Options>(Options{.bench = bench, .compare = std::move(defaults)});
-  line.option("--only", o->only, fmt::format("of {}", fmt::join(known, ", ")));
-  line.option("--against", o->against, "peers: torch (eager and compiled), torch-eager, torch-compiled, or a program's path");
-  line.option("--python", o->python, "that has PyTorch; without it PLUMB_PYTHON of the environment, or python3");
-  line.option("--rounds", o->compare.rounds, "in each of which every side has a turn");
-  line.option("--steps", o->compare.steps, "timed, a turn");
-  line.option("--threads", o->compare.threads, "of each side; 0: as PLUMB_NUM_THREADS says, or all cores");
-  line.option("--device", o->compare.device, "cpu, cuda or cuda:N");
-  line.option("--dtype", o->compare.dtype, "f32, tf32, bf16 or f16 (autocast)");
-  line.option("--size", o->compare.size, "tiny, small, or gpt2: 124 M parameters and batches for a GPU");
-  line.flag("--capture", o->compare.capture, "on a GPU, each step of ours started by one call");
+std::vector<std::string> known_to(const std::string& bench) { return bench == "steps" ? steps_known() : bench == "overhead" ? overhead_known() : step_workloads(); }
+
+int run(const Options& o) {
+  check_steps(o.steps);
+  BenchReport report(o.json, o.html);
+  run_steps(o.steps, report);
+  report.finish();
+  return 0;
+}
+
+Action define(CommandLine& line, const char* bench, CompareSettings defaults) {
+  auto o = std::make_shared<Options>(Options{.steps = {.bench = bench, .compare = std::move(defaults)}});
+  line.option("--only", o->steps.only, fmt::format("of {}", fmt::join(known_to(bench), ", ")));
+  line.option("--against", o->steps.against, "peers: torch (eager and compiled), torch-eager, torch-compiled, or a program's path");
+  line.option("--python", o->steps.python, "that has PyTorch; without it PLUMB_PYTHON of the environment, or python3");
+  line.option("--rounds", o->steps.compare.rounds, "in each of which every side has a turn");
+  line.option("--steps", o->steps.compare.steps, "timed, a turn");
+  line.option("--threads", o->steps.compare.threads, "of each side; 0: as PLUMB_NUM_THREADS says, or all cores");
+  line.option("--device", o->steps.compare.device, "cpu, cuda or cuda:N");
+  line.option("--dtype", o->steps.compare.dtype, "f32, tf32, bf16 or f16 (autocast)");
+  line.option("--size", o->steps.compare.size, "tiny, small, or gpt2: 124 M parameters and batches for a GPU");
+  line.flag("--capture", o->steps.compare.capture, "on a GPU, each step of ours started by one call");
+  if (o->steps.bench == "steps") line.flag("--profile", o->steps.profile, "where the time of a step goes, kernel by kernel, in place of how long it takes");
+  line.option("--html", o->html, "a page to write");
   line.flag("--json", o->json, "one JSON object a line");
-  return [o, known] { return run(*o, known); };
+  return [o] { return run(*o); };
 }
 
 Action define_worker(CommandLine& line) {
@@ -158,12 +161,28 @@ Action define_worker(CommandLine& line) {
 
 }  // namespace
 
+void check_steps(const StepsOptions& o) {
+  check(o, known_to(o.bench));
+  step_peers(o.against, o.python);
+}
+
+void run_steps(const StepsOptions& o, BenchReport& report) {
+  if (o.profile) return profile_steps(o, report);
+  Peers peers = step_peers(o.against, o.python);
+  std::vector<Side> alone{own_side()}, sides = alone;
+  sides.insert(sides.end(), peers.sides.begin(), peers.sides.end());
+  for (const std::string& work : o.only.empty() ? known_to(o.bench) : o.only) {
+    if (work == kStart) compare_starts(o, sides, report);
+    else compare_steps(o, work, work.starts_with("tiny-") ? alone : sides, report);  // peers have no part in what only ours is made of
+  }
+}
+
 extern const Command bench_steps_command, bench_overhead_command, bench_memory_command, bench_worker_command;
-const Command bench_steps_command{"steps", "whole training steps, beside peers", [](CommandLine& line) { return define(line, "steps", {}, steps_known()); }};
+const Command bench_steps_command{"steps", "whole training steps, beside peers", [](CommandLine& line) { return define(line, "steps", {}); }};
 const Command bench_overhead_command{"overhead", "what an operation costs beside its arithmetic, and the start of a process, beside peers",
-                                     [](CommandLine& line) { return define(line, "overhead", {}, overhead_known()); }};
+                                     [](CommandLine& line) { return define(line, "overhead", {}); }};
 const Command bench_memory_command{"memory", "the memory of whole training steps, beside peers",
-                                   [](CommandLine& line) { return define(line, "memory", {.rounds = 1}, step_workloads()); }};
+                                   [](CommandLine& line) { return define(line, "memory", {.rounds = 1}); }};
 const Command bench_worker_command{"worker", "one side of a comparison, driven by another program (bench/README.md)", define_worker};
 
 }  // namespace plumb::tools
