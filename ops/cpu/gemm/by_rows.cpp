@@ -10,6 +10,9 @@ namespace {
 // With fewer panels of B than this, a panel of A is used too few times to be worth a copy.
 constexpr int64_t kPanelsToPack = 16;
 
+// Rows this many bytes apart, or a multiple of it, fall on the same few sets of L1 and drive each other out where they lie.
+constexpr int64_t kAlias = 2048;
+
 template <typename T, typename P>
 struct Slab {
   const Product<T, P>& p;
@@ -23,7 +26,8 @@ void multiply_block(const Slab<T, P>& slab, int64_t i, int64_t rows, int64_t pan
   const Product<T, P>& p = slab.p;
   const int64_t width = slab.kernels.columns, padded = ceil_div(p.n, width) * width, depth = block_depth(packed_k(p));
   PanelProduct<P> panel{.m = rows, .a_row = p.a.row, .a_k = p.a.column, .b_k = width, .c_row = p.c_row, .c_column = p.c_column};
-  panel.packed = !std::is_same_v<T, P> || panel_end - panel_begin >= (p.a.column == 1 ? kPanelsToPack : 4);
+  const bool in_the_way = p.a.column != 1 || p.a.row * static_cast<int64_t>(sizeof(T)) % kAlias == 0;
+  panel.packed = !std::is_same_v<T, P> || panel_end - panel_begin >= (in_the_way ? 4 : kPanelsToPack);
   P* const packed = panel.packed ? thread_scratch<P>((kBlockRows<P> + slab.kernels.rows) * depth) : nullptr;
   for (int64_t k = slab.begin; k < slab.end; k += depth) {
     panel.k = std::min(depth, slab.end - k);

@@ -20,11 +20,10 @@ Four<C> load_four(const T* x) {
   return v;
 }
 
-// Four lanes, contiguous along k: a 4 × 4 transpose in registers for every four steps.
+// Four lanes, contiguous along k, k a multiple of four: a 4 × 4 transpose in registers for every four steps.
 template <int kWidth, typename T, typename C>
 void pack_four_lanes(int64_t k, const T* x, int64_t lane, C* packed) {
-  int64_t p = 0;
-  for (; p + 4 <= k; p += 4) {
+  for (int64_t p = 0; p < k; p += 4) {
     const Four<C> a = load_four<C>(x + p), b = load_four<C>(x + lane + p);
     const Four<C> c = load_four<C>(x + 2 * lane + p), d = load_four<C>(x + 3 * lane + p);
     const Four<C> ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
@@ -33,8 +32,6 @@ void pack_four_lanes(int64_t k, const T* x, int64_t lane, C* packed) {
                               __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
     for (int i = 0; i < 4; i++) std::memcpy(packed + (p + i) * kWidth, &steps[i], sizeof steps[i]);
   }
-  for (; p < k; p++)
-    for (int l = 0; l < 4; l++) packed[p * kWidth + l] = static_cast<C>(x[l * lane + p]);
 }
 
 template <int kWidth, int kLanes, typename T, typename C>
@@ -46,12 +43,25 @@ void pack_lanes(int64_t k, Strided<T> x, C* packed) {
       for (int l = 0; l < kLanes; l++) packed[p * kWidth + l] = static_cast<C>(x.data[p * x.k + l * x.lane]);
 }
 
+// Lanes contiguous along k: a cache line of every lane, then the next, so that lines come and go whole however far the lanes lie apart.
 template <int kWidth, typename T, typename C>
 void pack_whole_panel(int64_t k, Strided<T> x, C* packed) {
   if (x.k != 1) return pack_lanes<kWidth, kWidth>(k, x, packed);
   constexpr int kFours = kWidth / 4 * 4;
-  for (int l = 0; l < kFours; l += 4) pack_four_lanes<kWidth>(k, x.data + l * x.lane, x.lane, packed + l);
-  if constexpr (kFours < kWidth) pack_lanes<kWidth, kWidth - kFours>(k, Strided<T>{x.data + kFours * x.lane, x.lane, 1}, packed + kFours);
+  constexpr int64_t kSteps = 64 / sizeof(T);
+  for (int64_t p = 0; p < k; p += kSteps) {
+    const int64_t steps = std::min(kSteps, k - p), fours = steps / 4 * 4;
+    C* const to = packed + p * kWidth;
+    for (int l = 0; l < kFours; l += 4) {
+      const T* const from = x.data + l * x.lane + p;
+      if (p + 2 * kSteps < k)
+        for (int i = 0; i < 4; i++) __builtin_prefetch(from + i * x.lane + 2 * kSteps);
+      pack_four_lanes<kWidth>(fours, from, x.lane, to + l);
+    }
+    if (fours < steps) pack_lanes<kWidth, kFours>(steps - fours, Strided<T>{x.data + p + fours, x.lane, 1}, to + fours * kWidth);
+    if constexpr (kFours < kWidth)
+      pack_lanes<kWidth, kWidth - kFours>(steps, Strided<T>{x.data + kFours * x.lane + p, x.lane, 1}, to + kFours);
+  }
 }
 
 template <int kWidth, typename T, typename C>
