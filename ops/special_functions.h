@@ -41,7 +41,7 @@ inline constexpr float kRounder = 12582912.0f;  // 1.5 · 2²³
 /// Error ≤ 1.03 ulp; overflow gives inf.
 PLUMB_DEVICE inline float exp(float x) {
   float c = x < -104.0f ? -104.0f : x;
-  c = c > 89.0f ? 89.0f : c;
+  c = x > 89.0f ? 89.0f : c;
   float shifted = std::fma(c, 1.44269504088896341f, detail::kRounder), n = shifted - detail::kRounder;
   float r = std::fma(n, -0x1.62e4p-1f, c);
   r = std::fma(n, -0x1.7f7d1cp-20f, r);

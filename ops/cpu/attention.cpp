@@ -8,6 +8,8 @@
 #include "engine/core/generator.h"
 #include "engine/core/parallel.h"
 #include "ops/cpu/gemm/gemm.h"
+#include "ops/cpu/rows.h"
+#include "ops/cpu/wide_loop.h"
 #include "ops/dropout_mask.h"
 #include "ops/kernels/attention.h"
 #include "ops/special_functions.h"
@@ -75,25 +77,29 @@ Span visible_keys(const AttentionPlan& plan, int64_t q0, int64_t n, int64_t quer
   return {std::min(begin, keys), std::clamp<int64_t>(q0 + n + shift, 0, keys)};
 }
 
-// Scores of one tile: scale, mask, and −inf where a query may not see.
+// Keys [begin, end) of a tile of m, of which one query sees these and no others.
+Span seen_of_tile(const AttentionPlan& plan, int64_t query, int64_t k0, int64_t m, int64_t queries, int64_t keys) {
+  if (!plan.causal) return {0, m};
+  int64_t last = query + keys - queries, end = std::clamp<int64_t>(last + 1 - k0, 0, m);
+  return {plan.window > 0 ? std::clamp<int64_t>(last - plan.window + 1 - k0, 0, end) : 0, end};
+}
+
+// Scores of one query and the keys of a tile that it sees: scale and mask.
 template <typename A>
-void finish_scores(const AttentionPlan& plan, A* s, int64_t b, int64_t h, int64_t q0, int64_t n, int64_t k0, int64_t m, int64_t queries, int64_t keys, const Tensor& mask) {
-  constexpr A kNever = -std::numeric_limits<A>::infinity();
+void finish_scores(const AttentionPlan& plan, A* row, Span seen, int64_t b, int64_t h, int64_t query, int64_t k0, const Tensor& mask) {
   A scale = static_cast<A>(plan.scale);
-  for (int64_t i = 0; i < n; ++i) {
-    A* row = s + i * m;
-    for (int64_t j = 0; j < m; ++j) row[j] *= scale;
-    if (mask.defined()) {
-      const Strides& st = mask.strides();
-      const A* add = static_cast<const A*>(mask.raw_data()) + b * st[0] + h * st[1] + (q0 + i) * st[2] + k0 * st[3];
-      for (int64_t j = 0; j < m; ++j) row[j] += add[j * st[3]];
-    }
-    if (!plan.causal) continue;
-    int64_t last = q0 + i + keys - queries;
-    for (int64_t j = std::max<int64_t>(0, last + 1 - k0); j < m; ++j) row[j] = kNever;
-    if (plan.window > 0)
-      for (int64_t j = 0; j < std::min(m, last - plan.window + 1 - k0); ++j) row[j] = kNever;
-  }
+  for (int64_t j = seen.begin; j < seen.end; ++j) row[j] *= scale;
+  if (!mask.defined()) return;
+  const Strides& st = mask.strides();
+  const A* add = static_cast<const A*>(mask.raw_data()) + b * st[0] + h * st[1] + query * st[2] + k0 * st[3];
+  for (int64_t j = seen.begin; j < seen.end; ++j) row[j] += add[j * st[3]];
+}
+
+// Zero where a query sees nothing.
+template <typename A>
+void clear_unseen(A* row, int64_t m, Span seen) {
+  std::fill_n(row, seen.begin, A(0));
+  std::fill(row + seen.end, row + m, A(0));
 }
 
 // keep[j] = 1/(1 − p) or 0 for keys [k0, k0 + m) of one row of weights.
@@ -109,22 +115,20 @@ void dropout_row(const AttentionPlan& plan, int64_t row, int64_t keys, int64_t k
   }
 }
 
-template <typename A>
-A row_maximum(const A* x, int64_t n) {
-  A most = -std::numeric_limits<A>::infinity();
-  for (int64_t j = 0; j < n; ++j) most = x[j] > most ? x[j] : most;
-  return most;
-}
+// How many keys from the first that is seen to work on in whole vectors; what comes out for those that are not seen is cleared again.
+int64_t whole_vectors(Span seen, int64_t m) { return std::min(m - seen.begin, (seen.end - seen.begin + 15) / 16 * 16); }
 
-// x[j] ← exp(x[j] − shift); returns the sum, in eight lanes so that it vectorises in a fixed order.
+// x[j] ← exp(x[j] − shift) for the keys that are seen, else 0; returns the sum, in eight lanes so that it vectorises in a fixed order.
 template <typename A>
-A exponentials(A* x, int64_t n, A shift) {
-  for (int64_t j = 0; j < n; ++j) x[j] = special::exp(x[j] - shift);
+A exponentials(A* x, int64_t m, Span seen, A shift) {
+  A* const first = x + seen.begin;
+  wide_loop(whole_vectors(seen, m), [=](int64_t j) __attribute__((always_inline)) { first[j] = special::exp(first[j] - shift); });
+  clear_unseen(x, m, seen);
   A lanes[8] = {};
   int64_t j = 0;
-  for (; j + 8 <= n; j += 8)
+  for (; j + 8 <= seen.end; j += 8)
     for (int64_t l = 0; l < 8; ++l) lanes[l] += x[j + l];
-  for (int64_t l = 0; j < n; ++j, ++l) lanes[l] += x[j];
+  for (int64_t l = 0; j < seen.end; ++j, ++l) lanes[l] += x[j];
   return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
 
@@ -147,22 +151,23 @@ void forward_tile(const AttentionPlan& plan, const Tensor& q, const Tensor& k, c
     int64_t m = std::min(kKeys, span.end - k0);
     auto key = key_tile.load(head_rows<const T>(k, b, g), k0, m, width);
     gemm::multiply(n, m, width, query, transposed(key), s, m);
-    finish_scores(plan, s, b, h, q0, n, k0, m, queries, keys, mask);
     for (int64_t i = 0; i < n; ++i) {
       A* row = s + i * m;
-      A high = std::max(most[i], row_maximum(row, m));
+      Span seen = seen_of_tile(plan, q0 + i, k0, m, queries, keys);
+      finish_scores(plan, row, seen, b, h, q0 + i, k0, mask);
+      A high = std::max(most[i], lane_max(row + seen.begin, seen.end - seen.begin));
       if (high == -std::numeric_limits<A>::infinity()) {
         std::fill_n(row, m, A(0));
         continue;
       }
       A old = special::exp(most[i] - high);
-      total[i] = total[i] * old + exponentials(row, m, high);
+      total[i] = total[i] * old + exponentials(row, m, seen, high);
       most[i] = high;
       if (k0 != span.begin)
         for (int64_t c = 0; c < values; ++c) acc[i * values + c] *= old;
       if (plan.dropout > 0) {
         dropout_row(plan, (b * q.size(1) + h) * queries + q0 + i, keys, k0, m, keep);
-        for (int64_t j = 0; j < m; ++j) row[j] *= keep[j];
+        for (int64_t j = seen.begin; j < seen.end; ++j) row[j] *= keep[j];
       }
     }
     auto value = value_tile.load(head_rows<const T>(v, b, g), k0, m, values);
@@ -214,6 +219,7 @@ class GroupBackward {
   }
   void query_tile_backward(int64_t b, int64_t g, int64_t h, int64_t q0, const Tensor& out, const Tensor& lse, const Tensor& dout, Tensor& dq);
   void weights_and_score_gradients(int64_t b, int64_t h, int64_t q0, int64_t n, int64_t k0, int64_t m, const A* logs);
+  void row_of_gradients(A* weight, A* gradient, const A* kept, int64_t n, A shift, A d) const;
 
   const AttentionPlan& plan;
   const Tensor &q, &k, &v, &mask;
@@ -225,39 +231,56 @@ class GroupBackward {
   Tile<A> dq_tile, dk_sum, dv_sum;
 };
 
-// p ← softmax weights (after dropout), ds ← p ⊙ (dp − δ) · scale, where ds holds dp on entry.
+// p ← softmax weights (after dropout), ds ← p ⊙ (dp − δ) · scale, where p holds products of queries and keys and ds holds dp on entry.
 template <typename T, typename A>
 void GroupBackward<T, A>::weights_and_score_gradients(int64_t b, int64_t h, int64_t q0, int64_t n, int64_t k0, int64_t m, const A* logs) {
-  A scale = static_cast<A>(plan.scale);
   for (int64_t i = 0; i < n; ++i) {
     A *weight = p.data() + i * m, *gradient = ds.data() + i * m;
-    if (logs[i] == -std::numeric_limits<A>::infinity()) {
-      std::fill_n(weight, m, A(0));
-      std::fill_n(gradient, m, A(0));
-      continue;
-    }
-    A shift = logs[i];
-    for (int64_t j = 0; j < m; ++j) weight[j] = special::exp(weight[j] - shift);
-    if (plan.dropout > 0) {
-      dropout_row(plan, (b * q.size(1) + h) * queries + q0 + i, keys, k0, m, keep.data());
-      for (int64_t j = 0; j < m; ++j) gradient[j] = weight[j] * (gradient[j] * keep[static_cast<size_t>(j)] - delta[static_cast<size_t>(i)]) * scale;
-      for (int64_t j = 0; j < m; ++j) weight[j] *= keep[static_cast<size_t>(j)];
-    } else {
-      A d = delta[static_cast<size_t>(i)];
-      for (int64_t j = 0; j < m; ++j) gradient[j] = weight[j] * (gradient[j] - d) * scale;
-    }
+    Span seen = seen_of_tile(plan, q0 + i, k0, m, queries, keys);
+    if (logs[i] == -std::numeric_limits<A>::infinity()) seen = {0, 0};
+    finish_scores(plan, weight, seen, b, h, q0 + i, k0, mask);
+    if (plan.dropout > 0) dropout_row(plan, (b * q.size(1) + h) * queries + q0 + i, keys, k0, m, keep.data());
+    row_of_gradients(weight + seen.begin, gradient + seen.begin, keep.data() + seen.begin, whole_vectors(seen, m), logs[i], delta[static_cast<size_t>(i)]);
+    clear_unseen(weight, m, seen);
+    clear_unseen(gradient, m, seen);
   }
+}
+
+template <typename T, typename A>
+void GroupBackward<T, A>::row_of_gradients(A* weight, A* gradient, const A* kept, int64_t n, A shift, A d) const {
+  A scale = static_cast<A>(plan.scale);
+  if (plan.dropout > 0)
+    wide_loop(n, [=](int64_t j) __attribute__((always_inline)) {
+      A w = special::exp(weight[j] - shift);
+      gradient[j] = w * (gradient[j] * kept[j] - d) * scale;
+      weight[j] = w * kept[j];
+    });
+  else
+    wide_loop(n, [=](int64_t j) __attribute__((always_inline)) {
+      A w = special::exp(weight[j] - shift);
+      gradient[j] = w * (gradient[j] - d) * scale;
+      weight[j] = w;
+    });
+}
+
+// Σ_c y(c) dy(c) of kRows neighbouring rows, each in the order of c; side by side, because every sum waits for its own last term.
+template <int kRows, typename A, typename T>
+void products_of_rows(Rows<const T> y, Rows<const T> dy, int64_t first, int64_t width, A* sums) {
+  A sum[kRows] = {};
+  for (int64_t c = 0; c < width; ++c)
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r)
+      sum[r] += static_cast<A>(static_cast<compute_t<T>>(y.row(first + r)[c])) * static_cast<A>(static_cast<compute_t<T>>(dy.row(first + r)[c]));
+  std::copy_n(sum, kRows, sums);
 }
 
 template <typename T, typename A>
 void GroupBackward<T, A>::query_tile_backward(int64_t b, int64_t g, int64_t h, int64_t q0, const Tensor& out, const Tensor& lse, const Tensor& dout, Tensor& dq) {
   int64_t n = std::min(kQueries, queries - q0);
   auto y = head_rows<const T>(out, b, h), dy = head_rows<const T>(dout, b, h);
-  for (int64_t i = 0; i < n; ++i) {
-    A sum = 0;
-    for (int64_t c = 0; c < values; ++c) sum += static_cast<A>(static_cast<compute_t<T>>(y.row(q0 + i)[c])) * static_cast<A>(static_cast<compute_t<T>>(dy.row(q0 + i)[c]));
-    delta[static_cast<size_t>(i)] = sum;
-  }
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) products_of_rows<8>(y, dy, q0 + i, values, delta.data() + i);
+  for (; i < n; ++i) products_of_rows<1>(y, dy, q0 + i, values, delta.data() + i);
   const A* logs = static_cast<const A*>(lse.raw_data()) + (b * q.size(1) + h) * queries + q0;
   auto query = query_tile.load(head_rows<const T>(q, b, h), q0, n, width);
   auto upstream = dout_tile.load(dy, q0, n, values);
@@ -268,7 +291,6 @@ void GroupBackward<T, A>::query_tile_backward(int64_t b, int64_t g, int64_t h, i
     auto key = key_tile.load(head_rows<const T>(k, b, g), k0, m, width);
     auto value = value_tile.load(head_rows<const T>(v, b, g), k0, m, values);
     gemm::multiply(n, m, width, query, transposed(key), p.data(), m);
-    finish_scores(plan, p.data(), b, h, q0, n, k0, m, queries, keys, mask);
     gemm::multiply(n, m, values, upstream, transposed(value), ds.data(), m);
     weights_and_score_gradients(b, h, q0, n, k0, m, logs);
     gemm::MatrixView<O> weights = as_operand<O>(p.data(), n, m, p_operand), gradients = as_operand<O>(ds.data(), n, m, ds_operand);

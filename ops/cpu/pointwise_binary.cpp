@@ -2,6 +2,7 @@
 // sense) i64; a repeated operand (stride 0) is taken as a constant. Bytes: read both once, write once. Bound: memory.
 #include "engine/core/data_kernels.h"
 #include "ops/cpu/strided_loop.h"
+#include "ops/cpu/wide_loop.h"
 #include "ops/kernels/pointwise.h"
 #include "ops/pointwise_functions.h"
 
@@ -26,6 +27,13 @@ void row(const T* a, int64_t step_a, const T* b, int64_t step_b, R* out, int64_t
   }
 }
 
+// For functions that cost more than their memory.
+template <typename F, typename T>
+void costly_row(const T* a, int64_t step_a, const T* b, int64_t step_b, T* out, int64_t n) {
+  if (!step_a || !step_b) return row<F, T, T>(a, step_a, b, step_b, out, n);
+  wide_loop(n, [=](int64_t i) __attribute__((always_inline)) { out[i] = F::apply(a[i], b[i]); });
+}
+
 template <typename T>
 RowFunction<T, T> find_row(BinaryOp op) {
   namespace f = function;
@@ -47,9 +55,9 @@ RowFunction<T, T> find_row(BinaryOp op) {
       case BinaryOp::hypot: return row<f::Hypot, T, T>;
       case BinaryOp::xlogy: return row<f::Xlogy, T, T>;
       case BinaryOp::logaddexp: return row<f::LogAddExp, T, T>;
-      case BinaryOp::gelu_backward: return row<f::GeluBackward, T, T>;
-      case BinaryOp::gelu_tanh_backward: return row<f::GeluTanhBackward, T, T>;
-      case BinaryOp::silu_backward: return row<f::SiluBackward, T, T>;
+      case BinaryOp::gelu_backward: return costly_row<f::GeluBackward, T>;
+      case BinaryOp::gelu_tanh_backward: return costly_row<f::GeluTanhBackward, T>;
+      case BinaryOp::silu_backward: return costly_row<f::SiluBackward, T>;
       case BinaryOp::relu_backward: return row<f::ReluBackward, T, T>;
       case BinaryOp::tanh_backward: return row<f::TanhBackward, T, T>;
       case BinaryOp::sigmoid_backward: return row<f::SigmoidBackward, T, T>;

@@ -1,6 +1,7 @@
 // Element-wise functions of one tensor on the CPU. Each function has one loop in f32 and one in f64 (and one in i64 where integers
 // make sense); other types are converted in chunks that stay in L1. Bytes: read x once, write y once. Bound: memory, or the function.
 #include "ops/cpu/strided_loop.h"
+#include "ops/cpu/wide_loop.h"
 #include "ops/kernels/pointwise.h"
 #include "ops/pointwise_functions.h"
 
@@ -12,6 +13,12 @@ template <typename T> using RowFunction = void (*)(const T* x, T* y, int64_t n, 
 template <typename F, typename T>
 void row(const T* x, T* y, int64_t n, T a, T b) {
   for (int64_t i = 0; i < n; ++i) y[i] = F::apply(x[i], a, b);
+}
+
+// For functions that cost more than their memory.
+template <typename F, typename T>
+void costly_row(const T* x, T* y, int64_t n, T a, T b) {
+  wide_loop(n, [=](int64_t i) __attribute__((always_inline)) { y[i] = F::apply(x[i], a, b); });
 }
 
 template <typename T>
@@ -62,9 +69,9 @@ RowFunction<T> find_row(UnaryOp op) {
       case UnaryOp::sigmoid: return row<f::Sigmoid, T>;
       case UnaryOp::logsigmoid: return row<f::LogSigmoid, T>;
       case UnaryOp::softplus: return row<f::Softplus, T>;
-      case UnaryOp::silu: return row<f::Silu, T>;
-      case UnaryOp::gelu: return row<f::Gelu, T>;
-      case UnaryOp::gelu_tanh: return row<f::GeluTanh, T>;
+      case UnaryOp::silu: return costly_row<f::Silu, T>;
+      case UnaryOp::gelu: return costly_row<f::Gelu, T>;
+      case UnaryOp::gelu_tanh: return costly_row<f::GeluTanh, T>;
       case UnaryOp::leaky_relu: return row<f::LeakyRelu, T>;
       case UnaryOp::elu: return row<f::Elu, T>;
       case UnaryOp::mish: return row<f::Mish, T>;

@@ -55,7 +55,7 @@ void pack_whole_panel(int64_t k, Strided<T> x, C* packed) {
     for (int l = 0; l < kFours; l += 4) {
       const T* const from = x.data + l * x.lane + p;
       if (p + 2 * kSteps < k)
-        for (int i = 0; i < 4; i++) __builtin_prefetch(from + i * x.lane + 2 * kSteps);
+        for (int i = 0; i < 4; i++) __builtin_prefetch(from + i * x.lane + 2 * kSteps, 0, 2);
       pack_four_lanes<kWidth>(fours, from, x.lane, to + l);
     }
     if (fours < steps) pack_lanes<kWidth, kFours>(steps - fours, Strided<T>{x.data + p + fours, x.lane, 1}, to + fours * kWidth);
@@ -71,13 +71,19 @@ void pack_part_panel(int64_t lanes, int64_t k, Strided<T> x, C* packed) {
     for (int64_t p = 0; p < k; p++) packed[p * kWidth + l] = static_cast<C>(x.data[p * x.k + l * x.lane]);
 }
 
-// Lanes contiguous: a few steps of k for all panels, then the next few, because a step is a row of memory far from the next one.
+// Lanes contiguous: a few steps of k for all panels, then the next few, because a step is a row of memory far from the next one. The rows of
+// the next steps are called for meanwhile: no hardware guesses a row a page away.
 template <int kWidth, typename T, typename C>
 void pack_rows(int64_t panels, int64_t k, Strided<T> x, C* packed) {
-  constexpr int64_t kSteps = 16;
+  constexpr int64_t kSteps = 16, kLine = 64 / sizeof(T);
   for (int64_t p = 0; p < k; p += kSteps)
-    for (int64_t q = 0; q < panels; q++)
-      pack_lanes<kWidth, kWidth>(std::min(kSteps, k - p), Strided<T>{x.data + p * x.k + q * kWidth, 1, x.k}, packed + (q * k + p) * kWidth);
+    for (int64_t q = 0; q < panels; q++) {
+      const T* const from = x.data + p * x.k + q * kWidth;
+      const int64_t steps = std::min(kSteps, k - p), ahead = std::min(2 * kSteps, k - p);
+      for (int64_t s = kSteps; s < ahead; s++)
+        for (int64_t l = 0; l < kWidth; l += kLine) __builtin_prefetch(from + s * x.k + l, 0, 2);
+      pack_lanes<kWidth, kWidth>(steps, Strided<T>{from, 1, x.k}, packed + (q * k + p) * kWidth);
+    }
 }
 
 template <int kWidth, typename T, typename C>
