@@ -18,18 +18,22 @@ using gemm::Accumulator;
 // Whether this is what Winograd's algorithm computes; how much of it is worth it, winograd_for says.
 bool is_winograd(const Tensor& weight, const ConvGeometry& g) {
   const Shape& s = weight.shape();
-  return weight.dtype() == f32 && s[2] == 3 && s[3] == 3 && g.stride[0] == 1 && g.stride[1] == 1 && g.dilation[0] == 1 && g.dilation[1] == 1 && g.groups == 1;
+  return (weight.dtype() == f32 || weight.dtype() == bf16) && s[2] == 3 && s[3] == 3 && g.stride[0] == 1 && g.stride[1] == 1 && g.dilation[0] == 1 && g.dilation[1] == 1 && g.groups == 1;
 }
 
 // y = weight ∗ x + bias, if it is done by Winograd's algorithm. `flipped`: with the channels of the weight exchanged and its kernels flipped.
-bool by_winograd(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t padding_h, int64_t padding_w, bool flipped, Tensor& y) {
+template <typename T>
+bool winograd_typed(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t padding_h, int64_t padding_w, bool flipped, Tensor& y) {
   const Shape &s = weight.shape(), &places = y.shape();
   const conv::WinogradConvolution p{places[0], flipped ? s[0] : s[1], flipped ? s[1] : s[0], places[2], places[3], {padding_h, padding_w}};
-  const conv::WinogradTransforms* transforms = conv::winograd_for(p);
+  const conv::WinogradTransforms* transforms = conv::winograd_for<T>(p);
   if (!transforms) return false;
-  const conv::WinogradWeight w{weight.data<float>(), flipped ? s[1] * 9 : 9, flipped ? 9 : s[1] * 9, flipped};
-  conv::convolve_winograd(p, *transforms, Source<float>(x), w, bias.defined() ? bias.data<float>() : nullptr, y);
+  const conv::WinogradWeight<T> w{weight.data<T>(), flipped ? s[1] * 9 : 9, flipped ? 9 : s[1] * 9, flipped};
+  conv::convolve_winograd(p, *transforms, Source<T>(x), w, bias.defined() ? bias.data<T>() : nullptr, y);
   return true;
+}
+bool by_winograd(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t padding_h, int64_t padding_w, bool flipped, Tensor& y) {
+  return weight.dtype() == f32 ? winograd_typed<float>(x, weight, bias, padding_h, padding_w, flipped, y) : winograd_typed<bfloat16>(x, weight, bias, padding_h, padding_w, flipped, y);
 }
 
 // Calls f(row) for rows [0, rows) of `length` values each, on all threads.

@@ -170,14 +170,19 @@ void conv_weight_typed(const Tensor& y, const Tensor& x, const ConvGeometry& g, 
   add_chunks(s, chunks, partial.data(), out);
 }
 
+template <typename T>
+bool winograd_typed(const WinogradConvolution& p, const Tensor& y, const Tensor& x, Tensor& weight) {
+  const WinogradTransforms* transforms = y.numel() > 0 ? winograd_for<T>(p) : nullptr;
+  if (transforms) winograd_weight(p, *transforms, Source<T>(x), Source<T>(y), weight.data<T>());
+  return transforms;
+}
+
 // The same by Winograd's algorithm, if it is what that computes.
 bool by_winograd(const Tensor& y, const Tensor& x, const ConvGeometry& g, Tensor& weight) {
   const Shape &k = weight.shape(), &places = y.shape();
-  if (weight.dtype() != f32 || k[2] != 3 || k[3] != 3 || g.stride[0] != 1 || g.stride[1] != 1 || g.dilation[0] != 1 || g.dilation[1] != 1 || g.groups != 1) return false;
+  if ((weight.dtype() != f32 && weight.dtype() != bf16) || k[2] != 3 || k[3] != 3 || g.stride[0] != 1 || g.stride[1] != 1 || g.dilation[0] != 1 || g.dilation[1] != 1 || g.groups != 1) return false;
   const WinogradConvolution p{places[0], k[1], k[0], places[2], places[3], {g.padding[0], g.padding[1]}};
-  const WinogradTransforms* transforms = y.numel() > 0 ? winograd_for(p) : nullptr;
-  if (transforms) winograd_weight(p, *transforms, Source<float>(x), Source<float>(y), weight.data<float>());
-  return transforms;
+  return weight.dtype() == f32 ? winograd_typed<float>(p, y, x, weight) : winograd_typed<bfloat16>(p, y, x, weight);
 }
 
 }  // namespace

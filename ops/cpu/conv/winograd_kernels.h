@@ -6,6 +6,8 @@
 #pragma once
 #include <cstdint>
 
+#include "engine/core/half.h"
+
 namespace plumb::conv {
 
 inline constexpr int64_t kLanes = 16;  ///< channels of a block
@@ -37,10 +39,11 @@ struct WinogradProduct {
   bool accumulate;
 };
 
-/// One frequency: u [16 · blocks, columns · panels] (= or +=) vᵀ · d, summed over the tiles of v [blocks, tiles, 16] and of d alike.
+/// One frequency: u [16 · blocks, columns · panels] (= or +=) vᵀ · d, summed over the tiles of v [blocks, tiles, 16] and of d alike, which
+/// may be overwritten.
 struct WinogradAdjoint {
   int64_t tiles, blocks, panels;
-  const float *v, *d;
+  float *v, *d;
   float* u;
   int64_t u_row;
   bool accumulate;
@@ -53,11 +56,17 @@ struct WinogradKernels {
   void (*multiply_adjoint)(const WinogradAdjoint&);
   /// to[j][i] = from[i][j] for 16 × 16 values.
   void (*transpose)(const float* const* from, float* const* to);
+  void (*transpose_bf16)(const bfloat16* const* from, float* const* to) = nullptr;
+  void (*transpose_to_bf16)(const float* const* from, bfloat16* const* to) = nullptr;
 };
 
 /// Null if this build lacks them.
 const WinogradKernels* plain_winograd();
 const WinogradKernels* avx2_winograd();
 const WinogradKernels* avx512_winograd();
+/// For tensors of bf16: products by dot products of pairs (ops/cpu/gemm/gemm_avx512bf16.cpp), for which transformed values are rounded to
+/// bf16. The layout is the same, of which a transformed tile takes the first half of its 16 floats, and a transformed weight the first 8 of
+/// the 16 rows of a block of channels, a row for every pair of them. Tiles of 4 × 4 would err too much: `four` is `two`.
+const WinogradKernels* avx512bf16_winograd();
 
 }  // namespace plumb::conv

@@ -11,16 +11,17 @@ namespace plumb::conv {
 inline constexpr int64_t kChainBlocks = 24;  // of 16 channels
 
 // kRows tiles × kVectors vectors of a panel. Vector v of row i of m lies at m + (v W / 16) · m_block + i · 16 + v W mod 16.
-template <typename V, int kRows, int kVectors>
+// A block of 16 channels is kSteps steps: 16, or 8 of pairs.
+template <typename V, int kRows, int kVectors, int kSteps>
 __attribute__((noinline)) void winograd_rows(int64_t blocks, const float* v, int64_t v_block, const float* u, float* m, int64_t m_block, bool accumulate) {
   typename V::Vector sum[kRows][kVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 16
     for (int j = 0; j < kVectors; ++j) sum[i][j] = V::broadcast(0.0f);
-  for (int64_t block = 0; block < blocks; ++block, v += v_block)
+  for (int64_t block = 0; block < blocks; ++block, v += v_block, u += (kLanes - kSteps) * kVectors * V::kWidth)
 #pragma GCC unroll 4
-    for (int64_t c = 0; c < kLanes; ++c, u += kVectors * V::kWidth) {
+    for (int64_t c = 0; c < kSteps; ++c, u += kVectors * V::kWidth) {
       typename V::Vector row[kVectors];
 #pragma GCC unroll 16
       for (int j = 0; j < kVectors; ++j) row[j] = V::load(u + j * V::kWidth);
@@ -40,15 +41,15 @@ __attribute__((noinline)) void winograd_rows(int64_t blocks, const float* v, int
     }
 }
 
-template <typename V, int kRows, int kVectors>
+template <typename V, int kRows, int kVectors, int kSteps>
 void winograd_last_rows(int64_t rows, int64_t blocks, const float* v, int64_t v_block, const float* u, float* m, int64_t m_block, bool accumulate) {
   if constexpr (kRows > 0) {
-    if (rows == kRows) return winograd_rows<V, kRows, kVectors>(blocks, v, v_block, u, m, m_block, accumulate);
-    winograd_last_rows<V, kRows - 1, kVectors>(rows, blocks, v, v_block, u, m, m_block, accumulate);
+    if (rows == kRows) return winograd_rows<V, kRows, kVectors, kSteps>(blocks, v, v_block, u, m, m_block, accumulate);
+    winograd_last_rows<V, kRows - 1, kVectors, kSteps>(rows, blocks, v, v_block, u, m, m_block, accumulate);
   }
 }
 
-template <typename V, int kRows, int kVectors>
+template <typename V, int kRows, int kVectors, int kSteps = kLanes>
 void winograd_multiply(const WinogradProduct& p) {
   constexpr int64_t kColumns = kVectors * V::kWidth;
   const int64_t block = p.tiles * kLanes, chains = (p.blocks + kChainBlocks - 1) / kChainBlocks;
@@ -59,22 +60,21 @@ void winograd_multiply(const WinogradProduct& p) {
       float* m = p.m + panel * (kColumns / kLanes) * block;
       const bool accumulate = p.accumulate || chain > 0;
       int64_t t = 0;
-      for (; t + kRows <= p.tiles; t += kRows) winograd_rows<V, kRows, kVectors>(blocks, v + t * kLanes, block, u, m + t * kLanes, block, accumulate);
-      winograd_last_rows<V, kRows - 1, kVectors>(p.tiles - t, blocks, v + t * kLanes, block, u, m + t * kLanes, block, accumulate);
+      for (; t + kRows <= p.tiles; t += kRows) winograd_rows<V, kRows, kVectors, kSteps>(blocks, v + t * kLanes, block, u, m + t * kLanes, block, accumulate);
+      winograd_last_rows<V, kRows - 1, kVectors, kSteps>(p.tiles - t, blocks, v + t * kLanes, block, u, m + t * kLanes, block, accumulate);
     }
 }
 
-// kRows channels × kVectors vectors of u, summed over tiles.
+// kRows channels × kVectors vectors of u, summed over `steps` tiles, or pairs of tiles; blocks of d lie `block` apart.
 template <typename V, int kRows, int kVectors>
-__attribute__((noinline)) void winograd_adjoint_rows(int64_t tiles, const float* v, const float* d, float* u, int64_t u_row, bool accumulate) {
+__attribute__((noinline)) void winograd_adjoint_rows(int64_t steps, const float* v, const float* d, int64_t block, float* u, int64_t u_row, bool accumulate) {
   typename V::Vector sum[kRows][kVectors];
-  const int64_t block = tiles * kLanes;
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 16
     for (int j = 0; j < kVectors; ++j) sum[i][j] = V::broadcast(0.0f);
 #pragma GCC unroll 4
-  for (int64_t t = 0; t < tiles; ++t, v += kLanes, d += kLanes) {
+  for (int64_t t = 0; t < steps; ++t, v += kLanes, d += kLanes) {
     typename V::Vector row[kVectors];
 #pragma GCC unroll 16
     for (int j = 0; j < kVectors; ++j) row[j] = V::load(d + j * V::kWidth / kLanes * block + j * V::kWidth % kLanes);
@@ -95,13 +95,18 @@ __attribute__((noinline)) void winograd_adjoint_rows(int64_t tiles, const float*
 }
 
 template <typename V, int kRows, int kVectors>
-void winograd_multiply_adjoint(const WinogradAdjoint& p) {
+void winograd_multiply_steps(const WinogradAdjoint& p, int64_t steps) {
   constexpr int64_t kColumns = kVectors * V::kWidth;
   const int64_t block = p.tiles * kLanes;
   for (int64_t panel = 0; panel < p.panels; ++panel)
     for (int64_t c = 0; c < p.blocks * kLanes; c += kRows)
-      winograd_adjoint_rows<V, kRows, kVectors>(p.tiles, p.v + c / kLanes * block + c % kLanes, p.d + panel * (kColumns / kLanes) * block,
+      winograd_adjoint_rows<V, kRows, kVectors>(steps, p.v + c / kLanes * block + c % kLanes, p.d + panel * (kColumns / kLanes) * block, block,
                                                 p.u + c * p.u_row + panel * kColumns, p.u_row, p.accumulate);
+}
+
+template <typename V, int kRows, int kVectors>
+void winograd_multiply_adjoint(const WinogradAdjoint& p) {
+  winograd_multiply_steps<V, kRows, kVectors>(p, p.tiles);
 }
 
 }  // namespace plumb::conv

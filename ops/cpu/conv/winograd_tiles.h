@@ -9,8 +9,9 @@
 
 namespace plumb::conv {
 
-/// The table of the instruction set in use.
-const WinogradKernels& winograd_kernels();
+/// The table of the instruction set in use for tensors of T, float or bfloat16. For bfloat16 null if there is none.
+template <typename T>
+const WinogradKernels* winograd_kernels();
 
 /// Where the next frequency begins after `floats` of one: a line further, since whole powers of two would put all frequencies of a tile into
 /// the same few lines of L1.
@@ -33,13 +34,16 @@ struct Places {
 
 /// Rows [y, y + rows) and columns [x, x + columns) of images [image, image + images), laid out as a window; what lies outside the planes
 /// has no place in the list.
-Places places_of(const Source<float>& planes, int64_t image, int64_t images, int64_t y, int64_t rows, int64_t x, int64_t columns);
+template <typename T>
+Places places_of(const Source<T>& planes, int64_t image, int64_t images, int64_t y, int64_t rows, int64_t x, int64_t columns);
 
 /// window ← channels [channel, channel + count) of the places, count ≤ 16; the lanes from count on become zero. Other places of the window
 /// are left as they are.
-void load_places(const WinogradKernels& kernels, const float* planes, const Places& places, int64_t channel, int64_t count, float* window);
+template <typename T>
+void load_places(const WinogradKernels& kernels, const T* planes, const Places& places, int64_t channel, int64_t count, float* window);
 /// The way back, into planes whose columns are next to each other.
-void store_places(const WinogradKernels& kernels, const float* window, const Places& places, int64_t channel, int64_t count, float* planes);
+template <typename T>
+void store_places(const WinogradKernels& kernels, const float* window, const Places& places, int64_t channel, int64_t count, T* planes);
 
 /// Calls f(place of the row in a window of `pitch` floats a row and `image` floats an image, first tile of the row) for every row of tiles.
 template <typename F>

@@ -17,11 +17,12 @@ constexpr int64_t kTiles = 64;    // of a block
 constexpr int64_t kChunks = 16;   // at most
 constexpr int64_t kSumFloats = int64_t{4} << 20;  // of all chunks together, where there are several
 
+template <typename T>
 struct Job {
   const WinogradConvolution& p;
   const WinogradTransforms& f;
   const WinogradKernels& kernels;
-  const Source<float>&in, &y;
+  const Source<T>&in, &y;
   Tiling tiling;
   int64_t channels, m;  // in whole blocks and panels
   int64_t most_tiles;
@@ -35,13 +36,15 @@ struct Part {
 };
 
 struct Scratch {
-  Scratch(const Job& j, int64_t panels)
+  template <typename T>
+  Scratch(const Job<T>& j, int64_t panels)
       : window(j.tiling.images * (j.tiling.rows * j.f.tile + 2) * (j.tiling.columns * j.f.tile + 2) * kLanes), v(j.f.frequencies() * frequency_step(j.channels * j.most_tiles)),
         d(j.f.frequencies() * frequency_step(panels * j.kernels.columns * j.most_tiles)) {}
   gemm::Buffer<float> window, v, d;
 };
 
-void transform_input(const Job& j, const Tile& t, Scratch& s) {
+template <typename T>
+void transform_input(const Job<T>& j, const Tile& t, Scratch& s) {
   const int m = j.f.tile;
   const int64_t rows = t.rows * m + 2, columns = t.columns * m + 2, tiles = t.places();
   const Places places = places_of(j.in, t.image, t.images, t.y * m - j.p.padding[0], rows, t.x * m - j.p.padding[1], columns);
@@ -54,7 +57,8 @@ void transform_input(const Job& j, const Tile& t, Scratch& s) {
   }
 }
 
-void transform_gradient(const Job& j, const Tile& t, int64_t channel, int64_t channels, Scratch& s) {
+template <typename T>
+void transform_gradient(const Job<T>& j, const Tile& t, int64_t channel, int64_t channels, Scratch& s) {
   const int m = j.f.tile;
   const int64_t rows = t.rows * m, columns = t.columns * m, tiles = t.places();
   const Places places = places_of(j.y, t.image, t.images, t.y * m, rows, t.x * m, columns);
@@ -69,7 +73,8 @@ void transform_gradient(const Job& j, const Tile& t, int64_t channel, int64_t ch
 }
 
 // sums [frequency, channel, m] of the part, the frequencies sum() apart.
-void sum_part(const Job& j, const Part& part, float* sums) {
+template <typename T>
+void sum_part(const Job<T>& j, const Part& part, float* sums) {
   const int64_t width = j.kernels.columns, panels = part.panel_end - part.panel;
   Scratch s(j, panels);
   for (int64_t i = part.begin; i < part.end; ++i) {
@@ -84,7 +89,8 @@ void sum_part(const Job& j, const Part& part, float* sums) {
 }
 
 // weight ← Gᵀ (Σ over chunks) G for 16 × 16 channels.
-void finish_block(const Job& j, int64_t chunks, const float* sums, int64_t channel, int64_t out, float* weight) {
+template <typename T>
+void finish_block(const Job<T>& j, int64_t chunks, const float* sums, int64_t channel, int64_t out, T* weight) {
   const int64_t frequencies = j.f.frequencies(), channels = std::min(kLanes, j.p.channels - channel), outs = std::min(kLanes, j.p.m - out);
   alignas(64) float u[36 * kLanes * kLanes], taps[kLanes * 9 * kLanes];
   for (int64_t f = 0; f < frequencies; ++f)
@@ -97,18 +103,19 @@ void finish_block(const Job& j, int64_t chunks, const float* sums, int64_t chann
     }
   j.f.weight_adjoint(u, kLanes, kLanes * kLanes, kLanes, taps);
   for (int64_t o = 0; o < outs; ++o)
-    for (int64_t i = 0; i < channels * 9; ++i) weight[((out + o) * j.p.channels + channel) * 9 + i] = taps[i * kLanes + o];
+    for (int64_t i = 0; i < channels * 9; ++i) weight[((out + o) * j.p.channels + channel) * 9 + i] = static_cast<T>(taps[i * kLanes + o]);
 }
 
 }  // namespace
 
-void winograd_weight(const WinogradConvolution& p, const WinogradTransforms& f, const Source<float>& in, const Source<float>& y, float* weight) {
-  const WinogradKernels& kernels = winograd_kernels();
+template <typename T>
+void winograd_weight(const WinogradConvolution& p, const WinogradTransforms& f, const Source<T>& in, const Source<T>& y, T* weight) {
+  const WinogradKernels& kernels = *winograd_kernels<T>();
   const TapGrid plain(1, 1, {{0, 0}});
   const int64_t down = ceil_div(p.height, f.tile), across = ceil_div(p.width, f.tile);
   const Tiling tiling(p.batch, down, across, plain, 1, 1, INT64_MAX / 4, kTiles);
   const int64_t panels = ceil_div(p.m, kernels.columns);
-  const Job job{p, f, kernels, in, y, tiling, blocks_of(p.channels) * kLanes, panels * kernels.columns, tiling.images * tiling.rows * tiling.columns};
+  const Job<T> job{p, f, kernels, in, y, tiling, blocks_of(p.channels) * kLanes, panels * kernels.columns, tiling.images * tiling.rows * tiling.columns};
   const int64_t chunks = std::clamp<int64_t>(std::min(kSumFloats / (f.frequencies() * job.channels * blocks_of(p.m) * kLanes), kChunks), 1, tiling.count);
   const int64_t parts = std::clamp<int64_t>(2 * num_threads() / chunks, 1, panels);
   gemm::Buffer<float> sums(chunks * job.sums());
@@ -123,5 +130,8 @@ void winograd_weight(const WinogradConvolution& p, const WinogradTransforms& f, 
     for (int64_t i = begin; i < end; ++i) finish_block(job, chunks, sums.data(), i % ins * kLanes, i / ins * kLanes, weight);
   });
 }
+
+template void winograd_weight(const WinogradConvolution&, const WinogradTransforms&, const Source<float>&, const Source<float>&, float*);
+template void winograd_weight(const WinogradConvolution&, const WinogradTransforms&, const Source<bfloat16>&, const Source<bfloat16>&, bfloat16*);
 
 }  // namespace plumb::conv

@@ -139,3 +139,47 @@ TEST_CASE("winograd: the bits depend on neither strides nor the rest of the batc
     for (size_t i = 0; i < 3; ++i) CHECK(same_bits(other[i], expected[i]));
   CHECK(same_bits(conv2d(select(x, 0, 1), w, b, {.padding = 1}), select(expected[2], 0, 1)));
 }
+
+// What bf16 may err by: its transformed values are rounded to 8 bits, two of each product, where the plain sum rounds the result alone.
+TEST_CASE("winograd: in bf16, where there are dot products of pairs, errs at most four times as much as the plain sum's rounding to bf16") {
+  try {
+    Instructions scope(gemm::InstructionSet::avx512bf16);
+    for (const Layer& l : layers()) {
+      CAPTURE(to_string(l.x) + " " + to_string(l.weight()));
+      const std::vector<Tensor> plain = computed(l, Winograd::off, bf16), found = computed(l, Winograd::tiles_2x2, bf16);
+      Allowed off(Winograd::off);
+      Generator generator(1);
+      auto draw = [&](const Shape& shape) { return to(to(randn(shape, {.generator = &generator}), bf16), f64); };
+      Tensor x = draw(l.x), w = draw(l.weight()), b = draw({l.out}), dy = draw(l.y());
+      const std::vector<Tensor> exact = values_and_gradients(l, x, w, b, dy);
+      for (size_t i = 0; i < 3; ++i) {
+        CAPTURE(i);
+        auto error = [&](const Tensor& t) { return root_mean_square(to(t, f64) - exact[i]); };
+        CHECK(error(found[i]) <= 4 * error(plain[i]));
+        CHECK_FALSE(same_bits(found[i], plain[i]));
+        CHECK(same_bits(computed(l, Winograd::tiles_4x4, bf16)[i], found[i]));
+      }
+    }
+  } catch (const ConfigError& e) { MESSAGE("skipped: ", std::string(e.what())); }
+}
+
+TEST_CASE("winograd: in bf16, the same bits with 1, 2, 3 and 8 threads and for an image by itself") {
+  try {
+    Instructions scope(gemm::InstructionSet::avx512bf16);
+    const int before = num_threads();
+    for (const Layer& l : layers()) {
+      set_num_threads(1);
+      const std::vector<Tensor> one = computed(l, Winograd::tiles_2x2, bf16);
+      for (int threads : {2, 3, 8}) {
+        set_num_threads(threads);
+        const std::vector<Tensor> many = computed(l, Winograd::tiles_2x2, bf16);
+        for (size_t i = 0; i < 3; ++i) CHECK(same_bits(many[i], one[i]));
+      }
+    }
+    set_num_threads(before);
+    const Layer l{{3, 16, 10, 7}, 32, 1};
+    const Tensor x = sample(l.x, 1, bf16), w = sample(l.weight(), 2, bf16), b = sample({l.out}, 3, bf16);
+    const Tensor y = conv2d(x, w, b, {.padding = 1});
+    for (int64_t i = 0; i < 3; ++i) CHECK(same_bits(conv2d(slice(x, 0, i, i + 1), w, b, {.padding = 1}), slice(y, 0, i, i + 1)));
+  } catch (const ConfigError& e) { MESSAGE("skipped: ", std::string(e.what())); }
+}
