@@ -28,6 +28,7 @@
 #include "models/train/metrics.h"
 #include "models/train/progress.h"
 #include "models/train/report.h"
+#include "models/train/run_lock.h"
 #include "models/train/share.h"
 #include "models/train/weight_average.h"
 #include "ops/pointwise.h"
@@ -44,7 +45,7 @@ std::string prefix_of_optimizer(size_t place) { return place == 0 ? "optimizer."
 class Loop {
  public:
   Loop(const RunDirectory& run, const Training& training, const TrainOptions& options)
-      : run_(run), training_(training), options_(options), stopping_{options.patience, training.watched_highest}, step_(restore()),
+      : run_(run), training_(training), options_(options), stopping_{options.patience, training.watched_highest}, lock_(lock()), step_(restore()),
         progress_("train", options.steps, step_) {
     if (writes_files()) recorder_.emplace(run, step_, options.record);
     if (processes_ > 1) share_out();
@@ -70,6 +71,7 @@ class Loop {
     return finish();
   }
 
+  std::unique_ptr<RunLock> lock() const { return writes_files() ? std::make_unique<RunLock>(run_.path()) : nullptr; }
   int64_t restore();
   void share_out();
   bool shared_state() const { return training_.buckets && training_.buckets->scattered(); }
@@ -99,6 +101,7 @@ class Loop {
   EarlyStopping stopping_;
   std::optional<optim::GradScaler> scaler_;
   std::optional<WeightAverage> average_;
+  std::unique_ptr<RunLock> lock_;  // before anything of the run is read or tidied up
   int64_t step_;  // steps done
   const int processes_ = dist::world().size();
   std::shared_ptr<dist::Collectives> collectives_;

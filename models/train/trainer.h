@@ -66,7 +66,7 @@ struct Training {
 
 /// Trains from the newest checkpoint of `run` (or from the start) to the last step, writing metrics.jsonl, histograms.jsonl, event files,
 /// samples, checkpoints, the final model and report.html. The peak of memory_stats of the model's device is set anew at every step. SIGINT,
-/// SIGTERM and SIGHUP finish the step and save. Returns the exit code: 0, or 130, 143 and 129 when interrupted.
+/// SIGTERM and SIGHUP finish the step and save. Returns the exit code: 0, or 130, 143 and 129 when interrupted. Throws ConfigError while another trains it.
 /// A loss or gradient that is not finite throws ValueError, naming the step and the operation that made it; nothing of that step is kept.
 ///
 /// The processes of dist::world() train together: a step's batch has accumulate × size parts, of which each computes `accumulate`, and

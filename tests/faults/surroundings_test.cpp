@@ -181,3 +181,17 @@ TEST_CASE("surroundings: a clock that jumps years ahead and back changes nothing
   CHECK(again.run() == 0);
   CHECK(again.saved() == expected);
 }
+
+TEST_CASE("surroundings: a second process that goes on with a run that is being trained is refused, and does not disturb it") {
+  SmallRuns r;
+  REQUIRE(run_plumb(r.train("alone", 200)).code == 0);
+  Process first(r.train("run", 200));
+  REQUIRE(wait_for_lines(first, r.run("run") + "/metrics.jsonl", 3));
+  first.kill(SIGSTOP);
+  Outcome second = run_plumb("train gpt --resume " + r.run("run"));
+  first.kill(SIGCONT);
+  CHECK(second.code == 2);
+  CHECK_MESSAGE(second.err.find("is being trained by process " + std::to_string(first.pid()) + " on ") != std::string::npos, second.err);
+  CHECK(first.wait() == 0);
+  CHECK(r.weights("run") == r.weights("alone"));
+}

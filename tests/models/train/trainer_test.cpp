@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "engine/core/error.h"
 #include "engine/core/generator.h"
 #include "engine/io/file.h"
 #include "engine/io/image.h"
@@ -11,6 +12,7 @@
 #include "models/optim/adam.h"
 #include "models/optim/schedule.h"
 #include "models/train/metrics.h"
+#include "models/train/run_lock.h"
 #include "models/train/trainer.h"
 #include "models/train/weight_average.h"
 #include "ops/loss.h"
@@ -271,4 +273,18 @@ TEST_CASE("trainer: a scaled loss trains as a plain one; a step that overflows i
   std::filesystem::remove(large.scratch.path("run/model.safetensors"));
   large.run({.steps = 3, .clip_norm = 0, .scale_loss = true});
   CHECK(large.metrics()[2]["loss_scale"] == 16384);
+}
+
+TEST_CASE("trainer: a directory that another process trains is left alone") {
+  Task task;
+  RunDirectory run = task.directory();
+  std::vector<float> before = task.weights();
+  {
+    RunLock other(run.path());
+    CHECK_THROWS_WITH_AS(task.run({.steps = 3}), doctest::Contains("is being trained by process"), ConfigError);
+  }
+  CHECK(task.weights() == before);
+  CHECK_FALSE(task.scratch.has("run/metrics.jsonl"));
+  CHECK(task.run({.steps = 3}) == 0);
+  CHECK(task.run({.steps = 3}) == 0);  // a run that has ended holds nothing
 }
