@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "engine/data/files.h"
+#include "engine/data/internal/one_hot_limit.h"
 #include "engine/data/internal/tensor_source.h"
 #include "engine/io/file.h"
 
@@ -46,6 +48,7 @@ std::vector<FeatureColumn> expand(const CsvTable& csv, const std::vector<std::st
       expanded.push_back(name);
       continue;
     }
+    check_one_hot(c.name, c.categories.size());
     for (size_t k = 0; k < c.categories.size(); ++k) {
       columns.push_back({&c, static_cast<int64_t>(k)});
       expanded.push_back(name + "=" + c.categories[k]);
@@ -76,14 +79,15 @@ std::vector<std::string> classes_of(const CsvColumn& target) {
 }
 
 Tensor labels_of(const std::string& path, const CsvColumn& target, const std::vector<std::string>& class_names) {
+  std::map<std::string, int64_t> places;
+  for (size_t i = 0; i < class_names.size(); ++i) places.emplace(class_names[i], static_cast<int64_t>(i));
   std::vector<int64_t> labels;
   for (size_t r = 0; r < target.values.size(); ++r) {
     double v = target.values[r];
     std::string name = target.categorical ? target.categories[static_cast<size_t>(v)] : fmt::format("{}", v);
-    auto at = std::find(class_names.begin(), class_names.end(), name);
-    if (at == class_names.end())
-      throw_io_error("table", path, fmt::format("example {} is of class \"{}\", which the first part lacks", r, name));
-    labels.push_back(at - class_names.begin());
+    auto at = places.find(name);
+    if (at == places.end()) throw_io_error("table", path, fmt::format("example {} is of class \"{}\", which the first part lacks", r, name));
+    labels.push_back(at->second);
   }
   return from_vector(labels);
 }

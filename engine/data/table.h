@@ -27,8 +27,8 @@ struct Table {
 };
 
 /// The CSV file at `path`: csv_table(find_data_file("wine", "", "uci", "wine.csv"), {.kind = TargetKind::classes}).
-/// Throws IoError as load_csv does and for a row without a target, IndexError for a column that is not there or a target among the
-/// features.
+/// Throws IoError as load_csv does and for a row without a target, ValueError for a one-hot column of more than 2,048 texts, IndexError for
+/// a column that is not there or a target among the features.
 Table csv_table(const std::string& path, const TableOptions& options = {});
 /// A second part of the same table (test after train): the same columns, categories and classes. Throws IoError also for a class or
 /// category that `like` lacks.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "engine/data/internal/one_hot_limit.h"
 #include "engine/io/json_fields.h"
 
 namespace plumb::data {
@@ -36,6 +37,7 @@ EncodedColumn learned(const CsvColumn& column, const std::vector<int64_t>& rows)
   if (c.categorical) {
     std::set<std::string> seen;
     for (double v : values) seen.insert(column.categories[static_cast<size_t>(v)]);
+    check_one_hot(c.name, seen.size());
     c.categories.assign(seen.begin(), seen.end());
     return c;
   }

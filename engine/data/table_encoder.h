@@ -28,7 +28,7 @@ class TableEncoder {
   TableEncoder() = default;
   explicit TableEncoder(std::vector<EncodedColumn> columns) : columns_(std::move(columns)) {}
   /// Learned from `rows` of the columns `names`; a constant number has deviation 1. Throws IndexError for a column that is not there,
-  /// ValueError for no columns or rows, and for a column without a single value among the rows.
+  /// ValueError for no columns or rows, and for a column without a single value among the rows, or of more than 2,048 texts.
   static TableEncoder fit(const CsvTable& table, const std::vector<std::string>& names, const std::vector<int64_t>& rows);
 
   /// [rows, width], f32, of the table's every row. Throws IndexError for a column that is not there, ValueError for one that holds texts

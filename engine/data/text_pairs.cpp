@@ -100,18 +100,16 @@ std::string statement_from(const std::vector<std::string>& lines, size_t first) 
   return out;
 }
 
-bool defines(const std::string& line, const std::string& name) {
-  if (line.empty() || !is_letter(line[0])) return false;  // definitions begin at the left
-  return function_name(line) == name;
-}
-
-// The function's definition in a source file, or empty.
-std::string definition_of(const std::vector<std::string>& source, const std::string& name) {
-  if (name.empty()) return "";
-  for (size_t i = 0; i < source.size(); ++i)
-    if (defines(source[i], name))
-      if (std::string found = statement_from(source, i); found.find('{') != std::string::npos) return found;
-  return "";
+// The first definition of each function in a source file, by name: one pass for all that are asked for.
+std::map<std::string, std::string> definitions_in(const std::vector<std::string>& source) {
+  std::map<std::string, std::string> found;
+  for (size_t i = 0; i < source.size(); ++i) {
+    if (source[i].empty() || !is_letter(source[i][0])) continue;  // definitions begin at the left
+    std::string name = function_name(source[i]);
+    if (name.empty() || found.contains(name)) continue;
+    if (std::string text = statement_from(source, i); text.find('{') != std::string::npos) found[name] = std::move(text);
+  }
+  return found;
 }
 
 using Files = std::map<std::string, std::string>;
@@ -216,7 +214,8 @@ std::vector<TextPair> passage_pairs(const std::string& text, int64_t sentences, 
 }
 
 std::vector<TextPair> comment_pairs(const std::string& header, const std::string& definitions, int64_t source) {
-  std::vector<std::string> lines = lines_of(header), others = lines_of(definitions);
+  std::vector<std::string> lines = lines_of(header);
+  std::map<std::string, std::string> defined = definitions_in(lines_of(definitions));
   std::vector<TextPair> pairs;
   for (size_t i = 0; i < lines.size(); ++i) {
     TextPair pair{"", "", source};
@@ -227,8 +226,8 @@ std::vector<TextPair> comment_pairs(const std::string& header, const std::string
     }
     if (pair.query.empty() || i >= lines.size()) continue;
     std::string declaration = statement_from(lines, i), name = function_name(declaration);
-    std::string definition = definition_of(others, name);
-    pair.document = definition.empty() ? declaration : definition;
+    auto definition = defined.find(name);
+    pair.document = definition == defined.end() ? declaration : definition->second;
     bool type = declaration.starts_with("class ") || declaration.starts_with("struct ") || declaration.starts_with("enum ");
     if (!type && !name.empty() && !pair.document.empty()) pairs.push_back(std::move(pair));
   }
