@@ -2,6 +2,7 @@
 #include "engine/io/char_tokenizer.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -71,16 +72,16 @@ class CharModel final : public TokenizerModel {
 
 std::vector<uint32_t> learn_characters(std::string_view text) {
   if (text.empty()) throw ValueError("char tokenizer: the text is empty");
-  std::vector<bool> seen(0x110000);
+  std::vector<uint64_t> seen(0x110000 / 64);  // a bit a code point
   for (size_t at = 0; at < text.size();) {
     Utf8Char c = decode_utf8(text, at);
     if (!c.valid) fail_not_utf8(text, at);
-    seen[c.code_point] = true;
+    seen[c.code_point / 64] |= uint64_t{1} << c.code_point % 64;
     at += static_cast<size_t>(c.bytes);
   }
   std::vector<uint32_t> vocabulary;
-  for (uint32_t c = 0; c < seen.size(); ++c)
-    if (seen[c]) vocabulary.push_back(c);
+  for (uint32_t word = 0; word < seen.size(); ++word)
+    for (uint64_t left = seen[word]; left != 0; left &= left - 1) vocabulary.push_back(64 * word + static_cast<uint32_t>(std::countr_zero(left)));
   return vocabulary;
 }
 

@@ -78,8 +78,8 @@ std::vector<Target> array_targets() {
       {"npz", [](std::string_view bytes) { with_file(bytes, [](const std::string& path) { load_npz(path); }); },
        [] { return std::vector{written("", [](const std::string& path) { save_npz(path, {{"a", matrix(f32)}, {"b", matrix(u8)}}); })}; }, "zip"},
       {"idx", [](std::string_view bytes) { with_file(bytes, [](const std::string& path) { load_idx(path); }); }, idx_seeds},
-      {"cifar10", read_cifar<CifarKind::ten>, cifar_seeds<CifarKind::ten>},
-      {"cifar100", read_cifar<CifarKind::hundred>, cifar_seeds<CifarKind::hundred>},
+      {"cifar10", read_cifar<CifarKind::ten>, cifar_seeds<CifarKind::ten>, nullptr, 4096},
+      {"cifar100", read_cifar<CifarKind::hundred>, cifar_seeds<CifarKind::hundred>, nullptr, 4096},
       {"nifti", [](std::string_view bytes) { parse_nifti(bytes, "x.nii"); }, nifti_seeds},
   };
 }

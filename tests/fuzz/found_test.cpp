@@ -1,12 +1,16 @@
 // What fuzzing and reading the readers found, each with an input that did harm before it was mended: inputs that are too large to be kept
 // as files, made here, and those that need several files.
 #include <cstdio>
+#include <numeric>
 
 #include <doctest/doctest.h>
 #include <jpeglib.h>
 
 #include "engine/core/error.h"
 #include "engine/data/captioned_images.h"
+#include "engine/data/table.h"
+#include "engine/data/table_encoder.h"
+#include "engine/data/text_pairs.h"
 #include "engine/io/csv.h"
 #include "engine/io/file.h"
 #include "engine/io/image.h"
@@ -42,6 +46,12 @@ std::string message_of(F&& f) {
 }
 
 bool mentions(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+std::vector<int64_t> row_numbers(int64_t n) {
+  std::vector<int64_t> rows(static_cast<size_t>(n));
+  std::iota(rows.begin(), rows.end(), 0);
+  return rows;
+}
 
 /// An archive whose directory has its first entry `times` times: all share the same data.
 std::string overlapping_zip(uint16_t times) {
@@ -119,6 +129,12 @@ TEST_CASE("zip, gzip: what unpacks beyond the limit is refused, with the way out
   CHECK(unpack_limit(size_t{1} << 30) == size_t{100} << 30);
 }
 
+TEST_CASE("png: a chunk that claims more bytes than the file has, which were asked for before one was read") {
+  std::string bytes = encode_png(zeros({4, 4, 3}, u8)), text = std::string("\x69\x54\x58\x70", 4) + "iTXt" + std::string(20, '\0');
+  bytes.insert(33, text);  // behind the signature and the header
+  CHECK(mentions(message_of<IoError>([&] { decode_png(bytes, "x.png"); }), "png: x.png: cannot be decoded: the file is truncated: a chunk of 1767135344 bytes has "));
+}
+
 TEST_CASE("jpeg: hundreds of scans, each over the whole image") {
   CHECK_THROWS_WITH_AS(decode_jpeg(many_scans(), "x.jpg"), "jpeg: x.jpg: cannot be decoded: it has more than 200 scans", IoError);
 }
@@ -138,6 +154,35 @@ TEST_CASE("ts: one long series among many short ones would be padded to a size o
   with_file(text, [](const std::string& path) {
     CHECK(mentions(message_of<IoError>([&] { load_ts(path); }), "has series of up to 200001 steps, but most are so short"));
   });
+}
+
+TEST_CASE("tables: a different text in every row, of which each would become an input, or each be looked up among all") {
+  std::string names = "name,y\n", labels = "x,y\n";
+  for (int i = 0; i < 100'000; ++i) names += "n" + std::to_string(i) + ",1\n", labels += "1,n" + std::to_string(i) + "\n";
+  std::string expected = "table: column \"name\" has 100000 different texts, and a 0/1 input for each is for at most 2048";
+  with_file(names, [&](const std::string& path) {
+    CHECK(mentions(message_of<ValueError>([&] { data::csv_table(path, {.one_hot = true}); }), expected));
+    CHECK(mentions(message_of<ValueError>([&] { data::TableEncoder::fit(load_csv(path), {"name"}, row_numbers(100'000)); }), expected));
+    CHECK(data::csv_table(path).data.size() == 100'000);  // as places among the texts they are no more than the file
+  });
+  with_file(labels, [](const std::string& path) {
+    data::Table table = data::csv_table(path);
+    CHECK(table.class_names.size() == 100'000);
+    CHECK(table.data.labels().back() == 99'999);
+  });
+}
+
+TEST_CASE("comments: each name of a header was looked for in all lines of the source file") {
+  std::string header, source;
+  for (int i = 0; i < 50'000; ++i) {
+    header += "/// One of many.\nint f" + std::to_string(i) + "();\n";
+    source += "int g" + std::to_string(i) + "() {}\n";
+  }
+  source += "int f49999() { return 3; }\nint f49999() { return 4; }\n";
+  auto pairs = data::comment_pairs(header, source);
+  REQUIRE(pairs.size() == 50'000);
+  CHECK(pairs[0].document == "int f0();");
+  CHECK(pairs[49'999].document == "int f49999() { return 3; }");
 }
 
 TEST_CASE("paths in files that climb out of the file's directory") {

@@ -5,6 +5,7 @@
 #include "models/quantize/stored.h"
 #include "models/train/metrics.h"
 #include "models/train/run_directory.h"
+#include "models/train/step_lines.h"
 #include "tests/engine/io/without_checksums.h"
 #include "tests/fuzz/target.h"
 #include "tests/scratch.h"
@@ -63,10 +64,16 @@ std::vector<std::string> stored_seeds() {
   return seeds;
 }
 
+// What resuming a run does with its lines: those of later steps are dropped from the file.
+void read_step_lines(std::string_view bytes) {
+  with_file(bytes, [](const std::string& path) { train::StepLines("metrics", path, 1); });
+}
+
 }  // namespace
 
 std::vector<Target> run_targets() {
   return {
+      {"step_lines", read_step_lines, [] { return std::vector{metrics_seed()}; }, "json"},
       {"metrics", [](std::string_view bytes) { with_file(bytes, [](const std::string& path) { train::read_metrics(path); }); }, [] { return std::vector{metrics_seed()}; }, "json"},
       {"checkpoint", read_checkpoint, [] { return std::vector{checkpoint_seed()}; }, "safetensors"},
       {"stored", read_stored, stored_seeds, "safetensors"},

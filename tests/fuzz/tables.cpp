@@ -1,5 +1,5 @@
 // Tables, time series and ratings: formats of text.
-#include <sys/stat.h>
+#include <filesystem>
 
 #include "engine/data/recommendation.h"
 #include "engine/data/time_series.h"
@@ -28,11 +28,19 @@ const std::vector<std::string> kSeries{"@problemName a\n@dimensions 2\n@classLab
 // Two files in one input, apart by a zero: films and ratings, or the other way round.
 template <bool kCsv>
 void read_movielens(std::string_view bytes) {
-  static plumb_test::Scratch directory;
+  struct Files {
+    MemoryFile films, ratings;
+    plumb_test::Scratch directory;
+    Files() {
+      std::filesystem::create_symlink(films.path(), directory.path(kCsv ? "movies.csv" : "movies.dat"));
+      std::filesystem::create_symlink(ratings.path(), directory.path(kCsv ? "ratings.csv" : "ratings.dat"));
+    }
+  };
+  static const Files files;
   size_t cut = std::min(bytes.find('\0'), bytes.size());
-  directory.put(kCsv ? "movies.csv" : "movies.dat", std::string(bytes.substr(0, cut)));
-  directory.put(kCsv ? "ratings.csv" : "ratings.dat", std::string(bytes.substr(std::min(cut + 1, bytes.size()))));
-  data::movielens(directory.path());
+  files.films.put(bytes.substr(0, cut));
+  files.ratings.put(bytes.substr(std::min(cut + 1, bytes.size())));
+  data::movielens(files.directory.path());
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ struct Target {
   void (*read)(std::string_view bytes);  ///< returns, or throws a plumb::Error
   std::vector<std::string> (*seeds)();   ///< inputs that are read without an error, made by Plumb's own writers where it has them
   const char* dictionary = nullptr;      ///< words of the format: tests/fuzz/dictionaries/NAME.dict
+  size_t usual = 1024;                   ///< bytes that reach all of the format; where executions are counted, inputs are no longer
 };
 
 /// All of them, by the file that defines them.
@@ -27,6 +28,7 @@ std::vector<Target> all_targets();
 std::vector<Target> archive_targets();
 std::vector<Target> array_targets();
 std::vector<Target> configuration_targets();
+std::vector<Target> data_set_targets();
 std::vector<Target> image_targets();
 std::vector<Target> run_targets();
 std::vector<Target> table_targets();
@@ -36,6 +38,18 @@ std::vector<Target> tokenizer_targets();
 /// exception, comes through.
 bool refused(const Target& target, std::string_view bytes);
 
+/// A file that lies in memory, for the rest of the program: writing to a disk would take longer than most readers.
+class MemoryFile {
+ public:
+  MemoryFile();
+  const std::string& path() const { return path_; }
+  /// Replaces its content.
+  void put(std::string_view bytes) const;
+
+ private:
+  int descriptor_;
+  std::string path_;
+};
 /// Calls `read` with the path of a file that holds `bytes`. The file lies in memory and is the same for every call.
 void with_file(std::string_view bytes, const std::function<void(const std::string& path)>& read);
 /// What `write` leaves in the file whose path it is given; `ending` is the path's.

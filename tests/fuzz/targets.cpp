@@ -13,7 +13,7 @@ namespace plumb_fuzz {
 
 std::vector<Target> all_targets() {
   std::vector<Target> all;
-  for (auto part : {archive_targets, array_targets, configuration_targets, image_targets, run_targets, table_targets, tokenizer_targets})
+  for (auto part : {archive_targets, array_targets, configuration_targets, data_set_targets, image_targets, run_targets, table_targets, tokenizer_targets})
     for (const Target& target : part()) all.push_back(target);
   return all;
 }
@@ -27,12 +27,17 @@ bool refused(const Target& target, std::string_view bytes) {
   return false;
 }
 
-void with_file(std::string_view bytes, const std::function<void(const std::string& path)>& read) {
-  static const int descriptor = memfd_create("fuzz", MFD_CLOEXEC);
-  static const std::string path = "/proc/self/fd/" + std::to_string(descriptor);
-  if (ftruncate(descriptor, static_cast<off_t>(bytes.size())) != 0 || pwrite(descriptor, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+MemoryFile::MemoryFile() : descriptor_(memfd_create("fuzz", MFD_CLOEXEC)), path_("/proc/self/fd/" + std::to_string(descriptor_)) {}
+
+void MemoryFile::put(std::string_view bytes) const {
+  if (ftruncate(descriptor_, static_cast<off_t>(bytes.size())) != 0 || pwrite(descriptor_, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
     throw std::runtime_error("no file in memory");
-  read(path);
+}
+
+void with_file(std::string_view bytes, const std::function<void(const std::string& path)>& read) {
+  static const MemoryFile file;
+  file.put(bytes);
+  read(file.path());
 }
 
 std::string written(const std::string& ending, const std::function<void(const std::string& path)>& write) {
