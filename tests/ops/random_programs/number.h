@@ -65,6 +65,11 @@ inline void kink_at(const Number& gap) {
   require(std::abs(gap.v) > 1e-3 * (1 + std::abs(gap.a) + std::abs(gap.b)), "a kink is near");
   if (std::abs(gap.v) < 32 * gap.ev) precision.blurred = true;
 }
+/// The same where a result jumps: two sums that are equal but for rounding, on which even the last bit of f64 decides, do not suit.
+inline void jump_at(const Number& gap) {
+  kink_at(gap);
+  require(gap.v != 0 || gap.ev == 0, "equal but for rounding");
+}
 /// x without its derivatives: what steps and signs make of it.
 inline Number step(double v) { return constant(v); }
 inline bool less(const Number& x, const Number& y) {

@@ -45,13 +45,17 @@ Operation binary(const std::string& name, Tensor (*engine)(const Tensor&, const 
 Operation comparison(const std::string& sign, Tensor (*engine)(const Tensor&, const Tensor&), bool (*rule)(N, N)) {
   return {"compare " + sign, 2, [](Dice&, const Plains&, Instruction&) {},
           [rule](const Plains& x, const Instruction&) {
-            return fresh(boolean, broadcast(x[0].shape, x[1].shape), [&](const Index& i) { return constant(rule(at_broadcast(x[0], i), at_broadcast(x[1], i))); });
+            return fresh(boolean, broadcast(x[0].shape, x[1].shape), [&](const Index& i) {
+              N a = at_broadcast(x[0], i), b = at_broadcast(x[1], i);
+              jump_at(a - b);
+              return constant(rule(a, b));
+            });
           },
           [engine](const Tensors& x, const Instruction&) { return engine(x[0], x[1]); }, "($0 " + sign + " $1)", false};
 }
 
 Number rounded_by(N x, double (*rule)(double), double offset) {
-  kink_at(x - (std::round(x.v - offset) + offset));
+  jump_at(x - (std::round(x.v - offset) + offset));
   return step(rule(x.v));
 }
 Number hard(N x, double low, double high) {  // min(max(x, low), high)
@@ -103,7 +107,7 @@ std::vector<Operation> functions() {
       unary("sigmoid", plumb::sigmoid, [](N x) { return sigmoid(x); }),
       unary("abs", plumb::abs, [](N x) { return absolute(x); }),
       unary("sign", plumb::sign, [](N x) {
-        kink_at(x);
+        jump_at(x);
         return step(x.v > 0 ? 1 : x.v < 0 ? -1 : 0);
       }),
       unary("floor", plumb::floor, [](N x) { return rounded_by(x, std::floor, 0); }),
@@ -168,7 +172,7 @@ std::vector<Operation> pairs() {
       }),
       binary("remainder", plumb::remainder, [](N x, N y) {
         Number q = x / y;
-        kink_at(q - std::round(q.v));
+        jump_at(q - std::round(q.v));
         return x - std::floor(q.v) * y;
       }),
       comparison("<", [](const Tensor& a, const Tensor& b) { return a < b; }, [](N x, N y) { return less(x, y); }),

@@ -10,7 +10,7 @@ namespace plumb::programs {
 
 std::vector<Operation> all_operations() {
   std::vector<Operation> all = pointwise_operations();
-  for (auto more : {view_operations, reduce_operations, moving_operations, matrix_operations, writing_operations})
+  for (auto more : {view_operations, reduce_operations, moving_operations, matrix_operations, network_operations, transform_operations, writing_operations})
     for (Operation& operation : more()) all.push_back(std::move(operation));
   return all;
 }

@@ -71,6 +71,8 @@ std::vector<Operation> view_operations();
 std::vector<Operation> reduce_operations();
 std::vector<Operation> moving_operations();
 std::vector<Operation> matrix_operations();
+std::vector<Operation> network_operations();
+std::vector<Operation> transform_operations();
 std::vector<Operation> writing_operations();
 
 /// The program in C++, as it could stand in a test.
