@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What is too slow for every change: a debug build compared with a release build, bit by bit; all tests under the address and undefined-behaviour
-# sanitizers; damaged files for two minutes a reader where Clang is; the threaded tests under the thread sanitizer; 200 kills of a run; and a run of two
+# sanitizers; damaged files for two minutes a reader where Clang is; the whole tree through Clang without a warning, and the library through clang-tidy
+# without a finding; the engine's core under valgrind; the threaded tests under the thread sanitizer; 200 kills of a run; and a run of two
 # hours (PLUMB_SOAK_SECONDS) whose memory must stay flat.
 # usage: nightly.sh [--sample]      --sample: the engine and the readers of files alone, about two minutes
 set -euo pipefail
@@ -45,6 +46,17 @@ done
 cmp build/hashes-debug build/hashes-release || { echo "A debug build and a release build give different bits" >&2; result=1; }
 # Different damage every night; an input that does harm is kept in build-fuzz/harm.
 if bash tools/packages.sh fuzz; then bash tools/fuzz.sh 2 || result=1; else echo "Going on without Clang: readers are not fuzzed" >&2; fi
+# A second compiler's warnings, and what it finds without running anything.
+if bash tools/packages.sh analysis; then
+  build clang all || result=1
+  bash tools/tidy.sh || result=1
+  # What no sanitizer sees: memory that was never written. Valgrind is slow and knows no AVX-512, so it gets the core alone, on one thread.
+  build release engine_tests
+  PLUMB_NUM_THREADS=1 PLUMB_SOURCE=$PWD valgrind --quiet --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite \
+    build/tests/engine_tests --source-file='*tests/engine/core/*' || result=1
+else
+  echo "Going on without Clang and valgrind: nothing is analysed" >&2
+fi
 # A release build, whose memory and speed are those of users, killed at other moments every night.
 build release faults_tests ops_tests
 export PLUMB_BINARY=$PWD/build/plumb PLUMB_SOURCE=$PWD

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The one list of Debian packages, by what needs them; installs those that are missing.
-# usage: packages.sh build|test|bench|peers|mpi|docs|fuzz|nightly…      PLUMB_SKIP_PACKAGES=1 skips it (another system, or everything built from source)
+# usage: packages.sh build|test|bench|peers|mpi|docs|fuzz|analysis|nightly…      PLUMB_SKIP_PACKAGES=1 skips it (another system, or everything built from source)
 set -euo pipefail
 
 build=(g++ cmake ninja-build libopenblas-dev libfmt-dev zlib1g-dev libpng-dev libjpeg-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev libcpp-httplib-dev pkg-config)
@@ -10,14 +10,15 @@ bench=(libbenchmark-dev)
 peers=(libdnnl-dev)  # optional: `plumb bench kernels --against onednn`
 mpi=(libopenmpi-dev openmpi-bin)  # optional: without them plumb_mpi and its tests are left out
 fuzz=(clang lld)  # libFuzzer, tools/fuzz.sh
+analysis=(clang clang-tidy lld valgrind)  # tools/tidy.sh, the preset clang, valgrind in tools/nightly.sh
 nightly=("${test[@]}")
 
 [ -z "${PLUMB_SKIP_PACKAGES:-}" ] || exit 0
 wanted=()
 for group in "$@"; do
   case "$group" in
-    build | test | bench | peers | mpi | docs | fuzz | nightly) declare -n list=$group; wanted+=("${list[@]}") ;;
-    *) echo "packages.sh: unknown group $group (build, test, bench, peers, mpi, docs, fuzz, nightly)" >&2; exit 2 ;;
+    build | test | bench | peers | mpi | docs | fuzz | analysis | nightly) declare -n list=$group; wanted+=("${list[@]}") ;;
+    *) echo "packages.sh: unknown group $group (build, test, bench, peers, mpi, docs, fuzz, analysis, nightly)" >&2; exit 2 ;;
   esac
 done
 
