@@ -17,9 +17,9 @@
 namespace plumb::methods::dst_cl {
 namespace {
 
-// Adam's rates, and what was tuned beside them (README).
-constexpr double kSparseRate = 2e-3, kDenseRate = 2e-3, kSeparateRate = 2e-3;
-constexpr double kLwfWeight = 1, kEwcStrength = 100;
+// Adam's rates, and what was tuned beside them (README). EWC and replay hold what was learned, and bear a larger rate than fine-tuning.
+constexpr double kSparseRate = 2e-2, kDenseRate = 1e-3, kHeldRate = 3e-3;
+constexpr double kLwfWeight = 3, kEwcStrength = 100;
 constexpr double kAdaptBelow = 0.5;
 constexpr int64_t kReplayPerClass = 5;
 constexpr double kDensities[] = {0.2, 0.05, 0.02};
@@ -79,14 +79,14 @@ class Separate : public ContinualMethod<Perceptron> {
 
 std::unique_ptr<ContinualLearner> dense(Cell& cell, const Problem& problem) {
   std::unique_ptr<ContinualMethod<Perceptron>> method;
-  double rate = kDenseRate;
+  double rate = cell.is("EWC") || cell.is("replay") ? kHeldRate : kDenseRate;
   if (cell.is("LwF")) method = std::make_unique<Lwf<Perceptron>>(LwfOptions{.weight = kLwfWeight});
   if (cell.is("EWC"))
     method = std::make_unique<ElasticWeights<Perceptron>>(
         ElasticOptions{.ewc = {.strength = kEwcStrength}, .examples = cell.pick<int64_t>(5, 100, 200)});
   if (cell.is("replay")) method = std::make_unique<Replay<Perceptron>>(kReplayPerClass);
   if (cell.is("joint")) method = std::make_unique<JointTraining<Perceptron>>();
-  if (cell.is("a network for each task")) method = std::make_unique<Separate>(), rate = kSeparateRate;
+  if (cell.is("a network for each task")) method = std::make_unique<Separate>();
   auto learner = std::make_unique<ContinualTrainer<Perceptron>>(problem.start, training(cell, rate), std::move(method));
   if (!cell.is("joint")) return learner;
   return std::make_unique<LearnsAtTheEnd>(std::move(learner));

@@ -7,7 +7,7 @@ namespace plumb::methods::ovor {
 namespace {
 
 // Adam's rates, and what was tuned beside them (README).
-constexpr double kPromptRate = 5e-3, kProbeRate = 5e-3, kWholeRate = 5e-4;
+constexpr double kPromptRate = 5e-3, kProbeRate = 5e-3, kWholeRate = 2e-3;
 constexpr double kLwfWeight = 1, kEwcStrength = 100;
 constexpr double kLambda = 1;         // of the four arms
 constexpr double kSmallLambda = 0.1;  // the paper's
