@@ -16,10 +16,10 @@
 namespace plumb::methods::eata {
 namespace {
 
-constexpr double kMargin = 0.4;                             // ε, the paper's for ten classes
-constexpr double kStressLr = 2e-2;                          // four times the paper's for CIFAR-10
-constexpr std::array kLrs{1.25e-3, 5e-3, 2e-2};             // every adapting variant chooses among these
-constexpr double kFirstBeta = 100;                          // with which EATA's learning rate is chosen
+constexpr double kMargin = 0.4;                            // ε, the paper's for ten classes
+constexpr double kStressLr = 2e-2;                         // four times the paper's for CIFAR-10
+constexpr std::array kLrs{1.25e-3, 5e-3, 2e-2};            // every adapting variant chooses among these
+constexpr double kFirstBeta = 100;                         // with which EATA's learning rate is chosen
 constexpr std::array kBetas{1.0, 10.0, 1000.0, 10'000.0};  // and the others to choose from
 
 /// What a variant adapts with.

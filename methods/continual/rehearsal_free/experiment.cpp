@@ -31,7 +31,7 @@ constexpr double kStiffest = 0.5;
 struct Weights {
   double features, l2, ewc;
 };
-constexpr Weights kScratch{5, 0.05, 10}, kPretrained{5, 0.05, 10};
+constexpr Weights kScratch{1, 0.05, 3}, kPretrained{1, 0.05, 3};
 
 // The smallest budget has two steps a task, so that what begins at 0 has a say.
 int64_t batch_of(const Cell& cell) { return cell.pick<int64_t>(12, 32, 64); }

@@ -30,9 +30,9 @@ constexpr double kClip = 2;  // gradients, for all: where new classes come, soft
 constexpr double kLwfWeight = 1, kEwcStrength = 10;
 constexpr int64_t kWidth = 64;  // of the features; the simplex has room for one class more
 constexpr int64_t kStored = 20;
-constexpr double kFeatures = 5, kL2 = 0.05, kEwc = 10;  // of the rehearsal-free rows
-constexpr double kOutliers = 0.1;                       // λ of virtual outliers
-constexpr double kDensity = 0.2;                        // of a task's mask
+constexpr double kFeatures = 1, kL2 = 0.05, kEwc = 3;  // of the rehearsal-free rows
+constexpr double kOutliers = 0.1;                      // λ of virtual outliers
+constexpr double kDensity = 0.2;                       // of a task's mask
 
 struct Shares {
   int64_t epochs;  // of a task
