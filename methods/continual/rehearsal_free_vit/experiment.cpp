@@ -17,8 +17,9 @@ using ovor::TableNet;
 using ovor::WholeNet;
 using Learner = std::unique_ptr<ContinualLearner>;
 
-// Adam's rates: where all weights learn, where those of attention (and the head) do, and of prompts and the head.
-constexpr double kWholeRate = 5e-4, kAttentionRate = 1e-3, kPromptRate = 5e-3;
+// Adam's rates: where all weights learn, the same where they are held or see all tasks, where those of attention (and the head) learn, and
+// of prompts and the head.
+constexpr double kWholeRate = 5e-4, kHeldRate = 2e-3, kAttentionRate = 1e-3, kPromptRate = 5e-3;
 constexpr double kL2 = 0.05, kEwc = 10, kFeatures = 5;
 constexpr int64_t kBatch = 32;
 
@@ -37,11 +38,11 @@ using R = Regulariser;
 constexpr std::array kRows{
     Row{"FT++", R::none, 0, kWholeRate, false, false, "all weights, the task's own classes compete"},
     Row{"frozen", R::freeze, 0, kPromptRate, false, false, "the head alone"},
-    Row{"FeatKD", R::features, kFeatures, kWholeRate, false, false, "all weights, features distilled"},
-    Row{"EWC", R::ewc, kEwc, kWholeRate, false, false, "all weights but the head's held by Fisher information"},
+    Row{"FeatKD", R::features, kFeatures, kHeldRate, false, false, "all weights, features distilled"},
+    Row{"EWC", R::ewc, kEwc, kHeldRate, false, false, "all weights but the head's held by Fisher information"},
     Row{"L2", R::l2, kL2, kWholeRate, false, false, "all weights but the head's held near their latest values"},
     Row{"attention", R::none, 0, kAttentionRate, true, true, "attention and head are trained, nothing is held"},
-    Row{"L2 in attention, others free", R::l2, kL2, kWholeRate, true, false, "all weights are trained, those of attention are held"},
+    Row{"L2 in attention, others free", R::l2, kL2, kHeldRate, true, false, "all weights are trained, those of attention are held"},
     Row{"L2 in attention", R::l2, kL2, kAttentionRate, true, true, "attention is trained and held, all else but the head is frozen"},
 };
 
@@ -82,7 +83,7 @@ Learner prompted(Cell& cell, const std::shared_ptr<const Problem>& problem) {
 
 Learner learner_of(Cell& cell, const std::shared_ptr<const Problem>& problem) {
   if (cell.is("joint"))
-    return std::make_unique<ContinualTrainer<WholeNet>>(WholeNet(problem), training(cell, kWholeRate),
+    return std::make_unique<ContinualTrainer<WholeNet>>(WholeNet(problem), training(cell, kHeldRate),
                                                         std::make_unique<JointTraining<WholeNet>>());
   auto row = std::ranges::find(kRows, cell.variant(), [](const Row& r) { return std::string(r.name); });
   return row == kRows.end() ? prompted(cell, problem) : tuned(cell, problem, *row);

@@ -24,13 +24,15 @@ namespace {
 using Net = PooledCnn;
 using Method = std::unique_ptr<ContinualMethod<Net>>;
 
-// Learning rates of softmax and of multilabel losses, whose scale is 5. The baselines' weights; examples of a class that replay stores.
-constexpr double kRate = 0.02, kMultilabelRate = 0.02, kDecay = 2e-4;
+// Learning rates: of softmax over what changes from task to task, of multilabel losses, whose scale is 5, and where stored examples, fixed
+// directions or masks hold what was learned. The baselines' weights; examples of a class that replay stores.
+constexpr double kRate = 0.02, kMultilabelRate = 0.02, kHeldRate = 0.05, kMaskedRate = 0.1, kDecay = 2e-4;
 constexpr double kClip = 2;  // gradients, for all: where new classes come, softmax over all of them begins with a large loss
 constexpr double kLwfWeight = 1, kEwcStrength = 10;
 constexpr int64_t kWidth = 64;  // of the features; the simplex has room for one class more
 constexpr int64_t kStored = 20;
 constexpr double kFeatures = 1, kL2 = 0.05, kEwc = 3;  // of the rehearsal-free rows
+constexpr double kCrossEntropy = 0.9;                  // its share in simplex-HOC
 constexpr double kOutliers = 0.1;                      // λ of virtual outliers
 constexpr double kDensity = 0.2;                       // of a task's mask
 
@@ -52,8 +54,8 @@ Method predkd(rf::Regulariser r, double weight = 0) {
 }
 
 Method simplex(stationary_repr::Tie tie) {
-  return made<stationary_repr::CompatibleTraining<Net>>(
-      stationary_repr::CompatibleOptions{.slots = kWidth + 1, .tie = tie, .per_class = kStored, .tie_first = false});
+  return made<stationary_repr::CompatibleTraining<Net>>(stationary_repr::CompatibleOptions{
+      .slots = kWidth + 1, .tie = tie, .lambda = kCrossEntropy, .per_class = kStored, .tie_first = false});
 }
 
 Method outliers(const Shares& s) {
@@ -81,12 +83,12 @@ const std::vector<Entry>& entries() {
       {"fine-tuning", "softmax over the classes seen, nothing against forgetting",
        [](const Shares&) { return made<ContinualMethod<Net>>(); }},
       {"joint", "every task from the start on all examples so far: the upper bound",
-       [](const Shares&) { return made<JointTraining<Net>>(); }},
+       [](const Shares&) { return made<JointTraining<Net>>(); }, kHeldRate},
       {"LwF", "old outputs distilled, T = 2", [](const Shares&) { return made<Lwf<Net>>(LwfOptions{.weight = kLwfWeight}); }},
       {"EWC", "all weights held by Fisher information, an anchor a task",
        [](const Shares&) { return made<ElasticWeights<Net>>(ElasticOptions{.ewc = {.strength = kEwcStrength}}); }},
       {"replay", "20 stored examples of each class, as many as new ones in each batch",
-       [](const Shares&) { return made<Replay<Net>>(kStored); }},
+       [](const Shares&) { return made<Replay<Net>>(kStored); }, kHeldRate},
       {"own classes alone", "softmax over the task's own classes",
        [](const Shares&) {
          return made<rf::RehearsalFree<Net>>(
@@ -98,9 +100,12 @@ const std::vector<Entry>& entries() {
       {"PredKD + EWC", "backbone held by Fisher information", [](const Shares&) { return predkd(R::ewc, kEwc); }, kMultilabelRate},
       {"PredKD + L2", "backbone held near its latest weights", [](const Shares&) { return predkd(R::l2_later, kL2); }, kMultilabelRate},
       {"VOR", "own classes alone, then the head with virtual outliers", outliers},
-      {"simplex + replay", "fixed class directions, 20 stored examples of each class", [](const Shares&) { return simplex(Tie::none); }},
-      {"simplex-HOC", "the same, features held to the network of before by contrast", [](const Shares&) { return simplex(Tie::contrast); }},
-      {"DST", "a sparse part of the network for each task; in class streams the largest output of all parts counts", sparse, kRate, true},
+      {"simplex + replay", "fixed class directions, 20 stored examples of each class", [](const Shares&) { return simplex(Tie::none); },
+       kHeldRate},
+      {"simplex-HOC", "the same, features held to the network of before by contrast", [](const Shares&) { return simplex(Tie::contrast); },
+       kHeldRate},
+      {"DST", "a sparse part of the network for each task; in class streams the largest output of all parts counts", sparse, kMaskedRate,
+       true},
   };
   return all;
 }
