@@ -27,7 +27,7 @@ constexpr int64_t kSlots = 64, kClasses = 10, kWidth = 16, kTasks = 4, kReplaced
 constexpr int64_t kNewInBatch = 32;  // and as many stored ones
 constexpr double kRate = 0.02, kLastRate = 0.01,
                  kDecay = 5e-4;                           // of SGD with momentum 0.9; the last as a share of the first; every variant
-constexpr double kLambda = 0.3, kMu = 10, kDistance = 0.3;  // of the method; of the distance to the previous features
+constexpr double kLambda = 0.9, kMu = 10, kDistance = 0.3;  // of the method; of the distance to the previous features
 constexpr int64_t kStored = 20;
 
 struct Encoder : nn::Module {
