@@ -7,6 +7,7 @@
 
 #include "engine/core/error.h"
 #include "engine/io/internal/json_limits.h"
+#include "engine/io/unicode.h"
 
 namespace plumb {
 
@@ -132,7 +133,34 @@ std::vector<std::pair<std::string, std::string>> JsonObject::listing() const {
   return all;
 }
 
-std::string JsonObject::text(int indent) const { return value_->json.dump(indent > 0 ? indent : -1); }
+static bool is_utf8(const std::string& text) {
+  for (size_t at = 0; at < text.size();) {
+    Utf8Char c = decode_utf8(text, at);
+    if (!c.valid) return false;
+    at += static_cast<size_t>(c.bytes);
+  }
+  return true;
+}
+
+// Where in `json`, called `name`, a string is not UTF-8: "data[0]"; empty if nowhere.
+static std::string not_utf8(const Json& json, const std::string& name) {
+  if (json.is_string()) return is_utf8(json.get_ref<const std::string&>()) ? "" : name;
+  if (!json.is_structured()) return {};
+  for (const auto& [key, value] : json.items()) {
+    if (!is_utf8(key)) return "a name in " + (name.empty() ? "the object" : name);
+    std::string found = not_utf8(value, json.is_array() ? name + "[" + key + "]" : (name.empty() ? "" : name + ".") + key);
+    if (!found.empty()) return found;
+  }
+  return {};
+}
+
+std::string JsonObject::text(int indent) const {
+  try {
+    return value_->json.dump(indent > 0 ? indent : -1);
+  } catch (const Json::type_error&) {
+    throw ConfigError((what_.empty() ? "" : what_ + ": ") + not_utf8(value_->json, "") + " is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8");
+  }
+}
 
 template void JsonObject::set(std::string_view, const bool&);
 template void JsonObject::set(std::string_view, const int&);

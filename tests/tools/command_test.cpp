@@ -70,3 +70,22 @@ TEST_CASE("plumb info: says what a pinned BLAS costs") {
   CHECK(pinned.out.find("with it unset") != std::string::npos);  // a speed, or that it fails
   CHECK(run_shell("env -u OPENBLAS_CORETYPE " + std::string(std::getenv("PLUMB_BINARY")) + " info").out.find("CORETYPE") == std::string::npos);
 }
+
+TEST_CASE("plumb: a full disk under the log, and a closed one, do not stop the work") {
+  plumb_test::Scratch scratch;
+  for (const char* log : {"2>/dev/full", "2>&-"}) {
+    CAPTURE(log);
+    std::string run = scratch.path(log[2] == '&' ? "closed" : "full");
+    Outcome o = run_plumb("train classifier --data digits --model mlp --hidden 8 --batch 16 --steps 4 --out " + run + " " + log);
+    CHECK(o.code == 0);
+    CHECK(run_shell("test -s " + run + "/report.html").code == 0);
+  }
+}
+
+TEST_CASE("plumb: a path that is not UTF-8 is one clear line") {
+  plumb_test::Scratch scratch;
+  Outcome o = run_plumb("train gpt --data " + scratch.put("caf\xe9.txt", std::string(400, 'a') + std::string(400, 'b')) + " --context 8 --out " + scratch.path("run"));
+  CHECK(o.code == 2);
+  CHECK(o.err == "plumb: train gpt: data[0] is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8\n");
+  CHECK(run_shell("test -e " + scratch.path("run")).code != 0);
+}

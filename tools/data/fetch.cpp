@@ -23,9 +23,11 @@ namespace {
 
 constexpr double kMebi = 1 << 20;
 
+bool on_terminal(std::FILE* log) { return isatty(log == stderr ? STDERR_FILENO : fileno(log)) == 1; }
+
 /// A line that overwrites itself on a terminal; nothing elsewhere.
 Progress progress_line(const std::string& path, std::FILE* log) {
-  if (!isatty(fileno(log))) return {};
+  if (!on_terminal(log)) return {};
   auto start = std::chrono::steady_clock::now();
   return [=, last = start](int64_t received, int64_t total) mutable {
     auto now = std::chrono::steady_clock::now();
@@ -51,7 +53,7 @@ void obtain(const RemoteFile& file, const std::string& part, std::FILE* log) {
   // Without a checksum nothing would tell that a continued file changed in between.
   if (file.sha256.empty()) fs::remove(part);
   if (!(fs::exists(part) && sha256_of_file(part) == file.sha256)) download(file.url, part, progress_line(file.path, log));
-  if (isatty(fileno(log))) fmt::print(log, "\r\x1b[K");
+  if (on_terminal(log)) fmt::print(log, "\r\x1b[K");
   check_sum(file, part);
 }
 

@@ -94,3 +94,15 @@ TEST_CASE("json object: what does not fit is refused with the object's name, the
   CHECK_THROWS_WITH_AS(json.read("huge", width), "gpt: huge must be a whole number, it is 18446744073709551615", ConfigError);
   CHECK_THROWS_WITH_AS(json.read("sizes", sizes), "gpt: sizes[1] must be a whole number, it is \"x\"", ConfigError);
 }
+
+TEST_CASE("json object: text that is not UTF-8 is named") {
+  JsonObject json, inner;
+  json.set("names", std::vector<std::string>{"a", "\xff"});
+  CHECK_THROWS_WITH_AS(json.text(), "names[1] is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8", ConfigError);
+  inner.set("path", "caf\xe9");
+  JsonObject outer = JsonObject::parse(R"({"é": "ü"})", "run");
+  CHECK(outer.text() == R"({"é":"ü"})");
+  CHECK_THROWS_WITH_AS(outer.set("file", inner), "path is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8", ConfigError);
+  outer.set("title", "caf\xe9");
+  CHECK_THROWS_WITH_AS(outer.text(), "run: title is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8", ConfigError);
+}
