@@ -1,8 +1,10 @@
 """Hugging Face's library reads back what Plumb writes: its own small models exported by `plumb export` compute the same bits as before, and
-a GPT that Plumb trained has there the loss that `plumb eval` says.
+a GPT and a vision transformer that Plumb trained have there the losses that `plumb eval` says.
 usage: read_back.py PLUMB SOURCE        Ends with "skipped: …" where PyTorch or transformers are not installed."""
+import importlib.util
 import json
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
@@ -79,7 +81,40 @@ def check_trained(scratch):
     assert abs(total / count - ours) < 1e-5, f"{total / count} there, {ours} here"
 
 
+def write_idx(folder, part, images, labels):
+    """Images [n, side, side] and labels [n] of bytes as MNIST's files hold them."""
+    n, side = images.shape[:2]
+    (folder / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, n, side, side) + bytes(images.flatten().tolist()))
+    (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, n) + bytes(labels.tolist()))
+
+
+def check_trained_vit(scratch):
+    """A vision transformer that Plumb trained has the loss and the accuracy there that `plumb eval` says, its images prepared as the exported file says."""
+    data, run, out = scratch / "images", scratch / "vit-run", scratch / "vit-trained"
+    data.mkdir()
+    labels = torch.arange(240) % 2
+    images = torch.randint(0, 100, (240, 8, 8)) + 100 * ((torch.arange(8) < 4)[None, None, :] == (labels == 0)[:, None, None])
+    write_idx(data, "train", images[:200], labels[:200])
+    write_idx(data, "t10k", images[200:], labels[200:])
+    plumb("train", "vit", "--data", data, "--patch", 4, "--layers", 2, "--heads", 2, "--width", 16, "--inner", 32, "--batch", 20, "--steps", 30, "--warmup", 2,
+          "--out", run)
+    plumb("export", run, "--out", out)
+    model = load(transformers.ViTForImageClassification, out)
+    said = json.loads((out / "preprocessor_config.json").read_text())
+    pixels = (images[200:, None] * said["rescale_factor"] - said["image_mean"][0]) / said["image_std"][0]
+    if importlib.util.find_spec("PIL"):  # which the library's own reader of that file needs
+        prepared = transformers.AutoImageProcessor.from_pretrained(out)(
+            images=[image[:, :, None].numpy().astype("uint8") for image in images[200:]], input_data_format="channels_last", return_tensors="pt")
+        assert torch.allclose(prepared["pixel_values"], pixels, atol=1e-5)
+    logits = model(pixels).logits
+    ours = json.loads(plumb("eval", run))
+    loss = torch.nn.functional.cross_entropy(logits, labels[200:]).item()
+    assert abs(loss - ours["loss"]) < 1e-5, f"{loss} there, {ours['loss']} here"
+    assert (logits.argmax(1) == labels[200:]).sum().item() == round(ours["accuracy"] * 40)
+
+
 with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
     check_exported(pathlib.Path(folder))
     check_trained(pathlib.Path(folder))
-print(f"transformers {transformers.__version__} reads back {', '.join(CLASSES)} and a GPT that Plumb trained")
+    check_trained_vit(pathlib.Path(folder))
+print(f"transformers {transformers.__version__} reads back {', '.join(CLASSES)}, a GPT and a ViT that Plumb trained")
