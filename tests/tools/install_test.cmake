@@ -61,7 +61,7 @@ endforeach()
 if(MPIEXEC)
   set(ENV{PLUMB_NUM_THREADS} 1)
   run(${MPIEXEC} -np 2 ${WORK}/build/data_parallel 60)
-  expect("trained by 2 processes\n$")
+  expect("[2-9] buckets, trained by 2 processes\n$")
   expect_falling(data_parallel "${out}")
 endif()
 
