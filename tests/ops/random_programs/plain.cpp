@@ -72,7 +72,7 @@ Number stored(const Number& x, DType dtype) {
   require(std::abs(x.v) < 1e3 && std::abs(x.a) < 1e3 && std::abs(x.b) < 1e3 && std::abs(x.ab) < 1e5, "a number is large");
   if (!is_floating(dtype)) return constant(x.v);
   Number y = x;
-  y.ev += unit_of(dtype) * std::abs(x.v) + (dtype == f16 ? 0x1p-25 : 0);
+  y.ev += unit_of(dtype) * std::abs(x.v) + (dtype == f16 ? 0x1p-25 : dtype == f64 ? 0 : 0x1p-126);  // smaller ones are lost, or become 0
   y.ea += unit_of(dtype) * std::abs(x.a);
   if (dtype == f16) precision.gradient_floor += 0x1p-25 * std::abs(x.a);
   return y;
