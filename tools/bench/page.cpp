@@ -44,14 +44,19 @@ std::string table(const Cells& heading, const std::vector<Cells>& lines) {
   return html + "</table></div>\n";
 }
 
+// One table; of further runs whose rows were put into the same file, what differs.
 std::string environment_section(const Rows& rows) {
+  Rows runs = of_kind(rows, {"environment"});
   std::string html;
-  for (const JsonObject& row : of_kind(rows, {"environment"})) {
+  if (!runs.empty()) {
     html += "<table>\n";
-    for (const auto& [name, value] : row.listing())
+    for (const auto& [name, value] : runs[0].listing())
       if (name != "bench") html += fmt::format("<tr><td>{}</td><td>{}</td></tr>\n", escape_html(name), escape_html(value));
     html += "</table>\n";
   }
+  std::vector<Cells> further;
+  for (size_t i = 1; i < runs.size(); ++i) further.push_back({text(runs[i], "command"), text(runs[i], "date"), text(runs[i], "load")});
+  if (!further.empty()) html += table({"and by", "date", "load"}, further);
   return html + "<p class='about'>Brackets and whiskers are 95 % intervals over rounds in which all sides took turns. Ratios above 1: Plumb is faster.</p>\n";
 }
 
