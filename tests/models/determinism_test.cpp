@@ -9,6 +9,7 @@
 #include <map>
 #include <sstream>
 
+#include "engine/autograd/autocast.h"
 #include "engine/autograd/backward.h"
 #include "engine/core/generator.h"
 #include "engine/core/parallel.h"
@@ -73,10 +74,11 @@ Run trained(nn::Module& model, const std::function<Tensor()>& loss) {
 Tensor images(int64_t side, int64_t channels = 3) { return randn({6, channels, side, side}); }
 Tensor labels() { return randint(0, 10, {6}); }
 
-Run gpt(bool recompute) {
+Run gpt(bool recompute, DType products = f32) {
   transformer::Gpt model({.vocab = 40, .layers = 2, .heads = 2, .width = 32, .context = 24, .dropout = 0.1});
   model.recompute = recompute;
   return trained(model, [&] {
+    Autocast cast(products);
     Tensor tokens = randint(0, 40, {5, 24});
     return cross_entropy(flatten(model(tokens), 0, 1), flatten(tokens, 0, 1));
   });
@@ -105,10 +107,13 @@ Run vision_transformer(bool recompute) {
   return trained(model, [&] { return cross_entropy(model(images(16)), labels()); });
 }
 
-Run resnet(bool recompute) {
-  resnet::ResNet model({.width = 8});
+Run resnet(bool recompute, int64_t width = 8, DType products = f32) {
+  resnet::ResNet model({.width = width});
   model.recompute = recompute;
-  return trained(model, [&] { return cross_entropy(model(images(16)), labels()); });
+  return trained(model, [&] {
+    Autocast cast(products);
+    return cross_entropy(model(images(16)), labels());
+  });
 }
 
 Run mlp(bool) {
@@ -161,14 +166,17 @@ Run detector(bool recompute) {
 struct Kind {
   const char* name;
   std::function<Run(bool recompute)> run;
-  bool recomputes;  ///< can run blocks again instead of keeping what they compute
+  bool recomputes;    ///< can run blocks again instead of keeping what they compute
+  bool bf16 = false;  ///< its products are of bf16, for which some machines have instructions of their own
 };
 std::vector<Kind> kinds() {
   return {{"bert", bert, false},       {"dcgan", dcgan, false},
-          {"detector", detector, true}, {"gpt", gpt, true},
+          {"detector", detector, true}, {"gpt", [](bool r) { return gpt(r); }, true},
+          {"gpt_bf16", [](bool r) { return gpt(r, bf16); }, true, true},
           {"gru", [](bool) { return recurrent("gru"); }, false}, {"lstm", [](bool) { return recurrent("lstm"); }, false},
           {"mlp", mlp, false},          {"moe", moe_gpt, true},
-          {"resnet", resnet, true},     {"unet", unet, false},
+          {"resnet", [](bool r) { return resnet(r); }, true}, {"resnet_bf16", [](bool r) { return resnet(r, 16, bf16); }, true, true},
+          {"unet", unet, false},
           {"vae", vae, false},          {"vision_transformer", vision_transformer, true},
           {"vqvae", vqvae, false}};
 }
@@ -182,9 +190,10 @@ std::string hash_of(const Kind& kind, int threads, bool recompute = false) {
   return found;
 }
 
-/// What results may depend on beside the code: the instructions that kernels are chosen by, and the matrix product's.
-std::string machine_key() {
-  std::string instructions = __builtin_cpu_supports("avx512f") ? "avx512" : __builtin_cpu_supports("avx2") ? "avx2" : "plain";
+/// What results may depend on beside the code: the instructions that kernels are chosen by (`bf16`: those for its products), and the matrix
+/// product's.
+std::string machine_key(bool bf16 = false) {
+  std::string instructions = bf16 && __builtin_cpu_supports("avx512bf16") ? "avx512bf16" : __builtin_cpu_supports("avx512f") ? "avx512" : __builtin_cpu_supports("avx2") ? "avx2" : "plain";
   return instructions + " " + openblas_get_corename();
 }
 
@@ -229,7 +238,7 @@ TEST_CASE("determinism: the hashes are those stored for these instructions and t
   if (asked) out.open(asked);
   bool known = false;
   for (const Kind& kind : kinds()) {
-    std::string key = machine_key() + " " + kind.name;
+    std::string key = machine_key(kind.bf16) + " " + kind.name;
     bool here = stored.contains(key);
     known = known || here;
     if (!here && !asked) continue;
