@@ -250,7 +250,7 @@ Experiment experiment() {
                    {"learnable + HOC", "and the higher-order tie, λ = 0.1"},
                    {"simplex, CE alone", "a fixed simplex of 64 classes, replay, λ = 1"},
                    {"simplex + distance", "and the squared distance to the previous features"},
-                   {"d-Simplex-HOC, e⁰", "λ = 0.1; the published code's sum, where one's own class counts e⁰"},
+                   {"d-Simplex-HOC, e⁰", "the published code's sum, where one's own class counts e⁰"},
                    {"d-Simplex-HOC", "λ = 0.1; one's own class left out of the sum"}},
       .baseline = "ER",
       .method = "d-Simplex-HOC",
