@@ -247,11 +247,11 @@ Experiment experiment() {
       .variants = {{"independent", "each task's network from scratch, on all data so far"},
                    {"ER", "experience replay with a learnable classifier that grows"},
                    {"ER, head kept", "the classifier outlives the network's replacement"},
-                   {"learnable + HOC", "and the higher-order tie, λ = 0.1"},
+                   {"learnable + HOC", "and the higher-order tie"},
                    {"simplex, CE alone", "a fixed simplex of 64 classes, replay, λ = 1"},
                    {"simplex + distance", "and the squared distance to the previous features"},
                    {"d-Simplex-HOC, e⁰", "the published code's sum, where one's own class counts e⁰"},
-                   {"d-Simplex-HOC", "λ = 0.1; one's own class left out of the sum"}},
+                   {"d-Simplex-HOC", "the simplex and the higher-order tie; one's own class left out of the sum"}},
       .baseline = "ER",
       .method = "d-Simplex-HOC",
       .run = run};
