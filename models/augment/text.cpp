@@ -43,8 +43,7 @@ TfIdfReplacer::TfIdfReplacer(const std::vector<Sentence>& sentences, int64_t voc
     check_words(s, idf_.size());
     Sentence words = s;
     std::ranges::sort(words);
-    auto repeated = std::ranges::unique(words);
-    words.erase(repeated.begin(), repeated.end());
+    words.erase(std::unique(words.begin(), words.end()), words.end());
     for (int64_t w : words) ++idf_[static_cast<size_t>(w)];
   }
   std::vector<bool> occurs;

@@ -5,7 +5,7 @@
 namespace plumb::train {
 
 /// The right to train the run directory at `path`, held until the end of this object or of its process, however that ends. It is a lock of the
-/// system (flock) on the file .lock in it, which says who holds it; the file stays, and by itself means nothing. On file systems that know no
+/// operating system on the file .lock in it, which says who holds it; the file stays, and by itself means nothing. On file systems that know no
 /// locks every process gets it. Throws ConfigError saying who trains the directory if another does, IoError if .lock cannot be made.
 class RunLock {
  public:

@@ -24,7 +24,7 @@ bool among_several() { return std::getenv("PLUMB_TEST_PROCESSES") != nullptr; }
 
 std::string by(int processes, const std::string& arguments) {
   std::string mpirun = "env OMPI_MCA_plm=isolated OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
-                       "OMPI_MCA_btl_vader_single_copy_mechanism=none PLUMB_NUM_THREADS=1 mpirun -np ";
+                       "OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_odls_base_sigkill_timeout=6 PLUMB_NUM_THREADS=1 mpirun -np ";
   std::string plumb = std::getenv("PLUMB_BINARY") ? std::getenv("PLUMB_BINARY") : "build/plumb";
   return processes == 1 ? plumb + " " + arguments : mpirun + std::to_string(processes) + " " + plumb + " " + arguments;
 }
