@@ -98,6 +98,14 @@ class Built(unittest.TestCase):
                 links += 1
         self.assertGreater(links, 80)
 
+    def test_every_command_that_looks_inside_has_its_page_with_all_its_options(self):
+        for command in ("board", "trace", "graph", "inspect", "explain"):
+            source = self.source.text(f"tools/{command}/{command}_command.cpp")
+            page = self.source.text(f"docs/{command}.md")
+            self.assertIn(f"plumb {command}", page)
+            for option in re.findall(r'line\.(?:option|flag)\("(--[a-z-]+)"', source):
+                self.assertIn(option, page, command)
+
     def test_no_page_asks_another_machine_for_anything(self):
         for url, text in self.text.items():
             self.assertNotRegex(text, r"<(?:script|link|img)[^>]*(?:src|href)=\"?https?:", url)
