@@ -39,7 +39,7 @@ Tensor negative_log_likelihood(Likelihood likelihood, const Tensor& output, cons
 }
 
 Autoencoder::Autoencoder(const AutoencoderConfig& c, int64_t parts)
-    : config_((c.check(), c)), parts_(parts), encoder_(this, "encoder", c, maps(c, parts)), decoder_(this, "decoder", c, maps(c, 1)) {
+    : config_((c.check(), c)), encoder_(this, "encoder", c, maps(c, parts)), decoder_(this, "decoder", c, maps(c, 1)) {
   if (c.vector) {
     int64_t flat = kVectorMaps * c.inner_side() * c.inner_side();
     quant_linear_.emplace(this, "quant_linear", flat, parts * c.latent);

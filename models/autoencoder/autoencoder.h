@@ -49,7 +49,6 @@ class Autoencoder : public nn::Module {
 
  private:
   AutoencoderConfig config_;
-  int64_t parts_;
   Encoder encoder_;
   Decoder decoder_;
   std::optional<nn::Conv2d> quant_conv_, post_quant_conv_;
