@@ -1,18 +1,6 @@
 # A program in C against the installed C API, outside the tree: once found by CMake and once by pkg-config.
 # cmake -DBUILD=… -DSOURCE=… -DWORK=… -DCOMPILER=… -DVERSION=… -P install_test.cmake
-function(run)
-  execute_process(COMMAND ${ARGN} RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE out WORKING_DIRECTORY ${WORK})
-  if(code)
-    list(JOIN ARGN " " command)
-    message(FATAL_ERROR "${command}\n${out}")
-  endif()
-  set(out "${out}" PARENT_SCOPE)
-endfunction()
-function(expect text)
-  if(NOT out MATCHES "${text}")
-    message(FATAL_ERROR "expected ${text} in:\n${out}")
-  endif()
-endfunction()
+include(${SOURCE}/tests/tools/run_and_expect.cmake)
 set(answer "y = 2\\.00 x0 -3\\.00 x1 \\+0\\.50\n$")
 
 file(REMOVE_RECURSE ${WORK})

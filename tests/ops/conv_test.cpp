@@ -5,7 +5,6 @@
 
 #include "engine/autograd/autocast.h"
 #include "engine/core/parallel.h"
-#include "engine/core/precision.h"
 #include "ops/join.h"
 #include "tests/ops/samples.h"
 
@@ -88,9 +87,7 @@ bool close(const Tensor& a, const std::vector<double>& b, double epsilon, int64_
 }  // namespace
 
 TEST_CASE("conv2d and its gradients agree with plain loops in every type") {
-  const Winograd before = winograd_allowed();
-  for (DType t : {f64, f32, bf16, f16}) {
-    allow_winograd(t == bf16 ? Winograd::off : before);  // what it errs by in bf16 is held in cpu/winograd_test.cpp
+  for (DType t : {f64, f32, bf16, f16})
     for (const Config& c : configs()) {
       Tensor x = sample(c.input(), 1, t).requires_grad_(), w = sample(c.weight(), 2, t).requires_grad_(), dy = sample(c.output(), 3, t);
       CAPTURE(name(t));
@@ -106,8 +103,6 @@ TEST_CASE("conv2d and its gradients agree with plain loops in every type") {
       CHECK(agrees(d[0], expected.dx, w.numel() / (c.in / c.o.groups)));
       CHECK(agrees(d[1], expected.dw, dy.numel() / c.out));
     }
-  }
-  allow_winograd(before);
 }
 
 TEST_CASE("conv_transpose2d and its gradients agree with plain loops") {

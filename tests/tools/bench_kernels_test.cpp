@@ -6,24 +6,17 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "engine/core/error.h"
+#include "tests/tools/json_rows.h"
 #include "tests/tools/run_command.h"
 
 using namespace plumb::tools;
+using plumb_test::rows_of;
 using plumb_test::Scratch;
 using Json = nlohmann::json;
 
 namespace {
-
-std::vector<Json> rows_of(const Outcome& o) {
-  REQUIRE_MESSAGE(o.code == 0, o.err);
-  std::istringstream lines(o.out);
-  std::vector<Json> rows;
-  for (std::string line; std::getline(lines, line);) rows.push_back(Json::parse(line));
-  return rows;
-}
 
 std::string executable(const Scratch& scratch, const char* name, const std::string& text) {
   scratch.put(name, text);

@@ -1,19 +1,7 @@
 # Installs Plumb into a directory of its own and builds every example against it, outside the tree, as a user would; each is run for a few
 # steps, and its loss must fall.
 # cmake -DBUILD=… -DSOURCE=… -DWORK=… -DCOMPILER=… -DVERSION=… [-DMPIEXEC=…] -P install_test.cmake
-function(run)
-  execute_process(COMMAND ${ARGN} RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE out WORKING_DIRECTORY ${WORK})
-  if(code)
-    list(JOIN ARGN " " command)
-    message(FATAL_ERROR "${command}\n${out}")
-  endif()
-  set(out "${out}" PARENT_SCOPE)
-endfunction()
-function(expect text)
-  if(NOT out MATCHES "${text}")
-    message(FATAL_ERROR "expected ${text} in:\n${out}")
-  endif()
-endfunction()
+include(${SOURCE}/tests/tools/run_and_expect.cmake)
 # In every series of "loss" lines (one begins at step 0) the last number is below the first.
 function(expect_falling program out)
   string(REGEX MATCHALL "step +[0-9]+  loss -?[0-9]+\\.[0-9]+" lines "${out}")

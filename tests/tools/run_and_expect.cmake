@@ -1,0 +1,15 @@
+# For tests that install Plumb and build against it: run(COMMAND…) in ${WORK}, which must succeed and leaves what it printed in ${out}, and
+# expect(REGEX), which that must match.
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE out WORKING_DIRECTORY ${WORK})
+  if(code)
+    list(JOIN ARGN " " command)
+    message(FATAL_ERROR "${command}\n${out}")
+  endif()
+  set(out "${out}" PARENT_SCOPE)
+endfunction()
+function(expect text)
+  if(NOT out MATCHES "${text}")
+    message(FATAL_ERROR "expected ${text} in:\n${out}")
+  endif()
+endfunction()
