@@ -129,7 +129,8 @@ int64_t tiles_of_block(const WinogradConvolution& p, const WinogradTransforms& f
 
 template <typename T>
 const WinogradTransforms* winograd_for(const WinogradConvolution& p) {
-  const Winograd allowed = winograd_allowed();
+  Winograd allowed = winograd_allowed();
+  if constexpr (std::is_same_v<T, bfloat16>) allowed = winograd_bf16_allowed() ? Winograd::tiles_2x2 : Winograd::off;
   const WinogradKernels* kernels = winograd_kernels<T>();
   if (!kernels || allowed == Winograd::off || p.channels < kLanes || p.m < kLanes || p.height < 2 || p.width < 2) return nullptr;
   return allowed == Winograd::tiles_4x4 ? &kernels->four : &kernels->two;

@@ -20,10 +20,12 @@ using namespace plumb::test;
 
 namespace {
 
+// In f32 and, on tiles of 2 × 2 whatever is asked for, in bf16.
 struct Allowed {
-  explicit Allowed(Winograd tiles) { allow_winograd(tiles); }
-  ~Allowed() { allow_winograd(before); }
+  explicit Allowed(Winograd tiles) { allow_winograd(tiles), allow_winograd_bf16(tiles != Winograd::off); }
+  ~Allowed() { allow_winograd(before), allow_winograd_bf16(before_bf16); }
   Winograd before = winograd_allowed();
+  bool before_bf16 = winograd_bf16_allowed();
 };
 
 struct Instructions {
@@ -177,6 +179,7 @@ TEST_CASE("winograd: in bf16, the same bits with 1, 2, 3 and 8 threads and for a
       }
     }
     set_num_threads(before);
+    Allowed allowed(Winograd::tiles_2x2);
     const Layer l{{3, 16, 10, 7}, 32, 1};
     const Tensor x = sample(l.x, 1, bf16), w = sample(l.weight(), 2, bf16), b = sample({l.out}, 3, bf16);
     const Tensor y = conv2d(x, w, b, {.padding = 1});
