@@ -21,7 +21,9 @@ std::vector<std::string> command_of(const Side& side, const std::string& work, c
   for (const std::string& word : {work, std::string("--threads"), std::to_string(side.threads > 0 ? side.threads : s.threads > 0 ? s.threads : num_threads()), std::string("--dtype"), s.dtype, std::string("--device"), s.device,
                                   std::string("--size"), s.size, std::string("--warmup"), std::to_string(s.warmup), std::string("--turns")})
     words.push_back(word);
-  if (s.capture && side.name == own_side().name) words.push_back("--capture");
+  if (side.name != own_side().name) return words;
+  if (s.capture) words.push_back("--capture");
+  if (s.winograd != "default") words.insert(words.end(), {"--winograd", s.winograd});
   return words;
 }
 

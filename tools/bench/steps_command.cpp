@@ -15,6 +15,7 @@
 #include "tools/bench/statistics.h"
 #include "tools/bench/step_worker.h"
 #include "tools/cli/device_option.h"
+#include "tools/cli/winograd_option.h"
 
 namespace plumb::tools {
 namespace {
@@ -35,6 +36,7 @@ void check(const StepsOptions& o, const std::vector<std::string>& known) {
   if (o.compare.threads < 0) throw ConfigError(fmt::format("--threads must not be negative, it is {}", o.compare.threads));
   const std::string& dtype = o.compare.dtype;
   if (dtype != "f32" && dtype != "tf32" && dtype != "bf16" && dtype != "f16") throw ConfigError("--dtype " + dtype + " is unknown; choose f32, tf32, bf16 or f16");
+  check_winograd(o.compare.winograd);
   step_size_from_name(o.compare.size);
   checked_device(o.compare.device);
 }
@@ -88,6 +90,7 @@ void compare_steps(const StepsOptions& o, const std::string& work, const std::ve
 
 void profile_steps(const StepsOptions& o, BenchReport& report) {
   if (!o.against.empty()) throw ConfigError("--profile looks into our own steps; leave --against out");
+  set_winograd(o.compare.winograd);
   for (const std::string& work : o.only.empty() ? step_workloads() : o.only) {
     if (work == "tiny") throw ConfigError("--only " + work + " has no profile; choose from gpt, moe, unet, resnet");
     for (const JsonObject& row : profile_rows({.model = work, .size = step_size_from_name(o.compare.size), .device = checked_device(o.compare.device), .dtype = dtype_from_name(o.compare.dtype), .warmup = 3, .steps = o.compare.steps}))
@@ -127,6 +130,7 @@ Action define(CommandLine& line, const char* bench, CompareSettings defaults) {
   line.option("--threads", o->steps.compare.threads, "of each side; 0: as PLUMB_NUM_THREADS says, or all cores");
   line.option("--device", o->steps.compare.device, "cpu, cuda or cuda:N");
   line.option("--dtype", o->steps.compare.dtype, "f32, tf32, bf16 or f16 (autocast)");
+  line.option("--winograd", o->steps.compare.winograd, kWinogradHelp);
   line.option("--size", o->steps.compare.size, "tiny, small, or gpt2: 124 M parameters and batches for a GPU");
   line.flag("--capture", o->steps.compare.capture, "on a GPU, each step of ours started by one call");
   if (o->steps.bench == "steps") line.flag("--profile", o->steps.profile, "where the time of a step goes, kernel by kernel, in place of how long it takes");
@@ -138,7 +142,7 @@ Action define(CommandLine& line, const char* bench, CompareSettings defaults) {
 Action define_worker(CommandLine& line) {
   struct Worker {
     WorkerSettings settings;
-    std::string size = "small", device = "cpu";
+    std::string size = "small", device = "cpu", winograd = "default";
     int64_t threads = 0;
     bool turns = false;
   };
@@ -147,12 +151,14 @@ Action define_worker(CommandLine& line) {
   line.option("--threads", w->threads, "0: as PLUMB_NUM_THREADS says, or all cores");
   line.option("--dtype", w->settings.dtype, "f32, tf32, bf16 or f16 (autocast)");
   line.option("--device", w->device, "cpu, cuda or cuda:N");
+  line.option("--winograd", w->winograd, kWinogradHelp);
   line.option("--size", w->size, "tiny, small or gpt2");
   line.option("--warmup", w->settings.warmup, "steps before the first turn");
   line.flag("--turns", w->turns, "part of the protocol; there is no other way");
   line.flag("--capture", w->settings.capture, "on a GPU, each step started by one call");
   return [w] {
     if (w->threads > 0) set_num_threads(static_cast<int>(w->threads));
+    set_winograd(w->winograd);
     w->settings.size = step_size_from_name(w->size);
     w->settings.device = checked_device(w->device);
     return step_worker(w->settings);

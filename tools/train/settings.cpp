@@ -19,6 +19,7 @@
 #include "models/train/metrics.h"
 #include "models/train/share.h"
 #include "tools/cli/device_option.h"
+#include "tools/cli/winograd_option.h"
 
 namespace plumb::tools {
 
@@ -27,7 +28,7 @@ static constexpr auto fields = [](auto& s, auto&& f) {
   f("optimizer", s.optimizer), f("lr", s.lr), f("min_lr", s.min_lr), f("warmup", s.warmup), f("weight_decay", s.weight_decay);
   f("beta1", s.beta1), f("beta2", s.beta2), f("momentum", s.momentum), f("clip", s.clip), f("ema", s.ema);
   f("eval_every", s.eval_every), f("checkpoint_every", s.checkpoint_every), f("early_stop", s.early_stop);
-  f("seed", s.seed), f("device", s.device), f("dtype", s.dtype), f("no_events", s.no_events), f("no_histograms", s.no_histograms);
+  f("seed", s.seed), f("device", s.device), f("dtype", s.dtype), f("winograd", s.winograd), f("no_events", s.no_events), f("no_histograms", s.no_histograms);
 };
 
 void TrainingSettings::set(JsonObject& json) const { set_fields(json, *this, fields); }
@@ -58,10 +59,12 @@ void TrainingSettings::define(CommandLine& line, const std::string& items) {
   line.option("--seed", seed, "of weights, data order and dropout");
   line.option("--device", device, "cpu, cuda or cuda:N");
   line.option("--dtype", dtype, "f32, tf32 (f32 whose products a GPU may round), bf16 or f16 (autocast; f16 scales the loss) or f64");
+  line.option("--winograd", winograd, kWinogradHelp);
 }
 
 void TrainingSettings::check() const {
   require(dtype == "f32" || dtype == "tf32" || dtype == "bf16" || dtype == "f16" || dtype == "f64", "--dtype " + dtype + " is unknown; choose f32, tf32, bf16, f16 or f64");
+  check_winograd(winograd);
   require(optimizer == "adamw" || optimizer == "sgd", "--optimizer " + optimizer + " is unknown; choose adamw or sgd");
   require(batch >= 1, "--batch must be at least 1, it is " + std::to_string(batch));
   require(steps >= 1, "--steps must be at least 1, it is " + std::to_string(steps));
@@ -161,6 +164,7 @@ Device TrainingSettings::place() const {
 
 void TrainingSettings::prepare(nn::Module& model) const {
   allow_tf32(dtype == "tf32");
+  set_winograd(winograd);
   if (dtype == "f64") model.to(f64);
   model.to(place());
 }
