@@ -26,6 +26,8 @@ class LanguageModel {
   virtual Tensor loss(const Tensor& tokens, const Tensor& target);
   /// Whether computing the loss waits for the device, as it does where tokens are sorted by expert.
   virtual bool waits() const { return false; }
+  /// Shares parts of it out over the processes of dist::world(), before its optimiser is made; nothing where all have the whole model.
+  virtual void share_out() {}
   /// Said behind the number of parameters; may be empty.
   virtual std::string note() const { return {}; }
   /// What is worth watching of the last loss, beside it.

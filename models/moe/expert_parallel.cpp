@@ -1,14 +1,13 @@
 // Tokens on their way to other processes' experts.
 #include "models/moe/expert_parallel.h"
 
-#include <cstring>
 #include <numeric>
-#include <unordered_set>
 
 #include "engine/autograd/grad_mode.h"
 #include "models/parallel/exchange_rows.h"
 #include "ops/index.h"
 #include "ops/join.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
 #include "ops/sort.h"
 
@@ -17,14 +16,13 @@ namespace {
 
 using Counts = std::vector<int64_t>;
 
-// Each process's numbers, in the order of processes.
+// Each process's numbers, as many on each, in the order of processes.
 std::vector<Counts> gathered(const Counts& own, dist::Communicator& processes) {
-  std::vector<Counts> all;
-  for (const std::string& text : processes.all_gather({reinterpret_cast<const char*>(own.data()), own.size() * sizeof(int64_t)})) {
-    all.emplace_back(text.size() / sizeof(int64_t));
-    if (!text.empty()) std::memcpy(all.back().data(), text.data(), text.size());
-  }
-  return all;
+  Tensor all = empty({static_cast<int64_t>(own.size()) * processes.size()}, i64);
+  processes.start_all_gather(from_vector(own), all)->wait();
+  std::vector<Counts> each;
+  for (const int64_t *next = all.data<int64_t>(), *end = next + all.numel(); next < end; next += own.size()) each.emplace_back(next, next + own.size());
+  return each;
 }
 
 Tensor offsets_of(const Counts& counts) {
@@ -44,11 +42,11 @@ std::vector<GroupedLinear*> layers_of(Experts& experts) {
 void share_out_experts(MoeFeedForward& layer, dist::Communicator& processes) {
   int64_t experts = layer.experts.up.weight.size(0), size = processes.size();
   if (layer.processes()) throw ConfigError("moe: the experts are shared out already");
-  if (experts % size != 0) throw ConfigError("moe: " + std::to_string(experts) + " experts cannot be shared out over " + std::to_string(size) + " processes; their number must divide the experts'");
-  int64_t each = experts / size;
+  if (experts < size) throw ConfigError("moe: " + std::to_string(size) + " processes are more than the experts, " + std::to_string(experts) + "; start so many at most");
+  auto [begin, end] = parallel::rows_of(experts, processes.rank(), processes.size());
   NoGrad off;
-  auto keep_own = [&](nn::Parameter& p) {
-    if (p.defined()) p = clone(narrow(p.detach(), 0, processes.rank() * each, each)).requires_grad_(p.requires_grad());
+  auto keep_own = [&, begin = begin, end = end](nn::Parameter& p) {
+    if (p.defined()) p = clone(narrow(p.detach(), 0, begin, end - begin)).requires_grad_(p.requires_grad());
   };
   for (GroupedLinear* linear : layers_of(layer.experts)) {
     keep_own(linear->weight);
@@ -57,33 +55,16 @@ void share_out_experts(MoeFeedForward& layer, dist::Communicator& processes) {
   layer.work_with(processes);
 }
 
-std::vector<Tensor> dense_parameters(nn::Module& model) {
-  std::unordered_set<const TensorImpl*> shared;
+void share_out_experts_of(nn::Module& model, dist::Communicator& processes) {
   for (auto& [name, module] : model.named_modules())
-    if (auto* layer = dynamic_cast<MoeFeedForward*>(module); layer && layer->processes())
-      for (const Tensor& p : layer->experts.parameters()) shared.insert(p.impl());
-  std::vector<Tensor> dense;
-  for (const Tensor& p : model.parameters())
-    if (!shared.contains(p.impl())) dense.push_back(p);
-  return dense;
+    if (auto* layer = dynamic_cast<MoeFeedForward*>(module)) share_out_experts(*layer, processes);
 }
 
-StateDict gathered_state(nn::Module& model) {
-  StateDict state = model.state();
-  NoGrad off;
-  for (auto& [name, module] : model.named_modules()) {
-    auto* layer = dynamic_cast<MoeFeedForward*>(module);
-    if (!layer || !layer->processes()) continue;
-    std::string prefix = (name.empty() ? "" : name + ".") + "experts.";
-    for (auto& [inner, own] : layer->experts.state()) {
-      Shape shape = own.shape();
-      shape[0] *= layer->processes()->size();
-      Tensor whole = empty(shape, own.dtype());
-      layer->processes()->start_all_gather(contiguous_data(own.detach()), whole)->wait();
-      state[prefix + inner] = whole;
-    }
-  }
-  return state;
+// Each process gives its vector to all, and gets a row from each.
+Tensor sum_across(const Tensor& x, dist::Communicator& processes) {
+  int64_t size = processes.size();
+  std::vector<int64_t> one_each(static_cast<size_t>(size), 1);
+  return sum(parallel::exchange_rows(expand(unsqueeze(x, 0), {size, x.numel()}), one_each, one_each, processes), {0});
 }
 
 // A pair's place in the queue of its expert: first choices before second ones, and among equals processes, then tokens, in order.
@@ -121,6 +102,7 @@ Routing route_tokens_across(const Tensor& expert, const Tensor& weight, int64_t 
   own.weight = index_select(reshape(transpose(weight, 0, 1), {weight.numel()}), 0, from_vector(order));
   own.offsets = offsets_of(taken);
   own.chosen_by_all = from_vector(chosen);
+  own.processes = &processes;
   return own;
 }
 
@@ -144,15 +126,17 @@ Routing choose_tokens_across(const Tensor& probability, int64_t each, dist::Comm
           .weight = index_select(reshape(probability, {probability.numel()}), 0, from_vector(flat)),
           .offsets = offsets_of(taken),
           .chosen = from_vector(taken),
-          .chosen_by_all = full({experts}, each, i64)};
+          .chosen_by_all = full({experts}, each, i64),
+          .processes = &processes};
 }
 
 Tensor run_across(const Experts& experts, const Tensor& rows, const Routing& routing, dist::Communicator& processes) {
-  auto size = static_cast<size_t>(processes.size()), each = static_cast<size_t>(routing.experts) / size, rank = static_cast<size_t>(processes.rank());
+  auto size = static_cast<size_t>(processes.size()), rank = static_cast<size_t>(processes.rank());
+  auto experts_of = [&](size_t r) { return parallel::rows_of(routing.experts, static_cast<int>(r), processes.size()); };
   Counts offsets = to_vector<int64_t>(routing.offsets), own(offsets.size() - 1);
   for (size_t e = 0; e < own.size(); ++e) own[e] = offsets[e + 1] - offsets[e];
   std::vector<Counts> counts = gathered(own, processes);
-  auto rows_for = [&](const Counts& of, size_t r) { return std::accumulate(of.begin() + static_cast<ptrdiff_t>(r * each), of.begin() + static_cast<ptrdiff_t>((r + 1) * each), int64_t{0}); };
+  auto rows_for = [&](const Counts& of, size_t r) { return std::accumulate(of.begin() + experts_of(r).begin, of.begin() + experts_of(r).end, int64_t{0}); };
   Counts give, take;
   for (size_t r = 0; r < size; ++r) {
     give.push_back(rows_for(own, r));
@@ -161,10 +145,10 @@ Tensor run_across(const Experts& experts, const Tensor& rows, const Routing& rou
   // What arrives is sorted by process, then expert; the experts want it the other way round.
   Counts begin(size, 0), sorted, here;
   for (size_t r = 1; r < size; ++r) begin[r] = begin[r - 1] + take[r - 1];
-  for (size_t e = rank * each; e < (rank + 1) * each; ++e) {
+  for (int64_t e = experts_of(rank).begin; e < experts_of(rank).end; ++e) {
     size_t before = sorted.size();
     for (size_t r = 0; r < size; ++r)
-      for (int64_t i = 0; i < counts[r][e]; ++i) sorted.push_back(begin[r]++);
+      for (int64_t i = 0; i < counts[r][static_cast<size_t>(e)]; ++i) sorted.push_back(begin[r]++);
     here.push_back(static_cast<int64_t>(sorted.size() - before));
   }
   Counts back(sorted.size());

@@ -5,17 +5,17 @@
 
 namespace plumb::moe {
 
-/// Leaves process r of P experts [r · E/P, (r + 1) · E/P) of `layer`, whose weights become [E/P, ..]; everything else stays on all. From
+/// Leaves process r of P the experts parallel::rows_of(E, r, P) of `layer`, whose weights become [those, ..]; everything else stays on all. From
 /// then on the layer is called by all processes together, forward and backward, each with its own tokens of a batch, process 0 with the first: y is
-/// what one process gives with all tokens, capacity and expert choice included, as far as nothing is drawn. The gradients of a process's
-/// experts are then complete; those of the router are to be summed over processes, as in data parallel training (GradientBuckets of dense_parameters).
-/// load_balance_loss is exact in the mean over processes with equally many tokens; importance_loss and load_loss are of each process's own tokens.
-/// Call it after a checkpoint is loaded and before optimisers are made. Throws ConfigError unless P divides E.
+/// what one process gives with all tokens, capacity and expert choice included, as far as nothing is drawn; in evaluation what it gives with its own. The gradients of a process's
+/// experts are then complete; those of the router are to be summed over processes, as in data parallel training (GradientBuckets of all other
+/// parameters). The losses of balance are exact in the mean over processes with equally many tokens. Call it before optimisers are made.
+/// Throws ConfigError for more processes than experts, and for a layer that is shared out already.
 void share_out_experts(MoeFeedForward& layer, dist::Communicator& processes);
-/// Parameters of `model` that all processes have: all but those of experts that were shared out.
-std::vector<Tensor> dense_parameters(nn::Module& model);
-/// The model's state with the experts of all processes, as one process has it: for checkpoints. Called by all together.
-StateDict gathered_state(nn::Module& model);
+/// Every layer of `model`. Which parameters are parts from then on says parallel::parted_parameters.
+void share_out_experts_of(nn::Module& model, dist::Communicator& processes);
+/// Σ_r x_r of vectors x [n]; differentiable, where every process goes on with the sum. Done by all.
+Tensor sum_across(const Tensor& x, dist::Communicator& processes);
 
 /// route_tokens for the tokens of all processes, process 0's first, as far as they are this one's; chosen_by_all counts them all. Token numbers may differ.
 Routing route_tokens_across(const Tensor& expert, const Tensor& weight, int64_t experts, int64_t capacity, dist::Communicator& processes);

@@ -25,6 +25,13 @@ MoeFeedForward::MoeFeedForward(int64_t width, const MoeConfig& c, int64_t layer)
   register_module("dropout", dropout_);
 }
 
+std::vector<std::pair<Tensor, int64_t>> MoeFeedForward::parts() const {
+  std::vector<std::pair<Tensor, int64_t>> parts;
+  if (processes())
+    for (const Tensor& p : experts.parameters()) parts.emplace_back(p, router.experts());
+  return parts;
+}
+
 Tensor MoeFeedForward::forward(const Tensor& x, const Routing& routing) const {
   Tensor rows = flatten(x, 0, -2);
   if (rows.size(0) != routing.tokens)

@@ -5,11 +5,12 @@
 #include "models/moe/experts.h"
 #include "models/moe/router.h"
 #include "models/nn/feed_forward.h"
+#include "models/parallel/parted_parameters.h"
 
 namespace plumb::moe {
 
 /// y = Σ_{e chosen for x} w_e(x) expert_e(x) (+ shared(x)): the experts that `router` chooses, each token through its own few.
-class MoeFeedForward : public nn::Module, public nn::BottleneckPlace {
+class MoeFeedForward : public nn::Module, public nn::BottleneckPlace, public parallel::PartedModule {
  public:
   /// `layer` tells layers apart whose hashes must differ. Throws ConfigError as MoeConfig::check.
   MoeFeedForward(int64_t width, const MoeConfig& config, int64_t layer = 0);
@@ -24,7 +25,8 @@ class MoeFeedForward : public nn::Module, public nn::BottleneckPlace {
   Tensor forward(const Tensor& x, const Routing& routing) const;
   int64_t output_width() const override { return experts.down.weight.size(1); }
   /// The processes that the experts were shared out over (share_out_experts, expert_parallel.h); null: all are here.
-  dist::Communicator* processes() const { return router.processes; }
+  dist::Communicator* processes() const override { return router.processes; }
+  std::vector<std::pair<Tensor, int64_t>> parts() const override;
   void work_with(dist::Communicator& processes) { router.processes = &processes; }
 
   Router router;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "models/moe/expert_parallel.h"
 #include "ops/elementary.h"
 #include "ops/index.h"
 #include "ops/pointwise.h"
@@ -22,6 +23,9 @@ const Tensor& of_gate(const char* loss, const Tensor& x, const char* what) {
 // CV² = σ² / μ²
 Tensor squared_variation(const Tensor& x) { return var(x, {}, 0) / square(mean(x)); }
 
+// What the experts add up over the tokens of all processes.
+Tensor of_all(const Tensor& own, const Routing& r) { return r.processes ? sum_across(own, *r.processes) : own; }
+
 Tensor normal_cdf(const Tensor& z) { return (erf(z * M_SQRT1_2) + 1.0) * 0.5; }
 
 }  // namespace
@@ -33,7 +37,7 @@ Tensor load_balance_loss(const Routing& r) {
   return sum(f * p) * static_cast<double>(r.experts);
 }
 
-Tensor importance_loss(const Routing& r) { return squared_variation(bincount(r.expert, r.weight, r.experts)); }
+Tensor importance_loss(const Routing& r) { return squared_variation(of_all(bincount(r.expert, r.weight, r.experts), r)); }
 
 Tensor load_loss(const Routing& r) {
   const Tensor& noisy = of_gate("load_loss", r.noisy_logits, "noise now; it has with --router noisy in training");
@@ -42,7 +46,7 @@ Tensor load_loss(const Routing& r) {
   ValuesAndIndices top = topk(noisy, k + 1);
   Tensor last_in = slice(top.values, 1, k - 1, k), first_out = slice(top.values, 1, k, k + 1);
   Tensor threshold = where(noisy >= last_in, first_out, last_in);  // the k-th largest of the others
-  return squared_variation(sum(normal_cdf((r.logits - threshold) / r.noise_deviation), {0}));
+  return squared_variation(of_all(sum(normal_cdf((r.logits - threshold) / r.noise_deviation), {0}), r));
 }
 
 Tensor router_z_loss(const Routing& r) { return mean(square(logsumexp(of_gate("router_z_loss", r.logits, "gate"), {-1}))); }

@@ -84,7 +84,7 @@ int64_t Router::capacity(int64_t tokens) const {
 // Token choice, within the capacity.
 Routing Router::routed(const Tensor& expert, const Tensor& weight) const {
   int64_t tokens = expert.size(0);
-  if (!processes) return route_tokens(expert, weight, experts_, capacity(tokens));
+  if (!together()) return route_tokens(expert, weight, experts_, capacity(tokens));
   return route_tokens_across(expert, weight, experts_, capacity(tokens * processes->size()), *processes);
 }
 
@@ -131,10 +131,10 @@ Routing Router::with_noise(const Tensor& logits, const Tensor& rows) const {
 }
 
 Routing Router::by_expert(const Tensor& probability) const {
-  int64_t tokens = probability.size(0) * (processes ? processes->size() : 1);
+  int64_t tokens = probability.size(0) * (together() ? processes->size() : 1);
   double each = (capacity_ > 0 ? capacity_ : static_cast<double>(top_k)) * static_cast<double>(tokens) / static_cast<double>(experts_);
   int64_t count = std::clamp<int64_t>(std::llround(each), std::min<int64_t>(1, tokens), tokens);
-  if (processes) return choose_tokens_across(probability, count, *processes);
+  if (together()) return choose_tokens_across(probability, count, *processes);
   ValuesAndIndices best = topk(transpose(probability, 0, 1), count, -1, true, false);
   return route_experts(best.indices, best.values, tokens);
 }

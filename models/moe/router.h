@@ -28,12 +28,15 @@ class Router : public nn::Module {
   /// ids outside [0, token_ids).
   Routing operator()(const Tensor& x, const Tensor& ids = {}) const;
 
+  int64_t experts() const { return experts_; }
+
   std::optional<nn::Linear> gate;   ///< weight [E, width]
   std::optional<nn::Linear> noise;  ///< weight [E, width]
   /// May be changed between calls, for example to draw one expert for each sequence instead of each batch, or all of them (an average).
   RouterKind kind;
   int64_t top_k;
-  dist::Communicator* processes = nullptr;  ///< whose tokens share the experts' capacity with those here (share_out_experts)
+  /// Whose tokens in training are of one batch with those here and share the experts' capacity (share_out_experts); in evaluation each has a batch of its own.
+  dist::Communicator* processes = nullptr;
 
  private:
   Routing routed(const Tensor& expert, const Tensor& weight) const;
@@ -44,6 +47,7 @@ class Router : public nn::Module {
   Routing by_hash(const Tensor& rows, const Tensor& ids) const;
   Routing at_random(const Tensor& x) const;
   int64_t capacity(int64_t tokens) const;
+  bool together() const { return processes && training(); }
 
   int64_t width_, experts_;
   bool normalize_;

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "engine/core/tensor.h"
+#include "engine/dist/communicator.h"
 
 namespace plumb::moe {
 
@@ -16,6 +17,7 @@ struct Routing {
   Tensor chosen;   ///< [E] pairs that were asked for, those beyond an expert's capacity included
 
   Tensor chosen_by_all = {};  ///< [E] where experts are shared out over processes: as chosen, of the tokens of all; undefined elsewhere
+  dist::Communicator* processes = nullptr;  ///< those
 
   // What the gate said; undefined where a router has none.
   Tensor logits = {};                    ///< [N, E]

@@ -7,6 +7,7 @@
 #include "engine/core/generator.h"
 #include "engine/dist/collectives.h"
 #include "models/nn/module.h"
+#include "models/parallel/parted_parameters.h"
 #include "models/train/run_directory.h"
 
 namespace plumb::train {
@@ -38,8 +39,8 @@ struct Agreement {
 Agreement agree(double own_loss, int own_signal);
 
 /// All processes' parameters and buffers become the first one's (buffers alone: batch norm's running statistics, which each keeps of its
-/// own parts).
-void broadcast_state(nn::Module& model, bool buffers_alone);
+/// own parts). Parameters that are `parted` stay.
+void broadcast_state(nn::Module& model, bool buffers_alone, const parallel::PartedParameters* parted = nullptr);
 
 /// The exchange of tensors on `device` between the processes: dist::world() itself for the CPU, NCCL for GPUs.
 std::shared_ptr<dist::Collectives> collectives_on(Device device);

@@ -45,8 +45,8 @@ std::string prefix_of_optimizer(size_t place) { return place == 0 ? "optimizer."
 class Loop {
  public:
   Loop(const RunDirectory& run, const Training& training, const TrainOptions& options)
-      : run_(run), training_(training), options_(options), stopping_{options.patience, training.watched_highest}, lock_(lock()), step_(restore()),
-        progress_("train", options.steps, step_) {
+      : run_(run), training_(training), options_(options), parted_(parallel::parted_parameters(*training.model)),
+        stopping_{options.patience, training.watched_highest}, lock_(lock()), step_(restore()), progress_("train", options.steps, step_) {
     if (writes_files()) recorder_.emplace(run, step_, options.record);
     if (processes_ > 1) share_out();
   }
@@ -74,7 +74,9 @@ class Loop {
   std::unique_ptr<RunLock> lock() const { return writes_files() ? std::make_unique<RunLock>(run_.path()) : nullptr; }
   int64_t restore();
   void share_out();
-  bool shared_state() const { return training_.buckets && training_.buckets->scattered(); }
+  bool shared_state() const { return parted_.any() || (training_.buckets && training_.buckets->scattered()); }
+  StateDict whole(StateDict state) const { return parted_.whole(*training_.model, std::move(state)); }
+  StateDict own(const StateDict& whole) const { return parted_.own(*training_.model, whole); }
   Checkpoint checkpoint() const;
   void save();
   [[noreturn]] void lost();
@@ -98,6 +100,7 @@ class Loop {
   const RunDirectory& run_;
   const Training& training_;
   const TrainOptions& options_;
+  parallel::PartedParameters parted_;  // of which this process has its rows alone
   EarlyStopping stopping_;
   std::optional<optim::GradScaler> scaler_;
   std::optional<WeightAverage> average_;
@@ -166,17 +169,17 @@ int64_t Loop::restore() {
     if (writes_files()) remove_abandoned_files(run_.file(part));
   auto checkpoint = run_.latest();
   if (!checkpoint) return 0;
-  training_.model->load_state(without_prefix(checkpoint->tensors, "model."));
+  training_.model->load_state(own(without_prefix(checkpoint->tensors, "model.")));
   for (size_t i = 0; i < optimizers().size(); ++i) {
     std::string prefix = prefix_of_optimizer(i);
     optim::OptimizerState state{without_prefix(checkpoint->tensors, prefix), {}};
     for (auto& [name, text] : checkpoint->values)
       if (name.starts_with(prefix)) state.scalars[name.substr(prefix.size())] = number_in<double>(*checkpoint, name);
-    optimizers()[i]->load_state(state);
+    optimizers()[i]->load_state(parted_.own_state(*optimizers()[i], std::move(state)));
   }
   default_generator().set_state(number_in<uint64_t>(*checkpoint, "generator_seed"), number_in<uint64_t>(*checkpoint, "generator_offset"));
   if (average_) {
-    average_->load_state(without_prefix(checkpoint->tensors, "ema."));
+    average_->load_state(own(without_prefix(checkpoint->tensors, "ema.")));
     average_->set_updates(checkpoint->step);
   }
   if (scaler_) scaler_->set_state(number_in<double>(*checkpoint, "loss_scale"), number_in<int64_t>(*checkpoint, "steps_since_loss_scale"));
@@ -191,21 +194,21 @@ int64_t Loop::restore() {
 void Loop::share_out() {
   if (training_.step) throw ConfigError("this kind of training alternates between networks and works with one process: start it without mpirun");
   if (options_.capture) throw ConfigError("--capture works with one process");
-  broadcast_state(*training_.model, false);
+  broadcast_state(*training_.model, false, &parted_);
   buckets_ = training_.buckets;
   if (buckets_) return;
   collectives_ = collectives_on(nn::device_of(*training_.model));
-  own_buckets_ = std::make_unique<parallel::GradientBuckets>(training_.model->parameters(), *collectives_);
+  own_buckets_ = std::make_unique<parallel::GradientBuckets>(parted_.same(training_.model->parameters()), *collectives_);
   buckets_ = own_buckets_.get();
 }
 
 Checkpoint Loop::checkpoint() const {
-  StateDict tensors = with_prefix(training_.model->state(), "model.");
-  if (average_) tensors.merge(with_prefix(average_->state(), "ema."));
+  StateDict tensors = with_prefix(whole(training_.model->state()), "model.");
+  if (average_) tensors.merge(with_prefix(whole(average_->state()), "ema."));
   const Generator& generator = default_generator();
   FileMetadata values{{"generator_seed", std::to_string(generator.seed())}, {"generator_offset", std::to_string(generator.offset())}};
   for (size_t i = 0; i < optimizers().size(); ++i) {
-    optim::OptimizerState state = optimizers()[i]->state();
+    optim::OptimizerState state = parted_.whole_state(*optimizers()[i]);
     tensors.merge(with_prefix(state.tensors, prefix_of_optimizer(i)));
     for (auto& [name, number] : state.scalars) values[prefix_of_optimizer(i) + name] = fmt::format("{}", number);  // shortest form that reads back exactly
   }
@@ -273,7 +276,7 @@ Measures Loop::evaluate() {
   }
   if (options_.patience == 0) return measures;
   for (auto& [name, value] : measures)
-    if (name == training_.watched && stopping_.improved(step_, value)) run_.save_best(training_.model->state());
+    if (name == training_.watched && stopping_.improved(step_, value)) run_.save_best(whole(training_.model->state()));
   return measures;
 }
 
@@ -283,20 +286,20 @@ StateDict Loop::final_weights() const {
     dist::world().barrier();  // the first has written them
     return run_.load_best();
   }
-  return average_ ? average_->state() : training_.model->state();
+  return whole(average_ ? average_->state() : training_.model->state());
 }
 
 Measures Loop::test() {
   EvaluationScope evaluation(*training_.model);
   StateDict kept = copy_of(training_.model->state());
-  training_.model->load_state(final_weights());
+  training_.model->load_state(own(final_weights()));
   Measures measures = training_.test();
   training_.model->load_state(kept);
   return measures;
 }
 
-// Part `i` of those that this process computes.
-Part Loop::own_part(int64_t i) const { return {step_, dist::world().rank() * options_.accumulate + i, processes_ * options_.accumulate}; }
+// Part `i` of those that this process computes. The processes' parts at a time stand beside each other: together they are part i of one process.
+Part Loop::own_part(int64_t i) const { return {step_, i * processes_ + dist::world().rank(), processes_ * options_.accumulate}; }
 
 Tensor Loop::part_loss(const Part& part) const {
   PartDraws draws(part.step, part.index);
@@ -378,7 +381,9 @@ Measures Loop::descend(const Generator& before) {
   double value = options_.capture ? add_captured_gradients(before) : add_gradients(before);
   if (scaler_) scaler_->unscale(parameters);
   double limit = options_.clip_norm > 0 ? options_.clip_norm : INFINITY;
-  double norm = buckets_ ? buckets_->clip_norm(limit) : optim::clip_grad_norm(parameters, limit);
+  double norm = parted_.any() && buckets_ ? parted_.clip_grad_norm(*buckets_, parameters, limit)
+                : buckets_                 ? buckets_->clip_norm(limit)
+                                           : optim::clip_grad_norm(parameters, limit);
   Measures measures{{"train_loss", value}, {"lr", training_.optimizer->lr()}};
   bool finite = std::isfinite(norm), overflow = !finite && scaler_ && scaler_->scale() > 1;  // without a scale it is no matter of range
   if (!finite && !overflow) not_finite("the gradient norm", norm, before);
@@ -445,7 +450,7 @@ int Loop::finish() {
   StateDict weights = final_weights();
   if (training_.sample) {
     EvaluationScope evaluation(*training_.model);
-    training_.model->load_state(weights);
+    training_.model->load_state(own(weights));
     std::string text = training_.sample();
     if (recorder_) recorder_->text(text, step_);
   }

@@ -4,11 +4,13 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <memory>
 
 #include "engine/autograd/backward.h"
 #include "engine/core/generator.h"
 #include "engine/dist/mpi.h"
 #include "models/moe/losses.h"
+#include "models/optim/adam.h"
 #include "models/parallel/exchange_rows.h"
 #include "models/parallel/gradient_buckets.h"
 #include "ops/create.h"
@@ -16,13 +18,14 @@
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "ops/sort.h"
 
 using namespace plumb;
 using namespace plumb::moe;
 
 namespace {
 
-constexpr int64_t kExperts = 12, kWidth = 6, kTokens = 24;  // both divisible by up to four processes
+constexpr int64_t kExperts = 13, kWidth = 6, kTokens = 24;  // tokens are divisible by up to four processes, experts are not
 
 MoeFeedForward made(const MoeConfig& config) {
   manual_seed(3);
@@ -49,6 +52,12 @@ Tensor share(const Tensor& x) {
   dist::Communicator& world = dist::mpi_world();
   int64_t rows = x.size(0) / world.size();
   return narrow(x, 0, world.rank() * rows, rows);
+}
+
+// This process's experts among the rows of a whole parameter.
+Tensor experts_of(const Tensor& x) {
+  auto [begin, end] = parallel::rows_of(x.size(0), dist::mpi_world().rank(), dist::mpi_world().size());
+  return narrow(x, 0, begin, end - begin);
 }
 
 }  // namespace
@@ -98,15 +107,16 @@ TEST_CASE("expert parallel: forward and backward are those of one process with a
     Tensor x = clone(all).requires_grad_();
     Routing routing = one.router(x, ids);
     Tensor y = one.forward(x, routing), balance = has_gate(one.router.kind) ? load_balance_loss(routing) : Tensor();
-    Tensor loss = sum(y * weight);
+    Tensor loss = sum(y * weight) + importance_loss(routing);
     (balance.defined() ? loss + balance : loss).backward();
 
     share_out_experts(many, world);
-    CHECK(many.experts.up.weight.size(0) == kExperts / world.size());
-    parallel::GradientBuckets buckets(dense_parameters(many), world);
+    parallel::PartedParameters parted = parallel::parted_parameters(many);
+    CHECK(many.experts.up.weight.shape() == experts_of(one.experts.up.weight).shape());
+    parallel::GradientBuckets buckets(parted.same(many.parameters()), world);
     Tensor own_x = clone(share(all)).requires_grad_();
     Routing own = many.router(own_x, share(ids));
-    Tensor own_y = many.forward(own_x, own), own_loss = sum(own_y * share(weight));
+    Tensor own_y = many.forward(own_x, own), own_loss = sum(own_y * share(weight)) + importance_loss(own) / static_cast<double>(world.size());
     if (balance.defined()) own_loss = own_loss + load_balance_loss(own) / static_cast<double>(world.size());
     buckets.backward(own_loss);
     CHECK(difference(own_y, share(y)) < 1e-12);
@@ -117,27 +127,86 @@ TEST_CASE("expert parallel: forward and backward are those of one process with a
     for (size_t i = 0; i < wanted.size(); ++i) {
       CAPTURE(wanted[i].name);
       Tensor expected = wanted[i].tensor.grad(), got = found[i].tensor.grad();
-      if (wanted[i].name.starts_with("experts.")) expected = share(expected);
+      if (wanted[i].name.starts_with("experts.")) expected = experts_of(expected);
       REQUIRE(got.defined());
       CHECK(difference(got, expected) < 1e-12);
     }
   }
 }
 
-TEST_CASE("expert parallel: a checkpoint holds the experts of all processes") {
+TEST_CASE("load_loss counts the tokens of all processes") {
+  dist::Communicator& world = dist::mpi_world();
+  Tensor logits = noise({kTokens, kExperts}, 7), noisy = logits + noise({kTokens, kExperts}, 8) * 0.3, deviation = full({kTokens, kExperts}, 0.3, f64);
+  auto routing = [&](const Tensor& some_logits, const Tensor& some_noisy, dist::Communicator* processes) {
+    Tensor best = topk(some_noisy, 2).indices;
+    Routing r = route_tokens(best, full(best.shape(), 0.5, f64), kExperts);
+    r.logits = some_logits, r.noisy_logits = some_noisy, r.noise_deviation = narrow(deviation, 0, 0, best.size(0)), r.processes = processes;
+    return r;
+  };
+  Tensor all = clone(logits).requires_grad_(), own = clone(share(logits)).requires_grad_();
+  Tensor one = load_loss(routing(all, noisy, nullptr)), many = load_loss(routing(own, share(noisy), &world));
+  CHECK(many.item() == doctest::Approx(one.item()).epsilon(1e-12));
+  one.backward();
+  (many / static_cast<double>(world.size())).backward();
+  CHECK(difference(own.grad(), share(all.grad())) < 1e-12);
+}
+
+TEST_CASE("parted parameters: a checkpoint holds the experts of all processes, for any number of them") {
   dist::Communicator& world = dist::mpi_world();
   MoeFeedForward one = made({.experts = kExperts, .inner = 5, .bias = true}), many = one;
-  share_out_experts(many, world);
-  StateDict a = one.state(), b = gathered_state(many);
+  share_out_experts_of(many, world);
+  parallel::PartedParameters parted = parallel::parted_parameters(many);
+  StateDict a = one.state(), b = parted.whole(many, many.state());
   REQUIRE(a.size() == b.size());
   for (auto& [name, t] : a) CHECK(to_vector(b.at(name)) == to_vector(t));
+  for (auto& [name, t] : parted.own(many, a)) CHECK(to_vector(t) == to_vector(many.state().at(name)));
+
+  StateDict odd = a;
+  odd.at("experts.up.weight") = narrow(a.at("experts.up.weight"), 0, 0, 12);
+  CHECK_THROWS_WITH_AS(parted.own(many, odd), "parted parameters: \"experts.up.weight\" is [12, 5, 6], it should have 13 rows", ShapeError);
+}
+
+TEST_CASE("parted parameters: an optimiser's state is that of one process, and goes back") {
+  dist::Communicator& world = dist::mpi_world();
+  MoeFeedForward one = made({.experts = kExperts, .inner = 5}), many = one;
+  share_out_experts_of(many, world);
+  parallel::PartedParameters parted = parallel::parted_parameters(many);
+  auto stepped = [&](MoeFeedForward& layer, auto&& part) {
+    auto adam = std::make_unique<optim::AdamW>(layer.parameters());
+    std::vector<Tensor> parameters = layer.parameters(), wholes = one.parameters();
+    for (size_t i = 0; i < parameters.size(); ++i) parameters[i].set_grad(clone(part(noise(wholes[i].shape(), i), parameters[i])));
+    adam->step();
+    return adam;
+  };
+  auto adam = stepped(many, [&](const Tensor& whole, const Tensor& p) { return parted.contains(p) ? experts_of(whole) : whole; });
+  optim::OptimizerState found = parted.whole_state(*adam);
+  auto alone = stepped(one, [](const Tensor& whole, const Tensor&) { return whole; });
+  optim::OptimizerState wanted = alone->state();
+  REQUIRE(found.tensors.size() == wanted.tensors.size());
+  for (auto& [name, t] : wanted.tensors) CHECK(difference(found.tensors.at(name), t) == 0);
+  for (auto& [name, t] : parted.own_state(*adam, wanted).tensors) CHECK(to_vector(t) == to_vector(adam->state().tensors.at(name)));
+}
+
+TEST_CASE("parted parameters: a clipped norm counts gradients that only one process has") {
+  dist::Communicator& world = dist::mpi_world();
+  Tensor same = full({2}, 0.0, f64).requires_grad_(), own = full({1}, 0.0, f64).requires_grad_();
+  parallel::PartedParameters parted(world);
+  parted.add(own, world.size());
+  parallel::GradientBuckets buckets(parted.same({same, own}), world);
+  buckets.backward(sum(same) * (3.0 / world.size()));
+  own.set_grad(full({1}, 4.0, f64));
+  double norm = std::sqrt(2 * 9.0 + 16.0 * world.size());
+  CHECK(parted.clip_grad_norm(buckets, {same, own}, INFINITY) == doctest::Approx(norm).epsilon(1e-14));
+  CHECK(parted.clip_grad_norm(buckets, {same, own}, 1) == doctest::Approx(norm).epsilon(1e-14));
+  CHECK(own.grad().item() == doctest::Approx(4 / norm).epsilon(1e-14));
+  CHECK(to_vector(same.grad())[1] == doctest::Approx(3 / norm).epsilon(1e-14));
 }
 
 TEST_CASE("expert parallel: what does not fit is one clear line") {
   dist::Communicator& world = dist::mpi_world();
   if (world.size() > 1) {
-    MoeFeedForward odd = made({.experts = 13, .inner = 5});
-    CHECK_THROWS_WITH_AS(share_out_experts(odd, world), ("moe: 13 experts cannot be shared out over " + std::to_string(world.size()) + " processes; their number must divide the experts'").c_str(), ConfigError);
+    MoeFeedForward few = made({.experts = 1, .top_k = 1, .inner = 5});
+    CHECK_THROWS_WITH_AS(share_out_experts(few, world), ("moe: " + std::to_string(world.size()) + " processes are more than the experts, 1; start so many at most").c_str(), ConfigError);
   }
   MoeFeedForward twice = made({.experts = kExperts, .inner = 5});
   share_out_experts(twice, world);

@@ -6,8 +6,10 @@
 #include <filesystem>
 
 #include "engine/autograd/grad_mode.h"
+#include "engine/dist/world.h"
 #include "engine/io/file.h"
 #include "engine/io/safetensors.h"
+#include "models/moe/expert_parallel.h"
 #include "models/moe/gpt.h"
 #include "models/moe/losses.h"
 #include "ops/pointwise.h"
@@ -23,7 +25,8 @@ constexpr const char* kDense = "dense.safetensors";  // in a run directory: the 
 
 class MoeModel final : public LanguageModel {
  public:
-  MoeModel(const moe::MoeGptConfig& config, const moe::LossWeights& weights) : gpt(config), weights_(weights) {}
+  MoeModel(const moe::MoeGptConfig& config, const moe::LossWeights& weights, bool expert_parallel)
+      : gpt(config), weights_(weights), expert_parallel_(expert_parallel) {}
   nn::Module& module() override { return gpt; }
   const transformer::CausalDecoder& decoder() const override { return gpt; }
   Tensor logits(const Tensor& tokens) override { return gpt(tokens); }
@@ -31,11 +34,15 @@ class MoeModel final : public LanguageModel {
   bool waits() const override { return true; }
   std::string note() const override { return fmt::format(", a token meets {}, {} of them in gates", gpt.active_parameters(), gpt.router_parameters()); }
   train::Measures measures() const override;
+  void share_out() override {
+    if (expert_parallel_ && dist::world().size() > 1) moe::share_out_experts_of(gpt, dist::world());
+  }
 
   moe::MoeGpt gpt;
 
  private:
   moe::LossWeights weights_;
+  bool expert_parallel_;
   std::vector<moe::Routing> last_;  // of the newest loss, outside the graph
 };
 
@@ -67,6 +74,7 @@ struct MoeRun : TextRun {
   moe::MoeGptConfig model;
   moe::LossWeights losses;
   std::string upcycle;  // absolute path of the dense run; empty: none
+  bool expert_parallel = false;
 
   const char* kind() const override { return "moe"; }
   std::string to_json() const override;
@@ -85,11 +93,16 @@ constexpr auto fields = [](auto& r, auto&& f) {
   text_fields(r, f);
 };
 
-std::string MoeRun::to_json() const { return run_json("moe", *this, fields).text(); }
+std::string MoeRun::to_json() const {
+  JsonObject json = run_json("moe", *this, fields);
+  json.set("expert_parallel", expert_parallel);
+  return json.text();
+}
 
 MoeRun MoeRun::from_json(const std::string& text) {
   MoeRun run;
   read_run("moe", text, run, fields);
+  JsonObject::parse(text, "config.json").read("expert_parallel", run.expert_parallel);  // which older runs do not have
   return run;
 }
 
@@ -100,6 +113,12 @@ void MoeRun::check() const {
     require(weight >= 0, fmt::format("--{}-loss must not be negative, it is {}", name, weight));
   require(moe::has_gate(kind) || !losses.any(), "--router " + model.moe.router + " has no gate that a loss could balance; leave out the losses");
   require(kind == moe::RouterKind::noisy || losses.load == 0, "--load-loss needs the noise of --router noisy, not --router " + model.moe.router);
+  const int processes = dist::world().size();
+  if (expert_parallel && processes > 1) {
+    require(model.moe.experts >= processes, fmt::format("--expert-parallel: {} processes are more than --experts {}; start so many at most", processes, model.moe.experts));
+    require(!training.shard_optimizer, "--expert-parallel shares the experts' part of the optimiser's state out already; leave out --shard-optimizer");
+    require(training.place().type == DeviceType::cpu, "--expert-parallel: tokens travel between CPUs only; use --device cpu, or leave it out and every GPU keeps all experts");
+  }
   TextRun::check();
 }
 
@@ -114,7 +133,7 @@ void MoeRun::complete(const train::RunDirectory& run) const {
 }
 
 std::unique_ptr<LanguageModel> MoeRun::make(const train::RunDirectory& run) const {
-  auto made = std::make_unique<MoeModel>(model, losses);
+  auto made = std::make_unique<MoeModel>(model, losses, expert_parallel);
   made->gpt.recompute = training.recompute;
   if (!upcycle.empty()) moe::upcycle(load_safetensors(run.file(kDense)), made->gpt);
   return made;
@@ -179,6 +198,7 @@ Action define(CommandLine& line) {
   line.option("--importance-loss", o->run.losses.importance, "weight of the importance loss");
   line.option("--load-loss", o->run.losses.load, "noisy: weight of the load loss");
   line.option("--z-loss", o->run.losses.z, "weight of the router's z loss");
+  line.flag("--expert-parallel", o->run.expert_parallel, "under mpirun, share the experts out over the processes: tokens travel to theirs and back; less memory, the numbers of one process");
   line.option("--upcycle", o->run.upcycle, "run of train gpt whose model the experts start from");
   for (const char* own : {"--tokenizer", "--vocab", "--layers", "--heads", "--width", "--context", "--bias", "--untied", "--inner", "--shared", "--swiglu"})
     line.exclude("--upcycle", own);

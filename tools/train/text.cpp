@@ -34,6 +34,7 @@ int train_text(const train::RunDirectory& directory, const TextRun& run, const T
   settings.prepare(model->module());
   fmt::print(stderr, "{}: {} parameters{}, vocabulary {}, {} tokens to train on, {} to validate\n", run.kind(), model->module().num_parameters(), model->note(),
              tokenizer.vocab_size(), text.train.size(), text.validation.size());
+  model->share_out();
   data::RandomWindows windows(text.train, {.context = run.context(), .batch = settings.batch, .seed = settings.seed});
   data::ConsecutiveWindows validation(text.validation, run.context(), 4 * settings.batch);
   auto batch_of = [&](const train::Part& part) {
