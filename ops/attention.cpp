@@ -121,12 +121,14 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
   Tensor rows = empty({s.batch, s.queries, s.heads, s.value_width}, q.dtype(), q.device(), "scaled_dot_product_attention");
   Tensor out = alias(view_of(rows, {s.batch, s.heads, s.queries, s.value_width}, {rows.strides()[0], rows.strides()[2], rows.strides()[1], 1}, 0));
   Tensor lse = empty({s.batch, s.heads, s.queries}, q.dtype() == f64 ? f64 : f32, q.device(), "scaled_dot_product_attention");
+  AttentionPlanInWork in_work(plan);
   kernel::attention(q.device(), plan, dense_last(q), dense_last(k), dense_last(v), mask, out, lse);
   return record("scaled_dot_product_attention", out, {q, k, v}, saving(q, k, v, out, lse, mask), [plan](const Grads& dy, const Saved& s, Needs needs) -> Grads {
     Tensor q = s[0], k = s[1], v = s[2], mask = s[5];
     if (grad_enabled())
       return differentiate([&](const std::vector<Tensor>& x) { return attention_formula(plan, x[0], x[1], x[2], mask); }, {q, k, v}, dy, needs);
     Tensor dq = empty_like(q, "attention_backward"), dk = empty_like(k, "attention_backward"), dv = empty_like(v, "attention_backward");
+    AttentionPlanInWork in_work(plan);
     kernel::attention_backward(q.device(), plan, dense_last(q), dense_last(k), dense_last(v), mask, s[3], s[4], dense_last(dy[0]), dq, dk, dv);
     return {dq, dk, dv};
   });
@@ -146,6 +148,7 @@ Tensor packed_attention(const Tensor& projection, int64_t num_heads, int64_t num
   Tensor out = empty({s.batch, s.queries, num_heads * width}, qkv.dtype(), qkv.device(), "packed_attention");
   Tensor out_heads = heads_of(out, 0, num_heads, width);
   Tensor lse = empty({s.batch, s.heads, s.queries}, qkv.dtype() == f64 ? f64 : f32, qkv.device(), "packed_attention");
+  AttentionPlanInWork in_work(plan);
   kernel::attention(qkv.device(), plan, q, k, v, mask, out_heads, lse);
   return record("packed_attention", out, {qkv}, saving(qkv, out, lse, mask), [=](const Grads& dy, const Saved& s, Needs needs) -> Grads {
     Tensor qkv = s[0], mask = s[3];
@@ -160,6 +163,7 @@ Tensor packed_attention(const Tensor& projection, int64_t num_heads, int64_t num
     Tensor d = empty_like(qkv, "attention_backward"), dout = contiguous_data(dy[0]);
     auto [q, k, v] = split(qkv);
     auto [dq, dk, dv] = split(d);
+    AttentionPlanInWork in_work(plan);
     kernel::attention_backward(qkv.device(), plan, q, k, v, mask, heads_of(s[1], 0, num_heads, width), s[2], heads_of(dout, 0, num_heads, width), dq, dk, dv);
     return d;
   });

@@ -30,6 +30,7 @@
 #include "models/train/report.h"
 #include "models/train/run_lock.h"
 #include "models/train/share.h"
+#include "models/train/step_probe.h"
 #include "models/train/weight_average.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
@@ -47,11 +48,12 @@ class Loop {
   Loop(const RunDirectory& run, const Training& training, const TrainOptions& options)
       : run_(run), training_(training), options_(options), parted_(parallel::parted_parameters(*training.model)),
         stopping_{options.patience, training.watched_highest}, lock_(lock()), step_(restore()), progress_("train", options.steps, step_) {
-    if (writes_files()) recorder_.emplace(run, step_, options.record);
+    if (writes_files() && !step_probe()) recorder_.emplace(run, step_, options.record);
     if (processes_ > 1) share_out();
   }
 
   int run() {
+    if (StepProbe* probe = step_probe()) return probed(*probe);
     InterruptScope interrupts;
     LossWatch watch;
     try {
@@ -71,7 +73,9 @@ class Loop {
     return finish();
   }
 
-  std::unique_ptr<RunLock> lock() const { return writes_files() ? std::make_unique<RunLock>(run_.path()) : nullptr; }
+  std::unique_ptr<RunLock> lock() const { return writes_files() && !step_probe() ? std::make_unique<RunLock>(run_.path()) : nullptr; }
+  struct ProbeDone {};
+  int probed(StepProbe& probe);
   int64_t restore();
   void share_out();
   bool shared_state() const { return parted_.any() || (training_.buckets && training_.buckets->scattered()); }
@@ -81,11 +85,16 @@ class Loop {
   void save();
   [[noreturn]] void lost();
   void one_step();
+  void set_rates();
   Measures descend(const Generator& before);
   Measures own_step();
   std::vector<optim::Optimizer*> optimizers() const;
   Part own_part(int64_t i) const;
   Tensor part_loss(const Part& part) const;
+  Tensor probed_loss(const Part& part) const;
+  bool captures() const { return options_.capture && !step_probe(); }
+  void zero_grad();
+  double clip(const std::vector<Tensor>& parameters, double limit);
   Tensor scaled(const Tensor& loss) const;
   double add_gradients(const Generator& before);
   double add_captured_gradients(const Generator& before);
@@ -166,7 +175,7 @@ int64_t Loop::restore() {
   if (options_.ema > 0) average_.emplace(*training_.model, options_.ema);
   if (options_.scale_loss) scaler_.emplace();
   for (const char* part : {"", "checkpoints", "samples"})
-    if (writes_files()) remove_abandoned_files(run_.file(part));
+    if (writes_files() && !step_probe()) remove_abandoned_files(run_.file(part));
   auto checkpoint = run_.latest();
   if (!checkpoint) return 0;
   training_.model->load_state(own(without_prefix(checkpoint->tensors, "model.")));
@@ -309,6 +318,16 @@ Tensor Loop::part_loss(const Part& part) const {
   return training_.loss_of(inputs);
 }
 
+Tensor Loop::probed_loss(const Part& part) const {
+  Tensor loss;
+  {
+    ProbedPhase phase("forward");
+    loss = part_loss(part);
+  }
+  if (StepProbe* probe = step_probe(); probe && !probe->loss_made(loss, *training_.model)) throw ProbeDone();
+  return loss;
+}
+
 // The part's share of what backward starts from.
 Tensor Loop::scaled(const Tensor& loss) const {
   double factor = (scaler_ ? scaler_->scale() : 1) / static_cast<double>(options_.accumulate * processes_);
@@ -361,10 +380,11 @@ double Loop::add_captured_gradients(const Generator& before) {
 double Loop::add_gradients(const Generator& before) {
   double total = 0, share = 1 / static_cast<double>(options_.accumulate);
   for (int64_t i = 0; i < options_.accumulate; ++i) {
-    Tensor loss = part_loss(own_part(i));
+    Tensor loss = probed_loss(own_part(i));
     double value = loss.item();
     if (!std::isfinite(value) && !buckets_) not_finite("the loss", value, before);
     total += value * share;
+    ProbedPhase phase("backward");
     if (buckets_ && i + 1 == options_.accumulate) buckets_->backward(scaled(loss));
     else scaled(loss).backward();
   }
@@ -375,19 +395,29 @@ double Loop::add_gradients(const Generator& before) {
   return all.loss;
 }
 
+void Loop::zero_grad() {
+  ProbedPhase phase("zero_grad");
+  training_.optimizer->zero_grad();
+}
+
+double Loop::clip(const std::vector<Tensor>& parameters, double limit) {
+  ProbedPhase phase("clip");
+  if (parted_.any() && buckets_) return parted_.clip_grad_norm(*buckets_, parameters, limit);
+  return buckets_ ? buckets_->clip_norm(limit) : optim::clip_grad_norm(parameters, limit);
+}
+
 Measures Loop::descend(const Generator& before) {
   std::vector<Tensor> parameters = training_.model->parameters();
-  if (!options_.capture) training_.optimizer->zero_grad();  // a captured step does it itself, once
-  double value = options_.capture ? add_captured_gradients(before) : add_gradients(before);
+  if (!captures()) zero_grad();  // a captured step does it itself, once
+  double value = captures() ? add_captured_gradients(before) : add_gradients(before);
   if (scaler_) scaler_->unscale(parameters);
   double limit = options_.clip_norm > 0 ? options_.clip_norm : INFINITY;
-  double norm = parted_.any() && buckets_ ? parted_.clip_grad_norm(*buckets_, parameters, limit)
-                : buckets_                 ? buckets_->clip_norm(limit)
-                                           : optim::clip_grad_norm(parameters, limit);
+  double norm = clip(parameters, limit);
   Measures measures{{"train_loss", value}, {"lr", training_.optimizer->lr()}};
   bool finite = std::isfinite(norm), overflow = !finite && scaler_ && scaler_->scale() > 1;  // without a scale it is no matter of range
   if (!finite && !overflow) not_finite("the gradient norm", norm, before);
   if (finite) {
+    ProbedPhase phase("optimizer");
     training_.optimizer->step();
     measures.push_back({"grad_norm", norm});
   }
@@ -406,12 +436,32 @@ Measures Loop::own_step() {
   return measures;
 }
 
+void Loop::set_rates() {
+  for (optim::Optimizer* optimizer : optimizers()) optimizer->set_lr_scale(training_.schedule(step_));
+}
+
+// Steps from where the run is, for somebody to look at. Nothing is written.
+int Loop::probed(StepProbe& probe) {
+  if (training_.step && probe.wants_loss()) throw ConfigError("this kind of training alternates between networks: a step of it has no one loss");
+  try {
+    for (; probe.more(); ++step_) {
+      probe.step_begins(step_ + 1, *training_.model, *training_.optimizer);
+      set_rates();
+      Generator before = default_generator();
+      training_.step ? own_step() : descend(before);
+      if (average_) average_->update();
+      probe.step_ends();
+    }
+  } catch (const ProbeDone&) {}
+  return 0;
+}
+
 void Loop::one_step() {
   auto start = Clock::now();
   Generator before = default_generator();
   Device device = nn::device_of(*training_.model);
   reset_peak_memory(device);
-  for (optim::Optimizer* optimizer : optimizers()) optimizer->set_lr_scale(training_.schedule(step_));
+  set_rates();
   Metrics line{step_ + 1, training_.step ? own_step() : descend(before)};
   double value = line.values[0].second;
   if (average_) average_->update();

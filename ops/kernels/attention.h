@@ -14,6 +14,16 @@ struct AttentionPlan {
   uint64_t seed = 0, counter = 0;  ///< Philox stream of the dropout mask: weight (row, j) is lane (row·S + j) of it
 };
 
+/// While an operation calls an attention kernel, what it asks for, on its thread: a watcher, which is shown the tensors alone, may look here. Else null.
+inline thread_local const AttentionPlan* attention_plan_in_work = nullptr;
+class AttentionPlanInWork {
+ public:
+  explicit AttentionPlanInWork(const AttentionPlan& plan) { attention_plan_in_work = &plan; }
+  ~AttentionPlanInWork() { attention_plan_in_work = nullptr; }
+  AttentionPlanInWork(const AttentionPlanInWork&) = delete;
+  AttentionPlanInWork& operator=(const AttentionPlanInWork&) = delete;
+};
+
 namespace kernel {
 
 /// q [B, H, T, D], k [B, G, S, D], v [B, G, S, E] with H a multiple of G; last dimension dense, other strides free.

@@ -191,3 +191,20 @@ TEST_CASE("graph: the command writes DOT and, with Graphviz, SVG; bad input and 
   CHECK(scratch.get("mlp.svg").find("<svg") != std::string::npos);
   CHECK(scratch.get("mlp.svg").find("cross_entropy") != std::string::npos);
 }
+
+TEST_CASE("graph: a run's own step, which leaves the run as it was; what has no one loss is said") {
+  Scratch scratch;
+  std::string run = scratch.path("run"), gan = scratch.path("gan");
+  REQUIRE(run_plumb("train classifier --data digits --model mlp --hidden 8 --batch 4 --steps 2 --out " + run).code == 0);
+  std::string files = "cd " + run + " && find . -type f | sort | xargs sha256sum", before = run_shell(files).out;
+  Outcome o = run_plumb("graph " + run);
+  REQUIRE_MESSAGE(o.code == 0, o.err);
+  Dot dot = parsed(o.out);
+  CHECK(dot.open == 0);
+  CHECK(o.out.find("cross_entropy") != std::string::npos);
+  CHECK(o.out.find(run + ": ") != std::string::npos);
+  CHECK(run_shell(files).out == before);
+  CHECK(run_plumb("graph " + run + " --open nothing").err.find("--open nothing: there is no such module in " + run + "; there are ") != std::string::npos);
+  REQUIRE(run_plumb("train gan --data digits --batch 4 --steps 1 --out " + gan).code == 0);
+  CHECK(run_plumb("graph " + gan).err.ends_with("plumb: graph: this kind of training alternates between networks: a step of it has no one loss\n"));
+}

@@ -243,7 +243,7 @@ TEST_CASE("trace: the command prints its tables and writes the file; bad input i
   struct {
     const char *arguments, *err;
   } mistakes[] = {
-      {"gtp", "plumb: trace: there is no model gtp; choose from gpt, moe, unet, resnet, mlp, vit\n"},
+      {"gtp", "plumb: trace: gtp is neither a run directory (it has no config.json) nor one of the models gpt, moe, unet, resnet, mlp, vit\n"},
       {"mlp --size huge", "plumb: trace: --size huge is unknown; choose tiny, small or gpt2\n"},
       {"mlp --by time", "plumb: trace: --by time is unknown; choose kernel, op or shape\n"},
       {"mlp --steps 0", "plumb: trace: --steps must be at least 1, it is 0\n"},
@@ -256,4 +256,56 @@ TEST_CASE("trace: the command prints its tables and writes the file; bad input i
     CHECK_FALSE(scratch.has("wrong.json"));
   }
   CHECK(run_plumb("trace mlp --size tiny --out " + scratch.path("no/such/t.json")).code == 2);
+}
+
+TEST_CASE("trace: causal attention counts the pairs that see each other, within a window too") {
+  CHECK(seen_share({.causal = false}, 4, 6) == 1);
+  CHECK(seen_share({.causal = true}, 4, 4) == 10 / 16.0);            // 1 + 2 + 3 + 4
+  CHECK(seen_share({.causal = true}, 2, 6) == 11 / 12.0);            // 5 + 6: the last query sees all
+  CHECK(seen_share({.causal = true}, 6, 2) == 3 / 12.0);             // the first four see nothing
+  CHECK(seen_share({.causal = true, .window = 2}, 4, 4) == 7 / 16.0);  // 1 + 2 + 2 + 2
+  Tensor q = ones({2, 3, 4, 8}).requires_grad_(), k = ones({2, 3, 4, 8}).requires_grad_(), v = ones({2, 3, 4, 8}).requires_grad_();
+  Trace trace = recorded([&] { sum(scaled_dot_product_attention(q, k, v, {.causal = true})).backward(); });
+  double pairs = 2 * 3 * 10;
+  CHECK(spans_called(trace, SpanKind::kernel, "attention").at(0).cost.flops == pairs * 2 * (8 + 8));
+  CHECK(spans_called(trace, SpanKind::kernel, "attention_backward").at(0).cost.flops == pairs * 2 * (3 * 8 + 2 * 8));
+}
+
+namespace {
+
+// Every file of a directory with what it holds.
+std::string listing(const std::string& directory) { return run_shell("cd " + directory + " && find . -type f | sort | xargs sha256sum").out; }
+
+}  // namespace
+
+TEST_CASE("trace: a run's own next steps, before its end and after it, which leave it as it was") {
+  Scratch scratch;
+  std::string text, run = scratch.path("run");
+  for (int i = 0; i < 300; ++i) text += "the " + std::to_string(i % 13) + " cats\n";
+  REQUIRE(run_plumb("train gpt --data " + scratch.put("text", text) + " --layers 2 --heads 2 --width 16 --context 8 --batch 4 --accumulate 2 --steps 6 --checkpoint-every 3 --out " + run).code == 0);
+  for (bool finished : {true, false}) {
+    CAPTURE(finished);
+    if (!finished) REQUIRE(run_shell("rm " + run + "/model.safetensors " + run + "/checkpoints/step-*6.safetensors").code == 0);
+    std::string before = listing(run);
+    Outcome o = run_plumb("trace " + run + " --steps 2 --out " + scratch.path("t.json"));
+    REQUIRE_MESSAGE(o.code == 0, o.err);
+    CHECK(o.out.starts_with(run + " on cpu, "));
+    CHECK(o.out.find(finished ? " parameters, steps from 8\n" : " parameters, steps from 5\n") != std::string::npos);  // after a warm-up
+    CHECK(listing(run) == before);
+    std::map<std::string, int> named;
+    std::map<std::string, double> memory;
+    Json trace = Json::parse(scratch.get("t.json"));
+    for (const Json& e : trace["traceEvents"]) {
+      if (e["ph"] == "X" && (e["cat"] == "phase" || e["cat"] == "step" || e["name"] == "update")) ++named[e["name"]];
+      if (e["ph"] == "C") memory[e["name"]] = std::max(memory[e["name"]], e["args"]["bytes"].get<double>());
+    }
+    CHECK(named["forward"] == 4);  // two parts a step
+    CHECK(named["backward"] == 4);
+    for (const char* once : {"zero_grad", "clip", "optimizer", "update"}) CHECK(named[once] == 2);
+    CHECK(named[finished ? "step 8" : "step 5"] == 1);
+    CHECK(memory["memory: parameters"] > 0);
+    CHECK(memory["memory: optimizer state"] == 2 * memory["memory: parameters"]);
+  }
+  Outcome own = run_plumb("trace " + run + " --size tiny");
+  CHECK(own.err == "plumb: trace: --size: a run has its own; leave it out\n");
 }

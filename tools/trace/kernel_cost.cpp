@@ -78,13 +78,24 @@ SeenTensor seen(const Tensor& x) {
 
 std::string to_string(const SeenTensor& x) { return fmt::format("{} {}", name(x.dtype), plumb::to_string(x.shape)); }
 
-KernelCost kernel_cost(std::string_view kernel, std::span<const SeenTensor> tensors) {
+double seen_share(const AttentionPlan& plan, int64_t queries, int64_t keys) {
+  if (!plan.causal || queries == 0 || keys == 0) return 1;
+  double pairs = 0;
+  for (int64_t i = 0; i < queries; ++i) {
+    int64_t end = std::clamp<int64_t>(i + keys - queries + 1, 0, keys), begin = plan.window > 0 ? std::max<int64_t>(0, i + keys - queries + 1 - plan.window) : 0;
+    pairs += static_cast<double>(std::max<int64_t>(0, end - begin));
+  }
+  return pairs / (static_cast<double>(queries) * static_cast<double>(keys));
+}
+
+KernelCost kernel_cost(std::string_view kernel, std::span<const SeenTensor> tensors, const AttentionPlan* plan) {
   KernelCost cost;
   for (const SeenTensor& x : tensors) cost.bytes += static_cast<double>(x.bytes);
   if (kernel == "accumulate" && !tensors.empty()) cost.bytes += static_cast<double>(tensors.back().bytes);  // read before it is written
   if (std::ranges::find(kMoving, kernel) != std::end(kMoving)) cost.flops = 0;
   auto rule = std::ranges::find_if(kRules, [&](const Rule& r) { return kernel == r.kernel; });
   if (rule != std::end(kRules) && tensors.size() >= rule->least) cost.flops = rule->flops(tensors);
+  if (plan && cost.flops && kernel.starts_with("attention")) *cost.flops *= seen_share(*plan, tensors[0].shape[2], tensors[1].shape[2]);
   return cost;
 }
 

@@ -101,7 +101,7 @@ void Recorder::kernel_begins(const char* kernel, Device device, std::span<const 
   for (const Tensor* x : tensors)
     if (x->defined()) arguments.push_back(seen(*x));
   auto given = given_costs_.find(kernel);
-  KernelCost cost = given != given_costs_.end() ? given->second : kernel_cost(kernel, arguments);
+  KernelCost cost = given != given_costs_.end() ? given->second : kernel_cost(kernel, arguments, attention_plan_in_work);
   auto around = std::ranges::find_if(thread.open.rbegin(), thread.open.rend(), [](const Open& o) { return o.span.kind != SpanKind::kernel; });
   std::string within = around == thread.open.rend() ? "" : around->span.name;
   open_span(thread, SpanKind::kernel, kernel, device);

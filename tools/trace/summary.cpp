@@ -58,7 +58,7 @@ std::string phases(const Trace& trace) {
   }
   std::string text;
   for (const auto& [name, ns] : times) text += fmt::format("{}{} {:.2f} ms", text.empty() ? "" : ", ", name, ms(ns));
-  return text;
+  return text.empty() ? "" : ": " + text;  // steps that a kind of training makes as a whole have none
 }
 
 std::string line(const SummaryRow& row, int64_t whole, size_t width) {
@@ -132,7 +132,7 @@ std::string summary_page(const Trace& trace, SummaryBy by, size_t rows) {
   int64_t whole = time_of_steps(trace), in_kernels = 0;
   int64_t steps = std::ranges::count(trace.spans, SpanKind::step, &Span::kind);
   for (const SummaryRow& row : all) in_kernels += row.ns;
-  std::string text = fmt::format("{} step{} in {:.2f} ms: {}\n", steps, steps == 1 ? "" : "s", ms(whole), phases(trace));
+  std::string text = fmt::format("{} step{} in {:.2f} ms{}\n", steps, steps == 1 ? "" : "s", ms(whole), phases(trace));
   text += fmt::format("{:.1f} % of the time is in kernels\n\n", percent(in_kernels, whole));
   return text + table(all, by, rows, whole) + "\n" + memory(trace);
 }

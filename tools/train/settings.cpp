@@ -18,6 +18,7 @@
 #include "models/train/beginning.h"
 #include "models/train/metrics.h"
 #include "models/train/share.h"
+#include "models/train/step_probe.h"
 #include "tools/cli/device_option.h"
 #include "tools/cli/winograd_option.h"
 
@@ -181,7 +182,7 @@ int go_on(const std::string& path, const std::string& kind, const std::function<
   auto run = train::RunDirectory::open(path);
   std::string found = kind_of(run);
   if (found != kind) throw ConfigError(fmt::format("{} is a run of train {}, not of train {}", path, found, kind));
-  if (!run.finished()) return resume(run);
+  if (!run.finished() || train::step_probe()) return resume(run);
   fmt::print("{} is finished: {} steps. Its report: {}\n", path, train::read_metrics(run.file("metrics.jsonl")).back().step, run.file("report.html"));
   return 0;
 }
