@@ -14,12 +14,13 @@ namespace {
 
 constexpr size_t kStoredPoints = 60;
 
-// Five significant digits are more than a chart shows.
-double rounded(double v) {
-  if (v == 0 || !std::isfinite(v)) return v;
-  double unit = std::pow(10.0, 4 - std::floor(std::log10(std::abs(v))));
-  return std::round(v * unit) / unit;
+double rounded(double v, double unit) {
+  double r = std::round(v * unit) / unit;
+  return std::isfinite(r) ? r : v;  // at the ends of the range
 }
+
+// Five significant digits are more than a chart shows.
+double rounded(double v) { return v == 0 || !std::isfinite(v) ? v : rounded(v, std::pow(10.0, 4 - std::floor(std::log10(std::abs(v))))); }
 
 JsonObject curve_object(const Curve& curve) {
   JsonObject json;
@@ -46,7 +47,7 @@ JsonObject cell_object(const CellResult& cell, bool with_curves) {
   JsonObject json, metrics;
   json.set("variant", cell.variant);
   json.set("seed", cell.seed);
-  json.set("seconds", std::round(cell.seconds * 1000) / 1000);
+  json.set("seconds", rounded(cell.seconds, 1000));
   for (const auto& [name, value] : cell.measured.metrics) metrics.set(name, value);
   json.set("metrics", metrics);
   if (!with_curves) return json;
@@ -172,8 +173,10 @@ std::vector<MeanCurve> mean_curves(const Results& results) {
     }
   for (size_t i = 0; i < means.size(); ++i)
     for (double x : orders[i]) {
+      double mean = sums[i][x].total / sums[i][x].count;
+      if (!std::isfinite(mean)) continue;  // a gap
       means[i].curve.x.push_back(x);
-      means[i].curve.y.push_back(sums[i][x].total / sums[i][x].count);
+      means[i].curve.y.push_back(mean);
     }
   return means;
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "methods/results.h"
 
@@ -18,10 +19,12 @@ double value_of(const CellResult& cell, const std::string& metric) {
   return kNaN;
 }
 
-const CellResult* find_cell(const Results& results, const std::string& variant, uint64_t seed) {
+// The variant's cells by their seeds; the first, where two have the same.
+std::map<uint64_t, const CellResult*> cells_of(const Results& results, const std::string& variant) {
+  std::map<uint64_t, const CellResult*> cells;
   for (const CellResult& cell : results.cells)
-    if (cell.variant == variant && cell.seed == seed) return &cell;
-  return nullptr;
+    if (cell.variant == variant) cells.emplace(cell.seed, &cell);
+  return cells;
 }
 
 // Values of the variant, and the baseline's of the same seeds.
@@ -31,11 +34,12 @@ struct Pairs {
 
 Pairs pairs(const Results& results, const std::string& variant, const std::string& baseline, const std::string& metric) {
   Pairs p;
+  auto own = cells_of(results, variant), base = cells_of(results, baseline);
   for (uint64_t seed : results.seeds()) {
-    const CellResult* own = find_cell(results, variant, seed);
-    const CellResult* base = find_cell(results, baseline, seed);
-    if (own) p.own.push_back(value_of(*own, metric));
-    if (own) p.baseline.push_back(base ? value_of(*base, metric) : kNaN);
+    auto cell = own.find(seed), other = base.find(seed);
+    if (cell == own.end()) continue;
+    p.own.push_back(value_of(*cell->second, metric));
+    p.baseline.push_back(other == base.end() ? kNaN : value_of(*other->second, metric));
   }
   return p;
 }

@@ -32,6 +32,13 @@ touch $counts
 # for each size, that took half of the time.
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=0:malloc_context_size=4:max_uar_stack_size_log=16
 export UBSAN_OPTIONS=print_stacktrace=1
+# Files that must lie in a directory, as a run's: in memory where there is such a file system. libFuzzer ends without removing them.
+TMPDIR=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)" plumb-fuzz-XXXXXX)
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+# Stopped from outside, by a signal to this script's process group, it adds up what was counted until then.
+stopped=
+trap 'stopped=1' INT TERM HUP
 wanted="$* "
 
 count_of() { awk -v t="$1" '$1 == t { n = $2 } END { print n + 0 }' $counts; }
@@ -51,7 +58,10 @@ run() {  # target dictionary options…
   spent=$({ time "$program" "--target=$target" "--seeds=$corpus" "${options[@]}" -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=512 -reload=0 \
     -print_final_stats=1 -print_funcs=0 "-artifact_prefix=build-fuzz/harm/$target-" "$corpus" >"$log" 2>&1; } 2>&1) || code=$?
   executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -1 | grep . || echo 0)
-  [ $code -lt 128 ] || { add "$target" "$executions" 0 "$(awk '{ print $1 + $2 }' <<<"$spent")"; exit $code; }
+  if [ $code -ge 128 ] || [ $code = 72 ] || [ -n "$stopped" ]; then  # 72: libFuzzer's answer to a signal
+    add "$target" "$executions" 0 "$(awk '{ print $1 + $2 }' <<<"$spent")"
+    exit 130
+  fi
   add "$target" "$executions" $((code != 0)) "$(awk '{ print $1 + $2 }' <<<"$spent")"
   [ $code = 0 ] || cp "$log" "$log.$(date +%s)"
   return $((code != 0))

@@ -120,17 +120,33 @@ std::vector<std::string> JsonObject::names() const {
   return names;
 }
 
-static void list(const Json& object, const std::string& prefix, std::vector<std::pair<std::string, std::string>>& listing) {
-  for (const auto& [name, value] : object.items()) {
-    if (value.is_object()) list(value, prefix + name + ".", listing);
-    else listing.push_back({prefix + name, value.is_string() ? value.get<std::string>() : value.dump()});
+namespace {
+
+/// A name stands before each of the values within it again: the list's length may be that of the text squared.
+constexpr size_t kLongestNames = size_t{16} << 20;
+
+struct Listing {
+  std::vector<std::pair<std::string, std::string>> values;
+  size_t names = 0;  ///< their length
+
+  // False if they became too long.
+  bool add(const Json& object, const std::string& prefix) {
+    for (const auto& [name, value] : object.items()) {
+      names += prefix.size() + name.size();
+      if (names > kLongestNames) return false;
+      if (!value.is_object()) values.push_back({prefix + name, value.is_string() ? value.get<std::string>() : value.dump()});
+      else if (!add(value, prefix + name + ".")) return false;
+    }
+    return true;
   }
-}
+};
+
+}  // namespace
 
 std::vector<std::pair<std::string, std::string>> JsonObject::listing() const {
-  std::vector<std::pair<std::string, std::string>> all;
-  list(value_->json, "", all);
-  return all;
+  Listing all;
+  if (!all.add(value_->json, "")) throw ConfigError(what_ + ": its values' names, with those of the objects around them, are more than 16 MiB long");
+  return std::move(all.values);
 }
 
 static bool is_utf8(const std::string& text) {

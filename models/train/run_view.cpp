@@ -18,6 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr size_t kBuckets = 750, kFrozenPictures = 4, kHistograms = 12;
+constexpr size_t kMostCurves = 2000, kMostSettings = 2000;  // more than a page can show; names are looked up one by one
 
 // Whether `path` is an ordinary file that lies in the directory `run`, wherever links lead.
 bool lies_in(const std::string& run, const std::string& path) {
@@ -68,6 +69,15 @@ JsonObject json_of(const Curve& curve) {
   return json;
 }
 
+// The values of a config.json, each a text. Throws ConfigError.
+JsonObject settings_of(const std::string& text) {
+  JsonObject settings;
+  auto listing = JsonObject::parse(text, "config.json").listing();
+  if (listing.size() > kMostSettings) throw ConfigError(fmt::format("config.json: has {} values, more than the {} that a page shows", listing.size(), kMostSettings));
+  for (auto& [name, value] : listing) settings.set(name, value);
+  return settings;
+}
+
 }  // namespace
 
 Curve thinned(const Curve& curve, size_t buckets) {
@@ -114,12 +124,12 @@ void RunView::add(const Metrics& line) {
   steps_ = line.step;
   for (auto& [name, value] : line.values) {
     auto curve = std::ranges::find(curves_, name, &Curve::name);
-    if (curve == curves_.end()) curve = curves_.insert(curves_.end(), {valid_utf8(name), {}, {}});
+    if (curve == curves_.end()) {
+      if (curves_.size() == kMostCurves) throw IoError(fmt::format("metrics: {}: has more than {} different names", run_.file("metrics.jsonl"), kMostCurves));
+      curve = curves_.insert(curves_.end(), {valid_utf8(name), {}, {}});
+    }
     curve->step.push_back(line.step);
     curve->value.push_back(value);
-    auto known = std::ranges::find(newest_, name, &std::pair<std::string, double>::first);
-    if (known == newest_.end()) newest_.push_back({name, value});
-    else known->second = value;
   }
 }
 
@@ -162,8 +172,8 @@ std::string RunView::summary() const {
   if (steps_ == 0) return "No step is finished yet.";
   std::string text = fmt::format("{} steps", steps_);
   for (const char* prefix : {"train_loss", "val_", "test_"})
-    for (auto& [name, value] : newest_)
-      if (name.starts_with(prefix)) text += fmt::format("{} {} {:.4f}", text.find(';') == std::string::npos ? ";" : ",", valid_utf8(spoken(name)), value);
+    for (const Curve& curve : curves_)
+      if (curve.name.starts_with(prefix)) text += fmt::format("{} {} {:.4f}", text.find(';') == std::string::npos ? ";" : ",", spoken(curve.name), curve.value.back());
   return text + ".";
 }
 
@@ -179,13 +189,16 @@ JsonObject RunView::json(const std::string& pictures) const {
   json.set("histograms_version", histograms_version());
   json.set("finished", ending_ || run_.finished());
   json.set("summary", summary());
-  json.set("problem", problem_);
   for (const Curve& curve : curves_) curves.set(curve.name, json_of(thinned(curve, kBuckets)));
   json.set("curves", curves);
-  std::string text = contents("config.json");
-  if (!text.empty())
-    for (auto& [name, value] : JsonObject::parse(text, "config.json").listing()) config.set(name, value);
+  std::string problem = problem_;
+  if (std::string text = contents("config.json"); !text.empty()) try {
+      config = settings_of(text);
+    } catch (const ConfigError& error) {  // damaged since the run was opened
+      if (problem.empty()) problem = valid_utf8(error.what());
+    }
   json.set("config", config);
+  json.set("problem", problem);
   std::vector<JsonObject> shown, written;
   for (int64_t step : pictures.empty() ? some_of(run_.sample_steps(), kFrozenPictures) : run_.sample_steps()) {
     std::string png = pictures.empty() ? picture(step) : "";

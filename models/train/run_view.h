@@ -59,8 +59,7 @@ class RunView {
 
   RunDirectory run_;
   bool ending_;
-  std::vector<Curve> curves_;
-  std::vector<std::pair<std::string, double>> newest_;  // in order of first appearance
+  std::vector<Curve> curves_;  // in order of first appearance; none is empty
   std::string problem_, version_;
   int64_t steps_ = 0;
   size_t read_ = 0, lines_ = 0;  // bytes and lines of metrics.jsonl that were read

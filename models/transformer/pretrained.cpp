@@ -9,6 +9,7 @@
 #include "engine/core/kept_generator.h"
 #include "engine/io/file.h"
 #include "engine/io/safetensors.h"
+#include "engine/io/safetensors_index.h"
 #include "models/transformer/internal/hugging_face.h"
 #include "ops/shape.h"
 
@@ -163,25 +164,21 @@ void add_file(const std::string& path, Weights& weights) {
   }
 }
 
-Weights read_shards(const std::string& directory, const std::string& index) {
-  auto json = nlohmann::json::parse(read_nonempty_file(index), nullptr, false);
-  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) throw IoError("load_pretrained: " + index + ": has no \"weight_map\"");
+Weights read_shards(const std::string& index) {
+  std::map<std::string, std::string> file_of = load_safetensors_index(index);
   Weights weights;
   std::set<std::string> files;
-  for (auto& [name, file] : json["weight_map"].items()) {
-    if (!file.is_string() || file.get<std::string>().find('/') != std::string::npos) throw IoError("load_pretrained: " + index + ": \"" + name + "\" lies in no file of the directory");
-    files.insert(file.get<std::string>());
-  }
-  for (const std::string& file : files) add_file(directory + "/" + file, weights);
-  for (auto& [name, file] : json["weight_map"].items())
+  for (const auto& [name, file] : file_of) files.insert(file);
+  for (const std::string& file : files) add_file(file, weights);
+  for (const auto& [name, file] : file_of)
     if (!weights.state.contains(name) && !name.ends_with(".gamma") && !name.ends_with(".beta"))
-      throw IoError("load_pretrained: " + index + ": \"" + name + "\" should be in " + file.get<std::string>() + ", but is not");
+      throw IoError("load_pretrained: " + index + ": \"" + name + "\" should be in " + file + ", but is not");
   return weights;
 }
 
 Weights read_weights(const std::string& directory) {
   std::string one = directory + "/model.safetensors", index = one + ".index.json";
-  if (!path_exists(one) && path_exists(index)) return read_shards(directory, index);
+  if (!path_exists(one) && path_exists(index)) return read_shards(index);
   if (!path_exists(one) && path_exists(directory + "/pytorch_model.bin"))
     fail(directory, "holds its weights as pytorch_model.bin only, a pickle, which is not read; convert it to model.safetensors");
   Weights weights;

@@ -1,9 +1,13 @@
 // Files of tensors.
+#include <filesystem>
+#include <stdexcept>
+
 #include "engine/io/cifar.h"
 #include "engine/io/idx.h"
 #include "engine/io/nifti.h"
 #include "engine/io/npy.h"
 #include "engine/io/safetensors.h"
+#include "engine/io/safetensors_index.h"
 #include "tests/engine/io/without_checksums.h"
 #include "tests/fuzz/target.h"
 
@@ -36,6 +40,17 @@ std::vector<std::string> safetensors_seeds() {
   std::string whole = written("", [&](const std::string& path) { save_safetensors(path, state, {{"step", "3"}}); });
   return {whole, plumb_test::without_checksums(whole),  // behind checksums little of what is damaged would be reached
           written("", [](const std::string& path) { save_safetensors(path, {}); })};
+}
+
+// Whatever an index says, its files lie below its directory.
+void read_index(std::string_view bytes) {
+  with_file(bytes, [](const std::string& path) {
+    std::filesystem::path directory = std::filesystem::path(path).parent_path();
+    for (const auto& [tensor, file] : load_safetensors_index(path)) {
+      std::filesystem::path way = std::filesystem::path(file).lexically_relative(directory);
+      if (way.empty() || *way.begin() == "..") throw std::logic_error(tensor + " lies in " + file + ", outside");
+    }
+  });
 }
 
 std::vector<std::string> npy_seeds() {
@@ -74,6 +89,8 @@ std::vector<std::string> cifar_seeds() {
 std::vector<Target> array_targets() {
   return {
       {"safetensors", read_safetensors, safetensors_seeds, "safetensors"},
+      {"safetensors_index", read_index,
+       [] { return std::vector<std::string>{R"({"metadata":{"total_size":24},"weight_map":{"a.weight":"model-1.safetensors","b":"more/model-2.safetensors"}})"}; }, "json"},
       {"npy", [](std::string_view bytes) { parse_npy(bytes, "x.npy"); }, npy_seeds, "npy"},
       {"npz", [](std::string_view bytes) { with_file(bytes, [](const std::string& path) { load_npz(path); }); },
        [] { return std::vector{written("", [](const std::string& path) { save_npz(path, {{"a", matrix(f32)}, {"b", matrix(u8)}}); })}; }, "zip"},

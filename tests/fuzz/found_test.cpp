@@ -21,6 +21,7 @@
 #include "engine/io/ts.h"
 #include "engine/io/internal/unpack_limit.h"
 #include "engine/io/zip.h"
+#include "methods/results.h"
 #include "models/transformer/internal/hugging_face.h"
 #include "models/transformer/sentence_encoder.h"
 #include "tests/fuzz/target.h"
@@ -112,6 +113,23 @@ TEST_CASE("json: an object of very many names took a time of their square") {
   std::string wide = "{";
   for (int i = 0; i < 20'001; ++i) wide += (i ? ",\"" : "\"") + std::to_string(i) + "\":1";
   CHECK_THROWS_WITH_AS(JsonObject::parse(wide + "}", "x"), "x: an object has more than 20000 names", ConfigError);
+}
+
+TEST_CASE("json: a long name around many values stood before each of them in a list, which took memory of their square") {
+  std::string object = R"({")" + std::string(32'000, 'a') + R"(":{"x":1)";
+  for (int i = 0; i < 4'000; ++i) object += ",\"" + std::to_string(i) + "\":1";
+  JsonObject json = JsonObject::parse(object + "}}", "x");
+  CHECK_THROWS_WITH_AS(json.listing(), "x: its values' names, with those of the objects around them, are more than 16 MiB long", ConfigError);
+}
+
+TEST_CASE("results: numbers at the ends of their range were written as null, which is no number") {
+  using methods::Results;
+  Results results = Results::from_json(R"({"method":"m","cells":[{"variant":"a","seconds":1e308,"curves":[{"x":[1,2,3],"y":[1e-320,1.79769e308,1e308]}]},)"
+                                       R"({"variant":"a","curves":[{"x":[3],"y":[1e308]}]}]})", "results.json");
+  Results again = Results::from_json(results.to_json(), "results.json");
+  CHECK(again.cells[0].seconds == 1e308);
+  REQUIRE(again.cells[0].measured.curves.size() == 1);
+  CHECK(again.cells[0].measured.curves[0].y == std::vector<double>{1e-320, 1.79769e308});  // the mean of 1e308 and 1e308 is a gap
 }
 
 TEST_CASE("zip: entries that share their data unpack it again and again") {

@@ -131,6 +131,6 @@ TEST_CASE("fuzz: damaged seeds are read or refused, never worse") {
   } while (std::chrono::steady_clock::now() < end);
   for (size_t t = 0; t < targets.size(); ++t) {
     std::string_view name = targets[t].name;
-    if (name != "encode" && name != "comments") CHECK_MESSAGE(count[t] > 5, targets[t].name);  // the damage is felt; to these any text is right
+    if (name != "encode" && name != "comments" && name != "board") CHECK_MESSAGE(count[t] > 5, targets[t].name);  // the damage is felt; to these any text is right
   }
 }

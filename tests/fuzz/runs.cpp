@@ -1,10 +1,14 @@
-// What runs leave: metrics, checkpoints, weights stored in few bits.
+// What runs leave: metrics, checkpoints, weights stored in few bits, and all that a page shows of them.
+#include <array>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
+#include <stdexcept>
 
 #include "models/quantize/stored.h"
 #include "models/train/metrics.h"
 #include "models/train/run_directory.h"
+#include "models/train/run_view.h"
 #include "models/train/step_lines.h"
 #include "tests/engine/io/without_checksums.h"
 #include "tests/fuzz/target.h"
@@ -69,6 +73,38 @@ void read_step_lines(std::string_view bytes) {
   with_file(bytes, [](const std::string& path) { train::StepLines("metrics", path, 1); });
 }
 
+// What the board reads, in one input, apart by zeros. Its files must lie in the run's directory: it follows no links out of it.
+constexpr std::array kShown{"metrics.jsonl", "histograms.jsonl", "config.json", "samples/title.txt", "samples/step-00000001.txt", "samples/step-00000002.png"};
+
+// A page is made whatever they hold; what is wrong with them stands on it.
+void view_run(std::string_view bytes) {
+  static const plumb_test::Scratch directory;
+  static const train::RunDirectory run = [] {
+    directory.put("config.json", R"({"format":1,"kind":"gpt"})");
+    std::filesystem::create_directory(directory.path("samples"));
+    return train::RunDirectory::open(directory.path());
+  }();
+  for (const char* name : kShown) {
+    size_t end = std::min(bytes.find('\0'), bytes.size());
+    std::ofstream(run.file(name), std::ios::binary) << bytes.substr(0, end);
+    bytes.remove_prefix(std::min(end + 1, bytes.size()));
+  }
+  try {
+    train::RunView view(run);
+    view.update();
+    view.json("").text();
+    view.json("/samples/0/").text();
+    view.histograms().text();
+  } catch (const OutOfMemoryError&) {
+    throw;
+  } catch (const Error& error) { throw std::logic_error(std::string("the board ended: ") + error.what()); }
+}
+std::vector<std::string> view_seeds() {
+  std::string zero(1, '\0'), histograms = R"({"step":1,"tensors":[{"name":"weights/w","low":0,"high":1,"counts":[1,2]}]})";
+  return {metrics_seed() + zero + histograms + "\n" + zero + R"({"format":1,"kind":"gpt","model":{"width":8}})" + zero + "Digits" + zero + "once upon" + zero + "PNG",
+          R"({"step":2,"train_loss":2})" "\n" R"({"step":1,"train_loss":null,"val_loss":2})" "\n"};
+}
+
 }  // namespace
 
 std::vector<Target> run_targets() {
@@ -77,6 +113,7 @@ std::vector<Target> run_targets() {
       {"metrics", [](std::string_view bytes) { with_file(bytes, [](const std::string& path) { train::read_metrics(path); }); }, [] { return std::vector{metrics_seed()}; }, "json"},
       {"checkpoint", read_checkpoint, [] { return std::vector{checkpoint_seed()}; }, "safetensors"},
       {"stored", read_stored, stored_seeds, "safetensors"},
+      {"board", view_run, view_seeds, "json"},
   };
 }
 

@@ -30,6 +30,7 @@ std::vector<Target> array_targets();
 std::vector<Target> configuration_targets();
 std::vector<Target> data_set_targets();
 std::vector<Target> image_targets();
+std::vector<Target> result_targets();
 std::vector<Target> run_targets();
 std::vector<Target> table_targets();
 std::vector<Target> tokenizer_targets();

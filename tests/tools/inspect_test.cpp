@@ -151,6 +151,15 @@ TEST_CASE("inspect: the pieces of a model in several files are one model") {
   CHECK(json["files"].size() == 2);
 }
 
+TEST_CASE("inspect: a piece of a model that lies outside its directory is not read") {
+  Scratch scratch;
+  saved(scratch, "a.safetensors", {{"x", ones({1})}});
+  std::string index = scratch.put("model/model.safetensors.index.json", R"({"weight_map": {"x": "../a.safetensors"}})");
+  Outcome outcome = run_plumb("inspect " + scratch.path("model"));
+  CHECK(outcome.code == 2);
+  CHECK(outcome.err == "plumb: inspect: safetensors: " + index + ": \"x\" lies in \"../a.safetensors\", which is no file below the index's directory\n");
+}
+
 TEST_CASE("inspect: what holds no tensors is one line that says what was looked for") {
   Scratch scratch;
   Outcome empty = run_plumb("inspect " + scratch.path());

@@ -11,7 +11,7 @@
 
 #include "engine/core/error.h"
 #include "engine/io/file.h"
-#include "engine/io/json_object.h"
+#include "engine/io/safetensors_index.h"
 
 namespace plumb::tools {
 namespace {
@@ -56,13 +56,10 @@ std::string checkpoint_of(const std::string& directory, const std::vector<std::s
 }
 
 // The pieces of a model that is stored in several files, each once.
-std::vector<std::string> pieces(const std::string& directory, const std::string& index) {
-  JsonObject map;
-  JsonObject::parse(read_nonempty_file(index), index).read("weight_map", map);
-  std::set<std::string> names;
-  for (const auto& [tensor, file] : map.listing()) names.insert(directory + "/" + file);
-  if (names.empty()) throw IoError(index + ": it names no files (\"weight_map\" is missing or empty)");
-  return {names.begin(), names.end()};
+std::vector<std::string> pieces(const std::string& index) {
+  std::set<std::string> files;
+  for (const auto& [tensor, file] : load_safetensors_index(index)) files.insert(file);
+  return {files.begin(), files.end()};
 }
 
 std::vector<std::string> files_of_directory(const std::string& directory, const std::vector<std::string>& checkpoints, std::optional<int64_t> step) {
@@ -70,7 +67,7 @@ std::vector<std::string> files_of_directory(const std::string& directory, const 
   if (step) return {checkpoint_of(directory, steps, *step)};
   std::string model = directory + "/model.safetensors", index = model + ".index.json";
   if (path_exists(model)) return {model};
-  if (path_exists(index)) return pieces(directory, index);
+  if (path_exists(index)) return pieces(index);
   if (!steps.empty()) return {steps.back()};
   throw IoError(directory + ": holds no tensors: there is no model.safetensors, no model.safetensors.index.json and no checkpoints/step-N.safetensors in it");
 }

@@ -77,6 +77,33 @@ TEST_CASE("run view: a line that is no object is the run's problem, not the page
   CHECK(Json::parse(view.json("").text())["problem"] == view.problem());
 }
 
+TEST_CASE("run view: a configuration that was damaged, or is too long to be shown, is the run's problem as well") {
+  Fixture f;
+  f.write(f.line(1, 4));
+  RunView view(f.run);
+  auto problem = [&](const std::string& config) {
+    f.s.put("run/config.json", config);
+    auto json = Json::parse(view.json("").text());
+    CHECK(json["config"].empty());
+    CHECK(json["curves"].size() == 1);
+    return json["problem"].get<std::string>();
+  };
+  CHECK(problem("{") == "config.json: not a JSON object");
+  std::string wide = "{\"a\":1";
+  for (int i = 0; i < 2000; ++i) wide += ",\"" + std::to_string(i) + "\":1";
+  CHECK(problem(wide + "}") == "config.json: has 2001 values, more than the 2000 that a page shows");
+}
+
+TEST_CASE("run view: numbers of more names than a page can show are the run's problem") {
+  Fixture f;
+  std::string line = "{\"step\":1";
+  for (int i = 0; i < 2001; ++i) line += ",\"" + std::to_string(i) + "\":1";
+  f.write(line + "}\n");
+  RunView view(f.run);
+  CHECK(view.problem() == "metrics: " + f.run.file("metrics.jsonl") + ": has more than 2000 different names");
+  CHECK(view.curves().size() == 2000);
+}
+
 TEST_CASE("run view: thinning keeps the ends, the order and what sticks out") {
   Curve long_one{"train_loss", {}, {}};
   for (int64_t i = 1; i <= 10000; ++i) {

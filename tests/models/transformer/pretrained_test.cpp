@@ -214,7 +214,7 @@ TEST_CASE("pretrained: an index that names a missing tensor, and pickled weights
   changed.insert(changed.find("\"model.norm.weight\""), "\"model.more\": \"model-00001-of-00004.safetensors\", ");
   scratch.put("model/model.safetensors.index.json", changed);
   CHECK_THROWS_WITH_AS(load_pretrained<Llama>(directory),
-                       ("load_pretrained: " + directory + "/model.safetensors.index.json: \"model.more\" should be in model-00001-of-00004.safetensors, but is not").c_str(), IoError);
+                       ("load_pretrained: " + directory + "/model.safetensors.index.json: \"model.more\" should be in " + directory + "/model-00001-of-00004.safetensors, but is not").c_str(), IoError);
   std::filesystem::remove(directory + "/model.safetensors.index.json");
   scratch.put("model/pytorch_model.bin", "x");
   CHECK_THROWS_WITH_AS(load_pretrained<Llama>(directory),
