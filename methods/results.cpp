@@ -141,11 +141,12 @@ Results Results::from_json(const std::string& text, const std::string& what) {
   json.read("cells", rows);
   json.read("curves", curves);
   for (const JsonObject& row : rows) r.cells.push_back(cell_of(row));
-  for (const JsonObject& curve : curves) {  // means stand with the first cell of their variant
+  std::map<std::string, CellResult*> first;  // of each variant: means stand with it
+  for (CellResult& cell : r.cells) first.emplace(cell.variant, &cell);
+  for (const JsonObject& curve : curves) {
     std::string variant;
     curve.read("variant", variant);
-    auto cell = std::ranges::find(r.cells, variant, &CellResult::variant);
-    if (cell != r.cells.end()) cell->measured.curves.push_back(curve_of(curve));
+    if (auto cell = first.find(variant); cell != first.end()) cell->second->measured.curves.push_back(curve_of(curve));
   }
   return r;
 }

@@ -123,7 +123,7 @@ std::vector<std::string> JsonObject::names() const {
 namespace {
 
 /// A name stands before each of the values within it again: the list's length may be that of the text squared.
-constexpr size_t kLongestNames = size_t{16} << 20;
+constexpr size_t kLongestNames = size_t{1} << 20;
 
 struct Listing {
   std::vector<std::pair<std::string, std::string>> values;
@@ -145,7 +145,7 @@ struct Listing {
 
 std::vector<std::pair<std::string, std::string>> JsonObject::listing() const {
   Listing all;
-  if (!all.add(value_->json, "")) throw ConfigError(what_ + ": its values' names, with those of the objects around them, are more than 16 MiB long");
+  if (!all.add(value_->json, "")) throw ConfigError(what_ + ": its values' names, with those of the objects around them, are more than 1 MiB long");
   return std::move(all.values);
 }
 

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr size_t kBuckets = 750, kFrozenPictures = 4, kHistograms = 12;
-constexpr size_t kMostCurves = 2000, kMostSettings = 2000;  // more than a page can show; names are looked up one by one
+constexpr size_t kMostCurves = 1000, kMostSettings = 1000;  // more than a page can show; names are looked up one by one
 
 // Whether `path` is an ordinary file that lies in the directory `run`, wherever links lead.
 bool lies_in(const std::string& run, const std::string& path) {

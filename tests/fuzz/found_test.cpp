@@ -111,15 +111,15 @@ TEST_CASE("json: depth and names are told without being fooled by strings") {
 
 TEST_CASE("json: an object of very many names took a time of their square") {
   std::string wide = "{";
-  for (int i = 0; i < 20'001; ++i) wide += (i ? ",\"" : "\"") + std::to_string(i) + "\":1";
-  CHECK_THROWS_WITH_AS(JsonObject::parse(wide + "}", "x"), "x: an object has more than 20000 names", ConfigError);
+  for (int i = 0; i < 2'001; ++i) wide += (i ? ",\"" : "\"") + std::to_string(i) + "\":1";
+  CHECK_THROWS_WITH_AS(JsonObject::parse(wide + "}", "x"), "x: an object has more than 2000 names", ConfigError);
 }
 
 TEST_CASE("json: a long name around many values stood before each of them in a list, which took memory of their square") {
   std::string object = R"({")" + std::string(32'000, 'a') + R"(":{"x":1)";
-  for (int i = 0; i < 4'000; ++i) object += ",\"" + std::to_string(i) + "\":1";
+  for (int i = 0; i < 100; ++i) object += ",\"" + std::to_string(i) + "\":1";
   JsonObject json = JsonObject::parse(object + "}}", "x");
-  CHECK_THROWS_WITH_AS(json.listing(), "x: its values' names, with those of the objects around them, are more than 16 MiB long", ConfigError);
+  CHECK_THROWS_WITH_AS(json.listing(), "x: its values' names, with those of the objects around them, are more than 1 MiB long", ConfigError);
 }
 
 TEST_CASE("results: numbers at the ends of their range were written as null, which is no number") {

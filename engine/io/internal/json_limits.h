@@ -8,7 +8,7 @@ namespace plumb {
 
 constexpr size_t kDeepestJson = 64;
 /// In one object of a JsonObject. Vocabularies have more and are read without order.
-constexpr size_t kMostJsonNames = 20'000;
+constexpr size_t kMostJsonNames = 2'000;
 
 struct JsonExtent {
   size_t depth = 0;  ///< of lists and objects within each other
