@@ -5,6 +5,7 @@
 
 #include "engine/autograd/autocast.h"
 #include "engine/core/parallel.h"
+#include "ops/cpu/gemm/kernels.h"
 #include "ops/join.h"
 #include "tests/ops/samples.h"
 
@@ -84,25 +85,38 @@ bool close(const Tensor& a, const std::vector<double>& b, double epsilon, int64_
   return difference(a, from_vector(b, a.shape())) <= epsilon * 4 * static_cast<double>(terms);
 }
 
+void check_against_plain_loops(const Config& c, DType t) {
+  Tensor x = sample(c.input(), 1, t).requires_grad_(), w = sample(c.weight(), 2, t).requires_grad_(), dy = sample(c.output(), 3, t);
+  CAPTURE(name(t));
+  CAPTURE(to_string(c.input()) + " " + to_string(c.weight()));
+  Sums expected = plain_loops(c, x, w, dy);
+  Tensor y = conv2d(x, w, {}, c.o);
+  REQUIRE(y.shape() == c.output());
+  auto d = grad({y}, {x, w}, {}, {dy});
+  // 16-bit results are rounded once; the sums themselves are kept in f32.
+  const double epsilon = t == f64 ? 0x1p-53 : 0x1p-24, once = t == bf16 ? 0x1p-8 : t == f16 ? 0x1p-11 : 0;
+  auto agrees = [&](const Tensor& a, const std::vector<double>& b, int64_t terms) { return close(a, b, epsilon + once / static_cast<double>(terms), terms); };
+  CHECK(agrees(y, expected.y, w.numel() / c.out));
+  CHECK(agrees(d[0], expected.dx, w.numel() / (c.in / c.o.groups)));
+  CHECK(agrees(d[1], expected.dw, dy.numel() / c.out));
+}
+
 }  // namespace
 
 TEST_CASE("conv2d and its gradients agree with plain loops in every type") {
   for (DType t : {f64, f32, bf16, f16})
-    for (const Config& c : configs()) {
-      Tensor x = sample(c.input(), 1, t).requires_grad_(), w = sample(c.weight(), 2, t).requires_grad_(), dy = sample(c.output(), 3, t);
-      CAPTURE(name(t));
-      CAPTURE(to_string(c.input()) + " " + to_string(c.weight()));
-      Sums expected = plain_loops(c, x, w, dy);
-      Tensor y = conv2d(x, w, {}, c.o);
-      REQUIRE(y.shape() == c.output());
-      auto d = grad({y}, {x, w}, {}, {dy});
-      // 16-bit results are rounded once; the sums themselves are kept in f32.
-      const double epsilon = t == f64 ? 0x1p-53 : 0x1p-24, once = t == bf16 ? 0x1p-8 : t == f16 ? 0x1p-11 : 0;
-      auto agrees = [&](const Tensor& a, const std::vector<double>& b, int64_t terms) { return close(a, b, epsilon + once / static_cast<double>(terms), terms); };
-      CHECK(agrees(y, expected.y, w.numel() / c.out));
-      CHECK(agrees(d[0], expected.dx, w.numel() / (c.in / c.o.groups)));
-      CHECK(agrees(d[1], expected.dw, dy.numel() / c.out));
-    }
+    for (const Config& c : configs()) check_against_plain_loops(c, t);
+}
+
+TEST_CASE("conv2d and its gradients in bf16 agree with plain loops on every instruction set") {
+  using gemm::InstructionSet;
+  const InstructionSet before = gemm::instruction_set();
+  for (InstructionSet set : {InstructionSet::plain, InstructionSet::avx2, InstructionSet::avx512, InstructionSet::avx512bf16}) {
+    if (set > before) continue;  // than the machine's best
+    gemm::use_instruction_set(set);
+    for (const Config& c : configs()) check_against_plain_loops(c, bf16);
+  }
+  gemm::use_instruction_set(before);
 }
 
 TEST_CASE("conv_transpose2d and its gradients agree with plain loops") {

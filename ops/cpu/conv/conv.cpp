@@ -13,7 +13,6 @@ using conv::Source;
 using conv::Tap;
 using conv::TapConvolution;
 using conv::TapGrid;
-using gemm::Accumulator;
 
 // Whether this is what Winograd's algorithm computes; how much of it is worth it, winograd_for says.
 bool is_winograd(const Tensor& weight, const ConvGeometry& g) {
@@ -52,14 +51,7 @@ void conv_typed(const Tensor& x, const Tensor& weight, const Tensor& bias, const
     for (int64_t j = 0; j < s[3]; ++j) taps.push_back({i * g.dilation[0] - g.padding[0], j * g.dilation[1] - g.padding[1]});
   const TapConvolution p{.grid = TapGrid(g.stride[0], g.stride[1], std::move(taps)), .batch = places[0], .groups = g.groups, .channels = s[1],
                          .m = s[0] / g.groups, .height = places[2], .width = places[3]};
-  const T *w = weight.data<T>(), *b = bias.defined() ? bias.data<T>() : nullptr;
-  if constexpr (std::is_same_v<T, Accumulator<T>>) {
-    conv::convolve_taps<T>(p, Source<T>(x), w, b, y);
-  } else {
-    gemm::Buffer<float> wide(weight.numel());
-    std::transform(w, w + weight.numel(), wide.data(), [](T v) { return static_cast<float>(v); });
-    conv::convolve_taps<T>(p, Source<T>(x), wide.data(), b, y);
-  }
+  conv::convolve_taps<T>(p, Source<T>(x), weight.data<T>(), bias.defined() ? bias.data<T>() : nullptr, y);
 }
 
 // Along one dimension: places of the input of one residue of the stride, and the kernel entries that reach them.
@@ -85,15 +77,15 @@ std::vector<Phase> phases_of(int64_t size, int64_t kernel, const ConvGeometry& g
 
 // weight [groups · O, C, kernel] → [groups · C, O, taps]
 template <typename T>
-void transpose_weight(const Tensor& weight, int64_t groups, const std::vector<int64_t>& entries, Accumulator<T>* to) {
+void transpose_weight(const Tensor& weight, int64_t groups, const std::vector<int64_t>& entries, T* to) {
   const Shape& s = weight.shape();
   const int64_t out = s[0] / groups, channels = s[1], kernel = s[2] * s[3], n = static_cast<int64_t>(entries.size());
   const T* w = weight.data<T>();
   for_rows(groups * channels, out * n, [&](int64_t row) {
     const int64_t group = row / channels, c = row % channels;
-    Accumulator<T>* at = to + row * out * n;
+    T* at = to + row * out * n;
     for (int64_t o = 0; o < out; ++o)
-      for (int64_t entry : entries) *at++ = static_cast<Accumulator<T>>(w[((group * out + o) * channels + c) * kernel + entry]);
+      for (int64_t entry : entries) *at++ = w[((group * out + o) * channels + c) * kernel + entry];
   });
 }
 
@@ -101,7 +93,7 @@ template <typename T>
 void conv_transpose_typed(const Tensor& y, const Tensor& weight, const Tensor& bias, const ConvGeometry& g, Tensor& x) {
   const Shape &s = weight.shape(), &places = x.shape();
   const T* b = bias.defined() ? bias.data<T>() : nullptr;
-  gemm::Buffer<Accumulator<T>> transposed(std::max<int64_t>(1, weight.numel()));
+  gemm::Buffer<T> transposed(std::max<int64_t>(1, weight.numel()));
   const auto columns = phases_of(places[3], s[3], g, 1);
   for (const Phase& v : phases_of(places[2], s[2], g, 0))
     for (const Phase& h : columns) {

@@ -1,8 +1,9 @@
 // Convolution over taps, as an implicit matrix product or directly.
 //   product:  out [m, places] = weight [m, channels · taps] · in [channels · taps, places]
 // The right operand is never stored: a panel of places (32 floats on AVX-512) of one block of its rows is read from the window where it
-// lies, or gathered from it into L1, and multiplied with all rows of the packed weight. With one or two output channels a group
-// (depthwise) there is nothing to reuse a panel for: output rows are summed directly from the window.
+// lies, or gathered from it into L1, and multiplied with all rows of the packed weight. Where the CPU has dot products of pairs of bf16,
+// an element of a panel, of the window and of the packed weight is a pair of channels; "k" and "rows" below count elements. With one or two
+// output channels a group (depthwise) there is nothing to reuse a panel for: output rows are summed directly from the window.
 #include "ops/cpu/conv/taps.h"
 
 #include <cmath>
@@ -44,11 +45,10 @@ struct Job {
   using C = gemm::Accumulator<T>;
   const TapConvolution& p;
   const Source<T>& in;
-  const C* weight;  // direct: [groups, m, channels, taps]; product: packed, `packed_group` apart
+  const T* weight;  // [groups, m, channels, taps]
   const T* bias;
   Target<T> out;
   Tiling tiling;
-  int64_t packed_group = 0;
 
   C bias_of(int64_t channel) const { return bias ? static_cast<C>(bias[channel]) : C(0); }
 };
@@ -70,39 +70,50 @@ void store_places(const Job<T>& job, const Tile& tile, int64_t begin, int64_t en
 // Panels of places that share one pass over a block of the weight, so that a large weight is read from memory less often.
 constexpr int64_t kPanels = 4;
 
-template <typename C>
+// The product: panels of elements P.
+template <typename T, typename P>
+struct Panels : Job<T> {
+  const gemm::Kernels<P>& kernels;
+  int64_t channels, k_all;  // of a group: channels or pairs of them, and as many for each tap
+  int64_t height;           // rows of a group's packed weight
+  const P* packed = nullptr;
+
+  Panels(const Job<T>& job, const gemm::Kernels<P>& k)
+      : Job<T>(job), kernels(k), channels(ceil_div(job.p.channels, gemm::kSteps<P>)), k_all(channels * job.p.grid.count()), height(ceil_div(job.p.m, k.rows) * k.rows) {}
+};
+
+template <typename P>
 struct PanelBuffers {
-  PanelBuffers(const gemm::Kernels<C>& k, int64_t m, int64_t k_all)
+  PanelBuffers(const gemm::Kernels<P>& k, int64_t m, int64_t k_all)
       : b_panel(std::min(k_all, gemm::kMaxDepth) * k.columns), c_panel(m * k.columns), b(kPanels * b_panel), sums(kPanels * c_panel), rows(k_all) {
-    std::fill_n(b.data(), kPanels * b_panel, C(0));  // columns beyond the last place are computed too: let them be numbers
+    std::fill_n(b.data(), kPanels * b_panel, P{});  // columns beyond the last place are computed too: let them be numbers
   }
   int64_t b_panel, c_panel;
-  gemm::Buffer<C> b, sums;
+  gemm::Buffer<P> b;
+  gemm::Buffer<gemm::Sum<P>> sums;
   gemm::Buffer<int64_t> rows;
 };
 
 // Rows of the right operand for the places of one panel: packed, or with `rows` in the window itself.
-template <typename C>
+template <typename P>
 struct Panel {
-  const C* b;
+  const P* b;
   const int64_t* rows;
 };
 
 // sums [m, width] of each of `panels` panels; panel(q, k, depth) gives rows [k, k + depth) of panel q.
-template <typename T, typename PanelOf>
-void multiply_panels(const Job<T>& job, const gemm::Kernels<gemm::Accumulator<T>>& kernels, int64_t group, int64_t panels, PanelBuffers<gemm::Accumulator<T>>& buffers,
-                     const PanelOf& panel) {
-  using C = gemm::Accumulator<T>;
-  const TapConvolution& p = job.p;
-  const int64_t k_all = p.channels * p.grid.count(), depth = gemm::block_depth(k_all), width = kernels.columns;
-  const int64_t height = ceil_div(p.m, kernels.rows) * kernels.rows, m_block = std::max<int64_t>(1, gemm::kBlockRows<C> / kernels.rows) * kernels.rows;
-  Panel<C> blocks[kPanels];
+template <typename T, typename P, typename PanelOf>
+void multiply_panels(const Panels<T, P>& job, int64_t group, int64_t panels, PanelBuffers<P>& buffers, const PanelOf& panel) {
+  const gemm::Kernels<P>& kernels = job.kernels;
+  const int64_t m = job.p.m, k_all = job.k_all, depth = gemm::block_depth(k_all), width = kernels.columns, height = job.height;
+  const int64_t m_block = std::max<int64_t>(1, gemm::kBlockRows<P> / kernels.rows) * kernels.rows;
+  Panel<P> blocks[kPanels];
   for (int64_t k = 0; k < k_all; k += depth) {
-    gemm::PanelProduct<C> product{.n = width, .k = std::min(depth, k_all - k), .packed = true, .b_k = width, .c_row = width, .c_column = 1, .accumulate = k > 0};
+    gemm::PanelProduct<P> product{.n = width, .k = std::min(depth, k_all - k), .packed = true, .b_k = width, .c_row = width, .c_column = 1, .accumulate = k > 0};
     for (int64_t q = 0; q < panels; ++q) blocks[q] = panel(q, k, product.k);
-    for (int64_t i = 0; i < p.m; i += m_block) {
-      product.m = std::min(m_block, p.m - i);
-      product.a = job.weight + group * job.packed_group + k * height + i * product.k;
+    for (int64_t i = 0; i < m; i += m_block) {
+      product.m = std::min(m_block, m - i);
+      product.a = job.packed + group * height * k_all + k * height + i * product.k;
       for (int64_t q = 0; q < panels; ++q) {
         product.b = blocks[q].b, product.b_rows = blocks[q].rows;
         product.c = buffers.sums.data() + q * buffers.c_panel + i * width;
@@ -123,22 +134,21 @@ void fill_panel(const Window<C>& w, const TapGrid& grid, const Run* runs, int64_
   }
 }
 
-template <typename T>
-void multiply_gathered(const Job<T>& job, const gemm::Kernels<gemm::Accumulator<T>>& kernels, const Tile& tile, int64_t group,
-                       const Window<gemm::Accumulator<T>>& w, PanelBuffers<gemm::Accumulator<T>>& buffers) {
-  using C = gemm::Accumulator<T>;
+template <typename T, typename P>
+void multiply_gathered(const Panels<T, P>& job, const Tile& tile, int64_t group, const Window<P>& w, PanelBuffers<P>& buffers) {
   const TapConvolution& p = job.p;
-  const int64_t width = kernels.columns, places = tile.places();
+  const int width = job.kernels.columns;
+  const int64_t places = tile.places();
   Run runs[kPanels][64];
   int64_t run_count[kPanels];
   for (int64_t first = 0; first < places; first += kPanels * width) {
     const int64_t panels = std::min(kPanels, ceil_div(places - first, width));
     for (int64_t q = 0; q < panels; ++q)
       run_count[q] = runs_of(w, p.grid, tile, first + q * width, std::min(places, first + (q + 1) * width), runs[q]);
-    multiply_panels(job, kernels, group, panels, buffers, [&](int64_t q, int64_t k, int64_t depth) {
-      C* b = buffers.b.data() + q * buffers.b_panel;
-      fill_panel(w, p.grid, runs[q], run_count[q], k, depth, kernels.columns, b);
-      return Panel<C>{b, nullptr};
+    multiply_panels(job, group, panels, buffers, [&](int64_t q, int64_t k, int64_t depth) {
+      P* b = buffers.b.data() + q * buffers.b_panel;
+      fill_panel(w, p.grid, runs[q], run_count[q], k, depth, width, b);
+      return Panel<P>{b, nullptr};
     });
     for (int64_t q = 0; q < panels; ++q)
       store_places(job, tile, first + q * width, std::min(places, first + (q + 1) * width), group * p.m, p.m, buffers.sums.data() + q * buffers.c_panel, width);
@@ -168,20 +178,18 @@ void store_positions(const Job<T>& job, const Tile& tile, int64_t image, int64_t
   }
 }
 
-template <typename T>
-void multiply_in_place(const Job<T>& job, const gemm::Kernels<gemm::Accumulator<T>>& kernels, const Tile& tile, int64_t group,
-                       const Window<gemm::Accumulator<T>>& w, PanelBuffers<gemm::Accumulator<T>>& buffers) {
-  using C = gemm::Accumulator<T>;
+template <typename T, typename P>
+void multiply_in_place(const Panels<T, P>& job, const Tile& tile, int64_t group, const Window<P>& w, PanelBuffers<P>& buffers) {
   const TapConvolution& p = job.p;
-  const int64_t width = kernels.columns, positions = positions_of(tile, w), each = ceil_div(positions, width), panels = tile.images * each;
+  const int64_t width = job.kernels.columns, positions = positions_of(tile, w), each = ceil_div(positions, width), panels = tile.images * each;
   int64_t* rows = buffers.rows.data();
-  for (int64_t c = 0; c < p.channels; ++c)
+  for (int64_t c = 0; c < job.channels; ++c)
     for (const Tap& t : p.grid.taps) *rows++ = c * w.channel + (t.y - p.grid.min_y) * w.row + t.x - p.grid.min_x;
   auto begin = [&](int64_t panel) { return std::min(panel % each * width, positions - width); };  // the last one overlaps its neighbour
   for (int64_t first = 0; first < panels; first += kPanels) {
     const int64_t n = std::min(kPanels, panels - first);
-    multiply_panels(job, kernels, group, n, buffers, [&](int64_t q, int64_t k, int64_t) {
-      return Panel<C>{w.data + (first + q) / each * w.image + begin(first + q), buffers.rows.data() + k};
+    multiply_panels(job, group, n, buffers, [&](int64_t q, int64_t k, int64_t) {
+      return Panel<P>{w.data + (first + q) / each * w.image + begin(first + q), buffers.rows.data() + k};
     });
     for (int64_t q = 0; q < n; ++q)
       store_positions(job, tile, (first + q) / each, w.row, begin(first + q), width, group * p.m, p.m, buffers.sums.data() + q * buffers.c_panel);
@@ -191,51 +199,64 @@ void multiply_in_place(const Job<T>& job, const gemm::Kernels<gemm::Accumulator<
 // Gathering a row of a panel costs about as much as multiplying it with so many rows of the weight.
 constexpr int64_t kGatherRows = 16;
 
-template <typename T>
-void multiply_tile(const Job<T>& job, const gemm::Kernels<gemm::Accumulator<T>>& kernels, const Tile& tile, int64_t group,
-                   const Window<gemm::Accumulator<T>>& w, PanelBuffers<gemm::Accumulator<T>>& buffers) {
+template <typename T, typename P>
+void multiply_tile(const Panels<T, P>& job, const Tile& tile, int64_t group, const Window<P>& w, PanelBuffers<P>& buffers) {
   const TapConvolution& p = job.p;
-  const int64_t positions = positions_of(tile, w), width = kernels.columns;
+  const int64_t positions = positions_of(tile, w), width = job.kernels.columns;
   const bool in_rows = p.grid.step_h == 1 && p.grid.step_w == 1 && w.column == 1 && w.row >= tile.columns && positions >= width;
   const int64_t in_vain = tile.images * ceil_div(positions, width) * width - ceil_div(tile.places(), width) * width;
-  if (in_rows && in_vain * p.m <= kGatherRows * tile.places()) multiply_in_place(job, kernels, tile, group, w, buffers);
-  else multiply_gathered(job, kernels, tile, group, w, buffers);
+  if (in_rows && in_vain * p.m <= kGatherRows * tile.places()) multiply_in_place(job, tile, group, w, buffers);
+  else multiply_gathered(job, tile, group, w, buffers);
+}
+
+// Row m of the weight [channels, taps] as rows of pairs [⌈channels / 2⌉, taps, 2], with zeros beside an odd last channel.
+inline void pair_channels(const bfloat16* row, int64_t channels, int64_t taps, bfloat16* pairs) {
+  for (int64_t c = 0; c < channels; c += 2, row += 2 * taps)
+    for (int64_t t = 0; t < taps; ++t) {
+      *pairs++ = row[t];
+      *pairs++ = c + 1 < channels ? row[taps + t] : bfloat16();
+    }
 }
 
 // Every block of k holds all row panels of the group's weight, one after the other.
-template <typename C>
-void pack_weight(const TapConvolution& p, const gemm::Kernels<C>& kernels, const C* weight, C* packed) {
-  const int64_t k_all = p.channels * p.grid.count(), depth = gemm::block_depth(k_all), height = ceil_div(p.m, kernels.rows) * kernels.rows;
-  parallel_for(p.groups * ceil_div(p.m, kernels.rows), ceil_div(1 << 16, k_all * kernels.rows), [&](int64_t begin, int64_t end) {
+template <typename T, typename P>
+void pack_weight(const Panels<T, P>& job, P* packed) {
+  constexpr int64_t kEach = gemm::kSteps<P>;
+  const TapConvolution& p = job.p;
+  const int64_t k_all = job.k_all, depth = gemm::block_depth(k_all), height = job.height, row = p.channels * p.grid.count();
+  const int rows = job.kernels.rows;
+  parallel_for(p.groups * height / rows, ceil_div(1 << 16, row * rows), [&](int64_t begin, int64_t end) {
+    gemm::Buffer<T> pairs(kEach > 1 ? rows * k_all * kEach : 0);
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t panels = height / kernels.rows, group = task / panels, i = task % panels * kernels.rows;
+      const int64_t group = task / (height / rows), i = task % (height / rows) * rows, lanes = std::min<int64_t>(rows, p.m - i);
+      const T* from = job.weight + (group * p.m + i) * row;
+      if constexpr (kEach > 1) {
+        for (int64_t l = 0; l < lanes; ++l) pair_channels(from + l * row, p.channels, p.grid.count(), pairs.data() + l * k_all * kEach);
+        from = pairs.data();
+      }
       for (int64_t k = 0; k < k_all; k += depth) {
         const int64_t steps = std::min(depth, k_all - k);
-        gemm::pack_panels<C>(kernels.rows, std::min<int64_t>(kernels.rows, p.m - i), steps, {weight + (group * p.m + i) * k_all + k, k_all, 1},
-                             packed + group * height * k_all + k * height + i * steps);
+        gemm::pack_panels(rows, lanes, steps * kEach, gemm::Strided<T>{from + k * kEach, k_all * kEach, 1}, packed + group * height * k_all + k * height + i * steps);
       }
     }
   });
 }
 
-template <typename T>
-void by_product(Job<T> job) {
-  using C = gemm::Accumulator<T>;
+template <typename T, typename P>
+void by_product(const Job<T>& plain, const gemm::Kernels<P>& kernels) {
+  Panels<T, P> job(plain, kernels);
   const TapConvolution& p = job.p;
-  const gemm::Kernels<C>& kernels = gemm::kernels<C>();
-  const int64_t k_all = p.channels * p.grid.count();
-  job.packed_group = ceil_div(p.m, kernels.rows) * kernels.rows * k_all;
-  gemm::Buffer<C> packed(p.groups * job.packed_group);
-  pack_weight(p, kernels, job.weight, packed.data());
-  job.weight = packed.data();
-  const int64_t work = p.m * k_all * job.tiling.images * job.tiling.rows * job.tiling.columns;
+  gemm::Buffer<P> packed(p.groups * job.height * job.k_all);
+  pack_weight(job, packed.data());
+  job.packed = packed.data();
+  const int64_t work = p.m * p.channels * p.grid.count() * job.tiling.images * job.tiling.rows * job.tiling.columns;
   parallel_for(job.tiling.count * p.groups, ceil_div(gemm::kWorthThread, std::max<int64_t>(1, work)), [&](int64_t begin, int64_t end) {
-    PanelBuffers<C> buffers(kernels, p.m, k_all);
-    gemm::Buffer<C> padded(window_size(job.tiling, p.grid, p.channels));
+    PanelBuffers<P> buffers(kernels, p.m, job.k_all);
+    gemm::Buffer<P> padded(window_size(job.tiling, p.grid, job.channels));
     for (int64_t task = begin; task < end; ++task) {
       const Tile tile = job.tiling[task / p.groups];
       const int64_t group = task % p.groups;
-      multiply_tile(job, kernels, tile, group, window(job.in, p.grid, tile, group * p.channels, p.channels, padded.data()), buffers);
+      multiply_tile(job, tile, group, window(job.in, p.grid, tile, group * p.channels, p.channels, padded.data()), buffers);
     }
   });
 }
@@ -259,12 +280,12 @@ void direct_tile(const Job<T>& job, const Tile& tile, int64_t group, const Windo
   for (int64_t i = 0; i < tile.images; ++i)
     for (int64_t m = 0; m < p.m; ++m)
       for (int64_t y = 0; y < tile.rows; ++y) {
-        const C* weight = job.weight + (group * p.m + m) * p.channels * p.grid.count();
+        const T* weight = job.weight + (group * p.m + m) * p.channels * p.grid.count();
         std::fill_n(sums, tile.columns, C(0));
         for (int64_t c = 0; c < p.channels; ++c)
           for (const Tap& t : p.grid.taps) {
             const C* x = w.data + i * w.image + c * w.channel + (y * p.grid.step_h + t.y - p.grid.min_y) * w.row + (t.x - p.grid.min_x) * w.column;
-            add_row(*weight++, x, p.grid.step_w, tile.columns, sums);
+            add_row(static_cast<C>(*weight++), x, p.grid.step_w, tile.columns, sums);
           }
         const int64_t channel = group * p.m + m;
         job.out.store(sums, tile.columns, job.bias_of(channel), job.out.at(tile.image + i, channel, tile.y + y, tile.x));
@@ -298,18 +319,23 @@ void fill_with_bias(const Job<T>& job) {
 }  // namespace
 
 template <typename T>
-void convolve_taps(const TapConvolution& p, const Source<T>& in, const gemm::Accumulator<T>* weight, const T* bias, Tensor& out) {
+void convolve_taps(const TapConvolution& p, const Source<T>& in, const T* weight, const T* bias, Tensor& out) {
   if (p.batch * p.groups * p.m * p.height * p.width == 0) return;
   const int64_t even = p.batch * p.groups * p.height * p.width / kTiles / 128 * 128;
-  const Tiling tiling(p.batch, p.height, p.width, p.grid, p.channels, sizeof(gemm::Accumulator<T>), kWindowBytes, std::clamp<int64_t>(even, 128, kTilePlaces));
+  const gemm::Kernels<gemm::Bf16Pair>* pairs = std::is_same_v<T, bfloat16> && p.m > 2 ? gemm::pair_kernels() : nullptr;
+  const int64_t item = pairs ? sizeof(T) : sizeof(gemm::Accumulator<T>);
+  const Tiling tiling(p.batch, p.height, p.width, p.grid, p.channels, item, kWindowBytes, std::clamp<int64_t>(even, 128, kTilePlaces));
   const Job<T> job{p, in, weight, bias, Target<T>(p, out), tiling};
   if (p.channels * p.grid.count() == 0) return fill_with_bias(job);
-  p.m <= 2 ? directly(job) : by_product(job);
+  if (p.m <= 2) return directly(job);
+  if constexpr (std::is_same_v<T, bfloat16>)
+    if (pairs) return by_product(job, *pairs);
+  by_product(job, gemm::kernels<gemm::Accumulator<T>>());
 }
 
 template void convolve_taps(const TapConvolution&, const Source<float>&, const float*, const float*, Tensor&);
 template void convolve_taps(const TapConvolution&, const Source<double>&, const double*, const double*, Tensor&);
-template void convolve_taps(const TapConvolution&, const Source<bfloat16>&, const float*, const bfloat16*, Tensor&);
-template void convolve_taps(const TapConvolution&, const Source<half>&, const float*, const half*, Tensor&);
+template void convolve_taps(const TapConvolution&, const Source<bfloat16>&, const bfloat16*, const bfloat16*, Tensor&);
+template void convolve_taps(const TapConvolution&, const Source<half>&, const half*, const half*, Tensor&);
 
 }  // namespace plumb::conv

@@ -18,6 +18,6 @@ struct TapConvolution {
 /// weight [groups, m, channels, taps] row-major; bias [groups · m] or null; out is row-major [batch, groups · m, ·, ·].
 /// An output is a sum in an order fixed by channels and taps alone: it depends on neither threads nor tiles.
 template <typename T>
-void convolve_taps(const TapConvolution& p, const Source<T>& in, const gemm::Accumulator<T>* weight, const T* bias, Tensor& out);
+void convolve_taps(const TapConvolution& p, const Source<T>& in, const T* weight, const T* bias, Tensor& out);
 
 }  // namespace plumb::conv

@@ -1,6 +1,7 @@
 // The adjoint of convolution in its weight. For each group, as an implicit product,
 //   weightᵀ [channels · taps, m] = Σ over tiles of places of  in [channels · taps, places] · yᵀ [places, m]
-// Rows of `in` are gathered from the window a block at a time into L1, yᵀ is packed once a tile. Tiles are dealt to a number of chunks that
+// Rows of `in` are gathered from the window a block at a time into L1, yᵀ is packed once a tile; where the CPU has dot products of pairs of
+// bf16, both as pairs of places, with a zero beside an odd last place of an image. Tiles are dealt to a number of chunks that
 // the shape alone fixes; each chunk sums its tiles in order, and the chunks are added in order: the bits do not depend on threads.
 #include <cmath>
 
@@ -19,7 +20,7 @@ using namespace plumb::conv;
 using gemm::Accumulator;
 using gemm::ceil_div;
 
-constexpr int64_t kDepth = 384;        // places of a tile
+constexpr int64_t kDepth = 384;        // elements of a tile: places, or pairs of them
 constexpr int64_t kRowBlock = 24;      // rows of `in` gathered at a time: 36 kB
 constexpr int64_t kChunks = 16;
 constexpr int64_t kPartialValues = int64_t{16} << 20;  // of all chunks together, at most about
@@ -41,37 +42,51 @@ struct Part {
   int64_t group, tile, tile_end, row, row_end;
 };
 
+// An image's places of a tile in elements P: places, or pairs of them.
+template <typename P>
+int64_t elements_of(const Tile& t) { return ceil_div(t.rows * t.columns, gemm::kSteps<P>); }
+
 // yᵀ of the tile in panels of `width` channels.
-template <typename T>
-void pack_y(const WeightSum<T>& s, const Tile& t, int64_t group, int width, Accumulator<T>* packed) {
-  const int64_t depth = t.places(), each = t.rows * t.columns;
+template <typename T, typename P>
+void pack_y(const WeightSum<T>& s, const Tile& t, int64_t group, int width, P* packed) {
+  const int64_t each = elements_of<P>(t);
   for (int64_t m = 0; m < s.m; m += width)
     for (int64_t i = 0; i < t.images; ++i) {
       const T* y = s.y + (t.image + i) * s.y_image + (group * s.m + m) * s.y_channel + t.y * s.y_width + t.x;
-      gemm::pack_panels<T>(width, std::min<int64_t>(width, s.m - m), each, {y, s.y_channel, 1}, packed + m * depth + i * each * width);
+      gemm::pack_panels(width, std::min<int64_t>(width, s.m - m), t.rows * t.columns, gemm::Strided<T>{y, s.y_channel, 1}, packed + (m * t.images + i * width) * each);
     }
 }
 
-template <typename T>
-void multiply_part(const WeightSum<T>& s, const Part& part, Accumulator<T>* sums) {
-  using C = Accumulator<T>;
-  const gemm::Kernels<C>& kernels = gemm::kernels<C>();
-  const int64_t width = kernels.columns, panels = ceil_div(s.m, width);
-  gemm::Buffer<C> packed(panels * width * kDepth), block(kRowBlock * kDepth), padded(window_size(s.tiling, s.grid, s.channels));
-  Run runs[kDepth];
+// Rows [row, row + rows) of `in` for the places of the tile, each image from an element of its own on. `runs` are those of the first image.
+template <typename T, typename C>
+void gather_rows(const WeightSum<T>& s, const Tile& tile, const Window<C>& w, const Run* runs, int64_t n, int64_t row, int64_t rows, int64_t each, C* block) {
+  const int64_t places = tile.rows * tile.columns;
+  for (int64_t r = row; r < row + rows; ++r) {
+    const Tap& t = s.grid.taps[static_cast<size_t>(r % s.grid.count())];
+    const C* corner = w.data + r / s.grid.count() * w.channel + (t.y - s.grid.min_y) * w.row + (t.x - s.grid.min_x) * w.column;
+    for (int64_t i = 0; i < tile.images; ++i, block += each) {
+      copy_runs(corner + i * w.image, runs, n, s.grid.step_w, block);
+      std::fill(block + places, block + each, C{});
+    }
+  }
+}
+
+template <typename T, typename P>
+void multiply_part(const WeightSum<T>& s, const gemm::Kernels<P>& kernels, const Part& part, Accumulator<T>* sums) {
+  using C = std::conditional_t<gemm::kSteps<P> == 1, P, T>;  // as which the rows of `in` are gathered: a pair of places is two of them as they lie
+  const int64_t width = kernels.columns, most = s.tiling.images * elements_of<P>(s.tiling[0]);
+  gemm::Buffer<P> packed(ceil_div(s.m, width) * width * most), block(kRowBlock * most);
+  gemm::Buffer<C> padded(window_size(s.tiling, s.grid, s.channels));
+  Run runs[kDepth * gemm::kSteps<P>];
   for (int64_t q = part.tile; q < part.tile_end; ++q) {
     const Tile tile = s.tiling[q];
-    const int64_t depth = tile.places();
+    const int64_t each = elements_of<P>(tile), depth = tile.images * each;
     const Window<C> w = window(s.in, s.grid, tile, part.group * s.channels, s.channels, padded.data());
-    const int64_t n = runs_of(w, s.grid, tile, 0, depth, runs);
+    const int64_t n = runs_of(w, s.grid, tile, 0, tile.rows * tile.columns, runs);
     pack_y(s, tile, part.group, kernels.columns, packed.data());
     for (int64_t row = part.row; row < part.row_end; row += kRowBlock) {
       const int64_t rows = std::min(kRowBlock, part.row_end - row);
-      for (int64_t r = 0; r < rows; ++r) {
-        const Tap& t = s.grid.taps[static_cast<size_t>((row + r) % s.grid.count())];
-        const C* corner = w.data + (row + r) / s.grid.count() * w.channel + (t.y - s.grid.min_y) * w.row + (t.x - s.grid.min_x) * w.column;
-        copy_runs(corner, runs, n, s.grid.step_w, block.data() + r * depth);
-      }
+      gather_rows(s, tile, w, runs, n, row, rows, each * gemm::kSteps<P>, reinterpret_cast<C*>(block.data()));
       for (int64_t m = 0; m < s.m; m += width)
         kernels.multiply_panel({.m = rows, .n = std::min(width, s.m - m), .k = depth, .a = block.data(), .a_row = depth, .a_k = 1, .packed = false,
                                 .b = packed.data() + m * depth, .b_k = width, .c = sums + (row - part.row) * s.m + m, .c_row = s.m, .c_column = 1, .accumulate = q > part.tile});
@@ -115,6 +130,14 @@ void direct_part(const WeightSum<T>& s, const Part& part, Accumulator<T>* sums) 
   }
 }
 
+template <typename T>
+void add_part(const WeightSum<T>& s, const Part& part, Accumulator<T>* sums) {
+  if (s.m <= 2) return direct_part(s, part, sums);
+  if constexpr (std::is_same_v<T, bfloat16>)
+    if (const gemm::Kernels<gemm::Bf16Pair>* pairs = gemm::pair_kernels()) return multiply_part(s, *pairs, part, sums);
+  multiply_part(s, gemm::kernels<Accumulator<T>>(), part, sums);
+}
+
 // weight [groups · m, rows] ← Σ over chunks of partial [chunks, groups, rows, m], in order: 16 × 16 values at a time, which lie side by side
 // along m where they come from and along the rows where they go.
 template <typename T>
@@ -153,7 +176,8 @@ void conv_weight_typed(const Tensor& y, const Tensor& x, const ConvGeometry& g, 
     for (int64_t j = 0; j < k[3]; ++j) taps.push_back({i * g.dilation[0] - g.padding[0], j * g.dilation[1] - g.padding[1]});
   const TapGrid grid(g.stride[0], g.stride[1], std::move(taps));
   const int64_t m = k[0] / g.groups;
-  const Tiling tiling(places[0], places[2], places[3], grid, k[1], sizeof(C), 384 << 10, kDepth);
+  const bool pairs = std::is_same_v<T, bfloat16> && m > 2 && gemm::pair_kernels();
+  const Tiling tiling(places[0], places[2], places[3], grid, k[1], pairs ? sizeof(T) : sizeof(C), 384 << 10, pairs ? 2 * kDepth : kDepth);
   const WeightSum<T> s{grid, Source<T>(x), y.data<T>(), y.strides()[0], y.strides()[1], places[3], g.groups, k[1], m, tiling};
   const int64_t chunks = std::clamp<int64_t>(std::min(kPartialValues / weight.numel(), kChunks), 1, tiling.count);
   const int64_t row_parts = std::clamp<int64_t>(kChunks / (chunks * g.groups), 1, ceil_div(s.rows(), kRowBlock));
@@ -164,7 +188,7 @@ void conv_weight_typed(const Tensor& y, const Tensor& x, const ConvGeometry& g, 
       const int64_t chunk = task / (g.groups * parts), group = task / parts % g.groups, row = task % parts * part_rows;
       const Part part{group, tiling.count * chunk / chunks, tiling.count * (chunk + 1) / chunks, row, std::min(s.rows(), row + part_rows)};
       C* sums = partial.data() + ((chunk * g.groups + group) * s.rows() + row) * m;
-      m <= 2 ? direct_part(s, part, sums) : multiply_part(s, part, sums);
+      add_part(s, part, sums);
     }
   });
   add_chunks(s, chunks, partial.data(), out);

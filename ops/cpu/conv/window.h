@@ -1,4 +1,4 @@
-// What a tile of output places reads: a window of the input, with the padding laid around it, in the type that sums are computed in.
+// What a tile of output places reads: a window of the input, with the padding laid around it, in the type that products are computed from.
 #pragma once
 #include <algorithm>
 #include <cstring>
@@ -97,14 +97,14 @@ void copy_row(const T* row, bool inside, int64_t column, int64_t width, int64_t 
   std::fill_n(to + end, count - end, C(0));
 }
 
-/// The window of `tile` over channels [channel, channel + channels): the input itself where nothing is to be padded or converted, else a
-/// copy in `buffer`.
-template <typename T>
-Window<gemm::Accumulator<T>> window(const Source<T>& in, const TapGrid& grid, const Tile& tile, int64_t channel, int64_t channels, gemm::Accumulator<T>* buffer) {
+/// The window of `tile` over channels [channel, channel + channels), in elements C: the input itself where nothing is to be padded or
+/// converted, else a copy in `buffer`.
+template <typename T, typename C>
+Window<C> window(const Source<T>& in, const TapGrid& grid, const Tile& tile, int64_t channel, int64_t channels, C* buffer) {
   const int64_t y = tile.y * grid.step_h + grid.min_y, x = tile.x * grid.step_w + grid.min_x;
   const int64_t h = grid.height(tile.rows), w = grid.width(tile.columns);
   const T* first = in.data + tile.image * in.image + channel * in.channel;
-  if constexpr (std::is_same_v<T, gemm::Accumulator<T>>)
+  if constexpr (std::is_same_v<T, C>)
     if (in.column == 1 && y >= 0 && x >= 0 && y + h <= in.height && x + w <= in.width) return {first + y * in.row + x, in.image, in.channel, in.row, 1};
   auto* to = buffer;
   for (int64_t i = 0; i < tile.images; ++i)
@@ -114,6 +114,28 @@ Window<gemm::Accumulator<T>> window(const Source<T>& in, const TapGrid& grid, co
         copy_row(first + i * in.image + c * in.channel + (inside ? y + r : 0) * in.row, inside, in.column, in.width, x, w, to);
       }
   return {buffer, channels * h * w, h * w, w, 1};
+}
+
+/// The same in pairs of channels, which count as one: (2c, 2c + 1), with zeros beside an odd last one. Always a copy.
+inline Window<gemm::Bf16Pair> window(const Source<bfloat16>& in, const TapGrid& grid, const Tile& tile, int64_t channel, int64_t channels, gemm::Bf16Pair* buffer) {
+  const int64_t y = tile.y * grid.step_h + grid.min_y, x = tile.x * grid.step_w + grid.min_x;
+  const int64_t h = grid.height(tile.rows), w = grid.width(tile.columns), begin = std::clamp<int64_t>(-x, 0, w), end = std::clamp<int64_t>(in.width - x, begin, w);
+  gemm::Bf16Pair* to = buffer;
+  for (int64_t i = 0; i < tile.images; ++i)
+    for (int64_t c = 0; c < channels; c += 2)
+      for (int64_t r = 0; r < h; ++r, to += w) {
+        std::fill_n(to, w, gemm::Bf16Pair{});
+        if (y + r < 0 || y + r >= in.height) continue;
+        const bfloat16* even = in.data + (tile.image + i) * in.image + (channel + c) * in.channel + (y + r) * in.row + x * in.column;
+        if (c + 1 == channels)
+          for (int64_t j = begin; j < end; ++j) to[j].even = even[j * in.column].bits;
+        else if (in.column == 1)
+          for (int64_t j = begin; j < end; ++j) to[j] = {even[j].bits, even[in.channel + j].bits};
+        else
+          for (int64_t j = begin; j < end; ++j) to[j] = {even[j * in.column].bits, even[in.channel + j * in.column].bits};
+      }
+  const int64_t pairs = (channels + 1) / 2;
+  return {buffer, pairs * h * w, h * w, w, 1};
 }
 
 /// Neighbouring places of one output row: `count` elements of the window from `offset` on, `step_w` apart.
@@ -134,18 +156,23 @@ int64_t runs_of(const Window<C>& w, const TapGrid& grid, const Tile& tile, int64
   return n;
 }
 
+/// to[0, count) ← x[0, count), for a few elements: a vector at a time, without a call.
+template <typename C>
+void copy_few(const C* x, int64_t count, C* to) {
+  constexpr int64_t kVector = 32 / sizeof(C);
+  int64_t i = 0;
+  for (; i + kVector <= count; i += kVector) std::memcpy(to + i, x + i, sizeof(C) * kVector);
+  if (i + kVector / 2 <= count) std::memcpy(to + i, x + i, sizeof(C) * kVector / 2), i += kVector / 2;
+  for (; i < count; ++i) to[i] = x[i];
+}
+
 /// to[0, Σ counts) ← the runs of one channel and tap, whose corner is `from`.
 template <typename C>
 void copy_runs(const C* from, const Run* runs, int64_t n, int64_t step, C* to) {
-  constexpr int64_t kWhole = 128 / sizeof(C);  // a usual panel: one copy of known length
-  if (step == 1 && n == 1 && runs[0].count == kWhole) {
-    std::memcpy(to, from + runs[0].offset, kWhole * sizeof(C));
-    return;
-  }
   for (int64_t r = 0; r < n; to += runs[r++].count) {
     const C* x = from + runs[r].offset;
     if (step == 1)
-      for (int64_t i = 0; i < runs[r].count; ++i) to[i] = x[i];
+      copy_few(x, runs[r].count, to);
     else if (step == 2)
       for (int64_t i = 0; i < runs[r].count; ++i) to[i] = x[2 * i];
     else
