@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <tuple>
 
 #include "engine/core/error.h"
 #include "engine/io/json_object.h"
@@ -154,12 +155,12 @@ Results Results::from_json(const std::string& text, const std::string& what) {
 std::vector<MeanCurve> mean_curves(const Results& results) {
   struct Sum { double total = 0; int count = 0; };
   std::vector<MeanCurve> means;
+  std::map<std::tuple<std::string, std::string, std::string>, size_t> places;  // among them, by variant, chart and line
   std::vector<std::map<double, Sum>> sums;
   std::vector<std::vector<double>> orders;  // x in order of first appearance: not every curve goes from left to right
   for (const CellResult& cell : results.cells)
     for (const Curve& c : cell.measured.curves) {
-      auto same = [&](const MeanCurve& m) { return m.variant == cell.variant && m.curve.chart == c.chart && m.curve.line == c.line; };
-      size_t at = static_cast<size_t>(std::ranges::find_if(means, same) - means.begin());
+      size_t at = places.try_emplace({cell.variant, c.chart, c.line}, means.size()).first->second;
       if (at == means.size()) {
         means.push_back({cell.variant, {c.chart, c.x_label, c.line, {}, {}}});
         sums.emplace_back();
