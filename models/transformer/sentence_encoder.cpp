@@ -2,15 +2,14 @@
 #include "models/transformer/sentence_encoder.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include <cmath>
 #include <numeric>
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/io/file.h"
-#include "engine/io/internal/json_limits.h"
-#include "engine/io/internal/relative_path.h"
 #include "engine/io/wordpiece.h"
 #include "models/nn/placement.h"
+#include "models/transformer/internal/sentence_files.h"
 #include "models/transformer/pretrained.h"
 #include "ops/elementary.h"
 #include "ops/index.h"
@@ -20,77 +19,6 @@
 #include "ops/shape.h"
 
 namespace plumb::transformer {
-namespace {
-
-nlohmann::json read_json(const std::string& path) {
-  std::string text = read_nonempty_file(path);
-  if (json_extent(text).depth > kDeepestJson) throw IoError("sentence_encoder: " + path + ": is nested more than " + std::to_string(kDeepestJson) + " deep");
-  auto json = nlohmann::json::parse(text, nullptr, false);
-  if (json.is_discarded()) throw IoError("sentence_encoder: " + path + ": is no valid JSON");
-  return json;
-}
-
-template <typename T>
-T value_or(const nlohmann::json& json, const char* key, T otherwise) {
-  if (!json.is_object() || !json.contains(key) || json[key].is_null()) return otherwise;
-  try {
-    return json[key].get<T>();
-  } catch (const nlohmann::json::exception&) { throw ConfigError(std::string("sentence_encoder: \"") + key + "\" has a value of the wrong kind: " + json[key].dump()); }
-}
-
-Tokenizer read_tokenizer(const std::string& directory) {
-  if (path_exists(directory + "/tokenizer.json")) return Tokenizer::load(directory + "/tokenizer.json");
-  WordPieceOptions options;
-  if (std::string path = directory + "/tokenizer_config.json"; path_exists(path)) {
-    auto json = read_json(path);
-    options.lower_case = value_or(json, "do_lower_case", true);
-    options.strip_accents = value_or(json, "strip_accents", options.lower_case);
-    options.split_ideographs = value_or(json, "tokenize_chinese_chars", true);
-  }
-  return Tokenizer::load_word_pieces(directory + "/vocab.txt", options);
-}
-
-struct Modules {
-  Pooling pooling = Pooling::mean;
-  bool normalize = true;
-};
-
-Pooling read_pooling(const std::string& path) {
-  auto json = read_json(path);
-  std::string found;
-  for (const char* mode : {"cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"})
-    if (value_or(json, (std::string("pooling_mode_") + mode).c_str(), false)) found += (found.empty() ? "" : " and ") + std::string(mode);
-  if (found == "mean_tokens") return Pooling::mean;
-  if (found == "cls_token") return Pooling::first;
-  if (found == "max_tokens") return Pooling::max;
-  throw ConfigError("sentence_encoder: " + path + ": pools by " + (found.empty() ? "nothing" : found) + "; known are mean_tokens, cls_token or max_tokens alone");
-}
-
-Modules read_modules(const std::string& directory) {
-  std::string path = directory + "/modules.json";
-  if (!path_exists(path)) return {};
-  Modules modules{.pooling = Pooling::mean, .normalize = false};
-  for (const auto& entry : read_json(path)) {
-    std::string type = value_or<std::string>(entry, "type", ""), kind = type.substr(type.rfind('.') + 1);
-    if (kind == "Transformer") continue;
-    if (kind == "Pooling") {
-      std::string folder = value_or<std::string>(entry, "path", "1_Pooling");
-      if (!stays_below(folder)) throw ConfigError("sentence_encoder: " + path + ": the module's path \"" + folder + "\" is not below the directory");
-      modules.pooling = read_pooling(directory + "/" + folder + "/config.json");
-    }
-    else if (kind == "Normalize") modules.normalize = true;
-    else throw ConfigError("sentence_encoder: " + path + ": the module " + type + " is not known; only Transformer, Pooling and Normalize are");
-  }
-  return modules;
-}
-
-int64_t read_max_length(const std::string& directory, int64_t context) {
-  std::string path = directory + "/sentence_bert_config.json";
-  return path_exists(path) ? std::min(context, value_or<int64_t>(read_json(path), "max_seq_length", context)) : context;
-}
-
-}  // namespace
-
 SentenceEncoder::SentenceEncoder(Encoder encoder, Tokenizer tokenizer, int64_t max_length, Pooling pooling, bool normalize)
     : encoder_(std::move(encoder)), tokenizer_(std::move(tokenizer)), max_length_(max_length), pooling_(pooling), normalize_(normalize) {
   if (max_length > encoder_.config().context)
@@ -101,11 +29,12 @@ SentenceEncoder::SentenceEncoder(Encoder encoder, Tokenizer tokenizer, int64_t m
 }
 
 SentenceEncoder SentenceEncoder::load(const std::string& directory) {
-  Modules modules = read_modules(directory);
-  Tokenizer tokenizer = read_tokenizer(directory);
+  detail::SentenceFiles files = detail::read_sentence_files(directory);
+  std::string json = directory + "/tokenizer.json";
+  Tokenizer tokenizer = path_exists(json) ? Tokenizer::load(json) : Tokenizer::load_word_pieces(directory + "/vocab.txt", files.words);
   Encoder encoder = load_pretrained<Encoder>(directory);
-  int64_t max_length = read_max_length(directory, encoder.config().context);
-  return {std::move(encoder), std::move(tokenizer), max_length, modules.pooling, modules.normalize};
+  int64_t context = encoder.config().context;
+  return {std::move(encoder), std::move(tokenizer), std::min(context, files.max_length.value_or(context)), files.pooling, files.normalize};
 }
 
 Tensor SentenceEncoder::embed_tokens(const std::vector<std::vector<int32_t>>& texts) const {

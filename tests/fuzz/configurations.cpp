@@ -1,4 +1,7 @@
 // JSON: objects, and configurations of models.
+#include <array>
+#include <filesystem>
+
 #include "engine/core/error.h"
 #include "engine/io/json_object.h"
 #include "models/autoencoder/autoencoder_config.h"
@@ -9,8 +12,10 @@
 #include "models/transformer/encoder.h"
 #include "models/transformer/gpt.h"
 #include "models/transformer/internal/hugging_face.h"
+#include "models/transformer/internal/sentence_files.h"
 #include "models/unet/unet_config.h"
 #include "tests/fuzz/target.h"
+#include "tests/scratch.h"
 
 using namespace plumb;
 
@@ -72,6 +77,32 @@ using Own = OneOf<transformer::GptConfig, transformer::EncoderConfig, transforme
                   gan::DcganConfig, gan::StyleConfig, moe::MoeGptConfig>;
 using Foreign = OneOf<transformer::EncoderConfig, transformer::GptConfig, transformer::LlamaConfig, transformer::VisionConfig>;
 
+// The files of a sentence encoder, in one input, apart by zeros; in one directory of memory.
+void read_sentence_encoder(std::string_view bytes) {
+  struct Files {
+    plumb_test::Scratch directory;
+    std::array<MemoryFile, 4> parts;
+    Files() {
+      std::filesystem::create_directory(directory.path("1_Pooling"));
+      size_t i = 0;
+      for (const char* name : {"modules.json", "1_Pooling/config.json", "sentence_bert_config.json", "tokenizer_config.json"})
+        std::filesystem::create_symlink(parts[i++].path(), directory.path(name));
+    }
+  };
+  static const Files files;
+  for (const MemoryFile& part : files.parts) {
+    size_t end = std::min(bytes.find('\0'), bytes.size());
+    part.put(bytes.substr(0, end));
+    bytes.remove_prefix(std::min(end + 1, bytes.size()));
+  }
+  transformer::detail::read_sentence_files(files.directory.path());
+}
+std::vector<std::string> sentence_encoder_seeds() {
+  std::string zero(1, '\0');
+  return {R"([{"type":"m.Transformer","path":""},{"type":"m.Pooling","path":"1_Pooling"},{"type":"m.Normalize"}])" + zero + R"({"pooling_mode_mean_tokens":true})" + zero +
+          R"({"max_seq_length":128,"do_lower_case":false})" + zero + R"({"do_lower_case":true,"strip_accents":null,"tokenize_chinese_chars":true})"};
+}
+
 }  // namespace
 
 std::vector<Target> configuration_targets() {
@@ -79,6 +110,7 @@ std::vector<Target> configuration_targets() {
       {"json", read_object, [] { return std::vector<std::string>{R"({"a":1,"b":[1.5,2],"c":{"d":"x","e":[{"f":null}]},"g":["h"],"i":true,"j":-7})"}; }, "json"},
       {"config", Own::read, Own::seeds, "json"},
       {"hugging_face_config", Foreign::read_foreign, Foreign::foreign_seeds, "json"},
+      {"sentence_encoder", read_sentence_encoder, sentence_encoder_seeds, "json"},
   };
 }
 

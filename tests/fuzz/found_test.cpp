@@ -231,5 +231,14 @@ TEST_CASE("values of the wrong kind in foreign configurations were errors of the
 
   plumb_test::Scratch scratch;
   scratch.put("modules.json", R"([{"type":7}])");
-  CHECK(mentions(message_of<ConfigError>([&] { transformer::SentenceEncoder::load(scratch.path()); }), "\"type\" has a value of the wrong kind: 7"));
+  std::string sentence = "sentence_encoder: " + scratch.path();
+  auto load = [&] { return message_of<ConfigError>([&] { transformer::SentenceEncoder::load(scratch.path()); }); };
+  CHECK(mentions(load(), "type must be a string, it is 7"));
+  scratch.put("modules.json", "7");
+  CHECK(load() == sentence + "/modules.json: is no JSON list of objects, or nested more than 64 deep");
+  scratch.put("modules.json", R"([{"type":"x.Transformer"}])");
+  scratch.put("sentence_bert_config.json", R"({"max_seq_length":1e300})");  // was cast to a whole number, whatever came of it
+  CHECK(load() == sentence + "/sentence_bert_config.json: max_seq_length must be a whole number, it is 1e+300");
+  scratch.put("sentence_bert_config.json", R"({"max_seq_length":-5})");
+  CHECK(load() == sentence + "/sentence_bert_config.json: max_seq_length is -5, which leaves no room for the two markers");
 }
