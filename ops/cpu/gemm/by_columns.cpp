@@ -53,6 +53,15 @@ void set_b(const Slab<T, P>& slab, int64_t j, int64_t k, PanelProduct<P>& panel)
   panel.b = packed, panel.b_k = width;
 }
 
+// The panel of B to the right of the one that begins at column j, which is packed after it.
+template <typename T, typename P>
+Ahead next_panel(const Slab<T, P>& slab, int64_t j, int64_t k) {
+  const Product<T, P>& p = slab.p;
+  const int64_t width = slab.kernels.columns, from = j + width;
+  const T* const b = p.b.data + from * p.b.column + k * kSteps<P> * p.b.row;
+  return ahead_of(p.packed_b ? 0 : std::min(width, p.n - from), kSteps<P>, Strided<T>{b, p.b.column, p.b.row});
+}
+
 // Without a fused multiply-add in the base instruction set, the row kernel would round differently from the others.
 #ifdef __FP_FAST_FMA
 constexpr bool kRowKernel = true;
@@ -81,6 +90,7 @@ void multiply_columns(const Slab<T, P>& slab, int64_t i, int64_t i_end, int64_t 
       panel.n = std::min(width, p.n - j);
       set_b(slab, j, k, panel);
       panel.c = p.c + i * p.c_row + j * p.c_column;
+      panel.ahead = next_panel(slab, j, k);
       slab.kernels.multiply_panel(panel);
     }
   }

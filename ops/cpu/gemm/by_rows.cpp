@@ -21,8 +21,15 @@ struct Slab {
   const P* b;
 };
 
+// Rows [i, i + rows) of A from k on.
 template <typename T, typename P>
-void multiply_block(const Slab<T, P>& slab, int64_t i, int64_t rows, int64_t panel_begin, int64_t panel_end) {
+Ahead rows_ahead(const Product<T, P>& p, int64_t i, int64_t rows, int64_t k) {
+  return ahead_of(rows, kSteps<P>, Strided<T>{p.a.data + i * p.a.row + k * kSteps<P> * p.a.column, p.a.row, p.a.column});
+}
+
+// Rows [i, i + rows), after which come `next` more.
+template <typename T, typename P>
+void multiply_block(const Slab<T, P>& slab, int64_t i, int64_t rows, int64_t next, int64_t panel_begin, int64_t panel_end) {
   const Product<T, P>& p = slab.p;
   const int64_t width = slab.kernels.columns, padded = ceil_div(p.n, width) * width, depth = block_depth(packed_k(p));
   PanelProduct<P> panel{.m = rows, .a_row = p.a.row, .a_k = p.a.column, .b_k = width, .c_row = p.c_row, .c_column = p.c_column};
@@ -38,11 +45,13 @@ void multiply_block(const Slab<T, P>& slab, int64_t i, int64_t rows, int64_t pan
       panel.a = panel.packed ? packed : a + k * p.a.column;
     else
       panel.a = packed;
+    if (panel.packed) panel.ahead = k + depth < slab.end ? rows_ahead(p, i, rows, k + depth) : rows_ahead(p, i + rows, next, slab.begin);
     for (int64_t q = panel_begin; q < panel_end; q++) {
       panel.n = std::min(width, p.n - q * width);
       panel.b = slab.b + (k - slab.begin) * padded + q * width * panel.k;
       panel.c = p.c + i * p.c_row + q * width * p.c_column;
       slab.kernels.multiply_panel(panel);
+      panel.ahead.skip(rows / slab.kernels.rows);
     }
   }
   if (slab.end == packed_k(p)) finish(p, i, i + rows, panel_begin * width, std::min(p.n, panel_end * width));
@@ -54,8 +63,8 @@ void multiply_rows(const Slab<T, P>& slab, int64_t begin, int64_t end, int64_t p
   const int64_t height = slab.kernels.rows, most = std::max<int64_t>(1, kBlockRows<P> / height);
   const int64_t blocks = ceil_div(end - begin, most);
   for (int64_t q = 0; q < blocks; q++) {
-    const int64_t i = (begin + (end - begin) * q / blocks) * height, i_end = (begin + (end - begin) * (q + 1) / blocks) * height;
-    multiply_block(slab, i, std::min(i_end, slab.p.m) - i, panel_begin, panel_end);
+    const auto start = [&](int64_t block) { return std::min((begin + (end - begin) * block / blocks) * height, slab.p.m); };
+    multiply_block(slab, start(q), start(q + 1) - start(q), start(std::min(q + 2, blocks)) - start(q + 1), panel_begin, panel_end);
   }
 }
 

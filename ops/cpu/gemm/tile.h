@@ -18,13 +18,15 @@ struct Tile {
 
   // Row p of B begins at b_row(p).
   template <typename RowOfB>
-  __attribute__((always_inline)) Tile(int64_t k, const T* a, int64_t a_row, int64_t a_k, const RowOfB& b_row) {
+  __attribute__((always_inline)) Tile(int64_t k, const T* a, int64_t a_row, int64_t a_k, const RowOfB& b_row, const char* ahead, int64_t ahead_step) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; i++)
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; v++) sum[i][v] = V::broadcast(T{});
 #pragma GCC unroll 4
     for (int64_t p = 0; p < k; p++) {
+      __builtin_prefetch(ahead, 0, 2);
+      ahead += ahead_step;
       typename V::Vector row[kVectors];
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; v++) row[v] = V::load(b_row(p) + v * V::kWidth);
@@ -61,11 +63,14 @@ void store_part(const Sum<typename V::Scalar>* values, const PanelProduct<typena
 // kStep is the distance of two columns of a packed A, and 0 for an A that is read where it lies. kScattered: B has b_rows.
 template <typename V, int kRows, int kVectors, int kStep, bool kScattered>
 __attribute__((noinline)) void multiply_tile(const PanelProduct<typename V::Scalar>& p, const typename V::Scalar* a,
-                                             Sum<typename V::Scalar>* c) {
+                                             Sum<typename V::Scalar>* c, int64_t tile_row) {
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; i++) __builtin_prefetch(c + i * p.c_row, 1);
   const int64_t a_row = kStep ? 1 : p.a_row, a_k = kStep ? kStep : p.a_k;
-  const Tile<V, kRows, kVectors> tile(p.k, a, a_row, a_k, [&](int64_t k) { return p.b + (kScattered ? p.b_rows[k] : k * p.b_k); });
+  const bool calls = tile_row < p.ahead.tiles;  // else for what is at hand
+  const char* const ahead = calls ? p.ahead.at + tile_row * p.ahead.next : reinterpret_cast<const char*>(a);
+  const Tile<V, kRows, kVectors> tile(p.k, a, a_row, a_k, [&](int64_t k) { return p.b + (kScattered ? p.b_rows[k] : k * p.b_k); }, ahead,
+                                      calls ? p.ahead.step : a_k * static_cast<int64_t>(sizeof *a));
   constexpr int kWidth = kVectors * V::kWidth;
   if (p.n == kWidth && p.c_column == 1) return tile.store(c, p.c_row, p.accumulate);
   Sum<typename V::Scalar> values[kRows * kWidth];
@@ -76,7 +81,7 @@ __attribute__((noinline)) void multiply_tile(const PanelProduct<typename V::Scal
 template <typename V, int kRows, int kVectors, int kStep, bool kScattered>
 void multiply_last_rows(int64_t rows, const PanelProduct<typename V::Scalar>& p, const typename V::Scalar* a, Sum<typename V::Scalar>* c) {
   if constexpr (kRows > 0) {
-    if (rows == kRows) return multiply_tile<V, kRows, kVectors, kStep, kScattered>(p, a, c);
+    if (rows == kRows) return multiply_tile<V, kRows, kVectors, kStep, kScattered>(p, a, c, p.ahead.tiles);
     multiply_last_rows<V, kRows - 1, kVectors, kStep, kScattered>(rows, p, a, c);
   }
 }
@@ -84,7 +89,7 @@ void multiply_last_rows(int64_t rows, const PanelProduct<typename V::Scalar>& p,
 template <typename V, int kRows, int kVectors, int kStep, bool kScattered>
 void multiply_rows(const PanelProduct<typename V::Scalar>& p) {
   const int64_t whole = p.m / kRows, a_panel = kStep ? kStep * p.k : kRows * p.a_row;
-  for (int64_t i = 0; i < whole; i++) multiply_tile<V, kRows, kVectors, kStep, kScattered>(p, p.a + i * a_panel, p.c + i * kRows * p.c_row);
+  for (int64_t i = 0; i < whole; i++) multiply_tile<V, kRows, kVectors, kStep, kScattered>(p, p.a + i * a_panel, p.c + i * kRows * p.c_row, i);
   multiply_last_rows<V, kRows - 1, kVectors, kStep, kScattered>(p.m - whole * kRows, p, p.a + whole * a_panel, p.c + whole * kRows * p.c_row);
 }
 

@@ -7,12 +7,14 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "engine/core/error.h"
 #include "engine/core/parallel.h"
+#include "ops/cpu/gemm/ahead.h"
 #include "ops/cpu/gemm/kernels.h"
 
 using namespace plumb;
@@ -283,4 +285,34 @@ TEST_CASE("gemm: NaN and infinity come through, from whole panels and from tails
     CHECK(std::isinf(c[7 * n]));
     CHECK(std::isfinite(c[6 * n]));
   }
+}
+
+TEST_CASE("gemm: tiles call for every line of the block that is packed next, and for nothing if none of its sides is contiguous") {
+  alignas(64) static const float x[1 << 16] = {};
+  auto lines_called_for = [](const gemm::Ahead& ahead, int64_t steps) {
+    std::set<int64_t> lines;
+    for (int64_t tile = 0; tile < ahead.tiles; ++tile)
+      for (int64_t p = 0; p < steps; ++p) lines.insert((ahead.at + tile * ahead.next + p * ahead.step - reinterpret_cast<const char*>(x)) / 64);
+    return lines;
+  };
+  auto lines_of = [](int64_t lanes, int64_t k, gemm::Strided<float> block) {
+    std::set<int64_t> lines;
+    for (int64_t l = 0; l < lanes; ++l)
+      for (int64_t p = 0; p < k; ++p) lines.insert((block.data + l * block.lane + p * block.k - x) / 16);
+    return lines;
+  };
+  for (gemm::Strided<float> block : {gemm::Strided<float>{x + 32, 1000, 1}, {x + 32, 1, 160}}) {
+    CAPTURE(block.lane);
+    CHECK(lines_called_for(gemm::ahead_of(32, 1, block), 48) == lines_of(32, 48, block));
+  }
+  CHECK(lines_called_for(gemm::ahead_of(12, 2, gemm::Strided<float>{x, 1000, 1}), 24) == lines_of(12, 48, {x, 1000, 1}));
+  CHECK(gemm::ahead_of(32, 1, gemm::Strided<float>{x, 160, 2}).tiles == 0);
+  CHECK(gemm::ahead_of(0, 1, gemm::Strided<float>{x, 1000, 1}).tiles == 0);
+
+  gemm::Ahead ahead = gemm::ahead_of(32, 1, gemm::Strided<float>{x, 1000, 1});
+  ahead.skip(20);
+  CHECK(ahead.at == reinterpret_cast<const char*>(x + 20 * 1000));
+  CHECK(ahead.tiles == 12);
+  ahead.skip(20);
+  CHECK(ahead.tiles == 0);
 }
