@@ -2,6 +2,7 @@
 #include "ops/kernels/matmul.h"
 
 #include "ops/cpu/gemm/gemm.h"
+#include "ops/cpu/wide_loop.h"
 #include "ops/kernels/pointwise.h"
 #include "ops/pointwise_functions.h"
 
@@ -25,7 +26,7 @@ void matmul(const Tensor& a, const Tensor& b, const Tensor& bias, bool accumulat
 
 template <typename Value>
 void gelu_row(Value* values, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) values[i] = function::GeluTanh::apply(values[i], Value(0), Value(0));
+  wide_loop(n, [=](int64_t i) __attribute__((always_inline)) { values[i] = function::GeluTanh::apply(values[i], Value(0), Value(0)); });
 }
 
 void matmul_gelu(const Tensor& a, const Tensor& b, const Tensor& bias, Tensor& before, Tensor& out) {
