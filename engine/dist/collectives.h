@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "engine/core/error.h"
 #include "engine/core/tensor.h"
@@ -49,10 +50,18 @@ class Collectives {
   virtual std::unique_ptr<Exchange> start_reduce_scatter(Tensor whole, Tensor part) = 0;
   /// whole [size · n] ← the processes' parts [n], one after the other.
   virtual std::unique_ptr<Exchange> start_all_gather(Tensor part, Tensor whole) = 0;
+  /// to [Σ take, W] ← rows of the processes' from [Σ give, W], of any type: the first give[0] of `from` are for process 0, the next give[1] for process 1, …,
+  /// and take[r] come from process r, in the order of processes. Returns when they are there (on a GPU: for what the device is given from now on).
+  virtual void exchange_rows(const Tensor& from, const std::vector<int64_t>& give, Tensor to, const std::vector<int64_t>& take) = 0;
   const Traffic& traffic() const { return traffic_; }
 
  protected:
   Traffic traffic_;
 };
+
+namespace detail {
+/// The bytes of a row; throws ShapeError where exchange_rows is given what does not fit.
+size_t checked_row_bytes(const Collectives& processes, const Tensor& from, const std::vector<int64_t>& give, const Tensor& to, const std::vector<int64_t>& take);
+}  // namespace detail
 
 }  // namespace plumb::dist

@@ -3,9 +3,11 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "engine/core/error.h"
+#include "engine/dist/device_communicator.h"
 
 namespace plumb::dist {
 namespace {
@@ -67,6 +69,53 @@ std::unique_ptr<Exchange> Communicator::start_all_gather(Tensor part, Tensor who
   traffic_.gathered += static_cast<int64_t>(bytes_of(whole));
   return begin_all_gather(part, whole);
 }
+
+void Communicator::exchange_rows(const Tensor& from, const std::vector<int64_t>& give, Tensor to, const std::vector<int64_t>& take) {
+  require_plain("exchange_rows", from);
+  require_plain("exchange_rows", to);
+  size_t row = detail::checked_row_bytes(*this, from, give, to, take);
+  std::vector<std::string> messages;
+  const char* next = static_cast<const char*>(from.raw_data());
+  for (int64_t rows : give) {
+    size_t bytes = static_cast<size_t>(rows) * row;
+    messages.emplace_back(bytes > 0 ? std::string(next, bytes) : std::string());
+    next += bytes;
+  }
+  messages = exchange(std::move(messages));
+  char* place = static_cast<char*>(to.raw_data());
+  for (size_t r = 0; r < messages.size(); ++r) {
+    if (messages[r].size() != static_cast<size_t>(take[r]) * row)
+      throw ShapeError("exchange_rows: process " + std::to_string(r) + " gave " + std::to_string(messages[r].size()) + " bytes, not " + std::to_string(take[r]) + " rows");
+    if (!messages[r].empty()) std::memcpy(place, messages[r].data(), messages[r].size());
+    place += messages[r].size();
+  }
+}
+
+std::shared_ptr<Collectives> Communicator::collectives_on(Device device) {
+  if (device.type == DeviceType::cpu) return {this, [](Collectives*) {}};
+  std::weak_ptr<Collectives>& kept = between_gpus_[device.index];
+  std::shared_ptr<Collectives> held = kept.lock();
+  if (held) return held;
+  std::string id = size() == 1 ? "" : all_gather(rank() == 0 ? new_device_communicator_id() : "")[0];
+  held = join_device_communicator(device, rank(), size(), id);
+  kept = held;
+  return held;
+}
+
+namespace detail {
+
+size_t checked_row_bytes(const Collectives& processes, const Tensor& from, const std::vector<int64_t>& give, const Tensor& to, const std::vector<int64_t>& take) {
+  auto count = static_cast<size_t>(processes.size());
+  auto sum = [](const std::vector<int64_t>& rows) { return std::accumulate(rows.begin(), rows.end(), int64_t{0}); };
+  bool fits = from.rank() == 2 && to.rank() == 2 && from.size(1) == to.size(1) && from.dtype() == to.dtype() && give.size() == count && take.size() == count &&
+              sum(give) == from.size(0) && sum(take) == to.size(0);
+  if (!fits)
+    throw ShapeError("exchange_rows: from " + to_string(from.shape()) + " to " + to_string(to.shape()) + "; give and take need a number for each of " +
+                     std::to_string(count) + " processes, and must sum to the rows");
+  return static_cast<size_t>(from.size(1)) * item_size(from.dtype());
+}
+
+}  // namespace detail
 
 void Communicator::abandon(int status) { std::_Exit(status); }
 

@@ -1,6 +1,8 @@
 // Processes that work on one thing: who they are, and what they tell each other. Over MPI: engine/dist/mpi.h.
 #pragma once
 #include <functional>
+#include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +38,12 @@ class Communicator : public Collectives {
   std::unique_ptr<Exchange> start_all_reduce(Tensor x) override;
   std::unique_ptr<Exchange> start_reduce_scatter(Tensor whole, Tensor part) override;
   std::unique_ptr<Exchange> start_all_gather(Tensor part, Tensor whole) override;
+  void exchange_rows(const Tensor& from, const std::vector<int64_t>& give, Tensor to, const std::vector<int64_t>& take) override;
+
+  /// How these processes exchange tensors of `device`: as above for the CPU, by NCCL between GPUs. There is one way for all who ask while any of them
+  /// holds it, so that all exchanges have one order; who asks first makes it, which all processes do together. Throws DeviceError as
+  /// join_device_communicator.
+  std::shared_ptr<Collectives> collectives_on(Device device);
 
   /// Asked while this process waits for others: once it says true, what waits throws ProcessLost.
   void give_up_when(std::function<bool()> given_up) { given_up_ = std::move(given_up); }
@@ -54,6 +62,7 @@ class Communicator : public Collectives {
   virtual std::unique_ptr<Exchange> begin_all_gather(const Tensor& part, const Tensor& whole);
 
   std::function<bool()> given_up_;
+  std::map<int, std::weak_ptr<Collectives>> between_gpus_;  // by this process's
 };
 
 }  // namespace plumb::dist

@@ -25,10 +25,13 @@ std::vector<Counts> gathered(const Counts& own, dist::Communicator& processes) {
   return each;
 }
 
-Tensor offsets_of(const Counts& counts) {
+// The plan is made on the CPU; what follows it may be on a GPU.
+Tensor numbers(const Counts& counts, Device device) { return to(from_vector(counts), device); }
+
+Tensor offsets_of(const Counts& counts, Device device) {
   Counts offsets{0};
   for (int64_t c : counts) offsets.push_back(offsets.back() + c);
-  return from_vector(offsets);
+  return numbers(offsets, device);
 }
 
 std::vector<GroupedLinear*> layers_of(Experts& experts) {
@@ -97,19 +100,21 @@ Routing route_tokens_across(const Tensor& expert, const Tensor& weight, int64_t 
     token.push_back(a % tokens);
     of_expert.push_back(wanted[static_cast<size_t>(a)]);
   }
-  own.token = from_vector(token);
-  own.expert = from_vector(of_expert);
-  own.weight = index_select(reshape(transpose(weight, 0, 1), {weight.numel()}), 0, from_vector(order));
-  own.offsets = offsets_of(taken);
-  own.chosen_by_all = from_vector(chosen);
+  Device device = expert.device();
+  own.token = numbers(token, device);
+  own.expert = numbers(of_expert, device);
+  own.weight = index_select(reshape(transpose(weight, 0, 1), {weight.numel()}), 0, numbers(order, device));
+  own.offsets = offsets_of(taken, device);
+  own.chosen_by_all = numbers(chosen, device);
   own.processes = &processes;
   return own;
 }
 
 Routing choose_tokens_across(const Tensor& probability, int64_t each, dist::Communicator& processes) {
   int64_t tokens = probability.size(0), experts = probability.size(1), first = processes.rank() * tokens;
-  Tensor all = empty({processes.size() * tokens, experts}, probability.dtype());
-  processes.start_all_gather(contiguous_data(probability.detach()), all)->wait();
+  Device device = probability.device();
+  Tensor all = empty({processes.size() * tokens, experts}, probability.dtype(), device, "choose_tokens_across");
+  processes.collectives_on(device)->start_all_gather(contiguous_data(probability.detach()), all)->wait();
   Counts best = to_vector<int64_t>(topk(transpose(all, 0, 1), each, -1, true, false).indices), token, expert, taken(static_cast<size_t>(experts), 0), flat;
   for (size_t a = 0; a < best.size(); ++a) {
     int64_t own = best[a] - first, e = static_cast<int64_t>(a) / each;
@@ -121,12 +126,12 @@ Routing choose_tokens_across(const Tensor& probability, int64_t each, dist::Comm
   }
   return {.tokens = tokens,
           .experts = experts,
-          .token = from_vector(token),
-          .expert = from_vector(expert),
-          .weight = index_select(reshape(probability, {probability.numel()}), 0, from_vector(flat)),
-          .offsets = offsets_of(taken),
-          .chosen = from_vector(taken),
-          .chosen_by_all = full({experts}, each, i64),
+          .token = numbers(token, device),
+          .expert = numbers(expert, device),
+          .weight = index_select(reshape(probability, {probability.numel()}), 0, numbers(flat, device)),
+          .offsets = offsets_of(taken, device),
+          .chosen = numbers(taken, device),
+          .chosen_by_all = full({experts}, each, i64, device),
           .processes = &processes};
 }
 
@@ -153,8 +158,9 @@ Tensor run_across(const Experts& experts, const Tensor& rows, const Routing& rou
   }
   Counts back(sorted.size());
   for (size_t i = 0; i < sorted.size(); ++i) back[static_cast<size_t>(sorted[i])] = static_cast<int64_t>(i);
-  Tensor arrived = index_select(parallel::exchange_rows(rows, give, take, processes), 0, from_vector(sorted));
-  return parallel::exchange_rows(index_select(experts(arrived, offsets_of(here)), 0, from_vector(back)), take, give, processes);
+  Device device = rows.device();
+  Tensor arrived = index_select(parallel::exchange_rows(rows, give, take, processes), 0, numbers(sorted, device));
+  return parallel::exchange_rows(index_select(experts(arrived, offsets_of(here, device)), 0, numbers(back, device)), take, give, processes);
 }
 
 }  // namespace plumb::moe

@@ -9,8 +9,9 @@ namespace plumb::moe {
 /// then on the layer is called by all processes together, forward and backward, each with its own tokens of a batch, process 0 with the first: y is
 /// what one process gives with all tokens, capacity and expert choice included, as far as nothing is drawn; in evaluation what it gives with its own. The gradients of a process's
 /// experts are then complete; those of the router are to be summed over processes, as in data parallel training (GradientBuckets of all other
-/// parameters). The losses of balance are exact in the mean over processes with equally many tokens. Call it before optimisers are made.
-/// Throws ConfigError for more processes than experts, and for a layer that is shared out already.
+/// parameters). The losses of balance are exact in the mean over processes with equally many tokens. Call it on the device where the layer stays (between GPUs
+/// rows travel by NCCL), before optimisers are made.
+/// Throws ConfigError for more processes than experts, and for a layer that is shared out already; DeviceError for a GPU without NCCL.
 void share_out_experts(MoeFeedForward& layer, dist::Communicator& processes);
 /// Every layer of `model`. Which parameters are parts from then on says parallel::parted_parameters.
 void share_out_experts_of(nn::Module& model, dist::Communicator& processes);

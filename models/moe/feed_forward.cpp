@@ -32,6 +32,11 @@ std::vector<std::pair<Tensor, int64_t>> MoeFeedForward::parts() const {
   return parts;
 }
 
+void MoeFeedForward::work_with(dist::Communicator& processes) {
+  router.processes = &processes;
+  router.collectives = processes.collectives_on(experts.up.weight.device());
+}
+
 Tensor MoeFeedForward::forward(const Tensor& x, const Routing& routing) const {
   Tensor rows = flatten(x, 0, -2);
   if (rows.size(0) != routing.tokens)

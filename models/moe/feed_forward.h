@@ -27,7 +27,7 @@ class MoeFeedForward : public nn::Module, public nn::BottleneckPlace, public par
   /// The processes that the experts were shared out over (share_out_experts, expert_parallel.h); null: all are here.
   dist::Communicator* processes() const override { return router.processes; }
   std::vector<std::pair<Tensor, int64_t>> parts() const override;
-  void work_with(dist::Communicator& processes) { router.processes = &processes; }
+  void work_with(dist::Communicator& processes);
 
   Router router;
   Experts experts;

@@ -1,5 +1,6 @@
 // The router of a layer of experts.
 #pragma once
+#include <memory>
 #include <optional>
 
 #include "engine/dist/communicator.h"
@@ -37,6 +38,7 @@ class Router : public nn::Module {
   int64_t top_k;
   /// Whose tokens in training are of one batch with those here and share the experts' capacity (share_out_experts); in evaluation each has a batch of its own.
   dist::Communicator* processes = nullptr;
+  std::shared_ptr<dist::Collectives> collectives = {};  ///< how rows travel between their devices, held here
 
  private:
   Routing routed(const Tensor& expert, const Tensor& weight) const;

@@ -60,7 +60,7 @@ double PartedParameters::clip_grad_norm(GradientBuckets& buckets, const std::vec
 
 Tensor PartedParameters::gathered(const Tensor& own, int64_t rows) const {
   NoGrad off;
-  Tensor here = contiguous_data(own.detach());
+  Tensor here = contiguous_data(to(own.detach(), cpu));
   Shape shape = own.shape();
   shape[0] = rows;
   Tensor all = empty(shape, own.dtype(), cpu, "gathered");

@@ -19,7 +19,7 @@ struct RowRange {
 RowRange rows_of(int64_t count, int rank, int size);
 
 /// Which parameters of a model are parts, along their first dimension, of larger ones whose other rows are on the other processes (experts that
-/// were shared out); the rest are the same on all. Of the CPU. What is said to be done by all is called by all processes together.
+/// were shared out); the rest are the same on all. Wholes are put together on the CPU. What is said to be done by all is called by all processes together.
 class PartedParameters {
  public:
   explicit PartedParameters(dist::Communicator& processes) : processes_(&processes) {}

@@ -9,7 +9,6 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/data/source.h"
-#include "engine/dist/device_communicator.h"
 #include "engine/dist/world.h"
 #include "models/train/interrupt.h"
 #include "ops/shape.h"
@@ -49,13 +48,6 @@ void broadcast_state(nn::Module& model, bool buffers_alone, const parallel::Part
     world.broadcast(here);
     if (here.raw_data() != t.raw_data()) copy_data(here, target);
   }
-}
-
-std::shared_ptr<dist::Collectives> collectives_on(Device device) {
-  dist::Communicator& world = dist::world();
-  if (device.type == DeviceType::cpu || world.size() == 1) return {&world, [](dist::Collectives*) {}};
-  std::string id = world.all_gather(world.rank() == 0 ? dist::new_device_communicator_id() : "")[0];
-  return dist::join_device_communicator(device, world.rank(), world.size(), id);
 }
 
 LossWatch::LossWatch() {

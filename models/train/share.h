@@ -42,9 +42,6 @@ Agreement agree(double own_loss, int own_signal);
 /// own parts). Parameters that are `parted` stay.
 void broadcast_state(nn::Module& model, bool buffers_alone, const parallel::PartedParameters* parted = nullptr);
 
-/// The exchange of tensors on `device` between the processes: dist::world() itself for the CPU, NCCL for GPUs.
-std::shared_ptr<dist::Collectives> collectives_on(Device device);
-
 /// While alive, waiting for other processes ends with dist::ProcessLost half a second after this one was told to stop: launchers tell all
 /// others when a process dies, and end them soon after.
 class LossWatch {

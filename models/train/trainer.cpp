@@ -206,7 +206,7 @@ void Loop::share_out() {
   broadcast_state(*training_.model, false, &parted_);
   buckets_ = training_.buckets;
   if (buckets_) return;
-  collectives_ = collectives_on(nn::device_of(*training_.model));
+  collectives_ = dist::world().collectives_on(nn::device_of(*training_.model));
   own_buckets_ = std::make_unique<parallel::GradientBuckets>(parted_.same(training_.model->parameters()), *collectives_);
   buckets_ = own_buckets_.get();
 }

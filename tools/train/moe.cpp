@@ -117,7 +117,6 @@ void MoeRun::check() const {
   if (expert_parallel && processes > 1) {
     require(model.moe.experts >= processes, fmt::format("--expert-parallel: {} processes are more than --experts {}; start so many at most", processes, model.moe.experts));
     require(!training.shard_optimizer, "--expert-parallel shares the experts' part of the optimiser's state out already; leave out --shard-optimizer");
-    require(training.place().type == DeviceType::cpu, "--expert-parallel: tokens travel between CPUs only; use --device cpu, or leave it out and every GPU keeps all experts");
   }
   TextRun::check();
 }

@@ -86,6 +86,8 @@ void TrainingSettings::check() const {
   require(clip >= 0, "--clip must not be negative");
   require(ema >= 0 && ema < 1, "--ema must lie in [0, 1)");
   checked_device(device);
+  require(device != "cuda" || dist::world().local_rank() < device_count(DeviceType::cuda),
+          fmt::format("--device cuda: every process needs a GPU of its own, and this machine has {}; start fewer processes", device_count(DeviceType::cuda)));
 }
 
 namespace {
@@ -134,7 +136,7 @@ int TrainingSettings::train_model(const train::RunDirectory& run, nn::Module& mo
   std::shared_ptr<dist::Collectives> collectives;
   std::unique_ptr<parallel::GradientBuckets> buckets;
   if (shard_optimizer && dist::world().size() > 1) {
-    collectives = train::collectives_on(place());
+    collectives = dist::world().collectives_on(place());
     buckets = std::make_unique<parallel::GradientBuckets>(model.parameters(), *collectives, parallel::BucketOptions{.scatter = true});
     training.buckets = buckets.get();
   }
