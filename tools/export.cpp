@@ -76,11 +76,10 @@ void export_gpt(const train::RunDirectory& run, const Options& o) {
 /// With preprocessor_config.json: bytes / 255, shifted and scaled as the network was trained on them.
 void export_vit(const train::RunDirectory& run, const Options& o) {
   auto settings = ClassifierRun::from_json(run.config());
+  ImageClassifier trained(settings);
+  trained.module().load_state(network_weights(run.load_model()));
   VisionTransformer model(settings.vit);
-  StateDict all = run.load_model(), own;
-  for (const auto& [name, value] : model.state())
-    if (all.contains(name)) own[name] = all[name];
-  model.load_state(own);
+  model.load_state(trained.plain_state());
   save_pretrained(model, o.out);
   nlohmann::ordered_json json{{"image_processor_type", "ViTImageProcessor"},
                               {"do_rescale", true},

@@ -73,6 +73,15 @@ class CompandedNetwork : public nn::Module {
       return pass(x);
     };
   }
+  /// Of a network that has the weights of now as its own.
+  StateDict plain_state() const {
+    NoGrad off;
+    companding_.apply(*network_);
+    StateDict state = network_->state();
+    for (auto& [name, module] : network_->named_modules())
+      if (auto* layer = dynamic_cast<nn::WeightLayer*>(module)) state[name.empty() ? "weight" : name + ".weight"] = layer->weight.detach();
+    return state;
+  }
 
  protected:
   std::vector<std::pair<std::string, nn::Module*>> heap_children() const override { return {{"", network_.get()}}; }
@@ -198,6 +207,11 @@ ImageClassifier::ImageClassifier(const ClassifierRun& run) : scale_(channels(run
 Tensor ImageClassifier::normalised(const Tensor& images) const { return nn::input_for(*network_, (to(images, shift_.device()) - shift_) / scale_); }
 Tensor ImageClassifier::operator()(const Tensor& images) const { return logits_(normalised(images)); }
 Tensor ImageClassifier::features(const Tensor& images) const { return features_(normalised(images)); }
+
+StateDict ImageClassifier::plain_state() const {
+  auto* companded = dynamic_cast<const CompandedNetwork*>(network_.get());
+  return companded ? companded->plain_state() : network_->state();
+}
 
 methods::StagedNetwork ImageClassifier::staged() const {
   if (!has_head_) return {{[this](const Tensor& x) { return (*this)(x); }}};

@@ -1,13 +1,18 @@
 // `plumb export` as a user runs it. Whether Hugging Face's library loads the result: tests/reference/read_back.py.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <string>
 
+#include "engine/io/file.h"
 #include "engine/io/safetensors.h"
 #include "engine/io/tokenizer.h"
 #include "models/transformer/pretrained.h"
+#include "ops/pointwise.h"
+#include "ops/random.h"
 #include "tests/tools/run_command.h"
+#include "tools/image_classifier.h"
 
 namespace {
 
@@ -60,6 +65,28 @@ TEST_CASE("export: a GPT that was trained here, with its byte pairs; what the li
       CHECK(o.err == "");
       CHECK(plumb::Tokenizer::load(out + "/tokenizer.json").vocab_size() == model.config().vocab);
     }
+  }
+}
+
+TEST_CASE("export: a vision transformer that was trained here answers as its run; one whose weights are computed from others comes out with the weights") {
+  plumb_test::Scratch scratch;
+  for (std::string reparam : {"none", "weight-compander"}) {
+    CAPTURE(reparam);
+    std::string run = scratch.path(reparam), out = run + "-out";
+    REQUIRE(run_plumb("train vit --data digits --patch 4 --layers 1 --heads 2 --width 16 --batch 16 --steps 3 --lr 0.01 --mix mixup --reparam " + reparam + " --out " + run).code == 0);
+    Outcome o = run_plumb("export " + run + " --out " + out);
+    CHECK(o.err == "");
+    REQUIRE(o.code == 0);
+    auto exported = plumb::transformer::load_pretrained<plumb::transformer::VisionTransformer>(out);
+    auto settings = plumb::tools::ClassifierRun::from_json(plumb::read_file(run + "/config.json"));
+    plumb::tools::ImageClassifier trained(settings);
+    trained.module().load_state(plumb::tools::network_weights(plumb::load_safetensors(run + "/model.safetensors")));
+    trained.module().eval();
+    exported.eval();
+    plumb::Tensor images = plumb::rand({3, 1, 8, 8}), seen = (images - settings.mean[0]) / settings.std[0];
+    std::vector<double> wanted = plumb::to_vector(trained(images)), found = plumb::to_vector(exported(seen));
+    REQUIRE(wanted.size() == found.size());
+    for (size_t i = 0; i < wanted.size(); ++i) CHECK(std::abs(wanted[i] - found[i]) < 1e-5);
   }
 }
 
