@@ -136,7 +136,8 @@ int64_t add_adapter(Module& model, const std::string& name, const LowRankOptions
     const Tensor& w = n.layer->weight;
     if (!w.defined() || !w.is_leaf()) throw ValueError("add_adapter: the weight of \"" + n.name + "\" is computed from others");
     if (n.layer->adapters && n.layer->adapters->find(name)) throw ValueError("add_adapter: \"" + n.name + "\" has an adapter \"" + name + "\" already");
-    if (options.rank > std::min(w.size(0), w.numel() / w.size(0))) throw ValueError("add_adapter: \"" + n.name + "\" " + to_string(w.shape()) + " has no rank of " + std::to_string(options.rank));
+    if (int64_t most = std::min(w.size(0), w.numel() / w.size(0)); options.rank > most)
+      throw ValueError("add_adapter: \"" + n.name + "\" " + to_string(w.shape()) + " has no rank of " + std::to_string(options.rank) + "; choose " + std::to_string(most) + " or less, or other layers");
     if (options.dropout > 0 && (options.magnitude || w.rank() != 2)) throw ValueError("add_adapter: \"" + n.name + "\": dropout is for linear layers without magnitude");
   }
   for (const NamedLayer& n : layers) {

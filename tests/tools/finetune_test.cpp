@@ -203,7 +203,7 @@ TEST_CASE("finetune and merge: bad input is one line that names it, exit code 2,
     CHECK(std::count(o.err.begin(), o.err.end(), '\n') == 1);
     CHECK_FALSE(path_exists(b.file("x")));
   };
-  refused(b.tune("x", "--rank 33"), "has no rank of 33");
+  refused(b.tune("x", "--rank 33"), " has no rank of 33; choose ");
   refused(b.tune("x", "--rank 0"), "--rank must be at least 1, it is 0");
   refused(b.tune("x", "--adapter lara"), "--adapter lara is unknown; choose lora, dora, pissa, allora, ba-lora or alignguard");
   refused(b.tune("x", "--adapter alignguard"), "--keep is missing: alignguard needs examples");

@@ -97,6 +97,13 @@ int train_run(const train::RunDirectory& directory, const ClassifierRun& run, co
   return settings.train_model(directory, objective, training, static_cast<double>(settings.batch), "images");
 }
 
+void check_patch(int64_t patch, int64_t height, int64_t width) {
+  std::vector<int64_t> fitting;
+  for (int64_t side = 1; side <= std::min(height, width); ++side)
+    if (height % side == 0 && width % side == 0) fitting.push_back(side);
+  require(std::ranges::count(fitting, patch) > 0, fmt::format("--patch {} does not divide the images, {} × {}; choose one of {}", patch, height, width, fmt::join(fitting, ", ")));
+}
+
 // The network for images of this shape.
 void configure(Options& o, const LabelledImages& images) {
   ClassifierRun& run = o.run;
@@ -107,6 +114,7 @@ void configure(Options& o, const LabelledImages& images) {
   } else if (run.model == "vit") {
     run.vit.channels = images.shape[0], run.vit.image_height = images.shape[1], run.vit.image_width = images.shape[2], run.vit.classes = images.classes;
     run.vit.dropout = o.dropout;
+    check_patch(run.vit.patch, run.vit.image_height, run.vit.image_width);
   } else if (run.model == "resnet") {
     require(o.dropout == 0, "--dropout: a resnet has none; choose --model wide-resnet or mlp");
     run.resnet = o.imagenet ? resnet::ResNetConfig::imagenet(o.depth) : resnet::ResNetConfig::cifar(o.depth, o.width);

@@ -162,7 +162,7 @@ TEST_CASE("low rank: dropout acts in training alone") {
 
 TEST_CASE("low rank: what cannot be is named, and nothing is changed") {
   Net net;
-  CHECK_THROWS_WITH_AS(nn::add_adapter(net, "a", {.rank = 5}), "add_adapter: \"second\" [4, 6] has no rank of 5", ValueError);
+  CHECK_THROWS_WITH_AS(nn::add_adapter(net, "a", {.rank = 5}), "add_adapter: \"second\" [4, 6] has no rank of 5; choose 4 or less, or other layers", ValueError);
   CHECK_THROWS_WITH_AS(nn::add_adapter(net, "a", {}, {"third"}), "add_adapter: no linear or convolution layer has one of the names asked for", ValueError);
   CHECK_THROWS_WITH_AS(nn::add_adapter(net, "a.b"), "add_adapter: a name must be non-empty and without dots: \"a.b\"", ValueError);
   CHECK(nn::adapter_names(net).empty());

@@ -20,5 +20,5 @@ TEST_CASE("train vit: learns the carried digits, with --recompute bit for bit th
   CHECK(scratch.get("run/model.safetensors") == scratch.get("again/model.safetensors"));
   Outcome bad = run_plumb("train vit --out " + scratch.path("bad") + " --data digits --patch 3");
   CHECK(bad.code == 2);
-  CHECK(bad.err == "plumb: train vit: vision: image_height 8 is not a multiple of patch 3\n");
+  CHECK(bad.err == "plumb: train vit: --patch 3 does not divide the images, 8 × 8; choose one of 1, 2, 4, 8\n");
 }
