@@ -93,7 +93,7 @@ LabelledImages cifar_files(const std::vector<std::string>& files) {
 
 // Images and labels are told apart by their rank.
 data::Dataset idx_pair(std::vector<std::string> files) {
-  if (files.size() != 2) throw ConfigError(fmt::format("--data: {} IDX files of the {} part; give its images and its labels", files.size(), !files.empty() && is_test(files[0]) ? "test" : "training"));
+  if (files.size() != 2) throw ConfigError(fmt::format("--data: {} IDX files of the {} part; give its images and its labels, or a directory with a folder of images for each class", files.size(), !files.empty() && is_test(files[0]) ? "test" : "training"));
   if (load_idx(files[0]).rank() == 1) std::swap(files[0], files[1]);
   return data::idx_images(files[0], files[1]);
 }
