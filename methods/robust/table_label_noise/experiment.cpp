@@ -44,7 +44,7 @@ namespace nested = compress_features;
 constexpr int64_t kFeatures = 128, kBatch = 64;
 constexpr double kRate = 0.05, kDecay = 5e-4;
 // Losses whose gradient is small, or bounded by how they normalise scores, train at a rate of their own.
-constexpr double kLdrRate = 0.1, kBoundedRate = 0.02;
+constexpr double kLdrRate = 0.01, kAldrRate = 0.1, kNceRate = 0.005;
 constexpr double kSigma = 12;  // nested dropout: about a tenth of the features
 
 constexpr std::array kSets{"digits", "colour"};
@@ -217,13 +217,13 @@ Objective objective(const std::string& variant, const Problem& p, int64_t epochs
   }
   if (variant == "ALDR-KL") {
     auto loss = std::make_shared<ldr::AldrKlLoss>(n);
-    return {[loss](PooledCnn& net, const Batch& b) { return (*loss)(net(b.x), b.labels, b.index); }, kLdrRate};
+    return {[loss](PooledCnn& net, const Batch& b) { return (*loss)(net(b.x), b.labels, b.index); }, kAldrRate};
   }
   if (variant == "LDR-KL")
     return on_logits([](const Tensor& z, const Tensor& y) { return ldr::ldr_kl_loss(z, y, {.lambda = 10}); }, kLdrRate);
   if (variant == "GCE") return on_logits([](const Tensor& z, const Tensor& y) { return generalized_cross_entropy(z, y); });
   if (variant == "SCE") return on_logits([](const Tensor& z, const Tensor& y) { return symmetric_cross_entropy(z, y); });
-  if (variant == "NCE + RCE") return on_logits([](const Tensor& z, const Tensor& y) { return nce_and_rce(z, y, 5); }, kBoundedRate);
+  if (variant == "NCE + RCE") return on_logits([](const Tensor& z, const Tensor& y) { return nce_and_rce(z, y, 9); }, kNceRate);
   if (variant == "Jensen–Shannon") return on_logits([](const Tensor& z, const Tensor& y) { return generalized_js_loss(z, y, 0.5); });
   if (variant == "label smoothing")
     return on_logits([](const Tensor& z, const Tensor& y) { return cross_entropy(z, y, {.label_smoothing = 0.2}); });
@@ -392,11 +392,11 @@ Experiment experiment() {
                        {"mixup", "α = 1"},
                        {"GCE", "q = 0.7"},
                        {"SCE", "0.1 cross-entropy + 1.0 reverse cross-entropy"},
-                       {"NCE + RCE", "5 and 5; learning rate 0.02"},
+                       {"NCE + RCE", "9 and 1; learning rate 0.005"},
                        {"Jensen–Shannon", "π₁ = 0.5"},
                        {"PS-KD", "last epoch's predictions as targets, α = 0.8"},
                        {"ELR", "λ = 3, β = 0.7"},
-                       {"LDR-KL", "λ = 10; learning rate 0.1"},
+                       {"LDR-KL", "λ = 10; learning rate 0.01"},
                        {"ALDR-KL", "λ₀ = 10, α = 2; learning rate 0.1"},
                        {"co-teaching", "two networks from scratch; they know the noise's rate"},
                        {"nested dropout", "σ = 12; K chosen by held-out noisy labels"},
