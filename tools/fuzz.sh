@@ -55,7 +55,7 @@ run() {  # target dictionary options…
   mkdir -p "$corpus"
   # -timeout guards against hangs; slowness is measured in processor time by the program itself.
   TIMEFORMAT='%U %S'
-  spent=$({ time "$program" "--target=$target" "--seeds=$corpus" "${options[@]}" -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=512 -reload=0 \
+  spent=$(trap : INT TERM HUP; { time "$program" "--target=$target" "--seeds=$corpus" "${options[@]}" -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=512 -reload=0 \
     -print_final_stats=1 -print_funcs=0 "-artifact_prefix=build-fuzz/harm/$target-" "$corpus" >"$log" 2>&1; } 2>&1) || code=$?
   executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -1 | grep . || echo 0)
   if [ $code -ge 128 ] || [ $code = 72 ] || [ -n "$stopped" ]; then  # 72: libFuzzer's answer to a signal
