@@ -20,6 +20,12 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT CMAKE_SYSTEM_NAME STREQUAL "Darwi
   # What nothing calls is left out of the binary, function by function.
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-ffunction-sections> $<$<COMPILE_LANGUAGE:CXX>:-fdata-sections>)
   add_link_options(LINKER:--gc-sections)
+  # Addresses that the loader fills in take a bit in the place of 24 bytes, where linker and C library know how.
+  include(CheckLinkerFlag)
+  check_linker_flag(CXX LINKER:-z,pack-relative-relocs PLUMB_PACKS_RELOCATIONS)
+  if(PLUMB_PACKS_RELOCATIONS)
+    add_link_options(LINKER:-z,pack-relative-relocs)
+  endif()
 endif()
 if(PLUMB_SANITIZE)
   # A finding ends the program, so that a test cannot pass over it. -O1 -g1: twice as fast to build, and stacks stay readable.
