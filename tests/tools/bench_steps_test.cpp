@@ -111,7 +111,7 @@ TEST_CASE("bench steps: what is unknown or out of range is said before anything 
   CHECK(message("--rounds 0") == "plumb: bench steps: --rounds must be at least 1, it is 0\n");
   CHECK(message("--against jax") == "plumb: bench steps: --against jax is unknown; choose torch, torch-eager or torch-compiled, or give the path of a program\n");
   CHECK(message("--dtype f8") == "plumb: bench steps: --dtype f8 is unknown; choose f32, tf32, bf16 or f16\n");
-  CHECK(message("--winograd 3x3") == "plumb: bench steps: --winograd 3x3 is unknown; choose off, 2x2, 4x4 or default\n");
+  CHECK(message("--winograd 3x3") == "plumb: bench steps: --winograd 3x3 is unknown; choose off, 2x2 or 4x4\n");
 }
 
 TEST_CASE("bench worker: a turn that is no number ends it") {

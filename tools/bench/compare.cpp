@@ -23,7 +23,7 @@ std::vector<std::string> command_of(const Side& side, const std::string& work, c
     words.push_back(word);
   if (side.name != own_side().name) return words;
   if (s.capture) words.push_back("--capture");
-  if (s.winograd != "default") words.insert(words.end(), {"--winograd", s.winograd});
+  words.insert(words.end(), {"--winograd", s.winograd});
   return words;
 }
 

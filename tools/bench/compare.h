@@ -14,7 +14,7 @@ struct CompareSettings {
   int64_t warmup = 3;
   int64_t threads = 0;            ///< of each side; 0: num_threads()
   std::string size = "small", device = "cpu", dtype = "f32";
-  std::string winograd = "default";  ///< of our own side (tools/cli/winograd_option.h)
+  std::string winograd = "2x2";  ///< of our own side (tools/cli/winograd_option.h)
   bool capture = false;           ///< of our own side
 };
 

@@ -142,7 +142,7 @@ Action define(CommandLine& line, const char* bench, CompareSettings defaults) {
 Action define_worker(CommandLine& line) {
   struct Worker {
     WorkerSettings settings;
-    std::string size = "small", device = "cpu", winograd = "default";
+    std::string size = "small", device = "cpu", winograd = "2x2";
     int64_t threads = 0;
     bool turns = false;
   };

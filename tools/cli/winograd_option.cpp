@@ -7,13 +7,13 @@
 namespace plumb::tools {
 
 void check_winograd(const std::string& name) {
-  if (name != "off" && name != "2x2" && name != "4x4" && name != "default") throw ConfigError("--winograd " + name + " is unknown; choose off, 2x2, 4x4 or default");
+  if (name != "off" && name != "2x2" && name != "4x4") throw ConfigError("--winograd " + name + " is unknown; choose off, 2x2 or 4x4");
 }
 
 void set_winograd(const std::string& name) {
   check_winograd(name);
   allow_winograd(name == "off" ? Winograd::off : name == "4x4" ? Winograd::tiles_4x4 : Winograd::tiles_2x2);
-  allow_winograd_bf16(name == "2x2" || name == "4x4");
+  allow_winograd_bf16(name != "off");
 }
 
 }  // namespace plumb::tools

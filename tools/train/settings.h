@@ -20,7 +20,7 @@ struct TrainingSettings {
   int64_t batch = 12, steps = 2000, warmup = 100, eval_every = 250, checkpoint_every = 500, accumulate = 1, early_stop = 0;
   double lr = 1e-3, min_lr = 1e-4, weight_decay = 0.1, beta1 = 0.9, beta2 = 0.99, momentum = 0.9, clip = 1, ema = 0;
   uint64_t seed = 0;
-  std::string optimizer = "adamw", device = "cpu", dtype = "f32", winograd = "default";
+  std::string optimizer = "adamw", device = "cpu", dtype = "f32", winograd = "2x2";
   bool recompute = false, capture = false, shard_optimizer = false, no_events = false, no_histograms = false;
 
   /// Adds --batch, --steps, --lr, …; `items` is what --batch counts ("sequences", "images").

@@ -116,13 +116,13 @@ Tensor iga(const Seen& s) {
 const std::vector<Objective>& objectives() {
   static const std::vector<Objective> all{
       {{"ERM", "the mean of the losses alone"}, nullptr, 0, 0},
-      {{"IRM", "the derivative in a scale of the logits, squared"}, irm, 1e5, 1},
+      {{"IRM", "the derivative in a scale of the logits, squared"}, irm, 1e5, 0.1},
       {{"V-REx", "the variance of the losses"}, [](const Seen& s) { return vrex_penalty(s.losses); }, 4e5, 1},
-      {{"CORAL", "means and covariances of the features"}, [](const Seen& s) { return coral_penalty(s.features); }, 1e5, 1},
+      {{"CORAL", "means and covariances of the features"}, [](const Seen& s) { return coral_penalty(s.features); }, 1e5, 10},
       {{"Fishr", "variances of the head's gradient"},
        [](const Seen& s) { return fishr_penalty(of_heads(s, [&](size_t e) { return s.heads[e].gradient_variance(); })); },
        1e5,
-       1},
+       100},
       {{"Fish", "a step on each domain in turn, then half of the way"}, nullptr, 0, 0, true},
       {{"IGA", "the variance of the gradients of all parameters"}, iga, 1e4, 1},
       {{"Hutchinson", "head gradients and estimated Hessian diagonals, 20 probes"},
@@ -132,11 +132,11 @@ const std::vector<Objective>& objectives() {
       {{"Hessian diagonal", "head gradients and exact Hessian diagonals"},
        [](const Seen& s) { return hessian_alignment::diagonal_penalty(s.heads, aligned()); },
        1e5,
-       1},
+       10},
       {{"HGP", "head gradients and Hessian–gradient products"},
        [](const Seen& s) { return hessian_alignment::hgp_penalty(s.heads, aligned()); },
        1e5,
-       1}};
+       10}};
   return all;
 }
 

@@ -62,7 +62,7 @@ TEST_CASE("train unet: the loss falls, samples are drawn on the way, and a class
 
 TEST_CASE("train unet: killed and resumed, also self-conditioned and in bf16, the bits are those of one run") {
   Runs r;
-  std::string more = " --eval-every 10 --checkpoint-every 5 --self-condition --dropout 0.1 --accumulate 2 --dtype bf16 --winograd 2x2";
+  std::string more = " --eval-every 10 --checkpoint-every 5 --self-condition --dropout 0.1 --accumulate 2 --dtype bf16 --winograd off";
   REQUIRE(run_plumb(r.train("whole", 20, more)).code == 0);
   CHECK(stop_midway(r.train("cut", 20, more), r.run("cut") + "/metrics.jsonl", 12, SIGKILL) == 128 + SIGKILL);
   Outcome o = run_plumb("train unet --resume " + r.run("cut"));
@@ -80,7 +80,7 @@ TEST_CASE("train unet: without classes, and what is wrong is named before anythi
     const char *options, *message;
   };
   for (auto [options, message] : {Wrong{" --sampler plms", "sampler \"plms\" is unknown; choose from euler"}, {" --multipliers 1 1 1 1 1", "5 levels need images whose sides are multiples of 16, they are 8×8"},
-                                  {" --winograd 3x3", "--winograd 3x3 is unknown; choose off, 2x2, 4x4 or default"}, {" --groups 3", "3 groups do not divide the 8 channels"}, {" --class-dropout 1", "--class-dropout must lie in [0, 1), it is 1"}}) {
+                                  {" --winograd 3x3", "--winograd 3x3 is unknown; choose off, 2x2 or 4x4"}, {" --groups 3", "3 groups do not divide the 8 channels"}, {" --class-dropout 1", "--class-dropout must lie in [0, 1), it is 1"}}) {
     Outcome bad = run_plumb("train unet --data digits --width 8 --out " + r.run("bad") + options + (std::string(options).find("groups") == std::string::npos ? " --groups 4" : ""));
     CHECK(bad.code == 2);
     CHECK_MESSAGE(bad.err.find(message) != std::string::npos, bad.err);
