@@ -78,10 +78,11 @@ while read steps; do echo '{"step_s":[2]}'; done
 echo '{"peak_mib":300,"over_import_mib":100}'
 )");
   std::filesystem::permissions(scratch.path("peer.sh"), std::filesystem::perms::owner_all);
-  Outcome o = run_plumb("bench steps --size tiny --only gpt --rounds 2 --steps 1 --against " + scratch.path("peer.sh") + " --json --html " + scratch.path("page.html"));
+  Outcome o = run_plumb("bench steps --size tiny --only gpt --rounds 2 --steps 1 --winograd off --against " + scratch.path("peer.sh") + " --json --html " + scratch.path("page.html"));
   REQUIRE_MESSAGE(o.code == 0, o.err);
   std::string page = scratch.get("page.html");
-  CHECK(has(page, "fake 1.0"));
+  CHECK(has(page, "fake 1.0 (peer.sh)"));
+  CHECK(has(page, ", Winograd off"));
   CHECK(has(page, "gpt-tiny: seconds a step"));
   scratch.put("rows.jsonl", o.out);
   o = run_plumb("bench page " + scratch.path("rows.jsonl") + " --html " + scratch.path("again.html"));

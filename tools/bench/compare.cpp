@@ -62,6 +62,7 @@ JsonObject side_row(const std::string& bench, const SideResult& r) {
     bool compiled = false;
     r.about.read("compile", compiled);
     row.set("compile", compiled);
+    if (r.about.contains("winograd")) row.set("winograd", text(r.about, "winograd"));
     row.set("threads", static_cast<int64_t>(number(r.about, "threads")));
     row.set("optimiser", text(r.about, "optimiser"));
     row.set("params", static_cast<int64_t>(number(r.about, "params")));

@@ -60,9 +60,15 @@ std::string environment_section(const Rows& rows) {
   return html + "<p class='about'>Brackets and whiskers are 95 % intervals over rounds in which all sides took turns. Ratios above 1: Plumb is faster.</p>\n";
 }
 
+// Who, and what differs from a step in f32 with Winograd's usual tiles.
+std::string whose_step(const JsonObject& row) {
+  std::string type = text(row, "dtype");
+  return who(row) + (type == "f32" ? "" : ", " + type) + (row.contains("winograd") ? ", Winograd " + text(row, "winograd") : "");
+}
+
 Bar time_bar(const JsonObject& row, const std::string& name, const char* unit, int digits) {
   std::vector<double> both = ends(row, name);
-  return {who(row), fmt::format("{:.{}f} {}", number(row, name), digits, unit), number(row, name), both[0], both[1], text(row, "side") == "plumb"};
+  return {whose_step(row), fmt::format("{:.{}f} {}", number(row, name), digits, unit), number(row, name), both[0], both[1], text(row, "side") == "plumb"};
 }
 
 std::string steps_section(const Rows& rows) {
@@ -76,7 +82,7 @@ std::string steps_section(const Rows& rows) {
     for (const JsonObject& row : steps) {
       if (text(row, "work") != work) continue;
       bars.push_back(time_bar(row, "step_s", "s", 4));
-      lines.push_back({work, who(row), text(row, "dtype"), fmt::format("{}", number(row, "threads")), interval(row, "step_s", "", 4), row.contains("ratio") ? interval(row, "ratio", "", 2) : "",
+      lines.push_back({work, whose_step(row), text(row, "dtype"), fmt::format("{}", number(row, "threads")), interval(row, "step_s", "", 4), row.contains("ratio") ? interval(row, "ratio", "", 2) : "",
                        fmt::format("{:.0f}", number(row, "over_import_mib")), row.contains("memory_ratio") ? fmt::format("{:.2f}", number(row, "memory_ratio")) : "",
                        row.contains("share_of_sgemm") ? fmt::format("{:.0f} of {:.0f}: {:.0f} %", number(row, "gflop_per_s"), number(row, "sgemm_gflop_per_s"), 100 * number(row, "share_of_sgemm")) : ""});
     }

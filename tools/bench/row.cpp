@@ -43,7 +43,8 @@ std::string who(const JsonObject& row) {
   std::string side = text(row, "side"), peer = text(row, "peer");
   if (peer.empty()) return side;
   size_t mode = side.find(' ');
-  return peer + (mode == std::string::npos ? "" : side.substr(mode));
+  if (mode != std::string::npos) return peer + side.substr(mode);
+  return peer.starts_with(side) ? peer : peer + " (" + side + ")";
 }
 
 }  // namespace plumb::tools

@@ -18,7 +18,7 @@ std::vector<double> ends(const JsonObject& row, const std::string& name);
 void set_interval(JsonObject& row, const std::string& name, const Estimate& e, double scale = 1);
 /// "1.234 s [1.200, 1.260]"
 std::string interval(const JsonObject& row, const std::string& name, const char* unit, int digits, double scale = 1);
-/// "plumb 0.1.0", "torch 2.15.0 compiled"
+/// "plumb 0.1.0", "torch 2.15.0 compiled", and of a program that is compared with "its name for itself (its file)".
 std::string who(const JsonObject& row);
 
 }  // namespace plumb::tools

@@ -177,6 +177,7 @@ int step_worker(const WorkerSettings& o) {
   w.about.set("device", to_string(o.device));
   w.about.set("dtype", o.dtype);
   w.about.set("compile", o.capture);
+  if (winograd_allowed() != Winograd::tiles_2x2) w.about.set("winograd", winograd_allowed() == Winograd::off ? "off" : "4x4");
   w.about.set("threads", int64_t{num_threads()});
   say(w.about);
   take_turns([&](int64_t steps) {
