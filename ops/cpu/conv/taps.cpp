@@ -263,33 +263,70 @@ void by_product(const Job<T>& plain, const gemm::Kernels<P>& kernels) {
 
 // -- direct -----------------------------------------------------------------------------------------------
 
+// What an output place of one channel sums: weight[i] times the window at offset[i] from the place.
 template <typename C>
-void add_row(C w, const C* x, int64_t step, int64_t n, C* sums) {
-  if (step == 1)
-    for (int64_t i = 0; i < n; ++i) sums[i] = std::fma(w, x[i], sums[i]);
-  else if (step == 2)
-    for (int64_t i = 0; i < n; ++i) sums[i] = std::fma(w, x[2 * i], sums[i]);
-  else
-    for (int64_t i = 0; i < n; ++i) sums[i] = std::fma(w, x[step * i], sums[i]);
+struct Terms {
+  const C* weight;
+  const int64_t* offset;
+  int64_t count;
+};
+
+// sums[j] = Σ over the terms for kColumns places from `window` on, `step` apart (kStep, unless that is 0). They stay in registers.
+template <int kColumns, int kStep, typename C>
+void sum_places(const Terms<C>& terms, const C* window, int64_t step, C* sums) {
+  C sum[kColumns] = {};
+  for (int64_t i = 0; i < terms.count; ++i) {
+    const C w = terms.weight[i], *x = window + terms.offset[i];
+#pragma GCC unroll 32
+    for (int j = 0; j < kColumns; ++j) sum[j] = std::fma(w, x[j * (kStep ? kStep : step)], sum[j]);
+  }
+  std::copy_n(sum, kColumns, sums);
 }
 
+// A row of places: the last piece overlaps the one before, which gives the same sums again.
+template <int kStep, typename C>
+void sum_row(const Terms<C>& terms, const C* window, int64_t step, int64_t columns, C* sums) {
+  constexpr int kMany = 128 / sizeof(C), kFew = 32 / sizeof(C);
+  int64_t x = 0;
+  for (; x + kMany <= columns; x += kMany) sum_places<kMany, kStep>(terms, window + x * step, step, sums + x);
+  if (columns < kFew)
+    for (; x < columns; ++x) sum_places<1, kStep>(terms, window + x * step, step, sums + x);
+  for (; x < columns; x += kFew) {
+    const int64_t at = std::min<int64_t>(x, columns - kFew);
+    sum_places<kFew, kStep>(terms, window + at * step, step, sums + at);
+  }
+}
+
+template <typename C>
+void sum_row(const Terms<C>& terms, const C* window, int64_t step, int64_t columns, C* sums) {
+  step == 1 ? sum_row<1>(terms, window, step, columns, sums) : step == 2 ? sum_row<2>(terms, window, step, columns, sums) : sum_row<0>(terms, window, step, columns, sums);
+}
+
+template <typename C>
+struct DirectBuffers {
+  DirectBuffers(const TapConvolution& p, int64_t columns) : weight(p.channels * p.grid.count()), offset(p.channels * p.grid.count()), sums(columns) {}
+  gemm::Buffer<C> weight;
+  gemm::Buffer<int64_t> offset;
+  gemm::Buffer<C> sums;
+};
+
 template <typename T>
-void direct_tile(const Job<T>& job, const Tile& tile, int64_t group, const Window<gemm::Accumulator<T>>& w, gemm::Accumulator<T>* sums) {
+void direct_tile(const Job<T>& job, const Tile& tile, int64_t group, const Window<gemm::Accumulator<T>>& w, DirectBuffers<gemm::Accumulator<T>>& buffers) {
   using C = gemm::Accumulator<T>;
   const TapConvolution& p = job.p;
-  for (int64_t i = 0; i < tile.images; ++i)
-    for (int64_t m = 0; m < p.m; ++m)
+  const Terms<C> terms{buffers.weight.data(), buffers.offset.data(), p.channels * p.grid.count()};
+  int64_t* offset = buffers.offset.data();
+  for (int64_t c = 0; c < p.channels; ++c)
+    for (const Tap& t : p.grid.taps) *offset++ = c * w.channel + (t.y - p.grid.min_y) * w.row + (t.x - p.grid.min_x) * w.column;
+  for (int64_t channel = group * p.m; channel < (group + 1) * p.m; ++channel) {
+    const T* weight = job.weight + channel * terms.count;
+    std::transform(weight, weight + terms.count, buffers.weight.data(), [](T x) { return static_cast<C>(x); });
+    for (int64_t i = 0; i < tile.images; ++i)
       for (int64_t y = 0; y < tile.rows; ++y) {
-        const T* weight = job.weight + (group * p.m + m) * p.channels * p.grid.count();
-        std::fill_n(sums, tile.columns, C(0));
-        for (int64_t c = 0; c < p.channels; ++c)
-          for (const Tap& t : p.grid.taps) {
-            const C* x = w.data + i * w.image + c * w.channel + (y * p.grid.step_h + t.y - p.grid.min_y) * w.row + (t.x - p.grid.min_x) * w.column;
-            add_row(static_cast<C>(*weight++), x, p.grid.step_w, tile.columns, sums);
-          }
-        const int64_t channel = group * p.m + m;
-        job.out.store(sums, tile.columns, job.bias_of(channel), job.out.at(tile.image + i, channel, tile.y + y, tile.x));
+        sum_row(terms, w.data + i * w.image + y * p.grid.step_h * w.row, p.grid.step_w * w.column, tile.columns, buffers.sums.data());
+        job.out.store(buffers.sums.data(), tile.columns, job.bias_of(channel), job.out.at(tile.image + i, channel, tile.y + y, tile.x));
       }
+  }
 }
 
 template <typename T>
@@ -298,11 +335,12 @@ void directly(const Job<T>& job) {
   const TapConvolution& p = job.p;
   const int64_t work = p.m * p.channels * p.grid.count() * job.tiling.images * job.tiling.rows * job.tiling.columns;
   parallel_for(job.tiling.count * p.groups, ceil_div(gemm::kWorthThread / 4, std::max<int64_t>(1, work)), [&](int64_t begin, int64_t end) {
-    gemm::Buffer<C> sums(job.tiling.columns), padded(window_size(job.tiling, p.grid, p.channels));
+    DirectBuffers<C> buffers(p, job.tiling.columns);
+    gemm::Buffer<C> padded(window_size(job.tiling, p.grid, p.channels));
     for (int64_t task = begin; task < end; ++task) {
       const Tile tile = job.tiling[task / p.groups];
       const int64_t group = task % p.groups;
-      direct_tile(job, tile, group, window(job.in, p.grid, tile, group * p.channels, p.channels, padded.data()), sums.data());
+      direct_tile(job, tile, group, window(job.in, p.grid, tile, group * p.channels, p.channels, padded.data()), buffers);
     }
   });
 }
