@@ -13,7 +13,7 @@ namespace {
 
 using train::escape_html;
 
-constexpr double kWidth = 760, kLine = 18, kLabels = 190, kTexts = 170;
+constexpr double kWidth = 760, kLine = 18, kLabels = 190, kCharacter = 6.3, kTexts = 170;
 constexpr const char *kOwn = "#2471a3", *kPeer = "#b3b3b3";
 
 std::string opened(const std::string& title, double height) {
@@ -42,17 +42,20 @@ std::string decades(const LogAxis& x, const LogAxis& y) {
 }  // namespace
 
 std::string bar_chart(const std::string& title, const std::vector<Bar>& bars) {
-  double most = 0;
-  for (const Bar& b : bars) most = std::max(most, std::max(b.value, b.high));
+  double most = 0, labels = kLabels;
+  for (const Bar& b : bars) {
+    most = std::max(most, std::max(b.value, b.high));
+    labels = std::max(labels, kCharacter * static_cast<double>(b.label.size()) + 12);
+  }
   if (most <= 0) return "";
-  double scale = (kWidth - kLabels - kTexts) / most, y = 26;
+  double scale = (kWidth - labels - kTexts) / most, y = 26;
   std::string out = opened(title, y + kLine * static_cast<double>(bars.size()));
   for (const Bar& b : bars) {
-    double end = kLabels + b.value * scale;
-    out += fmt::format("<text x='{}' y='{:.0f}' text-anchor='end'>{}</text>", kLabels - 6, y + 11, escape_html(b.label));
-    out += fmt::format("<rect x='{}' y='{:.0f}' width='{:.1f}' height='13' fill='{}'/>", kLabels, y, b.value * scale, b.own ? kOwn : kPeer);
-    if (b.high > b.low) out += fmt::format("<line x1='{0:.1f}' x2='{1:.1f}' y1='{2:.1f}' y2='{2:.1f}' stroke='#222'/>", kLabels + b.low * scale, kLabels + b.high * scale, y + 6.5);
-    out += fmt::format("<text x='{:.1f}' y='{:.0f}'>{}</text>\n", std::max(end, kLabels + b.high * scale) + 6, y + 11, escape_html(b.text));
+    double end = labels + b.value * scale;
+    out += fmt::format("<text x='{}' y='{:.0f}' text-anchor='end'>{}</text>", labels - 6, y + 11, escape_html(b.label));
+    out += fmt::format("<rect x='{}' y='{:.0f}' width='{:.1f}' height='13' fill='{}'/>", labels, y, b.value * scale, b.own ? kOwn : kPeer);
+    if (b.high > b.low) out += fmt::format("<line x1='{0:.1f}' x2='{1:.1f}' y1='{2:.1f}' y2='{2:.1f}' stroke='#222'/>", labels + b.low * scale, labels + b.high * scale, y + 6.5);
+    out += fmt::format("<text x='{:.1f}' y='{:.0f}'>{}</text>\n", std::max(end, labels + b.high * scale) + 6, y + 11, escape_html(b.text));
     y += kLine;
   }
   return out + "</svg>\n";
@@ -64,12 +67,14 @@ std::string roofline_chart(const std::vector<RooflinePoint>& points, const std::
   double lowest = std::ranges::min(points, {}, &RooflinePoint::rate).rate, top = std::max(peak, std::ranges::max(points, {}, &RooflinePoint::rate).rate);
   LogAxis x{decade_below(left.intensity), decade_above(right.intensity), 60, kWidth - 16}, y{decade_below(lowest), decade_above(top), 380, 30};
   std::string out = opened("Roofline: GFLOP/s over operations a byte", 420) + decades(x, y);
+  double along = 0.5;  // where on its roof a label stands: roofs lie close together
   for (const Roof& roof : roofs) {
     double ridge = std::clamp(peak / roof.bandwidth, x.low, x.high), begin = std::clamp(y.low / roof.bandwidth, x.low, ridge);
     double risen = std::min(peak, ridge * roof.bandwidth);
     out += fmt::format("<polyline points='{:.1f},{:.1f} {:.1f},{:.1f} {:.1f},{:.1f}' fill='none' stroke='#c0392b'/>", x.place(begin), y.place(std::max(begin * roof.bandwidth, y.low)), x.place(ridge), y.place(risen),
                        x.place(x.high), y.place(std::min(peak, x.high * roof.bandwidth)));
-    double middle = std::sqrt(begin * ridge);
+    along += 0.4 / static_cast<double>(roofs.size());
+    double middle = begin * std::pow(ridge / begin, along);
     out += fmt::format("<text x='{:.1f}' y='{:.1f}' text-anchor='end' fill='#c0392b'>{}</text>\n", x.place(middle) - 4, y.place(std::max(middle * roof.bandwidth, y.low)) - 4, escape_html(roof.label));
   }
   for (const RooflinePoint& p : points)

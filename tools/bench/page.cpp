@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "engine/core/error.h"
 #include "models/train/html.h"
@@ -116,12 +117,14 @@ std::string roofline(const Rows& kernels, const Rows& ceilings) {
     if (text(row, "side") == "plumb" && text(row, "dtype") == "f32" && number(row, "flops") > 0 && number(row, "bytes") > 0)
       points.push_back({fmt::format("{} {}: {:.1f} GFLOP/s, {:.0f} % of its ceiling", text(row, "kernel"), text(row, "shape"), number(row, "gflop_per_s"), 100 * number(row, "share_of_ceiling")),
                         number(row, "flops") / number(row, "bytes"), 1e9 * number(row, "gflop_per_s")});
-  std::vector<Roof> roofs;
+  std::map<std::string, double> bandwidths;  // the best of several runs
   double peak = 0;
   for (const JsonObject& row : ceilings) {
-    if (row.contains("gb_per_s")) roofs.push_back({fmt::format("{}: {:.0f} GB/s", text(row, "what"), number(row, "gb_per_s")), 1e9 * number(row, "gb_per_s")});
-    else if (text(row, "what") == "product f32") peak = 1e9 * number(row, "gflop_per_s");
+    if (row.contains("gb_per_s")) bandwidths[text(row, "what")] = std::max(bandwidths[text(row, "what")], number(row, "gb_per_s"));
+    else if (text(row, "what") == "product f32") peak = std::max(peak, 1e9 * number(row, "gflop_per_s"));
   }
+  std::vector<Roof> roofs;
+  for (const auto& [what, rate] : bandwidths) roofs.push_back({fmt::format("{}: {:.0f} GB/s", what, rate), 1e9 * rate});
   return roofline_chart(points, roofs, peak);
 }
 
@@ -138,7 +141,7 @@ std::string kernels_section(const Rows& rows) {
     lines.push_back({text(row, "kernel"), text(row, "shape"), text(row, "dtype"), own ? "plumb" : who(row), interval(row, "us", "", 1),
                      memory ? fmt::format("{:.1f} GB/s", number(row, "gb_per_s")) : fmt::format("{:.1f} GFLOP/s", number(row, "gflop_per_s")), fmt::format("{:.0f} %", share), row.contains("ratio") ? interval(row, "ratio", "", 2) : ""});
   }
-  return html + bar_chart("Share of the ceiling that binds: bytes against the fastest copy of about as many, or operations against the fastest product", bars) +
+  return html + bar_chart("Share of the ceiling that binds: of a copy of about as many bytes, or of the fastest product", bars) +
          table({"kernel", "shape", "type", "side", "µs", "achieves", "of its ceiling", "ratio"}, lines);
 }
 
