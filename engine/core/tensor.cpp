@@ -68,12 +68,14 @@ static Tensor row_major(StoragePtr storage, const Shape& shape, int64_t count, D
 }
 
 Tensor empty(const Shape& shape, DType dtype, Device device, const char* op) {
-  int64_t count = 1;
+  int64_t count = 1, span = 1;  // the span leaves sizes of 0 out: an empty tensor has strides, too, which must not overflow
+  auto too_large = [&] { throw OutOfMemoryError(std::string(op) + ": a tensor of shape " + to_string(shape) + " is larger than any memory"); };
   for (int64_t v : shape) {
     if (v < 0) throw ShapeError(std::string(op) + ": a size is negative in " + to_string(shape));
-    if (__builtin_mul_overflow(count, v, &count) || count > (int64_t{1} << 58))
-      throw OutOfMemoryError(std::string(op) + ": a tensor of shape " + to_string(shape) + " is larger than any memory");
+    if (__builtin_mul_overflow(span, std::max<int64_t>(v, 1), &span)) too_large();
+    count *= v;
   }
+  if (count > (int64_t{1} << 58)) too_large();
   size_t bytes = static_cast<size_t>(count) * item_size(dtype);
   void* data = allocate(device, std::max<size_t>(bytes, 1), op, shape);
   return row_major(make_intrusive<Storage>(device, data, std::max<size_t>(bytes, 1)), shape, count, dtype);

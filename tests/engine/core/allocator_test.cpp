@@ -101,6 +101,9 @@ TEST_CASE("allocator: beyond the limit the error names operation, shape, size an
 }
 
 TEST_CASE("allocator: sizes beyond any memory are errors, not overflows") {
+  CHECK(empty({int64_t{1} << 40, int64_t{1} << 20, 0}).numel() == 0);  // an empty one needs none, wherever its 0 stands
+  CHECK(empty({0, int64_t{1} << 40, int64_t{1} << 20}).numel() == 0);
+  CHECK_THROWS_AS(empty({int64_t{1} << 40, int64_t{1} << 40, 0}), OutOfMemoryError);  // its strides would overflow
   CHECK_THROWS_WITH_AS(empty({int64_t{1} << 40, int64_t{1} << 40}, f64, cpu, "outer"), "outer: a tensor of shape [1099511627776, 1099511627776] is larger than any memory", OutOfMemoryError);
   CHECK_THROWS_AS(empty({int64_t{1} << 50}, f64), OutOfMemoryError);
   CHECK_THROWS_WITH_AS(empty({2, -1}), "empty: a size is negative in [2, -1]", ShapeError);
