@@ -19,9 +19,11 @@
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "ops/sort.h"
+#include "tests/parallel/process_shares.h"
 
 using namespace plumb;
 using namespace plumb::moe;
+using plumb_test::experts_of, plumb_test::noise, plumb_test::share;
 
 namespace {
 
@@ -34,30 +36,12 @@ MoeFeedForward made(const MoeConfig& config) {
   return layer;
 }
 
-Tensor noise(const Shape& shape, uint64_t seed) {
-  Generator generator(seed);
-  return randn(shape, {.dtype = f64, .generator = &generator});
-}
-
 double difference(const Tensor& a, const Tensor& b) {
   REQUIRE(a.shape() == b.shape());
   double largest = 0;
   std::vector<double> x = to_vector(a), y = to_vector(b);
   for (size_t i = 0; i < x.size(); ++i) largest = std::max(largest, std::abs(x[i] - y[i]));
   return largest;
-}
-
-// This process's share of the rows.
-Tensor share(const Tensor& x) {
-  dist::Communicator& world = dist::mpi_world();
-  int64_t rows = x.size(0) / world.size();
-  return narrow(x, 0, world.rank() * rows, rows);
-}
-
-// This process's experts among the rows of a whole parameter.
-Tensor experts_of(const Tensor& x) {
-  auto [begin, end] = parallel::rows_of(x.size(0), dist::mpi_world().rank(), dist::mpi_world().size());
-  return narrow(x, 0, begin, end - begin);
 }
 
 }  // namespace

@@ -16,9 +16,11 @@
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tests/parallel/process_shares.h"
 
 using namespace plumb;
 using namespace plumb::moe;
+using plumb_test::experts_of, plumb_test::noise, plumb_test::share;
 
 namespace {
 
@@ -26,24 +28,9 @@ constexpr int64_t kExperts = 7, kWidth = 6, kTokens = 12;  // tokens are divisib
 
 Device own_gpu() { return {DeviceType::cuda, static_cast<int8_t>(std::getenv("PLUMB_TEST_GPU") ? dist::world().local_rank() : 0)}; }
 
-Tensor noise(const Shape& shape, uint64_t seed) {
-  Generator generator(seed);
-  return randn(shape, {.dtype = f64, .generator = &generator});
-}
-
 double difference(const Tensor& a, const Tensor& b) {
   REQUIRE(a.shape() == b.shape());
   return a.numel() == 0 ? 0 : max(abs(to(a.detach(), cpu) - to(b.detach(), cpu))).item();
-}
-
-// This process's rows of tokens, and its experts among those of a parameter.
-Tensor share(const Tensor& x) {
-  int64_t rows = x.size(0) / dist::world().size();
-  return narrow(x, 0, dist::world().rank() * rows, rows);
-}
-Tensor experts_of(const Tensor& x) {
-  auto [begin, end] = parallel::rows_of(x.size(0), dist::world().rank(), dist::world().size());
-  return narrow(x, 0, begin, end - begin);
 }
 
 }  // namespace
