@@ -5,8 +5,11 @@
 #include <cmath>
 #include <string>
 
+#include "engine/autograd/grad_mode.h"
 #include "engine/autograd/record.h"
 #include "ops/create.h"
+#include "ops/elementary.h"
+#include "ops/index.h"
 #include "ops/join.h"
 #include "ops/kernels/linalg.h"
 #include "ops/linalg.h"
@@ -27,6 +30,14 @@ Svd svd_data(const char* op, const Tensor& a) {
   Output u(op, a, {m, k}), s(op, a, {k}), vh(op, a, {k, n});
   if (a.numel() > 0) kernel::svd(a.device(), matrices(a), u.flat, s.flat, vh.flat);
   return {u.tensor, s.tensor, vh.tensor};
+}
+
+// Factorisations leave open which of v and −v a vector is, and libraries differ: here the first element of nearly the largest magnitude is
+// positive. (Nearly: so that rounding does not choose between equal ones.) Returns the factors ±1 of vectors that are rows, [.., k, 1].
+Tensor signs_of_rows(const Tensor& rows) {
+  NoGrad off;
+  Tensor magnitude = abs(rows), leading = argmax(to(magnitude >= amax(magnitude, {-1}, true) * 0.9, u8), -1, true);
+  return 1.0 - 2.0 * to(gather(rows, -1, leading) < 0, rows.dtype());
 }
 
 Tensor antisymmetric(const Tensor& x) { return x - mT(x); }
@@ -82,6 +93,11 @@ Tensor qr_gradient(const Tensor& q, const Tensor& r, const Grads& dy) {
 Svd svd(const Tensor& a) {
   check_matrix("svd", a);
   auto [u, s, vh] = svd_data("svd", a);
+  if (a.numel() > 0) {
+    Tensor signs = signs_of_rows(vh);
+    mul_(vh, signs);
+    mul_(u, mT(signs));
+  }
   auto y = record("svd", std::array<Tensor, 3>{u, s, vh}, {a}, saving(u, s, vh),
                   [](const Grads& dy, const Saved& saved, Needs) -> Grads { return {svd_gradient(saved[0], saved[1], saved[2], dy)}; });
   return {y[0], y[1], y[2]};
@@ -105,6 +121,7 @@ Eigh eigh(const Tensor& a) {
   check_finite("eigh", tril(a.detach()));
   Output w("eigh", a, {a.size(-1)}), vt("eigh", a, {a.size(-2), a.size(-1)});
   if (a.numel() > 0) kernel::eigh(a.device(), matrices(a), w.flat, vt.flat);
+  if (a.numel() > 0) mul_(vt.tensor, signs_of_rows(vt.tensor));
   Tensor v = contiguous_data(mT(vt.tensor));
   auto y =
       record("eigh", std::array<Tensor, 2>{w.tensor, v}, {a}, saving(w.tensor, v), [](const Grads& dy, const Saved& saved, Needs) -> Grads {

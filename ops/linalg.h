@@ -26,9 +26,10 @@ SignAndLogDet slogdet(const Tensor& a);
 struct Svd {
   Tensor u, s, vh;
 };
-/// a [.., m, n] = u diag(s) vh with u [.., m, k], s [.., k] descending, vh [.., k, n], k = min(m, n). Gradients through u and vh need distinct
-/// singular values (where two are equal, directions that turn their vectors into each other count nothing) and, unless a is square,
-/// none that is 0; those through s alone are always right.
+/// a [.., m, n] = u diag(s) vh with u [.., m, k], s [.., k] descending, vh [.., k, n], k = min(m, n). Of the two signs that a pair of vectors
+/// may have it has the one that makes positive the first element of nearly the largest magnitude (at least 0.9 of it) in vh's row, on every
+/// device. Gradients through u and vh need distinct singular values (where two are equal, directions that turn their vectors into each other
+/// count nothing) and, unless a is square, none that is 0; those through s alone are always right.
 Svd svd(const Tensor& a);
 
 struct Qr {
@@ -41,8 +42,8 @@ Qr qr(const Tensor& a);
 struct Eigh {
   Tensor values, vectors;
 };
-/// a = V diag(w) Vᵀ for a symmetric a, of which the lower triangle is read; w [.., n] ascending, V's columns orthonormal. The gradient is
-/// given as a symmetric matrix; equal eigenvalues are taken as svd takes equal singular values.
+/// a = V diag(w) Vᵀ for a symmetric a, of which the lower triangle is read; w [.., n] ascending, V's columns orthonormal, signed as svd's
+/// rows. The gradient is given as a symmetric matrix; equal eigenvalues are taken as svd takes equal singular values.
 Eigh eigh(const Tensor& a);
 
 /// The Moore–Penrose inverse [.., n, m] of a [.., m, n]: singular values up to `tolerance` times the largest count as 0

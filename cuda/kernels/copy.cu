@@ -68,6 +68,7 @@ struct Convert {
   template <typename T>
   __device__ compute_t<To> operator()(T x) const {
     if constexpr (std::is_same_v<To, bool>) return x != 0;
+    else if constexpr (std::is_same_v<To, uint8_t> && std::is_floating_point_v<T>) return static_cast<To>(static_cast<int32_t>(x));  // as on the CPU: −1 is 255, not 0
     else return static_cast<compute_t<To>>(x);
   }
 };

@@ -69,6 +69,7 @@ void copy_converting(const Tensor& src, Tensor& dst) {
     for (int64_t i = 0; i < n; ++i) {
       auto v = static_cast<compute_t<From>>(*reinterpret_cast<const From*>(at[1] + i * stride[1]));
       if constexpr (std::is_same_v<To, bool>) *reinterpret_cast<bool*>(at[0] + i * stride[0]) = v != 0;
+      else if constexpr (std::is_same_v<To, uint8_t> && std::is_floating_point_v<decltype(v)>) *reinterpret_cast<To*>(at[0] + i * stride[0]) = static_cast<To>(static_cast<int32_t>(v));
       else *reinterpret_cast<To*>(at[0] + i * stride[0]) = static_cast<To>(static_cast<compute_t<To>>(v));
     }
   });

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "ops/create.h"
+#include "ops/index.h"
 #include "tests/ops/samples.h"
 
 using namespace plumb;
@@ -102,6 +103,18 @@ TEST_CASE("linalg: svd, qr, pinv and lstsq of tall and wide matrices") {
       Tensor residual = times(wide(a), x) - wide(b);  // orthogonal to a's columns
       CHECK(amax(abs(times(transpose(wide(a), -1, -2), residual))).item() < 10 * limit);
     }
+}
+
+TEST_CASE("linalg: vectors of svd and eigh have the sign that makes their first large element positive") {
+  for (DType t : {f32, f64}) {
+    Tensor a = sample({5, 6, 4}, 3, t, -1, 1);
+    auto leading = [](const Tensor& rows) {  // of each row, the first element of at least 0.9 of the largest magnitude
+      Tensor magnitude = abs(rows), large = magnitude >= amax(magnitude, {-1}, true) * 0.9;
+      return gather(rows, -1, argmax(to(large, u8), -1, true));
+    };
+    CHECK(min(leading(svd(a).vh)).item() > 0);
+    CHECK(min(leading(mT(eigh(to(times(mT(a), a), t)).vectors))).item() > 0);
+  }
 }
 
 TEST_CASE("linalg: broadcasting, vectors, known determinants and a rank-deficient least squares problem") {

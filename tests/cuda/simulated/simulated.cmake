@@ -31,7 +31,7 @@ foreach(source ${sources})
   string(REGEX REPLACE "^cuda/(.*)_test\\.cpp$" "\\1" name ${path})
   add_test(NAME cuda/${name} COMMAND cuda_tests "--source-file=*tests/${path}")
   set_tests_properties(cuda/${name} PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT ${test_timeout} FAIL_REGULAR_EXPRESSION "test cases: +0 \\|")
-  if(TARGET plumb_cuda AND NOT name MATCHES "^simulated_")
+  if(TARGET plumb_cuda AND NOT name MATCHES "^simulated_|^example_kernel$")  # the example's kernel is here for the simulated device alone
     add_test(NAME gpu/${name} COMMAND cuda_tests "--source-file=*tests/${path}")
     set_tests_properties(gpu/${name} PROPERTIES ENVIRONMENT "${test_environment};PLUMB_TEST_GPU=1" TIMEOUT ${test_timeout} SKIP_REGULAR_EXPRESSION "^skipped: ")
   endif()
