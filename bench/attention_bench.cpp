@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "bench/gpu.h"
 #include "bench/suite.h"
 #include "engine/core/parallel.h"
 #include "ops/attention.h"
@@ -52,6 +53,7 @@ void rows(const Shape& s, DType type) {
     Tensor q = normal(s, type).requires_grad_(), k = normal(s, type).requires_grad_(), v = normal(s, type).requires_grad_();
     return backward_call(scaled_dot_product_attention(q, k, v, {.causal = true}), normal(s, type), {q, k, v});
   });
+  gpu_row("attention", name, type, "plain", {4 * bytes, 2 * products}, [=] { return gpu::plain::attention(s[0] * s[1], s[2], s[3], type); });
   if (type == f32) row("attention", name, f32, "plain", {4 * bytes, 2 * products}, [s] { return plain(s); });
 }
 

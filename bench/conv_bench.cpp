@@ -1,5 +1,6 @@
 // Convolution, forward and both gradients, beside oneDNN and plain loops. A shape is images x channels x side - filters - kernel, stride,
 // padding, groups. Operations are the multiply-adds of the sum itself, however it is computed.
+#include "bench/gpu.h"
 #include "bench/onednn.h"
 #include "bench/suite.h"
 #include "engine/core/parallel.h"
@@ -68,6 +69,9 @@ std::function<void()> plain(const Case& c) {
   };
 }
 
+gpu::Convolution as_gpu(const onednn::Convolution& c) { return {c.n, c.channels, c.side, c.outputs, c.kernel, c.stride, c.padding}; }
+gpu::Pass as_gpu(onednn::Pass pass) { return pass == onednn::Pass::forward ? gpu::Pass::forward : pass == onednn::Pass::input_gradient ? gpu::Pass::input_gradient : gpu::Pass::weight_gradient; }
+
 void rows(const Case& c) {
   for (DType type : types()) {
     double bytes = static_cast<double>(item_size(type)) * static_cast<double>(c.n * c.channels * c.side * c.side + c.outputs * c.channels / c.groups * c.kernel * c.kernel + c.n * c.outputs * c.out_side() * c.out_side());
@@ -75,8 +79,10 @@ void rows(const Case& c) {
     onednn::Convolution same{c.n, c.channels, c.side, c.outputs, c.kernel, c.stride, c.padding};
     for (auto [name, pass] : {std::pair{"conv", onednn::Pass::forward}, {"conv_input_gradient", onednn::Pass::input_gradient}, {"conv_weight_gradient", onednn::Pass::weight_gradient}}) {
       row(name, c.name(), type, "plumb", work, [c, type, pass = pass] { return own(c, type, pass); });
+      gpu_row(name, c.name(), type, "cudnn", work, [same, pass = pass, type] { return gpu::cudnn_convolution(as_gpu(same), as_gpu(pass), type); });
       if (onednn::available && c.groups == 1 && type == f32) row(name, c.name(), f32, "onednn", work, [same, pass = pass] { return onednn::convolution(same, pass); });
     }
+    gpu_row("conv", c.name(), type, "plain", work, [same, type] { return gpu::plain::convolution(as_gpu(same), type); });
     if (type == f32) row("conv", c.name(), f32, "plain", work, [c] { return plain(c); });
   }
 }

@@ -2,6 +2,7 @@
 // A shape is rows x columns x inner, times the batch; nt: the right operand is stored transposed, as a linear layer's weight; tn: the left one.
 #include <cblas.h>
 
+#include "bench/gpu.h"
 #include "bench/onednn.h"
 #include "bench/suite.h"
 #include "engine/core/parallel.h"
@@ -101,6 +102,12 @@ void rows(const Product& p) {
   Work work{4 * static_cast<double>(p.batch) * static_cast<double>(p.m * p.k + p.k * p.n + p.m * p.n), 2 * p.multiply_adds()};
   row("gemm", p.name(), f32, "plumb", work, [p] { return own(p, f32); });
   row("gemm", p.name(), bf16, "plumb", {work.bytes / 2, work.flops}, [p] { return own(p, bf16); });
+  for (DType type : {f32, bf16}) {
+    Work moved{type == f32 ? work.bytes : work.bytes / 2, work.flops};
+    gpu::Product same{p.m, p.n, p.k, p.a_transposed, p.b_transposed};
+    gpu_row("gemm", p.name(), type, "cublaslt", moved, [=] { return gpu::cublaslt_product(same, type); });
+    gpu_row("gemm", p.name(), type, "plain", moved, [=] { return gpu::plain::product(same, type); });
+  }
   row("gemm", p.name(), f32, "openblas", work, [p] { return openblas(p); });
   row("gemm", p.name(), f32, "plain", work, [p] { return plain(p); });
   if (onednn::available) row("gemm", p.name(), f32, "onednn", work, [p] { return by_onednn(p); });

@@ -1,6 +1,7 @@
 // What moves or adds up: copies, transposes, reductions, and lookups in a table of embeddings with their gradient.
 #include <cstring>
 
+#include "bench/gpu.h"
 #include "bench/suite.h"
 #include "engine/core/data_kernels.h"
 #include "engine/core/parallel.h"
@@ -23,6 +24,8 @@ void copy_rows(int64_t n, int64_t m) {
     Tensor x = normal({n, m}), y = normal({n, m});
     return [=] { std::memcpy(written(y), x.data<float>(), static_cast<size_t>(bytes)); };
   });
+  for (bool transposed : {false, true})
+    gpu_row(transposed ? "copy_transposed" : "copy", dims({n, m}), f32, "plain", {2 * bytes, 0}, [=] { return gpu::plain::copy(n, m, transposed); });
   row("copy_transposed", dims({n, m}), f32, "plumb", {2 * bytes, 0}, [=] {
     Tensor x = mT(normal({m, n})), y = normal({n, m});
     return [=]() mutable { copy_data(x, y); };
@@ -49,6 +52,7 @@ void reduction_rows(int64_t n, int64_t m, DType type) {
     Tensor x = normal({n, m}, type);
     return [=] { sum(x); };
   });
+  gpu_row("sum_rows", dims({n, m}), type, "plain", {bytes, numbers}, [=] { return gpu::plain::sum_rows(n, m, type); });
   if (type != f32) return;
   row("sum_rows", dims({n, m}), f32, "plain", {bytes, numbers}, [=] {
     Tensor x = normal({n, m}), y = normal({n});
@@ -76,6 +80,7 @@ void embedding_rows(int64_t tokens, int64_t vocabulary, int64_t width) {
     Tensor weight = normal({vocabulary, width}).requires_grad_(), at = integers(vocabulary, {tokens});
     return backward_call(embedding(weight, at), normal({tokens, width}), {weight});
   });
+  gpu_row("embedding", name, f32, "plain", {2 * rows, 0}, [=] { return gpu::plain::embedding(tokens, vocabulary, width); });
   row("embedding", name, f32, "plain", {2 * rows, 0}, [=] {
     Tensor weight = normal({vocabulary, width}), at = integers(vocabulary, {tokens}), y = normal({tokens, width});
     return [=] {

@@ -1,6 +1,7 @@
 // Normalisations, forward and backward. Forward reads x and writes y; backward reads what was saved and dy, and writes dx.
 #include <cmath>
 
+#include "bench/gpu.h"
 #include "bench/onednn.h"
 #include "bench/suite.h"
 #include "engine/core/parallel.h"
@@ -56,6 +57,10 @@ const bool registered = suite([] {
   for (const Shape& s : {wide, deep}) {
     rows("batch_norm", s, dims({s[0], s[1], s[2], s[3]}), s[1], batch);
     rows("group_norm", s, dims({s[0], s[1], s[2], s[3]}), s[1], group);
+  }
+  for (DType type : types()) {
+    auto numbers = static_cast<double>(tokens * width);
+    gpu_row("layer_norm", dims({tokens, width}), type, "plain", {2 * numbers * static_cast<double>(item_size(type)), 8 * numbers}, [=] { return gpu::plain::layer_norm(tokens, width, type); });
   }
   Work work{8 * static_cast<double>(tokens * width), 8 * static_cast<double>(tokens * width)};
   row("layer_norm", dims({tokens, width}), f32, "plain", work, [=] { return plain_layer_norm(tokens, width); });

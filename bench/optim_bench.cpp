@@ -2,6 +2,7 @@
 // and writes three of them; ops/optim_functions.h has its 16 operations.
 #include <cmath>
 
+#include "bench/gpu.h"
 #include "bench/suite.h"
 #include "engine/core/parallel.h"
 #include "models/optim/adam.h"
@@ -59,6 +60,7 @@ const bool registered = suite([] {
     return [adamw] { adamw->step(); };
   });
   row("adamw", name, f32, "plain", {7 * 4 * numbers, 16 * numbers}, plain_adamw);
+  gpu_row("adamw", name, f32, "plain", {7 * 4 * numbers, 16 * numbers}, [] { return gpu::plain::adamw(count()); });
   row("gradient_norm", name, f32, "plumb", {4 * numbers, 2 * numbers}, [] {
     std::vector<Tensor> all = parameters(), gradients = optim::gradients(all);
     return [all, gradients] { optim::norm(gradients); };

@@ -1,6 +1,7 @@
 // Element by element: sums, choices, activations and their derivatives, dropout, random draws.
 #include <cmath>
 
+#include "bench/gpu.h"
 #include "bench/onednn.h"
 #include "bench/suite.h"
 #include "engine/core/parallel.h"
@@ -78,6 +79,10 @@ void draw_rows(int64_t n) {
 const bool registered = suite([] {
   int64_t n = sized(1 << 26, 3 << 20);  // of a small GPT: 2048 tokens of the feed-forward network's 1536
   for (DType type : types()) {
+    double numbers = static_cast<double>(n), bytes = numbers * static_cast<double>(item_size(type));
+    gpu_row("add", dims({n}), type, "plain", {3 * bytes, numbers}, [=] { return gpu::plain::add(n, type); });
+    gpu_row("gelu", dims({n}), type, "plain", {2 * bytes, 8 * numbers}, [=] { return gpu::plain::gelu(n, type); });
+    gpu_row("silu", dims({n}), type, "plain", {2 * bytes, 4 * numbers}, [=] { return gpu::plain::silu(n, type); });
     sum_and_choice_rows(n, type);
     activation_rows("gelu", n, type, [](const Tensor& x) { return gelu(x); }, 8);
     activation_rows("silu", n, type, [](const Tensor& x) { return silu(x); }, 4);

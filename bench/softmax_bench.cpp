@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "bench/gpu.h"
 #include "bench/onednn.h"
 #include "bench/suite.h"
 #include "engine/core/parallel.h"
@@ -54,6 +55,7 @@ void softmax_rows(int64_t count, int64_t width, DType type) {
     Tensor x = normal(shape, type).requires_grad_();
     return backward_call(softmax(x, -1), normal(shape, type), {x});
   });
+  gpu_row("softmax", name, type, "plain", {2 * bytes, 5 * numbers}, [=] { return gpu::plain::softmax(count, width, type); });
   if (type != f32) return;
   row("softmax", name, f32, "plain", {2 * bytes, 5 * numbers}, [=] { return plain_softmax(count, width); });
   if (onednn::available)
@@ -77,6 +79,7 @@ void cross_entropy_rows(int64_t count, int64_t width, DType type) {
       cross_entropy(x, target).backward();
     };
   });
+  gpu_row("cross_entropy", name, type, "plain", {bytes, 4 * numbers}, [=] { return gpu::plain::cross_entropy(count, width, type); });
   if (type == f32) row("cross_entropy", name, f32, "plain", {bytes, 4 * numbers}, [=] { return plain_cross_entropy(count, width); });
 }
 

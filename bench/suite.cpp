@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "bench/gpu.h"
 #include "engine/core/device_runtime.h"
 #include "engine/core/generator.h"
 #include "ops/random.h"
@@ -47,10 +48,17 @@ void register_rows() {
   for (const auto& add_rows : suites()) add_rows();
 }
 
-void row(const std::string& kernel, const std::string& shape, DType type, const char* side, Work work, std::function<std::function<void()>()> make) {
-  if (!on_cpu() && std::string_view(side) != "plumb") return;
+static void add_row(const std::string& kernel, const std::string& shape, DType type, const char* side, Work work, std::function<std::function<void()>()> make) {
   std::string name = fmt::format("{}/{}/{}/{}", kernel, shape, plumb::name(type), side);
   benchmark::RegisterBenchmark(name.c_str(), [work, make = std::move(make)](benchmark::State& state) { measure(state, work, make); })->UseRealTime();
+}
+
+void row(const std::string& kernel, const std::string& shape, DType type, const char* side, Work work, std::function<std::function<void()>()> make) {
+  if (on_cpu() || std::string_view(side) == "plumb") add_row(kernel, shape, type, side, work, std::move(make));
+}
+
+void gpu_row(const std::string& kernel, const std::string& shape, DType type, const char* side, Work work, std::function<std::function<void()>()> make) {
+  if (!on_cpu() && gpu::available) add_row(kernel, shape, type, side, work, std::move(make));
 }
 
 Device device() { return chosen; }

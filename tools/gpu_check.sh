@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # On a machine with a GPU, CUDA, CMake and Ninja, no network needed: builds everything for that GPU, runs every test on it, NVIDIA's
 # compute-sanitizer on a sample, and the benchmarks; writes what came out to one JSON file. Ends with 1 if anything failed.
-# usage: gpu_check.sh [--prefix DIR] [--build DIR] [--out FILE] [--no-bench]
+# usage: gpu_check.sh [--prefix DIR] [--build DIR] [--built] [--out FILE] [--no-bench]
 #   --prefix DIR   the dependencies (tools/packages.sh names them) as an installed prefix, or as Debian packages unpacked into DIR
 #                  (for p in *.deb; do dpkg -x $p DIR; done); without, those of the system
+#   --built        everything lies in the build directory already, built for this GPU on another machine: nothing is compiled, and the tests
+#                  of the CPU, which need no GPU, are left out
+# PLUMB_COMMIT of the environment names the commit where there is no repository.
 set -uo pipefail
-prefix="" build=build-gpu out=gpu_check.json bench=yes
+prefix="" build=build-gpu out=gpu_check.json bench=yes built=no
 while [ $# -gt 0 ]; do
   case "$1" in
     --prefix | --build | --out)
@@ -13,7 +16,8 @@ while [ $# -gt 0 ]; do
       declare "${1#--}=$2"
       shift 2 ;;
     --no-bench) bench=no; shift ;;
-    *) echo "usage: gpu_check.sh [--prefix DIR] [--build DIR] [--out FILE] [--no-bench]" >&2; exit 2 ;;
+    --built) built=yes; shift ;;
+    *) echo "usage: gpu_check.sh [--prefix DIR] [--build DIR] [--built] [--out FILE] [--no-bench]" >&2; exit 2 ;;
   esac
 done
 [ -z "$prefix" ] || [ -d "$prefix" ] || { echo "gpu_check: $prefix: no such directory" >&2; exit 2; }
@@ -21,7 +25,9 @@ done
 out=$(realpath -m "$out")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH=$PATH:/usr/local/cuda/bin PLUMB_SKIP_PACKAGES=1
-for tool in nvidia-smi nvcc cmake ninja; do
+tools="nvidia-smi nvcc cmake ninja"
+[ $built = no ] || tools="nvidia-smi ctest"
+for tool in $tools; do
   command -v "$tool" >/dev/null || { echo "gpu_check: $tool was not found: this runs on a machine with a GPU, CUDA, CMake and Ninja" >&2; exit 2; }
 done
 gpu=$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null | head -n 1)
@@ -61,37 +67,48 @@ step() {
   return $code
 }
 
-sanitize() {  # tool, test files…
-  local tool=$1
+# tool, test files…: all at once, for most of the time is the tool's own work on the CPU.
+sanitize() {
+  local tool=$1 jobs=() job code=0
   shift
   for file in "$@"; do
-    PLUMB_TEST_GPU=1 compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/tests/cuda_tests" "--source-file=*tests/cuda/${file}_test.cpp" || return 1
+    PLUMB_TEST_GPU=1 compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/tests/cuda_tests" "--source-file=*tests/cuda/${file}_test.cpp" 2>&1 &
+    jobs+=($!)
   done
+  for job in "${jobs[@]}"; do wait "$job" || code=1; done
+  return $code
 }
 
-step configure cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DPLUMB_TESTS=ON -DPLUMB_BENCH=ON -DPLUMB_CUDA=ON \
-  "-DCMAKE_CUDA_ARCHITECTURES=$architecture" "${options[@]}" &&
-  step build cmake --build "$build" &&
-  {
-    step tests_on_gpu ctest --test-dir "$build" -R '^gpu/' --output-on-failure --no-tests=error
-    step tests ctest --test-dir "$build" -E '^gpu/' -j "$(nproc)" --output-on-failure
-    if command -v compute-sanitizer >/dev/null; then
-      step memcheck sanitize memcheck copy memory pointwise reduce scan sort index softmax norm embedding attention grouped_matmul optim
-      step racecheck sanitize racecheck copy reduce scan sort softmax norm attention grouped_matmul
-    fi
-    if [ $bench = yes ]; then
-      step bench_kernels "$build/plumb" bench kernels --device cuda --json
-      step bench_steps "$build/plumb" bench steps --device cuda --json
-    fi
-  }
+build_all() {
+  step configure cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DPLUMB_TESTS=ON -DPLUMB_BENCH=ON -DPLUMB_CUDA=ON \
+    "-DCMAKE_CUDA_ARCHITECTURES=$architecture" "${options[@]}" &&
+    step build cmake --build "$build"
+}
+
+check_all() {
+  step tests_on_gpu ctest --test-dir "$build" -R '^gpu/' --output-on-failure --no-tests=error
+  [ $built = yes ] || step tests ctest --test-dir "$build" -E '^gpu/' -j "$(nproc)" --output-on-failure
+  if command -v compute-sanitizer >/dev/null; then
+    step memcheck sanitize memcheck copy memory pointwise reduce scan sort index softmax norm embedding attention grouped_matmul optim
+    step racecheck sanitize racecheck copy reduce scan sort softmax norm attention grouped_matmul
+  fi
+  if [ $bench = yes ]; then
+    step bench_kernels "$build/plumb" bench kernels --device cuda --against plain cublaslt cudnn --json
+    for work in gpt moe unet resnet; do
+      step "bench_step_$work" "$build/plumb" bench steps --only $work --size gpt2 --device cuda --dtype bf16 --json
+    done
+  fi
+}
+
+if [ $built = yes ]; then check_all; else build_all && check_all; fi
 
 rows=$(cat "$logs"/bench_*.log 2>/dev/null | grep '^{' | sed '$!s/$/,/')
 cat >"$out" <<END
 {
   "gpu": "$(echo "$gpu" | quoted)",
   "compute_capability": "$architecture",
-  "nvcc": "$(nvcc --version | tail -n 2 | head -n 1 | quoted)",
-  "commit": "$(git rev-parse HEAD 2>/dev/null || echo unknown)",
+  "nvcc": "$([ $built = yes ] && echo "built on another machine" || nvcc --version | tail -n 2 | head -n 1 | quoted)",
+  "commit": "${PLUMB_COMMIT:-$(git rev-parse HEAD 2>/dev/null || echo unknown)}",
   "date": "$(date -u +%F)",
   "passed": $([ $failed = 0 ] && echo true || echo false),
   "steps": [

@@ -89,7 +89,7 @@ TEST_CASE("bench kernels: what cannot be done is one line with the way out") {
         "plumb: bench kernels: /nowhere is not there: configure with -DPLUMB_BENCH=ON (bash tools/packages.sh bench) and build plumb_bench, or give --binary PATH\n");
   std::string program = " --binary " + executable(scratch, "bench.sh", kProgram);
   CHECK(message("--only sofmtax" + program) == "plumb: bench kernels: --only sofmtax is unknown; choose from softmax\n");
-  CHECK(message("--against mkl" + program) == "plumb: bench kernels: --against mkl is unknown; choose plain, openblas, onednn or torch\n");
+  CHECK(message("--against mkl" + program) == "plumb: bench kernels: --against mkl is unknown on cpu; choose plain, openblas, onednn, torch\n");
   CHECK(message("--against onednn" + program) ==
         "plumb: bench kernels: --against onednn: plumb_bench was built without oneDNN; install libdnnl-dev (bash tools/packages.sh peers), configure and build again\n");
   CHECK(message("--seconds 0") == "plumb: bench kernels: --seconds must be positive, it is 0\n");

@@ -83,6 +83,12 @@ std::string filter_of(const KernelSettings& s, const std::vector<std::string>& n
   return fmt::format("^({}[a-z]+/.*|{}/.*/({}))(/real_time)?$", kCeiling, which, fmt::join(sides, "|"));
 }
 
+// On a CPU and on a GPU there are different libraries.
+void check_side(const std::string& side, const std::string& device) {
+  std::vector<std::string> sides = device == "cpu" ? std::vector<std::string>{"plain", "openblas", "onednn", "torch"} : std::vector<std::string>{"plain", "cublaslt", "cudnn", "torch"};
+  if (std::ranges::find(sides, side) == sides.end()) throw ConfigError(fmt::format("--against {} is unknown on {}; choose {}", side, device, fmt::join(sides, ", ")));
+}
+
 // A peer that times rows by their names, a turn at a time.
 class KernelPeer {
  public:
@@ -214,8 +220,7 @@ std::vector<JsonObject> kernel_rows(const std::vector<std::vector<KernelTime>>& 
 }
 
 std::vector<JsonObject> time_kernels(const KernelSettings& s) {
-  for (const std::string& peer : s.against)
-    if (peer != "plain" && peer != "openblas" && peer != "onednn" && peer != "torch") throw ConfigError("--against " + peer + " is unknown; choose plain, openblas, onednn or torch");
+  for (const std::string& peer : s.against) check_side(peer, s.device);
   std::string program = bench_program(s);
   std::vector<std::string> command{program, "--device=" + s.device, "--benchmark_filter=" + filter_of(s, listed(program, s.device)), "--benchmark_format=json",
                                    fmt::format("--benchmark_min_time={}", s.seconds)};
