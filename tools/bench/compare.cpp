@@ -68,6 +68,7 @@ JsonObject side_row(const std::string& bench, const SideResult& r) {
     row.set("params", static_cast<int64_t>(number(r.about, "params")));
     set_interval(row, "step_s", step);
     row.set(unit + "_per_s", items / step.value);
+    if (!r.calls.empty()) set_interval(row, "call_us", estimate(r.calls), 1e6);
     row.set("peak_mib", static_cast<int64_t>(number(r.memory, "peak_mib")));
     row.set("over_import_mib", static_cast<int64_t>(number(r.memory, "over_import_mib")));
   }
@@ -90,16 +91,22 @@ std::vector<SideResult> compare(const std::string& work, const std::vector<Side>
   for (int64_t round = 0; round < settings.rounds; ++round)
     for (size_t k = 0; k < sides.size(); ++k) {
       size_t i = (k + static_cast<size_t>(round)) % sides.size();
-      guarded(results[i], [&] { results[i].medians.push_back(median(numbers(speakers[i]->turn(std::to_string(settings.steps)), "step_s"))); });
+      guarded(results[i], [&] {
+        JsonObject answer = speakers[i]->turn(std::to_string(settings.steps));
+        results[i].medians.push_back(median(numbers(answer, "step_s")));
+        if (answer.contains("call_s")) results[i].calls.push_back(median(numbers(answer, "call_s")));
+      });
     }
   for (size_t i = 0; i < sides.size(); ++i) guarded(results[i], [&] { results[i].memory = speakers[i]->finish(); });
   return results;
 }
 
-double fastest_product(int64_t rounds, int64_t threads) {
+double fastest_product(int64_t rounds, const CompareSettings& compared) {
   try {
-    CompareSettings settings{.threads = threads};
-    Speaker speaker("sgemm", command_of(own_side(), "sgemm", settings));
+    bool gpu = compared.device != "cpu";
+    CompareSettings settings{.threads = compared.threads, .device = compared.device, .dtype = gpu ? compared.dtype : "f32"};
+    const char* work = gpu ? "product" : "sgemm";
+    Speaker speaker(work, command_of(own_side(), work, settings));
     speaker.listen();
     return std::ranges::max(numbers(speaker.turn(std::to_string(6 * rounds)), "flop_per_s"));
   } catch (const Error&) {
@@ -130,9 +137,10 @@ std::vector<JsonObject> comparison_rows(const std::string& bench, const std::vec
     JsonObject row = side_row(bench, *r);
     double flops = number(own.about, "flops");
     if (flops > 0) {
+      const std::string product = text(r->about, "device") == "cpu" ? "sgemm" : "product";
       row.set("gflop_per_s", flops / estimate(r->medians).value * 1e-9);
-      if (ceiling > 0) row.set("sgemm_gflop_per_s", ceiling * 1e-9);
-      if (ceiling > 0) row.set("share_of_sgemm", flops / estimate(r->medians).value / ceiling);
+      if (ceiling > 0) row.set(product + "_gflop_per_s", ceiling * 1e-9);
+      if (ceiling > 0) row.set("share_of_" + product, flops / estimate(r->medians).value / ceiling);
     }
     if (r != results.begin()) {
       set_interval(row, "ratio", ratio(r->medians, own.medians));

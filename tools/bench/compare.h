@@ -23,6 +23,7 @@ struct SideResult {
   std::string name;
   JsonObject about, memory;       ///< its first and its last line
   std::vector<double> medians;    ///< seconds a step, of each round
+  std::vector<double> calls;      ///< ours, on a GPU: until the call came back that starts a step, its kernels still running
   std::string problem;            ///< not empty: it could not be measured, and why
 };
 
@@ -30,9 +31,9 @@ struct SideResult {
 /// all alike. A side that fails has a `problem`; the others go on.
 std::vector<SideResult> compare(const std::string& work, const std::vector<Side>& sides, const CompareSettings& settings);
 
-/// Floating-point operations a second of the fastest f32 product of this machine, best of `rounds` of all sizes that are tried; 0 if it
-/// could not be measured. To be asked between comparisons, when the machine is as it was for them.
-double fastest_product(int64_t rounds, int64_t threads);
+/// Floating-point operations a second of the fastest product on this device, of f32 on a CPU and of the compared type on a GPU, best of
+/// `rounds` of all sizes that are tried; 0 if it could not be measured. To be asked between comparisons, when the machine is as it was for them.
+double fastest_product(int64_t rounds, const CompareSettings& settings);
 
 /// Seconds from the start of a side's process to the end of its first step, so many times. Throws ConfigError if it fails.
 std::vector<double> start_times(const std::string& work, const Side& side, const CompareSettings& settings);

@@ -85,7 +85,8 @@ std::string steps_section(const Rows& rows) {
       bars.push_back(time_bar(row, "step_s", "s", 4));
       lines.push_back({work, whose_step(row), text(row, "dtype"), fmt::format("{}", number(row, "threads")), interval(row, "step_s", "", 4), row.contains("ratio") ? interval(row, "ratio", "", 2) : "",
                        fmt::format("{:.0f}", number(row, "over_import_mib")), row.contains("memory_ratio") ? fmt::format("{:.2f}", number(row, "memory_ratio")) : "",
-                       row.contains("share_of_sgemm") ? fmt::format("{:.0f} of {:.0f}: {:.0f} %", number(row, "gflop_per_s"), number(row, "sgemm_gflop_per_s"), 100 * number(row, "share_of_sgemm")) : ""});
+                       row.contains("share_of_product") ? fmt::format("{:.0f} of {:.0f}: {:.0f} %", number(row, "gflop_per_s"), number(row, "product_gflop_per_s"), 100 * number(row, "share_of_product"))
+                       : row.contains("share_of_sgemm") ? fmt::format("{:.0f} of {:.0f}: {:.0f} %", number(row, "gflop_per_s"), number(row, "sgemm_gflop_per_s"), 100 * number(row, "share_of_sgemm")) : ""});
     }
     html += bar_chart(work + ": seconds a step", bars);
   }

@@ -80,11 +80,11 @@ void compare_starts(const StepsOptions& o, const std::vector<Side>& sides, Bench
 }
 
 void compare_steps(const StepsOptions& o, const std::string& work, const std::vector<Side>& sides, BenchReport& report) {
-  bool counted = work == "gpt" && o.bench == "steps" && o.compare.device == "cpu" && o.compare.size != "tiny";
-  double ceiling = counted ? fastest_product(1, o.compare.threads) : 0;
+  bool counted = work == "gpt" && o.bench == "steps" && o.compare.size != "tiny";
+  double ceiling = counted ? fastest_product(1, o.compare) : 0;
   std::vector<SideResult> results = compare(work, sides, o.compare);
   check_sides(o, results);
-  if (counted) ceiling = std::max(ceiling, fastest_product(1, o.compare.threads));
+  if (counted) ceiling = std::max(ceiling, fastest_product(1, o.compare));
   for (const JsonObject& row : comparison_rows(o.bench, results, ceiling)) report.add(row);
 }
 
