@@ -66,6 +66,8 @@ endfunction()
 function(plumb_add_cuda)
   # What calls libraries has no kernels: the host's compiler is faster at it than nvcc.
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.cu ${PROJECT_SOURCE_DIR}/cuda/libraries/*.cpp)
+  file(GLOB hopper CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/hopper/*.cu)
+  list(REMOVE_ITEM sources ${hopper})
   find_library(PLUMB_CUDNN cudnn HINTS ${CUDAToolkit_LIBRARY_DIR} REQUIRED)
   find_library(PLUMB_NCCL nccl HINTS ${CUDAToolkit_LIBRARY_DIR})  # between GPUs; one alone does without
   if(NOT PLUMB_NCCL)
@@ -80,6 +82,15 @@ function(plumb_add_cuda)
     -Xcompiler=-Wall,-Wno-missing-field-initializers$<$<BOOL:${PLUMB_ARCH}>:,-march=${PLUMB_ARCH}>>
     $<$<COMPILE_LANGUAGE:CXX>:$<TARGET_PROPERTY:plumb_flags,INTERFACE_COMPILE_OPTIONS>>)
   target_link_libraries(plumb_cuda PUBLIC plumb_library PRIVATE CUDA::cudart_static)
+  # What only an H100 can do (sm_90a) is compiled for it alone, where its generation is among the architectures; which kernel runs is decided on the spot.
+  if("${CMAKE_CUDA_ARCHITECTURES}" MATCHES "(^|;)90")
+    add_library(plumb_cuda_hopper OBJECT ${hopper})
+    set_target_properties(plumb_cuda_hopper PROPERTIES POSITION_INDEPENDENT_CODE ON CUDA_ARCHITECTURES 90a-real)
+    target_compile_options(plumb_cuda_hopper PRIVATE $<TARGET_PROPERTY:plumb_cuda,COMPILE_OPTIONS>)
+    target_link_libraries(plumb_cuda_hopper PRIVATE plumb_library CUDA::cudart_static)
+    target_sources(plumb_cuda PRIVATE $<TARGET_OBJECTS:plumb_cuda_hopper>)
+    target_compile_definitions(plumb_cuda PRIVATE PLUMB_HOPPER)
+  endif()
   # What kernels of a program's own need to include the headers.
   target_compile_options(plumb_cuda INTERFACE "$<INSTALL_INTERFACE:$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr;-diag-suppress=20012>>")
   target_compile_definitions(plumb_cuda PRIVATE $<$<BOOL:${PLUMB_NCCL}>:PLUMB_WITH_NCCL>)

@@ -39,6 +39,7 @@ void register_grouped_matmul();
 void register_recurrent();
 void register_resample();
 void register_rotary();
+void register_hopper();
 
 }  // namespace cuda_backend
 
@@ -77,6 +78,9 @@ void register_cuda() {
   cuda_backend::register_recurrent();
   cuda_backend::register_resample();
   cuda_backend::register_rotary();
+#ifdef PLUMB_HOPPER
+  cuda_backend::register_hopper();  // last: these take over slots of kernels for any GPU, and fall back on them
+#endif
 }
 
 }  // namespace plumb

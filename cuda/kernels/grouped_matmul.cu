@@ -2,6 +2,8 @@
 // knows. The grid is as large as it could be needed (rows / tile + segments tiles of rows); a block finds its tile from the offsets and
 // goes if there is none. bf16 and f16 run on tensor cores (tile_product.h), f32 and f64 without (plain_product.h). Operations: 2 · rows · k
 // · n. Bytes: every expert's matrix once from memory, then from L2 for each of its tiles of rows.
+#include "cuda/kernels/grouped_matmul.h"
+
 #include "cuda/kernels/plain_product.h"
 #include "cuda/kernels/tile_product.h"
 #include "cuda/runtime/launch.h"
@@ -200,6 +202,8 @@ void grouped_outer_typed(const Tensor& a, const Tensor& b, const Tensor& offsets
     launch(grouped_outer_plain<T>, {blocks, dim3(kPlainThreads)}, left, right, segments, m, n, out.data<T>());
 }
 
+}  // namespace
+
 void grouped_matmul(const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& offsets, Tensor& out) {
   if (out.numel() == 0) return;
   visit_floating("grouped_matmul", a.dtype(), [&]<typename T>() { grouped_matmul_typed<T>(a, b, bias, offsets, out); });
@@ -208,8 +212,6 @@ void grouped_outer(const Tensor& a, const Tensor& b, const Tensor& offsets, Tens
   if (out.numel() == 0) return;
   visit_floating("grouped_outer", a.dtype(), [&]<typename T>() { grouped_outer_typed<T>(a, b, offsets, out); });
 }
-
-}  // namespace
 
 void register_grouped_matmul() {
   kernel::grouped_matmul.set(DeviceType::cuda, grouped_matmul);

@@ -3,6 +3,10 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <cstdlib>
+
+#include "ops/create.h"
 #include "ops/shape.h"
 #include "tests/cuda/compare.h"
 
@@ -26,10 +30,10 @@ std::vector<Tensor> every_product(const std::vector<Tensor>& x) {
           grouped_outer(rows, rows, offsets)};
 }
 
-void check(const std::vector<int64_t>& sizes, int64_t in, int64_t out) {
+void check(const std::vector<int64_t>& sizes, int64_t in, int64_t out, const std::vector<DType>& types = {f64, f32, bf16, f16}) {
   const Tensor offsets = offsets_of(sizes);
   const int64_t rows = to_vector<int64_t>(offsets).back(), segments = static_cast<int64_t>(sizes.size());
-  for (DType type : {f64, f32, bf16, f16}) {
+  for (DType type : types) {
     double d = distance_from_cpu(
         every_product, {noise({rows, in}, type, 1), noise({segments, in, out}, type, 2), noise({segments, out}, type, 3), offsets}, type);
     CHECK_MESSAGE(d <= tolerance(type), name(type) << " " << rows << " rows, " << in << " to " << out << ": " << d);
@@ -49,6 +53,35 @@ TEST_CASE("grouped matmul: more segments than a warp has lanes") {
   std::vector<int64_t> sizes;
   for (int64_t e = 0; e < 70; ++e) sizes.push_back(e * 7 % 5);
   check(sizes, 16, 8);
+}
+
+// On a GPU with kernels of its own for it: hundreds of tiles, several tiles each way, none of them full. On the simulated device one of each.
+TEST_CASE("grouped matmul: 16-bit rows in multiples of 16 bytes, segments of any sizes") {
+  const std::vector<DType> types{bf16, f16};
+  check({63, 65}, 8, 8, types);
+  if (!std::getenv("PLUMB_TEST_GPU")) return;
+  check({130, 0, 1, 257, 64, 127}, 328, 264, types);
+  check({0, 0, 2000, 700}, 72, 520, types);
+  check({1, 1000, 0, 129, 3000}, 776, 1032, types);
+  std::vector<int64_t> many;
+  for (int64_t e = 0; e < 1000; ++e) many.push_back(e * 7 % 11);
+  check(many, 16, 24, types);
+}
+
+// A row that another segment's sums take by mistake would show: it is not finite.
+TEST_CASE("grouped matmul: a segment's results know nothing of the rows beside it") {
+  for (DType type : {f32, bf16, f16}) {
+    const Tensor offsets = offsets_of({100, 30, 90}), x = noise({220, 64}, type, 1), w = noise({3, 64, 72}, type, 2);
+    Tensor spoilt = clone(x);
+    Tensor others = slice(spoilt, 0, 100, 130);
+    copy_data(full({30, 64}, type == f32 ? NAN : INFINITY, type), others);
+    Tensor y = to_cpu(grouped_matmul(to_gpu(spoilt), to_gpu(w), to_gpu(offsets))), z = to_cpu(grouped_outer(to_gpu(spoilt), to_gpu(x), to_gpu(offsets)));
+    Tensor clean = to_cpu(grouped_matmul(to_gpu(x), to_gpu(w), to_gpu(offsets))), outer = to_cpu(grouped_outer(to_gpu(x), to_gpu(x), to_gpu(offsets)));
+    CHECK(same(slice(y, 0, 0, 100), slice(clean, 0, 0, 100)));
+    CHECK(same(slice(y, 0, 130, 220), slice(clean, 0, 130, 220)));
+    CHECK(same(slice(z, 0, 0, 1), slice(outer, 0, 0, 1)));
+    CHECK(same(slice(z, 0, 2, 3), slice(outer, 0, 2, 3)));
+  }
 }
 
 TEST_CASE("grouped matmul: operands of any strides") {
@@ -72,6 +105,9 @@ TEST_CASE("grouped matmul: nothing to do") {
 }
 
 TEST_CASE("grouped matmul: the same bits every time") {
+  if (std::getenv("PLUMB_TEST_GPU"))
+    for (DType type : {bf16, f16})
+      CHECK(repeats(every_product, {noise({2700, 136}, type, 1), noise({3, 136, 776}, type, 2), noise({3, 776}, type, 3), offsets_of({1300, 1, 1399})}, type));
   for (DType type : {f32, bf16})
     CHECK(repeats(every_product, {noise({90, 40}, type, 1), noise({2, 40, 24}, type, 2), noise({2, 24}, type, 3), offsets_of({30, 60})},
                   type));

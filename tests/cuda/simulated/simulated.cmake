@@ -6,7 +6,7 @@ if(PLUMB_SANITIZE)
 endif()
 
 file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.cu)
-list(FILTER kernels EXCLUDE REGEX "/cuda/libraries/")
+list(FILTER kernels EXCLUDE REGEX "/cuda/(libraries|hopper)/")
 list(APPEND kernels ${PROJECT_SOURCE_DIR}/examples/custom_kernel/kernel.cu)
 set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX)
 add_library(plumb_simulated_cuda OBJECT ${kernels})
