@@ -86,7 +86,7 @@ build_all() {
 }
 
 check_all() {
-  step tests_on_gpu ctest --test-dir "$build" -R '^gpu/' --output-on-failure --no-tests=error
+  step tests_on_gpu ctest --test-dir "$build" -R '^gpu/' -j 4 --output-on-failure --no-tests=error
   [ $built = yes ] || step tests ctest --test-dir "$build" -E '^gpu/' -j "$(nproc)" --output-on-failure
   if command -v compute-sanitizer >/dev/null; then
     step memcheck sanitize memcheck copy memory pointwise reduce scan sort index softmax norm embedding attention grouped_matmul optim

@@ -25,6 +25,7 @@ DigitVectors::DigitVectors(Device device) {
   mean_ = plumb::mean(rows).item();
   scale_ = std_dev(rows, {}, 0).item() * 2;
   rows = to((rows - mean_) / scale_, device);
+  labels = to(labels, device);
   statistics_ = metrics::feature_statistics(rows);
 }
 

@@ -8,6 +8,7 @@
 #include "engine/core/error.h"
 #include "models/augment/internal/images.h"
 #include "ops/distributions.h"
+#include "ops/shape.h"
 
 namespace plumb::augment {
 namespace {
@@ -26,13 +27,13 @@ void check(const char* name, const Tensor& images, const Tensor& labels, int64_t
   if (!(alpha > 0)) throw ValueError(std::string(name) + ": alpha must be positive, it is " + std::to_string(alpha));
   if (labels.dtype() != i64 || labels.rank() != 1 || labels.size(0) != g.batch)
     throw ShapeError(std::string(name) + ": labels must be i64 [" + std::to_string(g.batch) + "], got " + to_string(labels.shape()));
-  Tensor dense = contiguous_data(labels);
+  Tensor dense = contiguous_data(to(labels, cpu));
   for (int64_t i = 0; i < g.batch; ++i)
     if (int64_t l = dense.data<int64_t>()[i]; l < 0 || l >= classes) throw IndexError(std::string(name) + ": label " + std::to_string(l) + " is outside [0, " + std::to_string(classes) + ")");
 }
 
 Tensor mixed_targets(const Tensor& labels, const std::vector<int64_t>& partner, int64_t classes, double share) {
-  Tensor target = zeros({labels.size(0), classes}), dense = contiguous_data(labels);
+  Tensor target = zeros({labels.size(0), classes}), dense = contiguous_data(to(labels, cpu));
   const int64_t* label = dense.data<int64_t>();
   for (int64_t i = 0; i < labels.size(0); ++i) {
     float* row = target.data<float>() + i * classes;

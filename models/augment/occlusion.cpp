@@ -8,6 +8,7 @@
 #include "engine/core/error.h"
 #include "models/augment/augment.h"
 #include "models/augment/internal/images.h"
+#include "ops/shape.h"
 
 namespace plumb::augment {
 namespace {
@@ -195,7 +196,7 @@ Tensor paste_joints(const Tensor& images, const Tensor& joints, const OcclusionO
 Tensor join_halves(const Tensor& a, const Tensor& b, Generator& g) {
   if (a.shape() != b.shape()) throw ShapeError("join_halves: images " + to_string(a.shape()) + " and " + to_string(b.shape()) + " differ");
   Covered c("join_halves", a);
-  Tensor second = contiguous_data(b);
+  Tensor second = contiguous_data(to(b, cpu));
   Tensor out = c.result();
   const Geometry& s = c.geometry;
   for (int64_t i = 0; i < s.batch; ++i) {

@@ -6,6 +6,7 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "models/cluster/distances.h"
+#include "ops/create.h"
 #include "ops/elementary.h"
 #include "ops/join.h"
 #include "ops/matmul.h"
@@ -47,9 +48,8 @@ Tensor kth_neighbour_distance(const Tensor& points, int64_t k) {
   if (k < 1 || k >= points.size(0)) throw ValueError("kth_neighbour_distance: k = " + std::to_string(k) + " must lie in [1, " + std::to_string(points.size(0)) + ") for so many examples");
   std::vector<Tensor> distance;
   each_distance_block(points, points, [&](int64_t row, const Tensor& d2) {
-    Tensor own = d2;
-    for (int64_t i = 0; i < own.size(0); ++i) own.data<double>()[i * own.size(1) + row + i] = std::numeric_limits<double>::infinity();  // not itself
-    distance.push_back(sqrt(kthvalue(own, k, 1).values));
+    Tensor at = unsqueeze(arange(row, row + d2.size(0), 1, i64, d2.device()), 1), itself = at == arange(0, d2.size(1), 1, i64, d2.device());
+    distance.push_back(sqrt(kthvalue(where(itself, std::numeric_limits<double>::infinity(), d2), k, 1).values));
   });
   return cat(distance);
 }

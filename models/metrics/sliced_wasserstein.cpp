@@ -39,7 +39,7 @@ double sliced_wasserstein(const Tensor& a, const Tensor& b, SlicedWassersteinOpt
   if (o.directions < 1 || !(o.p >= 1)) throw ValueError("sliced_wasserstein: needs directions >= 1 and p >= 1, got " + std::to_string(o.directions) + " and " + std::to_string(o.p));
   Tensor theta = randn({o.directions, a.size(1)}, {.dtype = f64, .generator = o.generator});
   theta = theta / norm(theta, 2, {1}, true);
-  Tensor along_a = sort(matmul(theta, mT(to(a, f64))), 1).values, along_b = sort(matmul(theta, mT(to(b, f64))), 1).values;
+  Tensor along_a = sort(matmul(theta, mT(to(to(a, cpu), f64))), 1).values, along_b = sort(matmul(theta, mT(to(to(b, cpu), f64))), 1).values;
   double total = 0;
   for (int64_t k = 0; k < o.directions; ++k)
     total += quantile_distance(along_a.data<double>() + k * a.size(0), a.size(0), along_b.data<double>() + k * b.size(0), b.size(0), o.p);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "models/quantize/rf8.h"
+#include "ops/shape.h"
 
 namespace plumb::quantize {
 namespace {
@@ -63,7 +64,7 @@ StoredTensor taken(StateDict& state, const std::string& name, StorageFormat form
 
 Tensor decode(const StoredTensor& s) {
   check(s);
-  Tensor codes = contiguous_data(s.codes), scale = contiguous_data(s.scale), x = empty(s.shape, f32);
+  Tensor codes = contiguous_data(to(s.codes, cpu)), scale = contiguous_data(to(s.scale, cpu)), x = empty(s.shape, f32);
   const uint8_t* from = codes.data<uint8_t>();
   const float* scales = scale.data<float>();
   float* out = x.data<float>();

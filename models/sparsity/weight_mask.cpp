@@ -69,7 +69,7 @@ Tensor random_mask(const Shape& shape, double density, Generator& generator) {
 }
 
 BitMask::BitMask(const Tensor& mask) : shape_(mask.shape()), bits_(static_cast<size_t>((mask.numel() + 63) / 64)) {
-  Tensor set = contiguous_data((mask != 0).detach());
+  Tensor set = contiguous_data(to((mask != 0).detach(), cpu));
   const bool* at = set.data<bool>();
   for (int64_t i = 0; i < mask.numel(); ++i)
     if (at[i]) bits_[static_cast<size_t>(i / 64)] |= uint64_t{1} << (i % 64);
