@@ -56,11 +56,12 @@ AttentionPlan make_plan(const AttentionOptions& o, const Sizes& s) {
 }
 
 // The mask as something to add, broadcast to all scores without a copy; −inf where a bool mask forbids.
-Tensor additive_mask(const Tensor& mask, const Sizes& s, DType type) {
+Tensor additive_mask(const Tensor& mask, const Sizes& s, const Tensor& q) {
   if (!mask.defined()) return mask;
+  detail::check_same_device("scaled_dot_product_attention: mask", q, mask);
   NoGrad off;
   constexpr double kForbidden = -std::numeric_limits<double>::infinity();
-  DType as = type == f64 ? f64 : f32;
+  DType as = q.dtype() == f64 ? f64 : f32;
   Tensor added = mask.dtype() == boolean ? where(mask, scalar_tensor(0, as, mask.device()), kForbidden) : to(mask, as);
   return broadcast_view("scaled_dot_product_attention: mask", added, {s.batch, s.heads, s.queries, s.keys});
 }
@@ -117,7 +118,7 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
   Tensor q = cast ? to(query, Autocast::type()) : query, k = cast ? to(key, Autocast::type()) : key, v = cast ? to(value, Autocast::type()) : value;
   Sizes s = checked_sizes(q, k, v);
   AttentionPlan plan = make_plan(options, s);
-  Tensor mask = additive_mask(options.mask, s, q.dtype());
+  Tensor mask = additive_mask(options.mask, s, q);
   Tensor rows = empty({s.batch, s.queries, s.heads, s.value_width}, q.dtype(), q.device(), "scaled_dot_product_attention");
   Tensor out = alias(view_of(rows, {s.batch, s.heads, s.queries, s.value_width}, {rows.strides()[0], rows.strides()[2], rows.strides()[1], 1}, 0));
   Tensor lse = empty({s.batch, s.heads, s.queries}, q.dtype() == f64 ? f64 : f32, q.device(), "scaled_dot_product_attention");
@@ -144,7 +145,7 @@ Tensor packed_attention(const Tensor& projection, int64_t num_heads, int64_t num
   auto [q, k, v] = split(qkv);
   Sizes s = checked_sizes(q, k, v);
   AttentionPlan plan = make_plan(options, s);
-  Tensor mask = additive_mask(options.mask, s, qkv.dtype());
+  Tensor mask = additive_mask(options.mask, s, qkv);
   Tensor out = empty({s.batch, s.queries, num_heads * width}, qkv.dtype(), qkv.device(), "packed_attention");
   Tensor out_heads = heads_of(out, 0, num_heads, width);
   Tensor lse = empty({s.batch, s.heads, s.queries}, qkv.dtype() == f64 ? f64 : f32, qkv.device(), "packed_attention");

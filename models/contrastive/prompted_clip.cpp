@@ -136,9 +136,9 @@ Tensor TextTower::operator()(const Texts& texts, const Prompts& prompts, std::ve
   Tensor x = token_embedding_(texts.tokens);
   if (!prompts.empty()) x = overwrite_rows(x, prompts[0], 1);
   x = x + narrow(positions_, 0, 0, length);
-  Tensor y = norm_(through_prompted_blocks(blocks_, x, prompts, 1, tril_mask(length, length), outputs));
+  Tensor y = norm_(through_prompted_blocks(blocks_, x, prompts, 1, tril_mask(length, length, 0, x.device()), outputs));
   for (size_t k = 0; k < ends.size(); ++k) ends[k] += static_cast<int64_t>(k) * length;
-  return index_select(reshape(y, {rows * length, config_.text_width}), 0, from_vector(ends));
+  return index_select(reshape(y, {rows * length, config_.text_width}), 0, plumb::to(from_vector(ends), y.device()));
 }
 
 Tensor TextTower::embed(const std::vector<int64_t>& tokens) const {

@@ -110,6 +110,11 @@ TEST_CASE("attention: masks of any broadcast shape, added or bool") {
   }
 }
 
+TEST_CASE("attention: a mask that lies elsewhere is refused by one line") {
+  Tensor x = to_gpu(some_numbers({1, 1, 4, 8}, f32)), mask = ones({4, 4}, boolean);
+  CHECK_THROWS_WITH_AS(scaled_dot_product_attention(x, x, x, {.mask = mask}), "scaled_dot_product_attention: mask: one tensor is on cuda:0, the other on cpu", DeviceError);
+}
+
 TEST_CASE("attention: dropout drops the weights that the CPU drops") {
   for (DType type : {f64, f32, bf16, f16}) {
     const Function f = [](const std::vector<Tensor>& x) -> std::vector<Tensor> {

@@ -51,3 +51,13 @@ TEST_CASE("train detector: from learned boxes and from noise, on the device as o
     check_alike(r, std::string("detector --size 32 --width 16 --proposals 6 --stages 2 --dynamic 4 --roi-size 3 --backbone-width 4 --images 8 --validation 18 --test 2 --batch 2 --steps 2 --warmup 1 --eval-every 0 --start ") + start, 1e-2);
   }
 }
+
+TEST_CASE("train clip: on the device as on the CPU") {
+  Runs r;
+  check_alike(r, "clip --layers 1 --heads 2 --width 16 --batch 8 --steps 2 --warmup 1 --eval-every 0", 1e-3);
+}
+
+TEST_CASE("train consistency: on the device as on the CPU") {
+  Runs r;
+  check_alike(r, "consistency --data digits --s0 2 --s1 4 --batch 8 --steps 2 --warmup 1 --eval-every 0 --width 8 --multipliers 1 2 --attention 1 --heads 1 --groups 4", 1e-3);
+}
