@@ -1,5 +1,6 @@
 // Group, instance and batch norm. Forward and backward are fused; under create_graph the formula is differentiated.
 #include "engine/autograd/record.h"
+#include "engine/core/channels_last.h"
 #include "ops/elementary.h"
 #include "ops/kernels/norm.h"
 #include "ops/norm.h"
@@ -34,20 +35,21 @@ struct ChannelInputs {
 
 Tensor dense(const Tensor& x) { return x.defined() ? contiguous_data(x) : x; }
 
-// [n, C, the rest], over row-major elements.
+// [n, C, the rest], over elements without gaps: in x's own order, or in that of another tensor.
 Shape three_dims(const Tensor& x) { return {x.size(0), x.size(1), numel(x.shape().slice(2, x.rank()))}; }
-Tensor seen_as_three(const Tensor& x) {
-  Tensor rows = contiguous_data(x);
+Tensor seen_as_three(const Tensor& x, bool last) {
+  Tensor data = dense_data(x, last);
   Shape s = three_dims(x);
-  return view_of(rows, s, contiguous_strides(s), 0);
+  return view_of(data, s, last ? channels_last_strides(s) : contiguous_strides(s), 0);
 }
+Tensor seen_as_three(const Tensor& x) { return seen_as_three(x, channels_last(x)); }
 Tensor column(const Tensor& p) { return unsqueeze(p, 1); }  // [C] against [n, C, s]
 
 struct ChannelGradients {
   Tensor dx, dweight, dbias;
   ChannelGradients(const Tensor& x, DType type, Needs needs) {
     Shape channels{x.size(1)};
-    if (needs[0]) dx = empty(x.shape(), x.dtype(), x.device(), "norm_backward");
+    if (needs[0]) dx = empty_for(x.shape(), x.dtype(), x.device(), "norm_backward", x);
     if (needs[1]) dweight = empty(channels, type, x.device(), "norm_backward");
     if (needs[2]) dbias = empty(channels, type, x.device(), "norm_backward");
   }
@@ -69,7 +71,7 @@ Grads plain_backward(const Tensor& gradient, const Tensor& input, const Tensor& 
 
 Tensor grouped(const char* op, const ChannelInputs& in, int64_t groups, double eps) {
   const Tensor& x = in.x;
-  Tensor y = empty(x.shape(), x.dtype(), x.device(), op), y3 = seen_as_three(y);
+  Tensor y = empty_for(x.shape(), x.dtype(), x.device(), op, x), y3 = seen_as_three(y);
   Tensor mean = empty({x.size(0) * groups}, in.type, x.device(), op), rstd = empty(mean.shape(), in.type, x.device(), op);
   kernel::group_norm(x.device(), seen_as_three(x), groups, dense(in.weight), dense(in.bias), eps, y3, mean, rstd);
   return record(op, y, {x, in.weight, in.bias}, saving(x, in.weight, mean, rstd), [groups, eps](const Grads& dy, const Saved& s, Needs needs) -> Grads {
@@ -77,7 +79,7 @@ Tensor grouped(const char* op, const ChannelInputs& in, int64_t groups, double e
     if (grad_enabled()) return plain_backward(dy[0], x, s[1], {mean.numel(), mean.numel() ? x.numel() / mean.numel() : 0}, {1}, eps, needs);
     ChannelGradients out(x, mean.dtype(), needs);
     Tensor dx3 = out.dx_as_three();
-    kernel::group_norm_backward(x.device(), seen_as_three(dy[0]), seen_as_three(x), groups, mean, s[3], dense(s[1]), dx3, out.dweight, out.dbias);
+    kernel::group_norm_backward(x.device(), seen_as_three(dy[0], channels_last(x)), seen_as_three(x), groups, mean, s[3], dense(s[1]), dx3, out.dweight, out.dbias);
     return {out.dx, out.dweight, out.dbias};
   });
 }
@@ -94,7 +96,7 @@ Grads plain_affine_backward(const Tensor& gradient, const Tensor& input, const T
 
 Tensor by_channel(const char* op, const ChannelInputs& in, const Tensor& mean, const Tensor& variance, bool moments, double eps) {
   const Tensor& x = in.x;
-  Tensor y = empty(x.shape(), x.dtype(), x.device(), op), y3 = seen_as_three(y), rstd;
+  Tensor y = empty_for(x.shape(), x.dtype(), x.device(), op, x), y3 = seen_as_three(y), rstd;
   {
     NoGrad off;
     rstd = rsqrt(variance + eps);
@@ -105,7 +107,7 @@ Tensor by_channel(const char* op, const ChannelInputs& in, const Tensor& mean, c
     if (grad_enabled()) return moments ? plain_backward(dy[0], x, s[1], three_dims(x), {0, 2}, eps, needs) : plain_affine_backward(dy[0], x, s[2], s[3], s[1], needs);
     ChannelGradients out(x, s[2].dtype(), needs);
     Tensor dx3 = out.dx_as_three();
-    kernel::channel_norm_backward(x.device(), seen_as_three(dy[0]), seen_as_three(x), s[2], s[3], dense(s[1]), moments, dx3, out.dweight, out.dbias);
+    kernel::channel_norm_backward(x.device(), seen_as_three(dy[0], channels_last(x)), seen_as_three(x), s[2], s[3], dense(s[1]), moments, dx3, out.dweight, out.dbias);
     return {out.dx, out.dweight, out.dbias};
   });
 }

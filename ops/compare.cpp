@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "engine/autograd/record.h"
+#include "engine/core/channels_last.h"
 #include "ops/pointwise.h"
 #include "ops/pointwise_call.h"
 #include "ops/shape.h"
@@ -13,7 +14,7 @@ static Tensor compare(const char* name, CompareOp op, const Tensor& a, const Ten
   NoGrad off;
   DType t = promote(a.dtype(), b.dtype());
   Shape shape = broadcast_shapes(name, a.shape(), b.shape());
-  Tensor out = empty(shape, boolean, a.device(), name);
+  Tensor out = empty_for(shape, boolean, a.device(), name, a, b);
   kernel::compare(a.device(), op, broadcast_view(name, to(a, t), shape), broadcast_view(name, to(b, t), shape), out);
   return out;
 }
@@ -40,7 +41,7 @@ Tensor logical_or(const Tensor& a, const Tensor& b) { return compare("logical_or
 Tensor logical_xor(const Tensor& a, const Tensor& b) { return compare("logical_xor", CompareOp::logical_xor, a, b); }
 
 static Tensor test(const char* name, TestOp op, const Tensor& a) {
-  Tensor out = empty(a.shape(), boolean, a.device(), name);
+  Tensor out = empty_for(a.shape(), boolean, a.device(), name, a);
   kernel::test(a.device(), op, a, out);
   return out;
 }
@@ -59,7 +60,7 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   detail::check_same_device("where", a, b);
   detail::check_same_device("where", condition, a);
   Shape shape = broadcast_shapes("where", broadcast_shapes("where", a.shape(), b.shape()), condition.shape());
-  Tensor out = empty(shape, a.dtype(), a.device(), "where");
+  Tensor out = empty_for(shape, a.dtype(), a.device(), "where", a, b, condition);
   kernel::where(a.device(), broadcast_view("where", condition, shape), broadcast_view("where", a, shape), broadcast_view("where", b, shape), out);
   return record("where", out, {a, b}, saving(condition), [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
     return {needs[0] ? sum_to(where(s[0], dy[0], 0), sa) : Tensor(), needs[1] ? sum_to(where(s[0], 0, dy[0]), sb) : Tensor()};

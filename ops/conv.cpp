@@ -3,6 +3,9 @@
 #include "ops/conv.h"
 
 #include "engine/autograd/record.h"
+#include "engine/core/channels_last.h"
+#include "engine/core/data_kernels.h"
+#include "engine/core/precision.h"
 #include "ops/autocast_call.h"
 #include "ops/kernels/conv.h"
 #include "ops/pointwise_call.h"
@@ -25,12 +28,24 @@ Tensor weight_sum(const Tensor& y, const Tensor& x, const ConvGeometry& g, Sizes
 Tensor sum_of_channel(const Tensor& dy) { return sum(dy, {0, 2, 3}); }
 // x, if the derivative in the other factor will be asked for.
 Tensor kept(const Tensor& x, const Tensor& other) { return other.requires_grad() ? x : Tensor(); }
-Tensor row_major(const Tensor& x) { return x.defined() ? contiguous_data(x) : x; }
+Tensor dense(const Tensor& x) { return x.defined() ? contiguous_data(x) : x; }
+// As the CPU's kernels want it; a GPU's take any strides.
+Tensor row_major(const Tensor& x) { return x.device().type == DeviceType::cpu ? contiguous_data(x) : x; }
+
+// Whether tensor cores compute it, which read and write images, and weights, with channels last.
+bool multiplies_channels_last(Device device, DType type, const Shape& weight, int64_t groups) {
+  return device.type == DeviceType::cuda && type != f64 && (type != f32 || tf32_allowed()) && !kernel::sums_directly(weight, groups);
+}
+// Whether the result is stored so: direct sums follow the images that they are given.
+bool stores_channels_last(const Tensor& images, const Tensor& weight, int64_t groups) {
+  if (kernel::sums_directly(weight.shape(), groups)) return channels_last(images);
+  return multiplies_channels_last(images.device(), images.dtype(), weight.shape(), groups);
+}
 
 // y = weight ∗ x + bias,   dx = weight ∗ᵀ dy,   dweight = Σ dy · x,   dbias = Σ dy
 Tensor convolved(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvGeometry& g, Sizes size) {
-  Tensor y = empty({x.shape()[0], weight.shape()[0], size.h, size.w}, x.dtype(), x.device(), op);
-  kernel::conv(x.device(), x, row_major(weight), row_major(bias), g, y);
+  Tensor y = empty_in_order({x.shape()[0], weight.shape()[0], size.h, size.w}, x.dtype(), x.device(), op, stores_channels_last(x, weight, g.groups));
+  kernel::conv(x.device(), x, row_major(weight), dense(bias), g, y);
   return record(op, y, {x, weight, bias}, saving(kept(x, weight), kept(weight, x)), [g, in = last_two(x), kernel = last_two(weight)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
     Tensor dx, dw, db;
     if (needs[0]) dx = transposed("conv_backward_input", dy[0], s[1], {}, g, in);
@@ -42,8 +57,8 @@ Tensor convolved(const char* op, const Tensor& x, const Tensor& weight, const Te
 
 // x = weight ∗ᵀ y + bias,   dy = weight ∗ dx,   dweight = Σ y · dx,   dbias = Σ dx
 Tensor transposed(const char* op, const Tensor& y, const Tensor& weight, const Tensor& bias, const ConvGeometry& g, Sizes size) {
-  Tensor x = empty({y.shape()[0], weight.shape()[1] * g.groups, size.h, size.w}, y.dtype(), y.device(), op);
-  kernel::conv_transpose(y.device(), y, row_major(weight), row_major(bias), g, x);
+  Tensor x = empty_in_order({y.shape()[0], weight.shape()[1] * g.groups, size.h, size.w}, y.dtype(), y.device(), op, stores_channels_last(y, weight, g.groups));
+  kernel::conv_transpose(y.device(), y, row_major(weight), dense(bias), g, x);
   return record(op, x, {y, weight, bias}, saving(kept(y, weight), kept(weight, y)), [g, out = last_two(y), kernel = last_two(weight)](const Grads& dx, const Saved& s, Needs needs) -> Grads {
     Tensor dy, dw, db;
     if (needs[0]) dy = convolved("conv_transpose_backward_input", dx[0], s[1], {}, g, out);
@@ -55,8 +70,9 @@ Tensor transposed(const char* op, const Tensor& y, const Tensor& weight, const T
 
 // weight = Σ y · x,   dy = dweight ∗ x,   dx = dweight ∗ᵀ y
 Tensor weight_sum(const Tensor& y, const Tensor& x, const ConvGeometry& g, Sizes kernel) {
-  Tensor w = empty({y.shape()[1], x.shape()[1] / g.groups, kernel.h, kernel.w}, x.dtype(), x.device(), "conv_backward_weight");
-  kernel::conv_weight(x.device(), contiguous_data(y), x, g, w);
+  Shape shape{y.shape()[1], x.shape()[1] / g.groups, kernel.h, kernel.w};
+  Tensor w = empty_in_order(shape, x.dtype(), x.device(), "conv_backward_weight", multiplies_channels_last(x.device(), x.dtype(), shape, g.groups));
+  kernel::conv_weight(x.device(), row_major(y), x, g, w);
   return record("conv_backward_weight", w, {y, x}, saving(kept(y, x), kept(x, y)), [g, out = last_two(y), in = last_two(x)](const Grads& dw, const Saved& s, Needs needs) -> Grads {
     Tensor dy, dx;
     if (needs[0]) dy = convolved("conv", s[1], dw[0], {}, g, out);
@@ -173,26 +189,40 @@ Tensor convolve_transposed(const Call& c, const ConvTranspose2dOptions& o) {
   return as_given(c, transposed(c.op, x, w, c.bias, g, size));
 }
 
+// The weight in the type that autocast chose and in the order in which the device reads it, by one copy; its gradient comes back row-major.
+Tensor as_factor(const Tensor& weight, int64_t groups) {
+  DType given = weight.dtype(), type = given == f32 ? Autocast::type() : given;
+  if (weight.rank() < 3 || groups < 1 || !multiplies_channels_last(weight.device(), type, weight.shape(), groups) || is_dense(weight, true)) return detail::autocast(weight);
+  Tensor w = empty_in_order(weight.shape(), type, weight.device(), "conv", true);
+  kernel::copy(weight.device(), weight, w);
+  return record("to", w, {weight}, saving(), [given](const Grads& dy, const Saved&, Needs) -> Grads {
+    if (grad_enabled()) return to(contiguous(dy[0]), given);
+    Tensor rows = empty(dy[0].shape(), given, dy[0].device(), "conv_backward_weight");
+    kernel::copy(rows.device(), dy[0], rows);
+    return rows;
+  });
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
-  Tensor a = detail::autocast(x), w = detail::autocast(weight), b = detail::autocast(bias);
+  Tensor a = detail::autocast(x), w = as_factor(weight, options.groups), b = detail::autocast(bias);
   return convolve({"conv2d", 2, a, w, b}, options);
 }
 
 Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv1dOptions& o) {
-  Tensor a = detail::autocast(x), w = detail::autocast(weight), b = detail::autocast(bias);
+  Tensor a = detail::autocast(x), w = as_factor(weight, o.groups), b = detail::autocast(bias);
   return convolve({"conv1d", 1, a, w, b}, {.stride = {1, o.stride}, .padding = {0, o.padding}, .dilation = {1, o.dilation}, .groups = o.groups,
                                            .padding_mode = o.padding_mode, .same = o.same});
 }
 
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvTranspose2dOptions& options) {
-  Tensor a = detail::autocast(x), w = detail::autocast(weight), b = detail::autocast(bias);
+  Tensor a = detail::autocast(x), w = as_factor(weight, options.groups), b = detail::autocast(bias);
   return convolve_transposed({"conv_transpose2d", 2, a, w, b}, options);
 }
 
 Tensor conv_transpose1d(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvTranspose1dOptions& o) {
-  Tensor a = detail::autocast(x), w = detail::autocast(weight), b = detail::autocast(bias);
+  Tensor a = detail::autocast(x), w = as_factor(weight, o.groups), b = detail::autocast(bias);
   return convolve_transposed({"conv_transpose1d", 1, a, w, b}, {.stride = {1, o.stride}, .padding = {0, o.padding}, .output_padding = {0, o.output_padding},
                                                                 .dilation = {1, o.dilation}, .groups = o.groups});
 }

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "engine/autograd/record.h"
+#include "engine/core/channels_last.h"
 #include "engine/core/data_kernels.h"
 #include "ops/create.h"
 #include "ops/index.h"
@@ -52,7 +53,8 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
     sizes.push_back(t.shape()[dim]);
   }
   shape[dim] = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
-  Tensor y = empty(shape, x[0].dtype(), x[0].device(), "cat");
+  bool last = std::any_of(x.begin(), x.end(), [](const Tensor& t) { return channels_last(t); });
+  Tensor y = empty_in_order(shape, x[0].dtype(), x[0].device(), "cat", last);
   int64_t at = 0;
   for (const Tensor& t : x) {
     Tensor place = part_of(y, dim, at, t.shape()[dim]);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "engine/autograd/record.h"
+#include "engine/core/channels_last.h"
 #include "engine/core/data_kernels.h"
 #include "ops/index.h"
 #include "ops/own_memory.h"
@@ -18,7 +19,7 @@ Tensor pad_constant(const Tensor& x, int dim, int64_t before, int64_t after, Sca
   Shape shape = x.shape();
   const int64_t size = shape[dim];
   shape[dim] = before + size + after;
-  Tensor y = empty(shape, x.dtype(), x.device(), "pad");
+  Tensor y = empty_in_order(shape, x.dtype(), x.device(), "pad", channels_last(x));
   {
     NoGrad off;
     fill_(y, value);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/autograd/inplace.h"
+#include "engine/core/channels_last.h"
 #include "engine/core/data_kernels.h"
 #include "ops/elementary.h"
 #include "ops/pointwise_call.h"
@@ -16,7 +17,7 @@ namespace plumb {
 namespace detail {
 
 Tensor unary(const char* name, UnaryOp op, const Tensor& x, double a, double b) {
-  Tensor y = empty(x.shape(), x.dtype(), x.device(), name);
+  Tensor y = empty_for(x.shape(), x.dtype(), x.device(), name, x);
   kernel::unary(x.device(), op, x, a, b, y);
   return y;
 }
@@ -33,12 +34,12 @@ void check_same_device(const char* name, const Tensor& a, const Tensor& b) {
 Tensor binary(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
   check_same_device(name, a, b);
   if (a.shape() == b.shape()) {
-    Tensor out = empty(a.shape(), a.dtype(), a.device(), name);
+    Tensor out = empty_for(a.shape(), a.dtype(), a.device(), name, a, b);
     kernel::binary(a.device(), op, a, b, out);
     return out;
   }
   Shape shape = broadcast_shapes(name, a.shape(), b.shape());
-  Tensor out = empty(shape, a.dtype(), a.device(), name);
+  Tensor out = empty_for(shape, a.dtype(), a.device(), name, a, b);
   kernel::binary(a.device(), op, broadcast_view(name, a, shape), broadcast_view(name, b, shape), out);
   return out;
 }

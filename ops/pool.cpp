@@ -3,6 +3,7 @@
 #include "ops/pool.h"
 
 #include "engine/autograd/record.h"
+#include "engine/core/channels_last.h"
 #include "ops/index.h"
 #include "ops/pointwise.h"
 #include "ops/resample.h"
@@ -84,11 +85,10 @@ ValuesAndIndices window_max(const char* op, const Tensor& image, const AxisMap& 
   Shape shape = lead;
   shape.push_back(rows.outputs);
   shape.push_back(columns.outputs);
-  Tensor y = empty(shape, image.dtype(), image.device(), op), place = empty(shape, i64, image.device(), op), x = contiguous_data(image);
-  const Shape flat{planes, rows.outputs, columns.outputs};
-  Tensor flat_y = view_of(y, flat, contiguous_strides(flat), 0), flat_place = view_of(place, flat, contiguous_strides(flat), 0);
-  const Shape in{planes, rows.inputs, columns.inputs};
-  kernel::window_max(x.device(), view_of(x, in, contiguous_strides(in), 0), rows, columns, flat_y, flat_place);
+  const bool last = detail::side_by_side(image);
+  Tensor y = empty_in_order(shape, image.dtype(), image.device(), op, last), place = empty_in_order(shape, i64, image.device(), op, last);
+  Tensor flat_y = detail::as_planes(y, last), flat_place = detail::as_planes(place, last);
+  kernel::window_max(image.device(), detail::as_planes(image, last), rows, columns, flat_y, flat_place);
   auto out = record(op, std::array{y, place}, {image}, saving(place), [=, before = image.shape()](const Grads& dy, const Saved& s, Needs) -> Grads {
     Tensor zero = zeros({planes, before[before.rank() - 2] * before.back()}, dy[0].dtype(), dy[0].device());
     return reshape(scatter_add(zero, 1, reshape(s[0], {planes, places}), reshape(dy[0], {planes, places})), before);

@@ -2,6 +2,7 @@
 #include "ops/resample.h"
 
 #include "engine/autograd/record.h"
+#include "engine/core/channels_last.h"
 #include "ops/shape.h"
 
 namespace plumb::detail {
@@ -42,15 +43,22 @@ std::vector<int64_t> counts(const AxisMap& m) {
   return n;
 }
 
+bool side_by_side(const Tensor& x) { return x.rank() == 4 && channels_last(x); }
+
+Tensor as_planes(const Tensor& x, bool side_by_side) {
+  const Tensor data = dense_data(x, side_by_side);
+  const Shape& s = x.shape();
+  const Shape planes = side_by_side ? Shape{s[0], s[2], s[3], s[1]} : Shape{numel(s.slice(0, s.rank() - 2)), s[s.rank() - 2], s.back()};
+  return view_of(data, planes, contiguous_strides(planes), 0);
+}
+
 Tensor resample(const char* op, const Tensor& x, const AxisMap& rows, const AxisMap& columns) {
   Shape shape = x.shape();
-  const int rank = x.rank();
-  const int64_t planes = numel(shape.slice(0, rank - 2));
-  shape[rank - 2] = rows.outputs;
-  shape[rank - 1] = columns.outputs;
-  Tensor y = empty(shape, x.dtype(), x.device(), op), from = contiguous_data(x);
-  Tensor out = view_of(y, {planes, rows.outputs, columns.outputs}, {rows.outputs * columns.outputs, columns.outputs, 1}, 0);
-  kernel::resample(x.device(), view_of(from, {planes, rows.inputs, columns.inputs}, {rows.inputs * columns.inputs, columns.inputs, 1}, 0), rows, columns, out);
+  shape[x.rank() - 2] = rows.outputs;
+  shape[x.rank() - 1] = columns.outputs;
+  const bool last = side_by_side(x);
+  Tensor y = empty_in_order(shape, x.dtype(), x.device(), op, last), out = as_planes(y, last);
+  kernel::resample(x.device(), as_planes(x, last), rows, columns, out);
   return record(op, y, {x}, saving(), [op, rows, columns](const Grads& dy, const Saved&, Needs) -> Grads { return resample(op, dy[0], transposed(rows), transposed(columns)); });
 }
 

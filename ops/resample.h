@@ -31,6 +31,10 @@ AxisMap transposed(const AxisMap& m);
 /// How many places each output reads.
 std::vector<int64_t> counts(const AxisMap& m);
 
+/// x [.., H, W] as the kernels of windows take it, without gaps: [planes, H, W], or [n, H, W, C] if the channels of a place lie `side_by_side`.
+bool side_by_side(const Tensor& x);
+Tensor as_planes(const Tensor& x, bool side_by_side);
+
 /// R x Cᵀ over the last two dimensions of x, differentiable. `op` names the node.
 Tensor resample(const char* op, const Tensor& x, const AxisMap& rows, const AxisMap& columns);
 

@@ -5,6 +5,7 @@
 
 #include "engine/autograd/engine_operations.h"
 #include "engine/autograd/inplace.h"
+#include "engine/core/channels_last.h"
 #include "engine/core/data_kernels.h"
 #include "ops/kernels/pointwise.h"
 #include "ops/pointwise.h"
@@ -306,7 +307,7 @@ Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : clone(x); }
 
 Tensor to(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
-  Tensor y = empty(x.shape(), dtype, x.device(), "to");
+  Tensor y = empty_for(x.shape(), dtype, x.device(), "to", x);
   kernel::copy(x.device(), x, y);
   if (!is_floating(dtype)) return y;
   return record("to", y, {x}, saving(), [before = x.dtype()](const Grads& dy, const Saved&, Needs) -> Grads { return to(dy[0], before); });

@@ -1,9 +1,11 @@
 // Batch norm on the GPU: x [n, C, s]. Sums of a channel are one reduction (reduce_engine.h), kept in f64 relative to the channel's first element
-// so that one sweep gives mean and variance; the rest is element by element.
+// so that one sweep gives mean and variance; the rest is element by element. With channels last, [n, s, C], sums and elements go in strips of
+// channels (channel_strips.h).
 // Bytes: moments read x once; the norm reads x and writes y; backward reads dy and x twice, for the sums and for dx, and writes dx.
 // Bound: memory (on an H100 a product in f64 costs two in f32).
 #include <cmath>
 
+#include "cuda/kernels/channel_strips.h"
 #include "cuda/kernels/reduce_engine.h"
 #include "engine/core/tensor.h"
 #include "ops/kernels/norm.h"
@@ -125,9 +127,177 @@ __global__ void channel_norm_dx(const S* dy, const S* x, int64_t packs, int64_t 
   }
 }
 
+// -- channels last ----------------------------------------------------------------------------------------------------------------------
+
+// Σ (x − pivot) and Σ (x − pivot)², the pivot being the channel's first element; from them mean and variance.
+template <typename S>
+struct LastMoments {
+  using Real = StripReal<S>;
+  using C = compute_t<S>;
+  const S* x;
+  double count;
+  C *mean, *variance;
+
+  template <int N>
+  __device__ Kept<Real, N> channels(int64_t, int64_t channel) const {
+    Kept<Real, N> pivot;
+    read_pack<N>(x + channel, pivot.v);
+    return pivot;
+  }
+  template <int N>
+  __device__ void add(int64_t at, const Kept<Real, N>& pivot, Real (&a)[N], Real (&b)[N]) const {
+    Real v[N];
+    read_pack<N>(x + at, v);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const Real d = v[j] - pivot.v[j];
+      a[j] += d;
+      b[j] += d * d;
+    }
+  }
+  __device__ void store(int64_t channel, const ChannelSums<double>& v) const {
+    const double d = v.a / count, square = v.b / count - d * d;
+    mean[channel] = static_cast<C>(static_cast<double>(load(x[channel])) + d);
+    variance[channel] = static_cast<C>(square < 0 ? 0 : square);
+  }
+};
+
+// Σ dy and Σ dy (x − m), and what GradientSums makes of them.
+template <typename S>
+struct LastGradientSums {
+  using Real = StripReal<S>;
+  using C = compute_t<S>;
+  GradientSums<S> sums;
+
+  template <int N>
+  __device__ Kept<Real, N> channels(int64_t, int64_t channel) const {
+    Kept<Real, N> m;
+#pragma unroll
+    for (int j = 0; j < N; ++j) m.v[j] = static_cast<Real>(sums.m[channel + j]);
+    return m;
+  }
+  template <int N>
+  __device__ void add(int64_t at, const Kept<Real, N>& m, Real (&a)[N], Real (&b)[N]) const {
+    Real g[N], v[N];
+    read_pack<N>(sums.dy + at, g);
+    read_pack<N>(sums.x + at, v);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      a[j] += g[j];
+      b[j] += g[j] * (v[j] - m.v[j]);
+    }
+  }
+  __device__ void store(int64_t channel, const ChannelSums<double>& v) const { sums.store(channel, {v.a, v.b}); }
+};
+
+// (x − m) scale + shift, by element; scale and shift as channel_norm_elements.
+template <typename S>
+struct LastNorm {
+  using C = compute_t<S>;
+  const S* x;
+  ChannelParameters<C> p;
+  S* y;
+
+  template <int N>
+  struct Channels {
+    C m[N], scale[N], shift[N];
+  };
+  template <int N>
+  __device__ Channels<N> channels(int64_t, int64_t channel) const {
+    Channels<N> k;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const int64_t c = channel + j;
+      k.m[j] = p.mean[c];
+      k.scale[j] = p.weight ? p.rstd[c] * p.weight[c] : p.rstd[c];
+      k.shift[j] = p.bias ? p.bias[c] : C(0);
+    }
+    return k;
+  }
+  template <int N>
+  __device__ Kept<C, N> load(int64_t at) const {
+    Kept<C, N> v;
+    read_pack<N>(x + at, v.v);
+    return v;
+  }
+  template <int N>
+  __device__ void write(int64_t at, const Channels<N>& k, Kept<C, N> v) const {
+#pragma unroll
+    for (int j = 0; j < N; ++j) v.v[j] = (v.v[j] - k.m[j]) * k.scale[j] + k.shift[j];
+    write_pack<N>(y + at, v.v);
+  }
+};
+
+// dx, as channel_norm_dx.
+template <typename S>
+struct LastDx {
+  using C = compute_t<S>;
+  const S *dy, *x;
+  ChannelParameters<C> p;
+  S* dx;
+
+  template <int N>
+  struct Channels {
+    C m[N], a[N], slope[N], shift[N];
+  };
+  template <int N>
+  struct Operands {
+    C g[N], v[N];
+  };
+  template <int N>
+  __device__ Channels<N> channels(int64_t, int64_t channel) const {
+    Channels<N> k;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const int64_t c = channel + j;
+      k.m[j] = p.mean[c];
+      k.a[j] = p.weight ? p.rstd[c] * p.weight[c] : p.rstd[c];
+      k.slope[j] = p.slope ? p.slope[c] : C(0);
+      k.shift[j] = p.shift ? p.shift[c] : C(0);
+    }
+    return k;
+  }
+  template <int N>
+  __device__ Operands<N> load(int64_t at) const {
+    Operands<N> o;
+    read_pack<N>(dy + at, o.g);
+    read_pack<N>(x + at, o.v);
+    return o;
+  }
+  template <int N>
+  __device__ void write(int64_t at, const Channels<N>& k, Operands<N> o) const {
+#pragma unroll
+    for (int j = 0; j < N; ++j) o.g[j] = o.g[j] * k.a[j] - (o.v[j] - k.m[j]) * k.slope[j] - k.shift[j];
+    write_pack<N>(dx + at, o.g);
+  }
+};
+
+// The cut of x [n, C, s], all of whose places are one plane.
+template <typename S>
+ChannelStrips strips_of(const Tensor& x, bool packed) {
+  return {1, x.shape()[0] * x.shape()[2], x.shape()[1], packed ? kPerAccess<S> : 1};
+}
+
+// Both sums of every channel, and op.store() of them.
+template <typename S, typename Op>
+void sum_channels(const Op& op, const Tensor& x, bool packed) {
+  const ChannelStrips s = strips_of<S>(x, packed);
+  Scratch<ChannelSums<typename Op::Real>> partial(s.splits * s.channels);
+  launch_strip_sums<S>(op, s, packed, partial.data());
+  launch_strip_totals(op, partial.data(), s.splits, s.channels);
+}
+
+// -- either order -----------------------------------------------------------------------------------------------------------------------
+
+bool channels_last(const Tensor& x) { return !x.is_contiguous(); }
+
 void channel_moments(const Tensor& x, Tensor& mean, Tensor& variance) {
   visit_floating("batch_norm", x.dtype(), [&]<typename S>() {
     using C = compute_t<S>;
+    if (channels_last(x)) {
+      const S* from = x.data<S>();
+      return sum_channels<S>(LastMoments<S>{from, static_cast<double>(x.shape()[0] * x.shape()[2]), mean.data<C>(), variance.data<C>()}, x, strips_packed<S>(x.shape()[1], from));
+    }
     ChannelAxes axes(x);
     double count = static_cast<double>(x.shape()[0] * x.shape()[2]);
     reduce_axes(Moments<S>(x.data<S>(), x.shape()[2], count, mean.data<C>(), variance.data<C>()), axes.channels, axes.elements);
@@ -141,6 +311,10 @@ void channel_norm(const Tensor& x, const Tensor& mean, const Tensor& rstd, const
     ChannelParameters<C> p{mean.data<C>(), rstd.data<C>(), data_or_null<C>(weight), data_or_null<C>(bias), nullptr, nullptr};
     const S* from = x.data<S>();
     S* to = y.data<S>();
+    if (channels_last(x)) {
+      bool in_packs = strips_packed<S>(x.shape()[1], from, to);
+      return launch_strip_map<S>(LastNorm<S>{from, p, to}, strips_of<S>(x, in_packs), in_packs);
+    }
     int64_t count = x.numel(), channels = x.shape()[1], space = x.shape()[2];
     bool packed = space % N == 0 && aligned16(from) && aligned16(to);
     int64_t packs = packed ? count / N : count;
@@ -157,18 +331,20 @@ void channel_norm_backward(const Tensor& gradient, const Tensor& input, const Te
     int64_t count = input.numel(), channels = input.shape()[1], space = input.shape()[2];
     ChannelParameters<C> p{mean.data<C>(), rstd.data<C>(), data_or_null<C>(weight), nullptr, nullptr, nullptr};
     Scratch<C> taken(2 * channels);
+    S* dx = data_or_null<S>(dinput);
+    bool last = channels_last(input), in_packs = last && strips_packed<S>(channels, dy, x, dx);
     if ((moments && dinput.defined()) || dweight.defined() || dbias.defined()) {
       ChannelAxes axes(input);
       double elements = moments ? static_cast<double>(input.shape()[0] * space) : INFINITY;
-      reduce_axes(GradientSums<S>(dy, x, p.mean, p.rstd, p.weight, elements, data_or_null<C>(dweight), data_or_null<C>(dbias), taken.data(), taken.data() + channels), axes.channels,
-                  axes.elements);
+      GradientSums<S> sums(dy, x, p.mean, p.rstd, p.weight, elements, data_or_null<C>(dweight), data_or_null<C>(dbias), taken.data(), taken.data() + channels);
+      last ? sum_channels<S>(LastGradientSums<S>{sums}, input, in_packs) : reduce_axes(sums, axes.channels, axes.elements);
     }
     if (!dinput.defined()) return;
     if (moments) {
       p.slope = taken.data();
       p.shift = taken.data() + channels;
     }
-    S* dx = dinput.data<S>();
+    if (last) return launch_strip_map<S>(LastDx<S>{dy, x, p, dx}, strips_of<S>(input, in_packs), in_packs);
     bool packed = space % N == 0 && aligned16(dy) && aligned16(x) && aligned16(dx);
     int64_t packs = packed ? count / N : count;
     launch(packed ? channel_norm_dx<S, N> : channel_norm_dx<S, 1>, grid_for(packs), dy, x, packs, channels, space, p, dx);

@@ -11,11 +11,10 @@
 #include "cuda/kernels/plain_product.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
+#include "engine/core/data_kernels.h"
 
 namespace plumb::cuda_backend {
 namespace {
-
-constexpr int64_t kDirectChannels = 4;
 
 // A place of an image: number n of [images, rows, columns].
 struct ImagePlace {
@@ -166,24 +165,22 @@ unsigned tiles(int64_t size) { return static_cast<unsigned>((size + kPlainTile -
 
 }  // namespace
 
-bool sums_directly(const Tensor& weight, const ConvGeometry& g) {
-  return weight.size(1) <= kDirectChannels && weight.size(0) / g.groups <= kDirectChannels;
-}
-
-void own_conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvGeometry& g, Tensor& y) {
+void own_conv(const Tensor& x, const Tensor& given, const Tensor& bias, const ConvGeometry& g, Tensor& y) {
   if (y.numel() == 0) return;
+  const Tensor weight = contiguous_data(given);
   const ConvPlan p(x, weight, y, g);
-  if (sums_directly(weight, g)) return conv_directly(x, weight, bias, g, y);
+  if (kernel::sums_directly(weight.shape(), g.groups)) return conv_directly(x, weight, bias, g, y);
   visit_floating("conv", x.dtype(), [&]<typename T>() {
     const dim3 blocks(tiles(p.n * p.y * p.x), tiles(p.out_group()), static_cast<unsigned>(g.groups));
     launch(conv_product<T>, {blocks, dim3(kPlainThreads)}, p, x.data<T>(), weight.data<T>(), data_or_null<T>(bias), y.data<T>());
   });
 }
 
-void own_conv_transpose(const Tensor& y, const Tensor& weight, const Tensor& bias, const ConvGeometry& g, Tensor& x) {
+void own_conv_transpose(const Tensor& y, const Tensor& given, const Tensor& bias, const ConvGeometry& g, Tensor& x) {
   if (x.numel() == 0) return;
+  const Tensor weight = contiguous_data(given);
   const ConvPlan p(x, weight, y, g);
-  if (sums_directly(weight, g)) return conv_transpose_directly(y, weight, bias, g, x);
+  if (kernel::sums_directly(weight.shape(), g.groups)) return conv_transpose_directly(y, weight, bias, g, x);
   visit_floating("conv_transpose", x.dtype(), [&]<typename T>() {
     const dim3 blocks(tiles(p.n * p.h * p.w), tiles(p.in_group()), static_cast<unsigned>(g.groups));
     launch(conv_transpose_product<T>, {blocks, dim3(kPlainThreads)}, p, y.data<T>(), weight.data<T>(), data_or_null<T>(bias), x.data<T>());
@@ -192,8 +189,13 @@ void own_conv_transpose(const Tensor& y, const Tensor& weight, const Tensor& bia
 
 void own_conv_weight(const Tensor& y, const Tensor& x, const ConvGeometry& g, Tensor& weight) {
   if (weight.numel() == 0) return;
+  if (!weight.is_contiguous()) {
+    Tensor rows = empty_like(weight);
+    own_conv_weight(y, x, g, rows);
+    return kernel::copy(weight.device(), rows, weight);
+  }
   const ConvPlan p(x, weight, y, g);
-  if (sums_directly(weight, g)) return conv_weight_directly(y, x, g, weight);
+  if (kernel::sums_directly(weight.shape(), g.groups)) return conv_weight_directly(y, x, g, weight);
   visit_floating("conv_weight", x.dtype(), [&]<typename T>() {
     const unsigned down = tiles(p.out_group()), across = tiles(p.in_group() * p.taps());
     const int64_t places = p.n * p.y * p.x, chunks = chunks_of(int64_t{down} * across * g.groups, places, 16 * kPlainDepth),

@@ -9,8 +9,4 @@ namespace plumb::cuda_backend {
 void own_conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvGeometry& g, Tensor& y);
 void own_conv_transpose(const Tensor& y, const Tensor& weight, const Tensor& bias, const ConvGeometry& g, Tensor& x);
 void own_conv_weight(const Tensor& y, const Tensor& x, const ConvGeometry& g, Tensor& weight);
-
-/// Whether the direct sums are the better choice: a result reads few channels (depthwise and almost), so there is no product to be made.
-bool sums_directly(const Tensor& weight, const ConvGeometry& g);
-
 }  // namespace plumb::cuda_backend

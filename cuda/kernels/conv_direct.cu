@@ -16,12 +16,24 @@
 namespace plumb::cuda_backend {
 namespace {
 
+// Element n of images [images, channels, rows, columns], stored with channels last or row-major.
+template <typename I>
+struct ImageElement {
+  int64_t image, channel, row, column;
+  __device__ ImageElement(int64_t n, int64_t channels, int64_t rows, int64_t columns, bool channels_last) {
+    const I inner = static_cast<I>(channels);
+    const Place<I> at(channels_last ? static_cast<I>(n) / inner : n, rows, columns);
+    image = channels_last ? at.plane : static_cast<I>(at.plane) / inner;
+    channel = channels_last ? static_cast<I>(n) % inner : static_cast<I>(at.plane) % inner;
+    row = at.row, column = at.column;
+  }
+};
+
 template <typename T, typename I>
-__global__ void conv_sums(ConvPlan p, const T* x, const T* weight, const T* bias, int64_t count, T* y) {
+__global__ void conv_sums(ConvPlan p, const T* x, const T* weight, const T* bias, int64_t count, bool channels_last, T* y) {
   for (int64_t n = thread_index(); n < count; n += grid_threads()) {
-    const Place<I> at(n, p.y, p.x);
-    const int64_t image = static_cast<I>(at.plane) / static_cast<I>(p.o), o = static_cast<I>(at.plane) % static_cast<I>(p.o),
-                  g = o / p.out_group();
+    const ImageElement<I> at(n, p.o, p.y, p.x, channels_last);
+    const int64_t image = at.image, o = at.channel, g = o / p.out_group();
     const T *from = x + image * p.in[0] + g * p.in_group() * p.in[1], *w = weight + o * p.in_group() * p.taps();
     compute_t<T> sum = bias ? load(bias[o]) : 0;
     for (int64_t c = 0; c < p.in_group(); ++c)
@@ -39,11 +51,10 @@ __global__ void conv_sums(ConvPlan p, const T* x, const T* weight, const T* bias
 }
 
 template <typename T, typename I>
-__global__ void conv_transpose_sums(ConvPlan p, const T* y, const T* weight, const T* bias, int64_t count, T* x) {
+__global__ void conv_transpose_sums(ConvPlan p, const T* y, const T* weight, const T* bias, int64_t count, bool channels_last, T* x) {
   for (int64_t n = thread_index(); n < count; n += grid_threads()) {
-    const Place<I> at(n, p.h, p.w);
-    const int64_t image = static_cast<I>(at.plane) / static_cast<I>(p.c), c = static_cast<I>(at.plane) % static_cast<I>(p.c),
-                  g = c / p.in_group();
+    const ImageElement<I> at(n, p.c, p.h, p.w, channels_last);
+    const int64_t image = at.image, c = at.channel, g = c / p.in_group();
     compute_t<T> sum = bias ? load(bias[c]) : 0;
     for (int64_t i = 0; i < p.kh; ++i) {
       const int64_t row = p.reader(0, at.row, i);
@@ -99,7 +110,8 @@ void conv_directly(const Tensor& x, const Tensor& weight, const Tensor& bias, co
   const int64_t count = y.numel();
   visit_floating("conv", x.dtype(), [&]<typename T>() {
     visit_index_type(count, [&]<typename I>() {
-      launch(conv_sums<T, I>, grid_for(count), p, x.data<T>(), weight.data<T>(), data_or_null<T>(bias), count, y.data<T>());
+      launch(conv_sums<T, I>, grid_for(count), p, x.data<T>(), weight.data<T>(), data_or_null<T>(bias), count, !y.is_contiguous(),
+             y.data<T>());
     });
   });
 }
@@ -109,7 +121,8 @@ void conv_transpose_directly(const Tensor& y, const Tensor& weight, const Tensor
   const int64_t count = x.numel();
   visit_floating("conv_transpose", x.dtype(), [&]<typename T>() {
     visit_index_type(count, [&]<typename I>() {
-      launch(conv_transpose_sums<T, I>, grid_for(count), p, y.data<T>(), weight.data<T>(), data_or_null<T>(bias), count, x.data<T>());
+      launch(conv_transpose_sums<T, I>, grid_for(count), p, y.data<T>(), weight.data<T>(), data_or_null<T>(bias), count, !x.is_contiguous(),
+             x.data<T>());
     });
   });
 }

@@ -1,8 +1,9 @@
-// Group norm on the GPU. The elements of a group of one example lie together: they are a row (row.h), whose weights change every `space`
+// Group norm on the GPU; images with channels last are group_norm_last.cu's. The elements of a group of one example lie together: they are a row (row.h), whose weights change every `space`
 // elements. Bytes: forward reads x and writes y, 2 · sizeof(T) an element (a streamed group is read three times, from L2 where it fits);
 // backward reads dy and x twice, for the sums of each channel and for dx, and writes dx. Bound: memory.
 #include <cmath>
 
+#include "cuda/kernels/group_norm_last.h"
 #include "cuda/kernels/reduce_engine.h"
 #include "cuda/kernels/row.h"
 #include "ops/kernels/norm.h"
@@ -141,6 +142,7 @@ struct OverExamples {
 void group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
   int64_t rows = rstd.numel();
   if (rows == 0 || x.numel() == 0) return;
+  if (!x.is_contiguous()) return group_norm_last(x, groups, weight, bias, eps, y, mean, rstd);
   Groups g{groups, x.shape()[1] / groups, x.shape()[2]};
   visit_floating("group_norm", x.dtype(), [&]<typename S>() {
     using C = compute_t<S>;
@@ -175,6 +177,7 @@ void group_norm_backward_typed(const Tensor& gradient, const Tensor& input, int6
 }
 
 void group_norm_backward(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias) {
+  if (!x.is_contiguous()) return group_norm_last_backward(dy, x, groups, mean, rstd, weight, dx, dweight, dbias);
   visit_floating("group_norm", x.dtype(), [&]<typename S>() { group_norm_backward_typed<S>(dy, x, groups, mean, rstd, weight, dx, dweight, dbias); });
 }
 

@@ -1,9 +1,10 @@
-// Reading windows of images: resampling, maxima, and windows as columns. A thread computes one output element; sums run in the order of the
-// CPU's kernels. Neighbouring threads write neighbouring elements, and their windows overlap in L1.
+// Reading windows of images: resampling, maxima, and windows as columns. A thread computes one output element, or several channels of
+// one place; sums run in the order of the CPU's kernels. Neighbouring threads write neighbouring elements, and their windows overlap in L1.
 // Bytes: the output written once, the input read from memory about once (windows overlap in cache). Reads from cache for each output: the
 // rows times the columns of its window (4 for bilinear, 16 for bicubic, 9 for 3 × 3 pooling), and the two lists that say which they are.
 #include <cmath>
 
+#include "cuda/kernels/elements.h"
 #include "cuda/kernels/places.h"
 #include "cuda/runtime/launch.h"
 #include "engine/core/device_function.h"
@@ -26,42 +27,49 @@ struct Axis {
         outputs(m.outputs) {}
 };
 
-template <typename T, typename I>
-__global__ void resample_kernel(const T* x, Axis rows, Axis columns, int64_t count, T* y) {
+// `channels` elements of a place lie side by side, 1 in a plane; a thread takes N of them.
+template <typename T, typename I, int N>
+__global__ void resample_kernel(const T* x, Axis rows, Axis columns, int64_t channels, int64_t packs, T* y) {
   using C = compute_t<T>;
-  for (int64_t n = thread_index(); n < count; n += grid_threads()) {
-    const Place<I> out(n, rows.outputs, columns.outputs);
-    const T* plane = x + out.plane * rows.inputs * columns.inputs;
+  for (int64_t n = thread_index(); n < packs; n += grid_threads()) {
+    const I across = static_cast<I>(channels / N), place = static_cast<I>(n) / across;
+    const Place<I> out(place, rows.outputs, columns.outputs);
+    const T* plane = x + out.plane * rows.inputs * columns.inputs * channels + (n - static_cast<int64_t>(place * across)) * N;
     const int64_t first_row = rows.offset[out.row], end_row = rows.offset[out.row + 1];
-    C sum = 0;
+    C sum[N] = {};
     for (int64_t c = columns.offset[out.column]; c < columns.offset[out.column + 1]; ++c) {
-      const T* column = plane + columns.index[c];
-      C joined = 0;
-      for (int64_t r = first_row; r < end_row; ++r)
-        joined = std::fma(static_cast<C>(rows.weight[r]), static_cast<C>(column[rows.index[r] * columns.inputs]), joined);
-      sum = std::fma(static_cast<C>(columns.weight[c]), joined, sum);
+      const T* column = plane + columns.index[c] * channels;
+      C joined[N] = {}, v[N];
+      for (int64_t r = first_row; r < end_row; ++r) {
+        read_pack<N>(column + rows.index[r] * columns.inputs * channels, v);
+#pragma unroll
+        for (int j = 0; j < N; ++j) joined[j] = std::fma(static_cast<C>(rows.weight[r]), v[j], joined[j]);
+      }
+#pragma unroll
+      for (int j = 0; j < N; ++j) sum[j] = std::fma(static_cast<C>(columns.weight[c]), joined[j], sum[j]);
     }
-    y[n] = static_cast<T>(sum);
+    write_pack<N>(y + n * N, sum);
   }
 }
 
 // Places are visited in the order of the plane, so the first of equal values, or the first NaN, stays.
 template <typename T, typename I>
-__global__ void window_max_kernel(const T* x, Axis rows, Axis columns, int64_t count, T* y, int64_t* place) {
+__global__ void window_max_kernel(const T* x, Axis rows, Axis columns, int64_t channels, int64_t count, T* y, int64_t* place) {
   using C = compute_t<T>;
   for (int64_t n = thread_index(); n < count; n += grid_threads()) {
-    const Place<I> out(n, rows.outputs, columns.outputs);
-    const T* plane = x + out.plane * rows.inputs * columns.inputs;
+    const I at_place = static_cast<I>(n) / static_cast<I>(channels), channel = static_cast<I>(n) % static_cast<I>(channels);
+    const Place<I> out(at_place, rows.outputs, columns.outputs);
+    const T* plane = x + out.plane * rows.inputs * columns.inputs * channels + channel;
     const int64_t first_column = columns.offset[out.column], end_column = columns.offset[out.column + 1];
     int64_t best = rows.index[rows.offset[out.row]] * columns.inputs + columns.index[first_column];
-    C most = static_cast<C>(plane[best]);
+    C most = static_cast<C>(plane[best * channels]);
     for (int64_t r = rows.offset[out.row]; r < rows.offset[out.row + 1]; ++r)
       for (int64_t c = first_column; c < end_column; ++c) {
         const int64_t at = rows.index[r] * columns.inputs + columns.index[c];
-        const C value = static_cast<C>(plane[at]);
+        const C value = static_cast<C>(plane[at * channels]);
         if (value > most || (value != value && most == most)) best = at, most = value;
       }
-    y[n] = plane[best];
+    y[n] = plane[best * channels];
     place[n] = best;
   }
 }
@@ -121,16 +129,24 @@ void visit_types(const char* op, DType type, int64_t count, F&& f) {
   visit_floating(op, type, [&]<typename T>() { visit_index_type(count, [&]<typename I>() { f.template operator()<T, I>(); }); });
 }
 
+// How many elements of a place lie side by side.
+int64_t channels_of(const Tensor& y) { return y.rank() == 4 ? y.size(3) : 1; }
+
 void resample(const Tensor& x, const AxisMap& rows, const AxisMap& columns, Tensor& y) {
-  const int64_t count = y.numel();
+  const int64_t count = y.numel(), channels = channels_of(y);
   visit_types("resample", x.dtype(), count, [&]<typename T, typename I>() {
-    launch(resample_kernel<T, I>, grid_for(count), x.data<T>(), Axis(rows), Axis(columns), count, y.data<T>());
+    constexpr int N = kPerAccess<T>;
+    const T* from = x.data<T>();
+    T* to = y.data<T>();
+    const bool packed = channels % N == 0 && aligned16(from) && aligned16(to);
+    const int64_t packs = packed ? count / N : count;
+    launch(packed ? resample_kernel<T, I, N> : resample_kernel<T, I, 1>, grid_for(packs), from, Axis(rows), Axis(columns), channels, packs, to);
   });
 }
 void window_max(const Tensor& x, const AxisMap& rows, const AxisMap& columns, Tensor& y, Tensor& place) {
   const int64_t count = y.numel();
   visit_types("window_max", x.dtype(), count, [&]<typename T, typename I>() {
-    launch(window_max_kernel<T, I>, grid_for(count), x.data<T>(), Axis(rows), Axis(columns), count, y.data<T>(), place.data<int64_t>());
+    launch(window_max_kernel<T, I>, grid_for(count), x.data<T>(), Axis(rows), Axis(columns), channels_of(y), count, y.data<T>(), place.data<int64_t>());
   });
 }
 void unfold(const Tensor& x, const ConvGeometry& g, Tensor& y) {

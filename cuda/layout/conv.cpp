@@ -1,10 +1,8 @@
-// Frames, orders and limits of convolutions.
+// Frames and limits of convolutions.
 #include "cuda/layout/conv.h"
 
 #include <algorithm>
 #include <limits>
-
-#include "engine/core/data_kernels.h"
 
 namespace plumb::cuda_layout {
 
@@ -47,24 +45,6 @@ Framing framing(const ConvSizes& s, const Tensor& images, const Tensor& frame) {
 int64_t images_at_once(const ConvSizes& s) {
   int64_t larger = std::max({int64_t{1}, s.c * s.h * s.w, s.o * s.y * s.x});
   return std::clamp<int64_t>(std::numeric_limits<int32_t>::max() / larger, 1, std::max<int64_t>(1, s.n));
-}
-
-static Strides order_of(const Shape& s, bool channels_last) {
-  return channels_last ? Strides{s[1] * s[2] * s[3], 1, s[3] * s[1], s[1]} : Strides{s[1] * s[2] * s[3], s[2] * s[3], s[3], 1};
-}
-
-Tensor empty_images(const Shape& shape, DType type, Device device, bool channels_last) {
-  return alias(view_of(empty(shape, type, device, "conv"), shape, order_of(shape, channels_last), 0));
-}
-
-Tensor dense_images(const Tensor& x, bool channels_last) {
-  Strides order = order_of(x.shape(), channels_last);
-  bool fits = true;
-  for (int d = 0; d < 4; ++d) fits = fits && (x.shape()[d] == 1 || x.strides()[d] == order[d]);
-  if (fits) return x;
-  Tensor copy = empty_images(x.shape(), x.dtype(), x.device(), channels_last);
-  kernel::copy(x.device(), x, copy);
-  return copy;
 }
 
 }  // namespace plumb::cuda_layout

@@ -32,9 +32,4 @@ Framing framing(const ConvSizes& s, const Tensor& images, const Tensor& frame);
 /// How many images the library may be given at once: it counts the elements of a tensor in 31 bits.
 int64_t images_at_once(const ConvSizes& s);
 
-/// x [n, c, h, w] with rows of pixels and no gaps, stored as [n, h, w, c] if `channels_last`: itself, or a copy.
-Tensor dense_images(const Tensor& x, bool channels_last);
-/// A new tensor [n, c, h, w] in this order.
-Tensor empty_images(const Shape& shape, DType type, Device device, bool channels_last);
-
 }  // namespace plumb::cuda_layout

@@ -1,7 +1,8 @@
 // Convolution by cuDNN: kernel::conv, its adjoint and its weight sum. The library's classic interface serves: it has every direction, group,
 // dilation and type in a call each, and engines of its graph interface behind it. 16-bit types, and f32 where TF32 is allowed, are computed
-// with channels last, which is what tensor cores read; the copies into and out of that order move each element twice. Sums over few channels,
-// and what the library has no algorithm for, are own kernels'.
+// with channels last, which is what tensor cores read. In a network everything lies in that order already (engine/core/channels_last.h) and
+// nothing is copied; tensors in another order, which the first images are, are copied into it. Sums over few channels, and what the library
+// has no algorithm for, are own kernels'.
 #include <cudnn.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@
 #include "cuda/runtime/graph.h"
 #include "cuda/runtime/memory.h"
 #include "cuda/runtime/stream.h"
+#include "engine/core/channels_last.h"
 #include "engine/core/data_kernels.h"
 #include "engine/core/precision.h"
 
@@ -248,11 +250,16 @@ void fill_zero(Tensor& x) { kernel::fill(x.device(), 0, x); }
 
 // The images with the padding laid around them, where the library cannot pad so.
 Tensor in_frame(const ConvSizes& s, const ConvSizes& f, const Tensor& x, bool channels_last) {
-  Tensor frame = empty_images({f.n, f.c, f.h, f.w}, x.dtype(), x.device(), channels_last);
+  Tensor frame = empty_in_order({f.n, f.c, f.h, f.w}, x.dtype(), x.device(), "conv", channels_last);
   fill_zero(frame);
   auto [from, into] = framing(s, x, frame);
   kernel::copy(x.device(), from, into);
   return frame;
+}
+
+// Where the library writes `result` in this order: there, or into memory of its own that is copied.
+Tensor written(const Tensor& result, bool channels_last) {
+  return is_dense(result, channels_last) ? result : empty_in_order(result.shape(), result.dtype(), result.device(), "conv", channels_last);
 }
 
 // 2 n o y x (c / groups) kh kw operations: bound by arithmetic but for pointwise kernels of few channels.
@@ -262,15 +269,14 @@ void conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvG
     fill_zero(y);
     return add_bias(bias, y);
   }
-  if (sums_directly(weight, g)) return own_conv(x, weight, bias, g, y);
+  if (kernel::sums_directly(weight.shape(), g.groups)) return own_conv(x, weight, bias, g, y);
   ConvSizes given = conv_sizes(x, weight, y, g), s = pads_evenly(given) ? given : framed(given);
   std::optional<bool> order = channels_last_for(Direction::forward, s, x.dtype());
   if (!order) return own_conv(x, weight, bias, g, y);
   bool last = *order;
-  Tensor images = pads_evenly(given) ? dense_images(x, last) : in_frame(given, s, x, last), w = dense_images(weight, last);
-  Tensor places = last ? empty_images(y.shape(), y.dtype(), y.device(), last) : y;
+  Tensor images = pads_evenly(given) ? dense_data(x, last) : in_frame(given, s, x, last), w = dense_data(weight, last), places = written(y, last);
   run(Direction::forward, s, images, w, places, last);
-  if (last) kernel::copy(y.device(), places, y);
+  if (!places.same_as(y)) kernel::copy(y.device(), places, y);
   add_bias(bias, y);
 }
 
@@ -281,15 +287,16 @@ void conv_transpose(const Tensor& y, const Tensor& weight, const Tensor& bias, c
     fill_zero(x);
     return add_bias(bias, x);
   }
-  if (sums_directly(weight, g)) return own_conv_transpose(y, weight, bias, g, x);
+  if (kernel::sums_directly(weight.shape(), g.groups)) return own_conv_transpose(y, weight, bias, g, x);
   std::optional<bool> order = channels_last_for(Direction::images, s, x.dtype());
   if (!order) return own_conv_transpose(y, weight, bias, g, x);
-  bool last = *order, direct = pads_evenly(given) && !last;
-  Tensor places = dense_images(y, last), w = dense_images(weight, last);
-  Tensor images = direct ? x : empty_images({s.n, s.c, s.h, s.w}, x.dtype(), x.device(), last);
+  bool last = *order;
+  Tensor places = dense_data(y, last), w = dense_data(weight, last);
+  Tensor images = pads_evenly(given) ? written(x, last) : empty_in_order({s.n, s.c, s.h, s.w}, x.dtype(), x.device(), "conv", last);
   run(Direction::images, s, images, w, places, last);
-  if (!direct && pads_evenly(given)) kernel::copy(x.device(), images, x);
-  if (!pads_evenly(given)) {
+  if (pads_evenly(given)) {
+    if (!images.same_as(x)) kernel::copy(x.device(), images, x);
+  } else {
     fill_zero(x);  // what no place reads
     auto [into, from] = framing(given, x, images);
     kernel::copy(x.device(), from, into);
@@ -301,14 +308,13 @@ void conv_weight(const Tensor& y, const Tensor& x, const ConvGeometry& g, Tensor
   if (weight.numel() == 0) return;
   if (y.numel() == 0 || x.numel() == 0) return fill_zero(weight);
   ConvSizes given = conv_sizes(x, weight, y, g), s = pads_evenly(given) ? given : framed(given);
-  if (sums_directly(weight, g)) return own_conv_weight(y, x, g, weight);
+  if (kernel::sums_directly(weight.shape(), g.groups)) return own_conv_weight(y, x, g, weight);
   std::optional<bool> order = channels_last_for(Direction::weight, s, x.dtype());
   if (!order) return own_conv_weight(y, x, g, weight);
   bool last = *order;
-  Tensor images = pads_evenly(given) ? dense_images(x, last) : in_frame(given, s, x, last), places = dense_images(y, last);
-  Tensor w = last ? empty_images(weight.shape(), weight.dtype(), weight.device(), last) : weight;
+  Tensor images = pads_evenly(given) ? dense_data(x, last) : in_frame(given, s, x, last), places = dense_data(y, last), w = written(weight, last);
   run(Direction::weight, s, images, w, places, last);
-  if (last) kernel::copy(weight.device(), w, weight);
+  if (!w.same_as(weight)) kernel::copy(weight.device(), w, weight);
 }
 
 }  // namespace

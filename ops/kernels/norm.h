@@ -1,5 +1,5 @@
-// Kernel slots of normalisation. All tensors are row-major; statistics, weights and their gradients are in the type that arithmetic on
-// x is done in (f32 for 16-bit types).
+// Kernel slots of normalisation. All tensors are row-major, on a GPU those of a shape [n, C, s] may be stored with channels last instead
+// ([n, s, C], all of a call alike); statistics, weights and their gradients are in the type that arithmetic on x is done in (f32 for 16-bit types).
 #pragma once
 #include "engine/core/kernel.h"
 #include "engine/core/tensor.h"

@@ -1,5 +1,6 @@
 // Kernel slots of operations that read windows of an image's rows and columns: resampling (interpolation, average pooling), maxima, and
-// laying windows out as columns.
+// laying windows out as columns. Where a GPU has images with channels last, resampling and maxima take [n, rows, columns, channels] in place
+// of [planes, rows, columns]: all tensors of a call.
 #pragma once
 #include <memory>
 #include <vector>

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "engine/core/channels_last.h"
 #include "ops/conv3d.h"
 #include "ops/kernels/conv.h"
 #include "ops/shape.h"
@@ -19,14 +20,15 @@ struct Case {
   Conv2dOptions options;
 };
 
-// The three kernels themselves: a convolution, its adjoint and the weight's sum, [places or input, input or places, weight].
+// The three kernels themselves: a convolution, its adjoint and the weight's sum, [places or input, input or places, weight]. Results are
+// row-major or have `last` channels last.
 std::vector<Tensor> three_kernels(const Case& c, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& bias_of_adjoint,
-                                  const Shape& places) {
+                                  const Shape& places, bool last = false) {
   const Conv2dOptions& o = c.options;
   const ConvGeometry g{
       {o.stride.height, o.stride.width}, {o.padding.height, o.padding.width}, {o.dilation.height, o.dilation.width}, o.groups};
-  Tensor y = empty(places, x.dtype(), x.device()), dx = empty(x.shape(), x.dtype(), x.device()),
-         dw = empty(w.shape(), x.dtype(), x.device());
+  Tensor y = empty_in_order(places, x.dtype(), x.device(), "y", last), dx = empty_in_order(x.shape(), x.dtype(), x.device(), "dx", last),
+         dw = empty_in_order(w.shape(), x.dtype(), x.device(), "dw", last);
   kernel::conv(x.device(), x, w, bias, g, y);
   kernel::conv_transpose(x.device(), y, w, bias_of_adjoint, g, dx);
   kernel::conv_weight(x.device(), y, x, g, dw);
@@ -66,16 +68,23 @@ TEST_CASE("conv: the convolution, its adjoint and the weight's sum equal the CPU
     }
 }
 
-TEST_CASE("conv: inputs of any strides, channels last too") {
-  for (const Case& c : cases()) {
-    const Tensor x = noise({c.input[0], c.input[2], c.input[3], c.input[1]}, f32, 1), w = noise(c.weight, f32, 2);
-    const Tensor last = view_of(x, c.input, {x.strides()[0], 1, x.strides()[1], x.strides()[2]}, 0);
-    const Tensor gpu = to_gpu(x), last_gpu = view_of(gpu, c.input, last.strides(), 0);
-    const Shape places = conv2d(last, w, {}, c.options).shape();
-    const std::vector<Tensor> got = three_kernels(c, last_gpu, to_gpu(w), {}, {}, places),
-                              expected = three_kernels(c, last, w, {}, {}, places);
-    for (size_t i = 0; i < got.size(); ++i) CHECK_MESSAGE(distance(got[i], expected[i]) <= tolerance(f32), c.what << " " << i);
-  }
+TEST_CASE("conv: inputs of any strides, and inputs, weights and results with channels last") {
+  for (const Case& c : cases())
+    for (DType type : {f32, bf16}) {
+      const Tensor x = noise(c.input, type, 1), w = noise(c.weight, type, 2), bias = noise({c.weight[0]}, type, 3);
+      const Tensor x_last = dense_data(to_gpu(x), true), w_last = dense_data(to_gpu(w), true);
+      const Tensor turned = transpose(contiguous(transpose(to_gpu(x), 0, 3)), 0, 3);
+      const Shape places = conv2d(x, w, {}, c.options).shape();
+      const std::vector<Tensor> expected = three_kernels(c, to(x, f64), to(w, f64), to(bias, f64), {}, places);
+      for (bool last : {false, true})
+        for (const std::vector<Tensor>& got : {three_kernels(c, x_last, w_last, to_gpu(bias), {}, places, last),
+                                               three_kernels(c, to_gpu(x), w_last, to_gpu(bias), {}, places, last),
+                                               three_kernels(c, turned, to_gpu(w), to_gpu(bias), {}, places, last)})
+          for (size_t i = 0; i < got.size(); ++i) {
+            CHECK(is_dense(got[i], last));
+            CHECK_MESSAGE(distance(got[i], expected[i]) <= tolerance(type), c.what << " " << i);
+          }
+    }
 }
 
 TEST_CASE("conv: nothing to do, and nothing to sum") {

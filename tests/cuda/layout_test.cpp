@@ -145,19 +145,6 @@ TEST_CASE("conv layout: images are split where their elements exceed 31 bits") {
   CHECK(images_at_once(s) == 4);
 }
 
-TEST_CASE("conv layout: images with channels last are taken as they are, others copied") {
-  Tensor x = numbers({2, 3, 4, 5}), last = empty_images(x.shape(), f64, cpu, true);
-  copy_data(x, last);
-  CHECK(last.strides() == Strides{60, 1, 15, 3});
-  CHECK(dense_images(last, true).raw_data() == last.raw_data());
-  CHECK(dense_images(x, false).raw_data() == x.raw_data());
-  Tensor turned = dense_images(x, true), back = dense_images(last, false);
-  CHECK(turned.strides() == last.strides());
-  CHECK(to_vector(turned) == to_vector(x));
-  CHECK(back.is_contiguous());
-  CHECK(to_vector(back) == to_vector(x));
-}
-
 TEST_CASE("fft layout: calls, lines and strides reach every element once") {
   for (auto [outer, n, inner] : {std::array<int64_t, 3>{1, 5, 1}, {4, 5, 1}, {1, 5, 3}, {4, 5, 3}}) {
     FftLines l = fft_lines(outer, n, inner);

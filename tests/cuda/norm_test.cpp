@@ -1,6 +1,7 @@
 // Normalisation on the device against the CPU's kernels.
 #include <doctest/doctest.h>
 
+#include "engine/core/channels_last.h"
 #include "ops/kernels/norm.h"
 #include "ops/shape.h"
 #include "tests/cuda/on_device.h"
@@ -15,6 +16,8 @@ namespace {
 
 double tolerance(DType t) { return t == f64 ? 1e-12 : t == f32 ? 2e-5 : t == bf16 ? 0x1p-6 : 0x1p-8; }
 
+// [n, C, s] on the device, stored with channels last or row-major.
+Tensor moved(const Tensor& x, Device d, bool last) { return dense_data(on(x, d), last); }
 Tensor moved(const Tensor& x, Device d) { return x.defined() ? on(x, d) : Tensor(); }
 Tensor empty_if(bool wanted, const Shape& shape, DType t, Device d) { return wanted ? empty(shape, t, d) : Tensor(); }
 void check_close(const Tensor& gpu, const Tensor& host, double tolerance) {
@@ -63,9 +66,9 @@ TEST_CASE("row_norm: the gradients of parameters have the same bits every time")
   CHECK(same(to_cpu(dw[0]), to_cpu(dw[1])));
 }
 
-TEST_CASE("group_norm: agrees with the CPU's for spaces of one element, odd ones and many, with weights and without") {
+TEST_CASE("group_norm: agrees with the CPU's for spaces of one element, odd ones and many, with weights and without, in either order") {
   for (DType t : {f64, f32, bf16, f16})
-    for (const Shape& shape : {Shape{3, 6, 1}, Shape{2, 4, 49}, Shape{2, 8, 64}, Shape{1, 4, 3000}, Shape{2, 6, 2}, Shape{0, 4, 3}, Shape{1, 2, 9000}})
+    for (const Shape& shape : {Shape{3, 6, 1}, Shape{2, 4, 49}, Shape{2, 8, 64}, Shape{1, 4, 3000}, Shape{2, 6, 2}, Shape{0, 4, 3}, Shape{1, 2, 9000}, Shape{2, 80, 37}, Shape{1, 2064, 3}})
       for (bool affine : {false, true}) {
         DType c = compute_dtype(t);
         int64_t groups = 2, count = shape[0] * groups, channels = shape[1];
@@ -73,26 +76,30 @@ TEST_CASE("group_norm: agrees with the CPU's for spaces of one element, odd ones
         struct Results {
           Tensor y, mean, rstd, dx, dw, db;
         };
-        auto run = [&](Device d) {
-          Results r{empty(shape, t, d), empty({count}, c, d), empty({count}, c, d), empty(shape, t, d), empty_if(affine, {channels}, c, d), empty_if(affine, {channels}, c, d)};
-          kernel::group_norm(d, moved(x, d), groups, moved(w, d), moved(b, d), 1e-5, r.y, r.mean, r.rstd);
-          kernel::group_norm_backward(d, moved(dy, d), moved(x, d), groups, r.mean, r.rstd, moved(w, d), r.dx, r.dw, r.db);
+        auto run = [&](Device d, bool last) {
+          Results r{empty_in_order(shape, t, d, "y", last), empty({count}, c, d), empty({count}, c, d), empty_in_order(shape, t, d, "dx", last), empty_if(affine, {channels}, c, d),
+                    empty_if(affine, {channels}, c, d)};
+          kernel::group_norm(d, moved(x, d, last), groups, moved(w, d), moved(b, d), 1e-5, r.y, r.mean, r.rstd);
+          kernel::group_norm_backward(d, moved(dy, d, last), moved(x, d, last), groups, r.mean, r.rstd, moved(w, d), r.dx, r.dw, r.db);
           return r;
         };
-        Results host = run(cpu), gpu = run(kGpu);
-        INFO(name(t) << " " << to_string(shape) << (affine ? " affine" : ""));
-        check_close(gpu.y, host.y, tolerance(t));
-        check_close(gpu.mean, host.mean, t == f64 ? 1e-13 : 1e-5);
-        check_close(gpu.rstd, host.rstd, t == f64 ? 1e-11 : 1e-4);
-        check_close(gpu.dx, host.dx, tolerance(t) * 4);
-        check_close(gpu.dw, host.dw, t == f64 ? 1e-11 : 2e-4);
-        check_close(gpu.db, host.db, t == f64 ? 1e-11 : 2e-4);
+        Results host = run(cpu, false);
+        for (bool last : {false, true}) {
+          Results gpu = run(kGpu, last);
+          INFO(name(t) << " " << to_string(shape) << (affine ? " affine" : "") << (last ? " channels last" : ""));
+          check_close(gpu.y, host.y, tolerance(t));
+          check_close(gpu.mean, host.mean, t == f64 ? 1e-13 : 1e-5);
+          check_close(gpu.rstd, host.rstd, t == f64 ? 1e-11 : 1e-4);
+          check_close(gpu.dx, host.dx, tolerance(t) * 4);
+          check_close(gpu.dw, host.dw, t == f64 ? 1e-11 : 2e-4);
+          check_close(gpu.db, host.db, t == f64 ? 1e-11 : 2e-4);
+        }
       }
 }
 
-TEST_CASE("batch norm: moments, norm and gradients agree with the CPU's, with moments that depend on x and constant ones") {
+TEST_CASE("batch norm: moments, norm and gradients agree with the CPU's, with moments that depend on x and constant ones, in either order") {
   for (DType t : {f64, f32, bf16, f16})
-    for (const Shape& shape : {Shape{7, 5, 1}, Shape{3, 4, 49}, Shape{2, 3, 64}, Shape{300, 8, 2}, Shape{1, 2, 9000}})
+    for (const Shape& shape : {Shape{7, 5, 1}, Shape{3, 4, 49}, Shape{2, 3, 64}, Shape{300, 8, 2}, Shape{1, 2, 9000}, Shape{2, 1, 30}, Shape{3, 72, 41}, Shape{2, 2064, 3}})
       for (bool moments : {false, true})
         for (bool affine : {false, true}) {
           DType c = compute_dtype(t);
@@ -102,20 +109,37 @@ TEST_CASE("batch norm: moments, norm and gradients agree with the CPU's, with mo
           struct Results {
             Tensor mean, variance, y, dx, dw, db;
           };
-          auto run = [&](Device d) {
-            Results r{empty({channels}, c, d), empty({channels}, c, d), empty(shape, t, d), empty(shape, t, d), empty_if(affine, {channels}, c, d), empty_if(affine, {channels}, c, d)};
-            kernel::channel_moments(d, moved(x, d), r.mean, r.variance);
-            kernel::channel_norm(d, moved(x, d), r.mean, moved(rstd, d), moved(w, d), moved(b, d), r.y);
-            kernel::channel_norm_backward(d, moved(dy, d), moved(x, d), r.mean, moved(rstd, d), moved(w, d), moments, r.dx, r.dw, r.db);
+          auto run = [&](Device d, bool last) {
+            Results r{empty({channels}, c, d), empty({channels}, c, d), empty_in_order(shape, t, d, "y", last), empty_in_order(shape, t, d, "dx", last), empty_if(affine, {channels}, c, d),
+                      empty_if(affine, {channels}, c, d)};
+            kernel::channel_moments(d, moved(x, d, last), r.mean, r.variance);
+            kernel::channel_norm(d, moved(x, d, last), r.mean, moved(rstd, d), moved(w, d), moved(b, d), r.y);
+            kernel::channel_norm_backward(d, moved(dy, d, last), moved(x, d, last), r.mean, moved(rstd, d), moved(w, d), moments, r.dx, r.dw, r.db);
             return r;
           };
-          Results host = run(cpu), gpu = run(kGpu);
-          INFO(name(t) << " " << to_string(shape) << (moments ? " moments" : "") << (affine ? " affine" : ""));
-          check_close(gpu.mean, host.mean, t == f64 ? 1e-13 : 1e-6);
-          check_close(gpu.variance, host.variance, t == f64 ? 1e-12 : 1e-5);
-          check_close(gpu.y, host.y, tolerance(t));
-          check_close(gpu.dx, host.dx, tolerance(t) * 4);
-          check_close(gpu.dw, host.dw, t == f64 ? 1e-11 : 1e-3);
-          check_close(gpu.db, host.db, t == f64 ? 1e-11 : 1e-3);
+          Results host = run(cpu, false);
+          for (bool last : {false, true}) {
+            Results gpu = run(kGpu, last);
+            INFO(name(t) << " " << to_string(shape) << (moments ? " moments" : "") << (affine ? " affine" : "") << (last ? " channels last" : ""));
+            check_close(gpu.mean, host.mean, t == f64 ? 1e-13 : 1e-6);
+            check_close(gpu.variance, host.variance, t == f64 ? 1e-12 : 1e-5);
+            check_close(gpu.y, host.y, tolerance(t));
+            check_close(gpu.dx, host.dx, tolerance(t) * 4);
+            check_close(gpu.dw, host.dw, t == f64 ? 1e-11 : 1e-3);
+            check_close(gpu.db, host.db, t == f64 ? 1e-11 : 1e-3);
+          }
         }
+}
+
+TEST_CASE("batch norm: sums of channels side by side have the same bits every time, and small variances around a large mean survive") {
+  Tensor x = sample({64, 24, 300}, 1, bf16, 100, 100.5), last = dense_data(to_gpu(x), true), rows = to_gpu(x);
+  Tensor mean[3], variance[3];
+  for (int i = 0; i < 3; ++i) {
+    mean[i] = empty({24}, f32, kGpu), variance[i] = empty({24}, f32, kGpu);
+    kernel::channel_moments(kGpu, i < 2 ? last : rows, mean[i], variance[i]);
+  }
+  CHECK(same(to_cpu(mean[0]), to_cpu(mean[1])));
+  CHECK(same(to_cpu(variance[0]), to_cpu(variance[1])));
+  CHECK(difference(to_cpu(mean[0]), to_cpu(mean[2])) <= 1e-5);
+  for (size_t c = 0; c < 24; ++c) CHECK(to_vector(to_cpu(variance[0]))[c] == doctest::Approx(to_vector(to_cpu(variance[2]))[c]).epsilon(1e-4));
 }

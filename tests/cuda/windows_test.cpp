@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "engine/autograd/grad_mode.h"
+#include "engine/core/channels_last.h"
 #include "ops/pool.h"
 #include "ops/shape.h"
 #include "ops/vision.h"
@@ -15,11 +16,17 @@ using namespace plumb::testing;
 
 namespace {
 
+// The same function of images that lie with channels last, which come to it row-major.
+Function of_channels_last(const Function& f) {
+  return [f](const std::vector<Tensor>& x) { return f({movedim(contiguous(movedim(x[0], 1, -1)), -1, 1)}); };
+}
+
 void check_all_types(const char* what, const Function& f, const Shape& shape) {
-  for (DType type : {f64, f32, bf16, f16}) {
-    double d = distance_from_cpu(f, {noise(shape, type, 3)}, type);
-    CHECK_MESSAGE(d <= (type == f64 ? 1e-14 : 4 * epsilon(type)), what << " " << name(type) << " " << to_string(shape) << ": " << d);
-  }
+  for (DType type : {f64, f32, bf16, f16})
+    for (const Function& g : {f, of_channels_last(f)}) {
+      double d = distance_from_cpu(g, {noise(shape, type, 3)}, type);
+      CHECK_MESSAGE(d <= (type == f64 ? 1e-14 : 4 * epsilon(type)), what << " " << name(type) << " " << to_string(shape) << ": " << d);
+    }
 }
 template <typename F>
 Function image(F f) {
@@ -29,7 +36,11 @@ Function image(F f) {
 // The largest of windows: without gradients, which go to the places through scatter.
 void check_largest(const std::function<Tensor(const Tensor&)>& f, const Shape& shape) {
   const NoGrad off;
-  for (DType type : {f64, f32, bf16, f16}) CHECK(same(to_cpu(f(to_gpu(noise(shape, type, 3)))), f(noise(shape, type, 3))));
+  for (DType type : {f64, f32, bf16, f16}) {
+    const Tensor x = noise(shape, type, 3);
+    CHECK(same(to_cpu(f(to_gpu(x))), f(x)));
+    CHECK(same(to_cpu(f(dense_data(to_gpu(x), true))), f(x)));
+  }
 }
 
 }  // namespace
@@ -64,6 +75,20 @@ TEST_CASE("max pooling: the first of equal values and the first NaN have the pla
     CHECK(same(to_cpu(got.indices), expected.indices));
     CHECK(distance(got.values, expected.values) == 0);
   }
+}
+
+TEST_CASE("pooling and interpolation: images with channels last give such images, packs of channels and odd ones alike") {
+  for (int64_t channels : {1, 3, 16, 24})
+    for (DType type : {f32, bf16}) {
+      const Tensor x = noise({2, channels, 6, 9}, type, 5), last = dense_data(to_gpu(x), true);
+      const auto check = [&](const Tensor& got, const Tensor& expected) {
+        CHECK(channels_last(got) == (channels > 1));
+        CHECK(distance(got, expected) <= 2 * epsilon(type));
+      };
+      check(interpolate(last, {.scale = 2}), interpolate(x, {.scale = 2}));
+      check(avg_pool2d(last, 2), avg_pool2d(x, 2));
+      check(max_pool2d(last, 3, {.stride = 2, .padding = 1}), max_pool2d(x, 3, {.stride = 2, .padding = 1}));
+    }
 }
 
 TEST_CASE("unfold and fold: equal the CPU's bit for bit where nothing overlaps and to rounding where it does") {

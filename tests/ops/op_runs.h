@@ -40,7 +40,9 @@ inline Tensor strided_storage(const Tensor& x) {
   wider.push_back(2);
   return select(clone(expand(unsqueeze(x, -1), wider)), -1, 1);
 }
-inline const Layout kLayouts[] = {{"contiguous", [](const Tensor& x) { return x; }}, {"transposed", transposed_storage}, {"strided", strided_storage}};
+inline Tensor channels_last_storage(const Tensor& x) { return x.rank() < 3 ? x : movedim(clone(movedim(x, 1, -1)), -1, 1); }
+inline const Layout kLayouts[] = {
+    {"contiguous", [](const Tensor& x) { return x; }}, {"transposed", transposed_storage}, {"strided", strided_storage}, {"channels last", channels_last_storage}};
 
 inline TensorFunction through(const Layout& layout, const TensorFunction& f) {
   return [layout, f](const std::vector<Tensor>& x) {

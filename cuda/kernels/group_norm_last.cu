@@ -1,0 +1,273 @@
+// Group norm of images with channels last: sums of each channel of each example in strips of channels (channel_strips.h), joined to those of
+// the groups by a warp each, then element by element. Bytes: forward reads x twice (what L2 holds comes from there) and writes y; backward
+// reads dy and x twice and writes dx. Bound: memory.
+#include "cuda/kernels/group_norm_last.h"
+
+#include <cmath>
+
+#include "cuda/kernels/channel_strips.h"
+#include "cuda/runtime/warp.h"
+
+namespace plumb::cuda_backend {
+namespace {
+
+// Channel c of example n belongs to group number n · groups + c / width.
+struct Groups {
+  int64_t groups, width;
+  __device__ int64_t of(int64_t example, int64_t channel) const { return example * groups + static_cast<uint32_t>(channel) / static_cast<uint32_t>(width); }
+};
+
+// Σ (x − pivot) and Σ (x − pivot)² of each channel, the pivot being the group's first element.
+template <typename S>
+struct Moments {
+  using Real = StripReal<S>;
+  const S* x;
+  Groups g;
+  int64_t example_size;
+
+  __device__ Real pivot(int64_t example, int64_t channel) const { return static_cast<Real>(load(x[example * example_size + channel / g.width * g.width])); }
+  template <int N>
+  __device__ Kept<Real, N> channels(int64_t example, int64_t channel) const {
+    Kept<Real, N> kept;
+#pragma unroll
+    for (int j = 0; j < N; ++j) kept.v[j] = pivot(example, channel + j);
+    return kept;
+  }
+  template <int N>
+  __device__ void add(int64_t at, const Kept<Real, N>& kept, Real (&a)[N], Real (&b)[N]) const {
+    Real v[N];
+    read_pack<N>(x + at, v);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const Real d = v[j] - kept.v[j];
+      a[j] += d;
+      b[j] += d * d;
+    }
+  }
+};
+
+// A warp a group: mean and rstd from partial [examples, splits, channels].
+template <typename S>
+__global__ void group_moments(Moments<S> op, const ChannelSums<StripReal<S>>* partial, int64_t rows, int64_t splits, double count, double eps, compute_t<S>* means, compute_t<S>* rstds) {
+  using C = compute_t<S>;
+  const int64_t row = thread_index() / kWarp, example = row / op.g.groups, first = row % op.g.groups * op.g.width, channels = op.g.groups * op.g.width;
+  if (row >= rows) return;
+  double a = 0, b = 0;
+  for (int64_t k = lane_index(); k < splits * op.g.width; k += kWarp) {
+    const auto p = partial[(example * splits + k / op.g.width) * channels + first + k % op.g.width];
+    a += static_cast<double>(p.a);
+    b += static_cast<double>(p.b);
+  }
+  const double d = warp_sum(a) / count, square = warp_sum(b) / count - d * d;
+  if (lane_index() != 0) return;
+  means[row] = static_cast<C>(static_cast<double>(op.pivot(example, first)) + d);
+  rstds[row] = static_cast<C>(1 / std::sqrt((square < 0 ? 0 : square) + eps));
+}
+
+// (x − mean) scale + shift
+template <typename S>
+struct Norm {
+  using C = compute_t<S>;
+  const S* x;
+  Groups g;
+  const C *means, *rstds, *weight, *bias;
+  S* y;
+
+  template <int N>
+  struct Channels {
+    C mean[N], scale[N], shift[N];
+  };
+  template <int N>
+  __device__ Channels<N> channels(int64_t example, int64_t channel) const {
+    Channels<N> k;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const int64_t c = channel + j, row = g.of(example, c);
+      k.mean[j] = means[row];
+      k.scale[j] = weight ? rstds[row] * weight[c] : rstds[row];
+      k.shift[j] = bias ? bias[c] : C(0);
+    }
+    return k;
+  }
+  template <int N>
+  __device__ Kept<C, N> load(int64_t at) const {
+    Kept<C, N> v;
+    read_pack<N>(x + at, v.v);
+    return v;
+  }
+  template <int N>
+  __device__ void write(int64_t at, const Channels<N>& k, Kept<C, N> v) const {
+#pragma unroll
+    for (int j = 0; j < N; ++j) v.v[j] = (v.v[j] - k.mean[j]) * k.scale[j] + k.shift[j];
+    write_pack<N>(y + at, v.v);
+  }
+};
+
+// Σ dy and Σ dy (x − mean) of each channel.
+template <typename S>
+struct GradientSums {
+  using Real = StripReal<S>;
+  const S *dy, *x;
+  Groups g;
+  const compute_t<S>* means;
+
+  template <int N>
+  __device__ Kept<Real, N> channels(int64_t example, int64_t channel) const {
+    Kept<Real, N> kept;
+#pragma unroll
+    for (int j = 0; j < N; ++j) kept.v[j] = static_cast<Real>(means[g.of(example, channel + j)]);
+    return kept;
+  }
+  template <int N>
+  __device__ void add(int64_t at, const Kept<Real, N>& mean, Real (&a)[N], Real (&b)[N]) const {
+    Real d[N], v[N];
+    read_pack<N>(dy + at, d);
+    read_pack<N>(x + at, v);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      a[j] += d[j];
+      b[j] += d[j] * (v[j] - mean.v[j]);
+    }
+  }
+};
+
+// What dx takes off every element of a group: shift, and slope for each step from the mean.
+template <typename C>
+struct Taken {
+  C shift, slope;
+};
+
+// A warp a group. x̂ = (x − mean) rstd:  sums [examples, channels] ← Σ dy and Σ dy x̂ of each channel; taken ← what follows for the group.
+template <typename S>
+__global__ void group_gradients(Groups g, const ChannelSums<StripReal<S>>* partial, int64_t rows, int64_t splits, double count, const compute_t<S>* rstds, const compute_t<S>* weight,
+                                ChannelSums<compute_t<S>>* sums, Taken<compute_t<S>>* taken) {
+  using C = compute_t<S>;
+  const int64_t row = thread_index() / kWarp, example = row / g.groups, first = row % g.groups * g.width, channels = g.groups * g.width;
+  if (row >= rows) return;
+  const double rstd = static_cast<double>(rstds[row]);
+  double total = 0, total_x = 0;
+  for (int64_t c = first + lane_index(); c < first + g.width; c += kWarp) {
+    double a = 0, b = 0;
+    for (int64_t k = 0; k < splits; ++k) {
+      const auto p = partial[(example * splits + k) * channels + c];
+      a += static_cast<double>(p.a);
+      b += static_cast<double>(p.b);
+    }
+    b *= rstd;
+    sums[example * channels + c] = {static_cast<C>(a), static_cast<C>(b)};
+    const double w = weight ? static_cast<double>(weight[c]) : 1;
+    total += w * a;
+    total_x += w * b;
+  }
+  total = warp_sum(total) / count;
+  total_x = warp_sum(total_x) / count;
+  if (lane_index() == 0) taken[row] = {static_cast<C>(rstd * total), static_cast<C>(rstd * rstd * total_x)};
+}
+
+// dx = rstd weight dy − shift − (x − mean) slope
+template <typename S>
+struct Dx {
+  using C = compute_t<S>;
+  const S *dy, *x;
+  Groups g;
+  const C *means, *rstds, *weight;
+  const Taken<C>* taken;
+  S* dx;
+
+  template <int N>
+  struct Channels {
+    C mean[N], scale[N], shift[N], slope[N];
+  };
+  template <int N>
+  struct Operands {
+    C d[N], v[N];
+  };
+  template <int N>
+  __device__ Channels<N> channels(int64_t example, int64_t channel) const {
+    Channels<N> k;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const int64_t row = g.of(example, channel + j);
+      const Taken<C> t = taken[row];
+      k.mean[j] = means[row];
+      k.scale[j] = weight ? rstds[row] * weight[channel + j] : rstds[row];
+      k.shift[j] = t.shift;
+      k.slope[j] = t.slope;
+    }
+    return k;
+  }
+  template <int N>
+  __device__ Operands<N> load(int64_t at) const {
+    Operands<N> o;
+    read_pack<N>(dy + at, o.d);
+    read_pack<N>(x + at, o.v);
+    return o;
+  }
+  template <int N>
+  __device__ void write(int64_t at, const Channels<N>& k, Operands<N> o) const {
+#pragma unroll
+    for (int j = 0; j < N; ++j) o.d[j] = o.d[j] * k.scale[j] - k.shift[j] - (o.v[j] - k.mean[j]) * k.slope[j];
+    write_pack<N>(dx + at, o.d);
+  }
+};
+
+// Over examples, what each channel's parameters get.
+template <typename C>
+struct ParameterGradients {
+  C *dweight, *dbias;
+  __device__ void store(int64_t channel, const ChannelSums<double>& v) const {
+    if (dweight) dweight[channel] = static_cast<C>(v.b);
+    if (dbias) dbias[channel] = static_cast<C>(v.a);
+  }
+};
+
+// The cut of x [n, C, s], a plane an example.
+template <typename S>
+ChannelStrips strips_of(const Tensor& x, bool packed) {
+  return {x.shape()[0], x.shape()[2], x.shape()[1], packed ? kPerAccess<S> : 1};
+}
+Grid one_warp_each(int64_t rows) { return {dim3(static_cast<unsigned>(pieces(rows, kStripThreads / kWarp))), dim3(kStripThreads)}; }
+Groups groups_of(const Tensor& x, int64_t groups) { return {groups, x.shape()[1] / groups}; }
+
+}  // namespace
+
+void group_norm_last(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
+  visit_floating("group_norm", x.dtype(), [&]<typename S>() {
+    using C = compute_t<S>;
+    const S* from = x.data<S>();
+    S* to = y.data<S>();
+    const int64_t rows = rstd.numel();
+    const Groups g = groups_of(x, groups);
+    const bool packed = strips_packed<S>(x.shape()[1], from, to);
+    const ChannelStrips s = strips_of<S>(x, packed);
+    Scratch<ChannelSums<StripReal<S>>> partial(s.planes * s.splits * s.channels);
+    const Moments<S> moments{from, g, s.places * s.channels};
+    launch_strip_sums<S>(moments, s, packed, partial.data());
+    launch(group_moments<S>, one_warp_each(rows), moments, partial.data(), rows, s.splits, static_cast<double>(g.width * s.places), eps, mean.data<C>(), rstd.data<C>());
+    launch_strip_map<S>(Norm<S>{from, g, mean.data<C>(), rstd.data<C>(), data_or_null<C>(weight), data_or_null<C>(bias), to}, s, packed);
+  });
+}
+
+void group_norm_last_backward(const Tensor& gradient, const Tensor& input, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dinput, Tensor& dweight,
+                              Tensor& dbias) {
+  visit_floating("group_norm", input.dtype(), [&]<typename S>() {
+    using C = compute_t<S>;
+    const S *dy = gradient.data<S>(), *x = input.data<S>();
+    S* dx = data_or_null<S>(dinput);
+    const int64_t rows = rstd.numel();
+    const Groups g = groups_of(input, groups);
+    const C *means = mean.data<C>(), *rstds = rstd.data<C>(), *w = data_or_null<C>(weight);
+    const bool packed = strips_packed<S>(input.shape()[1], dy, x, dx);
+    const ChannelStrips s = strips_of<S>(input, packed);
+    Scratch<ChannelSums<StripReal<S>>> partial(s.planes * s.splits * s.channels);
+    Scratch<ChannelSums<C>> sums(s.planes * s.channels);
+    Scratch<Taken<C>> taken(rows);
+    launch_strip_sums<S>(GradientSums<S>{dy, x, g, means}, s, packed, partial.data());
+    launch(group_gradients<S>, one_warp_each(rows), g, partial.data(), rows, s.splits, static_cast<double>(g.width * s.places), rstds, w, sums.data(), taken.data());
+    if (dx) launch_strip_map<S>(Dx<S>{dy, x, g, means, rstds, w, taken.data(), dx}, s, packed);
+    if (dweight.defined() || dbias.defined())
+      launch_strip_totals(ParameterGradients<C>{data_or_null<C>(dweight), data_or_null<C>(dbias)}, sums.data(), s.planes, s.channels);
+  });
+}
+
+}  // namespace plumb::cuda_backend
