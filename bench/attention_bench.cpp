@@ -1,5 +1,6 @@
 // Causal attention, forward and backward, beside loops over queries and keys. A shape is batch x heads x length x width of a head. Half of
-// the scores are masked, and only the others count: 2 b h t² d operations forward, 5 b h t² d backward.
+// the scores are masked, and only the others count: 2 b h t² d operations forward, 5 b h t² d backward. On a GPU attention of 16-bit types is a
+// library's where it can; the side "own" is own kernels in its place.
 #include <algorithm>
 #include <cmath>
 
@@ -7,6 +8,7 @@
 #include "bench/suite.h"
 #include "engine/core/parallel.h"
 #include "ops/attention.h"
+#include "ops/kernels/attention_choice.h"
 
 using namespace plumb;
 using namespace plumb::bench;
@@ -42,18 +44,33 @@ std::function<void()> plain(const Shape& shape) {
   };
 }
 
+// `call` with own kernels.
+std::function<void()> by_own_kernels(const std::function<void()>& call) {
+  return [call] {
+    choose_attention(AttentionChoice::own_kernels);
+    call();
+    choose_attention(AttentionChoice::automatic);
+  };
+}
+
 void rows(const Shape& s, DType type) {
   std::string name = dims({s[0], s[1], s[2], s[3]});
   double products = static_cast<double>(s[0] * s[1] * s[2]) * static_cast<double>(s[2] * s[3]), bytes = static_cast<double>(numel(s)) * static_cast<double>(item_size(type));
-  row("attention", name, type, "plumb", {4 * bytes, 2 * products}, [=] {
+  const std::function<std::function<void()>()> forward = [=] {
     Tensor q = normal(s, type), k = normal(s, type), v = normal(s, type);
     return [=] { scaled_dot_product_attention(q, k, v, {.causal = true}); };
-  });
-  row("attention_backward", name, type, "plumb", {8 * bytes, 5 * products}, [=] {
+  };
+  const std::function<std::function<void()>()> backward = [=] {
     Tensor q = normal(s, type).requires_grad_(), k = normal(s, type).requires_grad_(), v = normal(s, type).requires_grad_();
     return backward_call(scaled_dot_product_attention(q, k, v, {.causal = true}), normal(s, type), {q, k, v});
-  });
+  };
+  row("attention", name, type, "plumb", {4 * bytes, 2 * products}, forward);
+  row("attention_backward", name, type, "plumb", {8 * bytes, 5 * products}, backward);
   gpu_row("attention", name, type, "plain", {4 * bytes, 2 * products}, [=] { return gpu::plain::attention(s[0] * s[1], s[2], s[3], type); });
+  if (item_size(type) == 2) {
+    gpu_row("attention", name, type, "own", {4 * bytes, 2 * products}, [forward] { return by_own_kernels(forward()); });
+    gpu_row("attention_backward", name, type, "own", {8 * bytes, 5 * products}, [backward] { return by_own_kernels(backward()); });
+  }
   if (type == f32) row("attention", name, f32, "plain", {4 * bytes, 2 * products}, [s] { return plain(s); });
 }
 

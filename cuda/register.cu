@@ -45,7 +45,8 @@ void register_hopper();
 
 void register_cuda() {
   cuda_backend::register_runtime();
-  cuda_backend::register_conv();       // a library's convolutions take the slots, and leave groups of few channels to these
+  cuda_backend::register_attention();  // a library takes these slots, and leaves to these what it cannot compute or what is too little
+  cuda_backend::register_conv();       // and these, and leaves groups of few channels
   cuda_backend::register_libraries();  // first: own kernels take a slot from a library where both have one
   cuda_backend::register_copy();
   cuda_backend::register_create();
@@ -73,7 +74,6 @@ void register_cuda() {
   cuda_backend::register_quantize();
   cuda_backend::register_minifloat();
   cuda_backend::register_incomplete_gamma();
-  cuda_backend::register_attention();
   cuda_backend::register_grouped_matmul();
   cuda_backend::register_recurrent();
   cuda_backend::register_resample();

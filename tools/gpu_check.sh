@@ -93,7 +93,7 @@ check_all() {
     step racecheck sanitize racecheck copy reduce scan sort softmax norm attention grouped_matmul
   fi
   if [ $bench = yes ]; then
-    step bench_kernels "$build/plumb" bench kernels --device cuda --against plain cublaslt cudnn --json
+    step bench_kernels "$build/plumb" bench kernels --device cuda --against plain own cublaslt cudnn --json
     for work in gpt moe unet resnet; do
       step "bench_step_$work" "$build/plumb" bench steps --only $work --size gpt2 --device cuda --dtype bf16 --json
     done

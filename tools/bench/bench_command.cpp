@@ -49,7 +49,7 @@ Action define_kernels(CommandLine& line) {
   };
   auto o = std::make_shared<Options>();
   line.option("--only", o->settings.only, "kernels: gemm, conv, softmax, …; conv* for all that begin so");
-  line.option("--against", o->settings.against, "plain (a readable loop), openblas, onednn, torch; on a GPU plain, cublaslt, cudnn, torch");
+  line.option("--against", o->settings.against, "plain (a readable loop), openblas, onednn, torch; on a GPU plain, own (kernels in a library's place), cublaslt, cudnn, torch");
   line.option("--python", o->settings.python, "that has PyTorch; without it PLUMB_PYTHON of the environment, or python3");
   line.option("--binary", o->settings.binary, "plumb_bench; without it the one beside plumb");
   line.option("--device", o->settings.device, "cpu, cuda or cuda:N");

@@ -85,7 +85,7 @@ std::string filter_of(const KernelSettings& s, const std::vector<std::string>& n
 
 // On a CPU and on a GPU there are different libraries.
 void check_side(const std::string& side, const std::string& device) {
-  std::vector<std::string> sides = device == "cpu" ? std::vector<std::string>{"plain", "openblas", "onednn", "torch"} : std::vector<std::string>{"plain", "cublaslt", "cudnn", "torch"};
+  std::vector<std::string> sides = device == "cpu" ? std::vector<std::string>{"plain", "openblas", "onednn", "torch"} : std::vector<std::string>{"plain", "own", "cublaslt", "cudnn", "torch"};
   if (std::ranges::find(sides, side) == sides.end()) throw ConfigError(fmt::format("--against {} is unknown on {}; choose {}", side, device, fmt::join(sides, ", ")));
 }
 
