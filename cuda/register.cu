@@ -36,6 +36,8 @@ void register_incomplete_gamma();
 void register_attention();
 void register_conv();
 void register_grouped_matmul();
+void register_grouped_rows();
+void register_grouped_sum();
 void register_recurrent();
 void register_resample();
 void register_rotary();
@@ -75,6 +77,8 @@ void register_cuda() {
   cuda_backend::register_minifloat();
   cuda_backend::register_incomplete_gamma();
   cuda_backend::register_grouped_matmul();
+  cuda_backend::register_grouped_rows();
+  cuda_backend::register_grouped_sum();
   cuda_backend::register_recurrent();
   cuda_backend::register_resample();
   cuda_backend::register_rotary();

@@ -112,9 +112,18 @@ Tensor grouped_outer(const Tensor& left, const Tensor& right, const Tensor& offs
                 });
 }
 
+// y_e = Σ x_r,   dx_r = dy_e: a product of ones with dy as matrices of one row
 Tensor grouped_sum(const Tensor& x, const Tensor& offsets) {
   if (x.rank() != 2) throw ShapeError("grouped_sum: takes x [rows, n], got " + to_string(x.shape()));
-  return squeeze(grouped_outer(ones({x.size(0), 1}, x.dtype(), x.device()), x, offsets), 1);
+  if (offsets.rank() != 1 || offsets.size(0) < 1)
+    throw ShapeError("grouped_sum: offsets must be a vector of at least one element, their shape is " + to_string(offsets.shape()));
+  check_operands("grouped_sum", x, x);
+  Tensor segments = checked_offsets("grouped_sum", offsets, offsets.size(0) - 1, x.size(0));
+  Tensor out = empty({offsets.size(0) - 1, x.size(1)}, x.dtype(), x.device(), "grouped_sum");
+  kernel::grouped_sum(x.device(), contiguous_data(x), segments, out);
+  return record("grouped_sum", out, {x}, saving(segments), [rows = x.size(0)](const Grads& dy, const Saved& s, Needs) -> Grads {
+    return {grouped_matmul(ones({rows, 1}, dy[0].dtype(), dy[0].device()), unsqueeze(dy[0], 1), s[0])};
+  });
 }
 
 }  // namespace plumb

@@ -105,6 +105,7 @@ Routing route_tokens_across(const Tensor& expert, const Tensor& weight, int64_t 
   own.expert = numbers(of_expert, device);
   own.weight = index_select(reshape(transpose(weight, 0, 1), {weight.numel()}), 0, numbers(order, device));
   own.offsets = offsets_of(taken, device);
+  own.place = {};  // that of other pairs
   own.chosen_by_all = numbers(chosen, device);
   own.processes = &processes;
   return own;

@@ -4,9 +4,11 @@
 #include <cmath>
 #include <string>
 
+#include "engine/autograd/autocast.h"
 #include "engine/autograd/grad_mode.h"
 #include "ops/create.h"
 #include "ops/elementary.h"
+#include "ops/grouped_rows.h"
 #include "ops/index.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
@@ -21,6 +23,8 @@ namespace {
 // [0, c_0, c_0 + c_1, …]
 Tensor offsets_of(const Tensor& counts) { return cat({zeros({1}, i64, counts.device()), cumsum(counts, 0)}); }
 
+Tensor counts_of(const Tensor& offsets) { return slice(offsets, 0, 1) - slice(offsets, 0, 0, offsets.size(0) - 1); }
+
 }  // namespace
 
 Routing Routing::detach() const {
@@ -34,24 +38,25 @@ Routing route_tokens(const Tensor& expert, const Tensor& weight, int64_t experts
   if (expert.rank() != 2 || weight.shape() != expert.shape())
     throw ShapeError("route_tokens: takes experts and weights [N, k], got " + to_string(expert.shape()) + " and " +
                      to_string(weight.shape()));
-  int64_t tokens = expert.size(0), pairs = expert.numel();
+  int64_t tokens = expert.size(0), choices = expert.size(1), pairs = expert.numel();
   Tensor wanted = reshape(transpose(expert, 0, 1), {pairs});  // all first choices, then all second ones: the order of precedence
-  Tensor chosen = bincount(wanted, {}, experts);
-  if (chosen.size(0) > experts)
-    throw IndexError("route_tokens: expert " + std::to_string(chosen.size(0) - 1) + " is outside [0, " + std::to_string(experts) + ")");
-  Tensor order = argsort(wanted), taken = chosen;  // stable, so an expert's tokens stay in order of precedence
+  auto [order, place, offsets] = group_by(to(wanted, i64), experts);  // stable, so an expert's tokens stay in order of precedence
+  Tensor chosen = counts_of(offsets);
   if (capacity > 0) {
-    Tensor place = arange(pairs, i64, expert.device()) - index_select(cumsum(chosen, 0) - chosen, 0, index_select(wanted, 0, order));
-    order = masked_select(order, place < capacity);
-    taken = minimum(chosen, scalar_tensor(capacity, i64, expert.device()));
+    Tensor number = place - index_select(offsets, 0, wanted);  // of a pair among its expert's
+    order = masked_select(order, index_select(number, 0, order) < capacity);
+    offsets = offsets_of(minimum(chosen, scalar_tensor(capacity, i64, expert.device())));
+    place = where(number < capacity, index_select(offsets, 0, wanted) + number, -1);
   }
+  int64_t rows = order.size(0);
   return {.tokens = tokens,
           .experts = experts,
           .token = remainder(order, scalar_tensor(tokens, i64, expert.device())),
           .expert = index_select(wanted, 0, order),
-          .weight = index_select(reshape(transpose(weight, 0, 1), {pairs}), 0, order),
-          .offsets = offsets_of(taken),
-          .chosen = chosen};
+          .weight = squeeze(spread_rows(reshape(transpose(weight, 0, 1), {pairs, 1}), unsqueeze(place, 1), rows), 1),
+          .offsets = offsets,
+          .chosen = chosen,
+          .place = contiguous(transpose(reshape(place, {choices, tokens}), 0, 1))};
 }
 
 Routing route_experts(const Tensor& token, const Tensor& weight, int64_t tokens) {
@@ -69,11 +74,16 @@ Routing route_experts(const Tensor& token, const Tensor& weight, int64_t tokens)
           .chosen = counts};
 }
 
-Tensor dispatch(const Tensor& x, const Routing& routing) { return index_select(x, 0, routing.token); }
+// Under autocast the experts' products take 16 bits anyway: rows are rounded before they are copied, and gradients added up in f32.
+Tensor dispatch(const Tensor& x, const Routing& r) {
+  if (!r.place.defined()) return index_select(x, 0, r.token);
+  return spread_rows(x, r.place, r.token.size(0), {}, x.dtype() == f32 ? Autocast::type() : x.dtype());
+}
 
-Tensor combine(const Tensor& rows, const Routing& routing) {
-  Tensor weighed = rows * unsqueeze(routing.weight, 1);
-  return index_add(zeros({routing.tokens, rows.size(1)}, weighed.dtype(), rows.device()), 0, routing.token, weighed);
+Tensor combine(const Tensor& rows, const Routing& r) {
+  if (r.place.defined()) return join_rows(rows, r.place, r.weight);
+  Tensor weighed = rows * unsqueeze(r.weight, 1);
+  return index_add(zeros({r.tokens, rows.size(1)}, weighed.dtype(), rows.device()), 0, r.token, weighed);
 }
 
 RoutingStatistics statistics(const Routing& routing) {

@@ -16,6 +16,9 @@ struct Routing {
   Tensor offsets;  ///< [E + 1] the pairs of expert e are offsets[e] … offsets[e + 1]
   Tensor chosen;   ///< [E] pairs that were asked for, those beyond an expert's capacity included
 
+  /// [N, k] the pair of each token's choices, −1 beyond an expert's capacity; undefined where tokens have not all as many: pairs then find
+  /// their way back by `token`.
+  Tensor place = {};
   Tensor chosen_by_all = {};  ///< [E] where experts are shared out over processes: as chosen, of the tokens of all; undefined elsewhere
   dist::Communicator* processes = nullptr;  ///< those
 
@@ -34,7 +37,7 @@ Routing route_tokens(const Tensor& expert, const Tensor& weight, int64_t experts
 /// Expert choice: expert e takes the tokens token[e, j] (i64 [E, C]) with weight[e, j], of `tokens` in all.
 Routing route_experts(const Tensor& token, const Tensor& weight, int64_t tokens);
 
-/// The rows of x [N, width] in the order of the pairs: [A, width].
+/// The rows of x [N, width] in the order of the pairs: [A, width]; under Autocast those of f32 in the autocast type.
 Tensor dispatch(const Tensor& x, const Routing& routing);
 /// y_n = Σ weight_a · rows_a over the pairs a of token n: rows [A, width] → [N, width]; zero for a token without an expert.
 Tensor combine(const Tensor& rows, const Routing& routing);

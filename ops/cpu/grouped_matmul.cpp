@@ -66,9 +66,28 @@ void grouped_outer(const Tensor& a, const Tensor& b, const Tensor& offsets, Tens
   });
 }
 
+// A thread takes columns of a segment, and adds its rows in order.
+void grouped_sum(const Tensor& x, const Tensor& offsets, Tensor& out) {
+  constexpr int64_t kColumns = 256;
+  int64_t n = out.shape()[1], strips = gemm::ceil_div(n, kColumns), segments = out.shape()[0];
+  const int64_t* o = offsets.data<int64_t>();
+  visit_floating("grouped_sum", x.dtype(), [&]<typename T>() {
+    parallel_for(segments * strips, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        int64_t e = i / strips, first = i % strips * kColumns, columns = std::min(kColumns, n - first);
+        compute_t<T> sums[kColumns] = {};
+        for (int64_t r = o[e]; r < o[e + 1]; ++r)
+          for (int64_t j = 0; j < columns; ++j) sums[j] += static_cast<compute_t<T>>(x.data<T>()[r * n + first + j]);
+        for (int64_t j = 0; j < columns; ++j) out.data<T>()[e * n + first + j] = static_cast<T>(sums[j]);
+      }
+    });
+  });
+}
+
 }  // namespace
 
 void register_grouped_matmul() {
+  kernel::grouped_sum.set(DeviceType::cpu, grouped_sum);
   kernel::grouped_matmul.set(DeviceType::cpu, grouped_matmul);
   kernel::grouped_outer.set(DeviceType::cpu, grouped_outer);
 }

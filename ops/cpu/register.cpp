@@ -16,6 +16,7 @@ void register_scan();
 void register_sort();
 void register_matmul();
 void register_grouped_matmul();
+void register_grouped_rows();
 void register_norm();
 void register_group_norm();
 void register_batch_norm();
@@ -53,6 +54,7 @@ void register_cpu() {
   cpu_kernels::register_sort();
   cpu_kernels::register_matmul();
   cpu_kernels::register_grouped_matmul();
+  cpu_kernels::register_grouped_rows();
   cpu_kernels::register_norm();
   cpu_kernels::register_group_norm();
   cpu_kernels::register_batch_norm();

@@ -11,5 +11,7 @@ inline constinit Kernel<void(const Tensor& a, const Tensor& b, const Tensor& bia
     "grouped_matmul"};
 /// out[e] = (rows offsets[e] … offsets[e + 1] of a)ᵀ · those of b; a [rows, m], b [rows, n]; out [E, m, n] row-major.
 inline constinit Kernel<void(const Tensor& a, const Tensor& b, const Tensor& offsets, Tensor& out)> grouped_outer{"grouped_outer"};
+/// out[e] = the sum of rows offsets[e] … offsets[e + 1] of x [rows, n] row-major; out [E, n] row-major.
+inline constinit Kernel<void(const Tensor& x, const Tensor& offsets, Tensor& out)> grouped_sum{"grouped_sum"};
 
 }  // namespace plumb::kernel

@@ -122,7 +122,7 @@ TEST_CASE("routing: statistics count shares, drops and tokens left alone") {
 }
 
 TEST_CASE("routing: what does not fit is named") {
-  CHECK_THROWS_WITH_AS(route_tokens(tensor({{0, 4}}), ones({1, 2}), 4), "route_tokens: expert 4 is outside [0, 4)", IndexError);
+  CHECK_THROWS_WITH_AS(route_tokens(tensor({{0, 4}}), ones({1, 2}), 4), "group_by: index 4 is outside [0, 4)", IndexError);
   CHECK_THROWS_AS(route_tokens(tensor({{0, -1}}), ones({1, 2}), 4), IndexError);
   CHECK_THROWS_WITH_AS(route_tokens(tensor({{0, 1}}), ones({2, 1}), 4), "route_tokens: takes experts and weights [N, k], got [1, 2] and [2, 1]", ShapeError);
   CHECK_THROWS_WITH_AS(route_experts(tensor({0, 1}), ones({2}), 4), "route_experts: takes tokens and weights [E, C], got [2] and [2]", ShapeError);

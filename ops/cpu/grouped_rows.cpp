@@ -1,0 +1,97 @@
+// Rows that go to places and come back, on the CPU: a thread takes whole rows, so results do not depend on how many there are.
+// Bytes: each row once on either side. Bound: memory.
+#include <algorithm>
+
+#include "engine/core/parallel.h"
+#include "ops/kernels/grouped_rows.h"
+
+namespace plumb::cpu_kernels {
+namespace {
+
+void group_by(const Tensor& label, Tensor& order, Tensor& place, Tensor& offsets) {
+  const int64_t n = label.numel(), groups = offsets.numel() - 1, *of = label.data<int64_t>();
+  int64_t *start = offsets.data<int64_t>(), *number = place.data<int64_t>(), *ordered = order.data<int64_t>();
+  std::fill_n(start, groups + 1, int64_t{0});
+  for (int64_t i = 0; i < n; ++i) number[i] = start[of[i] + 1]++;  // among those of its group
+  for (int64_t g = 0; g < groups; ++g) start[g + 1] += start[g];
+  for (int64_t i = 0; i < n; ++i) ordered[number[i] += start[of[i]]] = i;
+}
+
+// body(n, its k places) for all N, in shares worth a thread's while.
+template <typename F>
+void for_places(const Tensor& place, int64_t width, F&& body) {
+  const int64_t k = place.shape()[1], *at = place.data<int64_t>();
+  const int64_t each = std::max<int64_t>(1, k * width);
+  parallel_for(place.shape()[0], std::max<int64_t>(1, 16384 / each), [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) body(n, at + n * k, at + (n + 1) * k);
+  });
+}
+
+template <typename T>
+const compute_t<T>* weights_of(const Tensor& weight) {
+  return weight.defined() ? weight.data<compute_t<T>>() : nullptr;
+}
+
+void spread_rows(const Tensor& x, const Tensor& place, const Tensor& weight, Tensor& out) {
+  const int64_t width = x.shape()[1];
+  kernel::visit_sides("spread_rows", x.dtype(), out.dtype(), [&]<typename X, typename Y>() {
+    using C = compute_t<X>;
+    const X* from = x.data<X>();
+    Y* to = out.data<Y>();
+    const C* w = weights_of<X>(weight);
+    for_places(place, width, [&](int64_t n, const int64_t* p, const int64_t* end) {
+      for (; p < end; ++p) {
+        if (*p < 0) continue;
+        const C by = w ? w[*p] : C(1);
+        for (int64_t i = 0; i < width; ++i) to[*p * width + i] = static_cast<Y>(by * static_cast<C>(from[n * width + i]));
+      }
+    });
+  });
+}
+
+void join_rows(const Tensor& x, const Tensor& place, const Tensor& weight, Tensor& out) {
+  const int64_t width = x.shape()[1];
+  kernel::visit_sides("join_rows", x.dtype(), out.dtype(), [&]<typename X, typename Y>() {
+    using C = compute_t<X>;
+    const X* from = x.data<X>();
+    Y* to = out.data<Y>();
+    const C* w = weights_of<X>(weight);
+    for_places(place, width, [&](int64_t n, const int64_t* begin, const int64_t* end) {
+      for (int64_t i = 0; i < width; ++i) {
+        C sum = 0;
+        for (const int64_t* p = begin; p < end; ++p)
+          if (*p >= 0) sum += (w ? w[*p] : C(1)) * static_cast<C>(from[*p * width + i]);
+        to[n * width + i] = static_cast<Y>(sum);
+      }
+    });
+  });
+}
+
+void row_dots(const Tensor& x, const Tensor& y, const Tensor& place, Tensor& out) {
+  const int64_t width = x.shape()[1];
+  kernel::visit_sides("row_dots", x.dtype(), y.dtype(), [&]<typename X, typename Y>() {
+    using C = compute_t<X>;
+    const X* a = x.data<X>();
+    const Y* b = y.data<Y>();
+    C* to = out.data<C>();
+    for_places(place, width, [&](int64_t n, const int64_t* p, const int64_t* end) {
+      for (; p < end; ++p) {
+        if (*p < 0) continue;
+        C sum = 0;
+        for (int64_t i = 0; i < width; ++i) sum += static_cast<C>(a[n * width + i]) * static_cast<C>(b[*p * width + i]);
+        to[*p] = sum;
+      }
+    });
+  });
+}
+
+}  // namespace
+
+void register_grouped_rows() {
+  kernel::group_by.set(DeviceType::cpu, group_by);
+  kernel::spread_rows.set(DeviceType::cpu, spread_rows);
+  kernel::join_rows.set(DeviceType::cpu, join_rows);
+  kernel::row_dots.set(DeviceType::cpu, row_dots);
+}
+
+}  // namespace plumb::cpu_kernels
