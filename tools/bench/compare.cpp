@@ -69,6 +69,7 @@ JsonObject side_row(const std::string& bench, const SideResult& r) {
     set_interval(row, "step_s", step);
     row.set(unit + "_per_s", items / step.value);
     if (!r.calls.empty()) set_interval(row, "call_us", estimate(r.calls), 1e6);
+    if (!r.queued.empty()) set_interval(row, "queued_step_s", estimate(r.queued));
     row.set("peak_mib", static_cast<int64_t>(number(r.memory, "peak_mib")));
     row.set("over_import_mib", static_cast<int64_t>(number(r.memory, "over_import_mib")));
   }
@@ -95,6 +96,7 @@ std::vector<SideResult> compare(const std::string& work, const std::vector<Side>
         JsonObject answer = speakers[i]->turn(std::to_string(settings.steps));
         results[i].medians.push_back(median(numbers(answer, "step_s")));
         if (answer.contains("call_s")) results[i].calls.push_back(median(numbers(answer, "call_s")));
+        if (answer.contains("queued_s")) results[i].queued.push_back(number(answer, "queued_s"));
       });
     }
   for (size_t i = 0; i < sides.size(); ++i) guarded(results[i], [&] { results[i].memory = speakers[i]->finish(); });

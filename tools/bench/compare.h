@@ -24,6 +24,7 @@ struct SideResult {
   JsonObject about, memory;       ///< its first and its last line
   std::vector<double> medians;    ///< seconds a step, of each round
   std::vector<double> calls;      ///< ours, on a GPU: until the call came back that starts a step, its kernels still running
+  std::vector<double> queued;     ///< and seconds a step where none is waited for before the next is started
   std::string problem;            ///< not empty: it could not be measured, and why
 };
 
