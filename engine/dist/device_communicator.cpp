@@ -66,7 +66,7 @@ std::string new_device_communicator_id() { return maker().new_id(); }
 std::unique_ptr<DeviceCommunicator> join_device_communicator(Device device, int rank, int size, const std::string& id) {
   if (size < 1 || rank < 0 || rank >= size) throw ValueError("communicator: rank " + std::to_string(rank) + " is outside [0, " + std::to_string(size) + ")");
   if (device.type != DeviceType::cpu && device.index >= device_count(device.type)) throw DeviceError("communicator: " + to_string(device) + " is not there");
-  if (size == 1) return std::make_unique<Alone>(device);
+  if (size == 1 && id.empty()) return std::make_unique<Alone>(device);
   if (device.type == DeviceType::cpu) throw DeviceError("communicator: several ranks need a GPU each; there is none between CPUs");
   return maker().join(device, rank, size, id);
 }
