@@ -29,7 +29,7 @@ std::string forbidden_include(const std::string& path, const std::string& line) 
   size_t open = line.find_first_of("\"<"), close = line.find_last_of("\">");
   if (open == std::string::npos || close <= open) return {};
   std::string target = line.substr(open + 1, close - open - 1), from = first_folder(path), to = first_folder(target);
-  if (to == "cuda" && from != "cuda" && !path.ends_with(".cu") && !path.starts_with("tests/cuda/") && line[open] == '"') return target + ": only the build knows cuda/";
+  if (to == "cuda" && from != "cuda" && !path.ends_with(".cu") && !path.starts_with("tests/cuda/") && !path.starts_with("bench/cuda/") && line[open] == '"') return target + ": only the build knows cuda/";
   size_t here = place_in_house(from), there = place_in_house(to);
   if (line[open] == '"' && here < kHouse.size() && there < kHouse.size() && there > here) return target + ": against the arrows";
   if (from == "cuda" && there < kHouse.size() && there > place_in_house("ops")) return target + ": against the arrows";
