@@ -207,6 +207,10 @@ __global__ void __launch_bounds__(kGroupedThreads, 1)
     barriers_are_made();
   }
   __syncthreads();
+  if constexpr (kOuter) {
+    sort_segments(shared.plan, sizes.segments);
+    __syncthreads();
+  }
   if (warpgroup == 0) {
     give_registers_back<40>();
     if (threadIdx.x == 0) bring_tiles<T, kOuter, kRightDense>(shared, sizes, &left, &right);

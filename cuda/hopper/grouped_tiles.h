@@ -1,5 +1,6 @@
 // Which tiles a grouped product has. Only the GPU knows the segments' sizes, so every block works out for itself what there is, once, and
-// then takes tile after tile: number blockIdx.x, that plus the number of blocks, …
+// then takes tile after tile: block b of B takes number b of the first B, of the next B number B − 1 − b, of those after them b, … Tiles of
+// an outer product take as long as their segment; they come in order of length, the longest first, so that blocks end together.
 #pragma once
 #include <cstdint>
 
@@ -9,7 +10,7 @@ namespace plumb::cuda_backend {
 
 /// The results of a tile: so many rows (half of them each of two warpgroups') and columns; and how much of the depth is in shared memory at once.
 inline constexpr int kTileDown = 128, kTileAcross = 256, kTileDeep = 64;
-inline constexpr int kMostSegments = 1024;
+inline constexpr int kMostSegments = 1024, kMostSorted = 256;
 
 /// A product of rows with the matrix of their segment: out [rows, n], n over k. An outer product (kOuter): out [segments, m, n], the
 /// sum of a segment's rows of [rows, m] and [rows, n]. Offsets are whatever they are; a segment's rows lie among the operands' rows.
@@ -19,9 +20,26 @@ struct GroupedSizes {
 };
 
 /// In shared memory: segment e is the rows begin[e] … end[e], and has the tiles of rows before through[e] that no segment before it has.
+/// by_size: the segments, the largest first (as they come, if there are more than kMostSorted).
 struct SegmentPlan {
-  int begin[kMostSegments], end[kMostSegments], through[kMostSegments];
+  int begin[kMostSegments], end[kMostSegments], through[kMostSegments], by_size[kMostSegments];
 };
+
+/// By all threads of a block, after plan_segments and a barrier; another one afterwards.
+__device__ inline void sort_segments(SegmentPlan& plan, int segments) {
+  for (int e = static_cast<int>(threadIdx.x); e < segments; e += static_cast<int>(blockDim.x)) {
+    const int size = plan.end[e] - plan.begin[e];
+    int rank = e;
+    if (segments <= kMostSorted) {
+      rank = 0;
+      for (int other = 0; other < segments; ++other) {
+        const int its = plan.end[other] - plan.begin[other];
+        rank += its > size || (its == size && other < e) ? 1 : 0;
+      }
+    }
+    plan.by_size[rank] = e;
+  }
+}
 
 /// By one warp.
 __device__ inline void plan_segments(SegmentPlan& plan, const GroupedSizes& sizes) {
@@ -59,16 +77,18 @@ struct Tile {
 template <bool kOuter>
 class Tiles {
  public:
-  __device__ Tiles(const SegmentPlan& plan, const GroupedSizes& sizes) : plan_(plan), sizes_(sizes), number_(static_cast<int>(blockIdx.x)) {}
+  __device__ Tiles(const SegmentPlan& plan, const GroupedSizes& sizes) : plan_(plan), sizes_(sizes) {}
   /// False: there are no more.
   __device__ bool next(Tile& tile) {
-    const int across = (sizes_.n + kTileAcross - 1) / kTileAcross, down = number_ / across;
-    tile.column = number_ % across * kTileAcross;
-    number_ += static_cast<int>(gridDim.x);
+    const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x);
+    const int number = turn_ * blocks + (turn_ % 2 == 0 ? block : blocks - 1 - block);
+    ++turn_;
+    const int across = (sizes_.n + kTileAcross - 1) / kTileAcross, down = number / across;
+    tile.column = number % across * kTileAcross;
     if constexpr (kOuter) {
       const int tiles_down = (sizes_.m + kTileDown - 1) / kTileDown;
-      tile.segment = down / tiles_down;
-      if (tile.segment >= sizes_.segments) return false;
+      if (down / tiles_down >= sizes_.segments) return false;
+      tile.segment = plan_.by_size[down / tiles_down];
       tile.row = down % tiles_down * kTileDown;
       tile.row_end = sizes_.m;
       tile.deep = plan_.begin[tile.segment];
@@ -88,7 +108,7 @@ class Tiles {
  private:
   const SegmentPlan& plan_;
   const GroupedSizes& sizes_;
-  int number_, segment_ = 0;
+  int turn_ = 0, segment_ = 0;
 };
 
 }  // namespace plumb::cuda_backend

@@ -45,19 +45,26 @@ __global__ void __launch_bounds__(kThreads) sum_tiles(const T* x, Offsets offset
   }
 }
 
-// blockIdx.y: the segment, whose tiles come after those of the segments before it.
+// blockIdx.y: the segment, whose tiles come after those of the segments before it; kDown threads take every kDown-th of them for a column.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) join_tiles(const compute_t<T>* partial, Offsets offsets, int64_t n, T* out) {
+  using C = compute_t<T>;
+  __shared__ C of_row[kDown][kAcross];
   const auto tiles_of = [&](int64_t e) { return (offsets.size(e) + kRows - 1) / kRows; };
-  const int64_t e = blockIdx.y, column = thread_index();
+  const int across = static_cast<int>(threadIdx.x) % kAcross, down = static_cast<int>(threadIdx.x) / kAcross;
+  const int64_t e = blockIdx.y, column = static_cast<int64_t>(blockIdx.x) * kAcross + across;
   int64_t before = 0;
   for (int64_t other = threadIdx.x; other < e; other += kThreads) before += tiles_of(other);
   before = block_sum(before);
-  if (column >= n) return;
-  compute_t<T> sum = 0;
-  const int64_t count = tiles_of(e);
-#pragma unroll 8
-  for (int64_t i = 0; i < count; ++i) sum += partial[(before + i) * n + column];
+  const int64_t count = column < n ? tiles_of(e) : 0;
+  C sum = 0;
+#pragma unroll 4
+  for (int64_t i = down; i < count; i += kDown) sum += partial[(before + i) * n + column];
+  of_row[down][across] = sum;
+  __syncthreads();
+  if (down != 0 || column >= n) return;
+#pragma unroll
+  for (int d = 1; d < kDown; ++d) sum += of_row[d][across];
   out[e * n + column] = T(sum);
 }
 
@@ -70,7 +77,7 @@ void grouped_sum(const Tensor& x, const Tensor& offsets, Tensor& out) {
     const auto blocks = [&](int64_t pack) { return Grid{dim3(static_cast<unsigned>(tiles * pieces(n, kAcross * pack))), dim3(kThreads)}; };
     if (n % kPerAccess<T> == 0 && aligned16(x.raw_data())) launch(sum_tiles<kPerAccess<T>, T>, blocks(kPerAccess<T>), x.data<T>(), of, n, partial.data());
     else launch(sum_tiles<1, T>, blocks(1), x.data<T>(), of, n, partial.data());
-    const Grid joins{dim3(static_cast<unsigned>(pieces(n, kThreads)), static_cast<unsigned>(segments)), dim3(kThreads)};
+    const Grid joins{dim3(static_cast<unsigned>(pieces(n, kAcross)), static_cast<unsigned>(segments)), dim3(kThreads)};
     launch(join_tiles<T>, joins, partial.data(), of, n, out.data<T>());
   });
 }
