@@ -43,6 +43,36 @@ Tensor product(const char* op, const Tensor& a, const Tensor& b, const Tensor& b
   return out;
 }
 
+// The outer product with a result of `type`: that of a and b, or f32, in which 16-bit types are summed anyway.
+//   Y_e = A_eᵀ B_e,   dA_e = B_e dY_eᵀ,   dB_e = A_e dY_e
+Tensor outer(const Tensor& a, const Tensor& b, const Tensor& segments, DType type) {
+  if (a.device().type == DeviceType::cpu && type != a.dtype()) return outer(to(a, type), to(b, type), segments, type);
+  Tensor out = empty({segments.size(0) - 1, a.size(1), b.size(1)}, type, a.device(), "grouped_outer");
+  kernel::grouped_outer(a.device(), a, b, segments, out);
+  return record("grouped_outer", out, {a, b}, saving(kept_if(b.requires_grad(), a), kept_if(a.requires_grad(), b), segments),
+                [type = a.dtype()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  Tensor da, db;
+                  if (needs[0]) da = grouped_matmul(s[1], mT(to(dy[0], type)), s[2]);
+                  if (needs[1]) db = grouped_matmul(s[0], to(dy[0], type), s[2]);
+                  return {da, db};
+                });
+}
+
+// y_e = Σ x_r, likewise;   dx_r = dy_e: a product of ones with dy as matrices of one row
+Tensor sums(const Tensor& x, const Tensor& segments, DType type) {
+  Tensor out = empty({segments.size(0) - 1, x.size(1)}, type, x.device(), "grouped_sum");
+  kernel::grouped_sum(x.device(), contiguous_data(x), segments, out);
+  return record("grouped_sum", out, {x}, saving(segments), [rows = x.size(0), type = x.dtype()](const Grads& dy, const Saved& s, Needs) -> Grads {
+    return {grouped_matmul(ones({rows, 1}, type, dy[0].device()), unsqueeze(to(dy[0], type), 1), s[0])};
+  });
+}
+
+// A parameter in the type of the product, outside the graph: its gradient then comes in its own type, without a copy in the other.
+Tensor for_product(const Tensor& parameter) {
+  NoGrad off;
+  return detail::autocast(parameter);
+}
+
 }  // namespace
 
 // Y_e = X_e W_e,   dX_e = dY_e W_eᵀ,   dW_e = X_eᵀ dY_e
@@ -68,7 +98,7 @@ Tensor grouped_linear(const Tensor& input, const Tensor& w, const Tensor& offset
   if (input.rank() != 2 || w.rank() != 3 || input.size(1) != w.size(2))
     throw ShapeError("grouped_linear: takes x [rows, in] and a weight [E, out, in], got " + to_string(input.shape()) + " and " +
                      to_string(w.shape()));
-  Tensor x = detail::autocast(input), weight = detail::autocast(w), bias = detail::autocast(offset);
+  Tensor x = detail::autocast(input), weight = for_product(w), bias = for_product(offset);
   check_operands("grouped_linear", x, weight);
   if (bias.defined()) {
     check_operands("grouped_linear", x, bias);
@@ -80,18 +110,16 @@ Tensor grouped_linear(const Tensor& input, const Tensor& w, const Tensor& offset
   Tensor transposed =
       view_of(weight, {weight.size(0), weight.size(2), weight.size(1)}, {weight.strides()[0], weight.strides()[2], weight.strides()[1]}, 0);
   Tensor y = product("grouped_linear", x, transposed, bias.defined() ? contiguous_data(bias) : bias, segments);
-  return record("grouped_linear", y, {x, weight, bias},
-                saving(kept_if(weight.requires_grad(), x), kept_if(x.requires_grad(), weight), segments),
-                [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+  return record("grouped_linear", y, {x, w, offset}, saving(kept_if(w.requires_grad(), x), kept_if(x.requires_grad(), weight), segments, kept_if(x.requires_grad(), w)),
+                [weight_type = w.dtype(), bias_type = offset.defined() ? offset.dtype() : w.dtype()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
                   Tensor dx, dw, db;
-                  if (needs[0]) dx = grouped_matmul(dy[0], s[1], s[2]);
-                  if (needs[1]) dw = grouped_outer(dy[0], s[0], s[2]);
-                  if (needs[2]) db = grouped_sum(dy[0], s[2]);
+                  if (needs[0]) dx = grouped_matmul(dy[0], grad_enabled() ? to(s[3], dy[0].dtype()) : s[1], s[2]);
+                  if (needs[1]) dw = outer(dy[0], s[0], s[2], weight_type);
+                  if (needs[2]) db = sums(dy[0], s[2], bias_type);
                   return {dx, dw, db};
                 });
 }
 
-// Y_e = A_eᵀ B_e,   dA_e = B_e dY_eᵀ,   dB_e = A_e dY_e
 Tensor grouped_outer(const Tensor& left, const Tensor& right, const Tensor& offsets) {
   if (left.rank() != 2 || right.rank() != 2 || left.size(0) != right.size(0))
     throw ShapeError("grouped_outer: takes a [rows, m] and b [rows, n], got " + to_string(left.shape()) + " and " +
@@ -100,30 +128,15 @@ Tensor grouped_outer(const Tensor& left, const Tensor& right, const Tensor& offs
     throw ShapeError("grouped_outer: offsets must be a vector of at least one element, their shape is " + to_string(offsets.shape()));
   Tensor a = detail::autocast(left), b = detail::autocast(right);
   check_operands("grouped_outer", a, b);
-  Tensor segments = checked_offsets("grouped_outer", offsets, offsets.size(0) - 1, a.size(0));
-  Tensor out = empty({offsets.size(0) - 1, a.size(1), b.size(1)}, a.dtype(), a.device(), "grouped_outer");
-  kernel::grouped_outer(a.device(), a, b, segments, out);
-  return record("grouped_outer", out, {a, b}, saving(kept_if(b.requires_grad(), a), kept_if(a.requires_grad(), b), segments),
-                [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-                  Tensor da, db;
-                  if (needs[0]) da = grouped_matmul(s[1], mT(dy[0]), s[2]);
-                  if (needs[1]) db = grouped_matmul(s[0], dy[0], s[2]);
-                  return {da, db};
-                });
+  return outer(a, b, checked_offsets("grouped_outer", offsets, offsets.size(0) - 1, a.size(0)), a.dtype());
 }
 
-// y_e = Σ x_r,   dx_r = dy_e: a product of ones with dy as matrices of one row
 Tensor grouped_sum(const Tensor& x, const Tensor& offsets) {
   if (x.rank() != 2) throw ShapeError("grouped_sum: takes x [rows, n], got " + to_string(x.shape()));
   if (offsets.rank() != 1 || offsets.size(0) < 1)
     throw ShapeError("grouped_sum: offsets must be a vector of at least one element, their shape is " + to_string(offsets.shape()));
   check_operands("grouped_sum", x, x);
-  Tensor segments = checked_offsets("grouped_sum", offsets, offsets.size(0) - 1, x.size(0));
-  Tensor out = empty({offsets.size(0) - 1, x.size(1)}, x.dtype(), x.device(), "grouped_sum");
-  kernel::grouped_sum(x.device(), contiguous_data(x), segments, out);
-  return record("grouped_sum", out, {x}, saving(segments), [rows = x.size(0)](const Grads& dy, const Saved& s, Needs) -> Grads {
-    return {grouped_matmul(ones({rows, 1}, dy[0].dtype(), dy[0].device()), unsqueeze(dy[0], 1), s[0])};
-  });
+  return sums(x, checked_offsets("grouped_sum", offsets, offsets.size(0) - 1, x.size(0)), x.dtype());
 }
 
 }  // namespace plumb

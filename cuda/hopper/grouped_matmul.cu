@@ -35,11 +35,17 @@ bool fits(const GroupedSizes& sizes, int64_t rows, const Tensor& out) {
   return sizes.segments <= kMostSegments && rows < std::numeric_limits<int>::max() - kTileDown && sizes.n % 8 == 0 && aligned16(out.raw_data());
 }
 
-template <typename T, bool kOuter, bool kRightDense>
+template <typename T, bool kRightDense>
 void launch_product(const CUtensorMap& left, const CUtensorMap& right, const GroupedSizes& sizes, int64_t tiles, const Tensor& bias, Tensor& out) {
   const auto blocks = static_cast<unsigned>(std::min<int64_t>(tiles, resident_blocks(1)));
-  launch(grouped_product<T, kOuter, kRightDense>, {dim3(blocks), dim3(kGroupedThreads), kGroupedSharedBytes}, left, right, sizes,
-         data_or_null<T>(bias), out.data<T>());
+  launch(grouped_product<T, kRightDense>, {dim3(blocks), dim3(kGroupedThreads), kGroupedSharedBytes}, left, right, sizes, data_or_null<T>(bias), out.data<T>());
+}
+
+template <typename T>
+void launch_outer(const CUtensorMap& left, const CUtensorMap& right, const GroupedSizes& sizes, int64_t tiles, Tensor& out) {
+  const Grid grid{dim3(static_cast<unsigned>(std::min<int64_t>(tiles, resident_blocks(1)))), dim3(kGroupedThreads), kGroupedSharedBytes};
+  if (out.dtype() == f32) launch(grouped_outer_product<T, float>, grid, left, right, sizes, out.data<float>());
+  else launch(grouped_outer_product<T, T>, grid, left, right, sizes, out.data<T>());
 }
 
 template <typename F>
@@ -63,9 +69,9 @@ void grouped_matmul_mapped(const Tensor& a, const Tensor& b, const Tensor& bias,
   const int64_t tiles = (rows / kTileDown + segments) * pieces(n, kTileAcross);
   visit_short(a.dtype(), [&]<typename T>() {
     if (right.depth_dense)
-      launch_product<T, false, true>(left_map, right_map, sizes, tiles, bias, out);
+      launch_product<T, true>(left_map, right_map, sizes, tiles, bias, out);
     else
-      launch_product<T, false, false>(left_map, right_map, sizes, tiles, bias, out);
+      launch_product<T, false>(left_map, right_map, sizes, tiles, bias, out);
   });
 }
 
@@ -78,7 +84,7 @@ void grouped_outer_mapped(const Tensor& a, const Tensor& b, const Tensor& offset
     return grouped_outer(a, b, offsets, out);
   const CUtensorMap left_map = tensor_map(a.raw_data(), a.dtype(), left), right_map = tensor_map(b.raw_data(), a.dtype(), right);
   const int64_t tiles = segments * pieces(m, kTileDown) * pieces(n, kTileAcross);
-  visit_short(a.dtype(), [&]<typename T>() { launch_product<T, true, false>(left_map, right_map, sizes, tiles, {}, out); });
+  visit_short(a.dtype(), [&]<typename T>() { launch_outer<T>(left_map, right_map, sizes, tiles, out); });
 }
 
 }  // namespace

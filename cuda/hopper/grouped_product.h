@@ -7,6 +7,8 @@
 // need not keep step: while one stores, the other has the tensor cores.
 // Operations of a stage: 2 · 128 · 256 · 64, 1,024 cycles of the tensor cores; bytes from L2: 48 KB, 47 a cycle; from shared memory 80 a cycle.
 #pragma once
+#include <type_traits>
+
 #include "cuda/hopper/grouped_tiles.h"
 #include "cuda/hopper/warpgroup_product.h"
 #include "cuda/runtime/instructions.h"
@@ -25,6 +27,9 @@ struct GroupedShared {
   uint64_t full[kStages], empty[kStages];
 };
 inline constexpr size_t kGroupedSharedBytes = sizeof(GroupedShared) + kAtomBytes;  // to begin with an aligned one
+
+template <bool kOuter>
+using GroupedTiles = std::conditional_t<kOuter, OuterTiles, ProductTiles>;
 
 /// A place in the ring, and the parity of its current use.
 struct RingPlace {
@@ -121,6 +126,19 @@ struct ColumnBias {
   __device__ __forceinline__ uint32_t pair(int j) const { return shuffle(pairs[j / 8], j % 8 * 4 + lane_index() % 4); }
 };
 
+/// Stores 64 × 256 results in f32.
+__device__ __forceinline__ void store_tile(const float (&sums)[128], const Tile& tile, int warpgroup, int n, float* out) {
+  const int lane = lane_index(), row = tile.row + warpgroup * 64 + warp_index() % 4 * 16 + lane / 4, t = lane % 4;
+#pragma unroll
+  for (int j = 0; j < kTileAcross / 8; ++j) {
+    const int column = tile.column + 8 * j + 2 * t;
+#pragma unroll
+    for (int down = 0; down < 2; ++down)
+      if (row + 8 * down < tile.row_end && column < n)
+        *reinterpret_cast<float2*>(out + int64_t{row + 8 * down} * n + column) = float2{sums[4 * j + 2 * down], sums[4 * j + 2 * down + 1]};
+  }
+}
+
 /// Rounds and stores 64 × 256 results, 16 bytes a thread at a time; n is a multiple of 8.
 template <typename T>
 __device__ __forceinline__ void store_tile(const float (&sums)[128], const Tile& tile, int warpgroup, const ColumnBias<T>& bias, int n, T* out) {
@@ -148,10 +166,12 @@ __device__ __forceinline__ void store_tile(const float (&sums)[128], const Tile&
   }
 }
 
-template <typename T, bool kOuter, bool kRightDense>
+// -- the kernel ------------------------------------------------------------------------------------------------------
+
+template <bool kOuter, bool kRightDense>
 __device__ __forceinline__ void bring_tiles(GroupedShared& shared, const GroupedSizes& sizes, const CUtensorMap* left, const CUtensorMap* right) {
   RingPlace place;
-  Tiles<kOuter> tiles(shared.plan, sizes);
+  GroupedTiles<kOuter> tiles(shared.plan, sizes);
   for (Tile tile; tiles.next(tile);)
     for (int deep = 0; deep < tile.depth; deep += kTileDeep, place.advance()) {
       barrier_wait(&shared.empty[place.stage], place.parity ^ 1);
@@ -159,45 +179,61 @@ __device__ __forceinline__ void bring_tiles(GroupedShared& shared, const Grouped
     }
 }
 
+/// sums ← of a tile.
 template <typename T, bool kOuter, bool kRightDense>
-__device__ __forceinline__ void multiply_tiles(GroupedShared& shared, const GroupedSizes& sizes, int warpgroup, const T* bias, T* out) {
-  RingPlace place;
+__device__ __forceinline__ void multiply_tile(float (&sums)[128], GroupedShared& shared, RingPlace& place, const Tile& tile, int warpgroup) {
   const auto leave = [&](int stage) {
     if (lane_index() == 0) barrier_arrive(&shared.empty[stage]);
   };
-  float sums[128];
-  Tiles<kOuter> tiles(shared.plan, sizes);
-  for (Tile tile; tiles.next(tile);) {
-    int before = -1;
-    ColumnBias<T> added;
-    if (bias && !kOuter) added.read(bias + int64_t{tile.segment} * sizes.n, tile.column, sizes.n);
-    if (kOuter && tile.depth == 0) {
+  int before = -1;
+  if (kOuter && tile.depth == 0) {
 #pragma unroll
-      for (float& sum : sums) sum = 0;
+    for (float& sum : sums) sum = 0;
+  }
+  for (int deep = 0; deep < tile.depth; deep += kTileDeep, place.advance()) {
+    barrier_wait(&shared.full[place.stage], place.parity);
+    if (kOuter && tile.depth - deep < kTileDeep) clear_rows(shared.stages[place.stage], warpgroup, tile.depth - deep);
+    multiply_stage<T, kOuter, kRightDense>(sums, shared.stages[place.stage], warpgroup, deep > 0);
+    if (before >= 0) {
+      products_wait<1>();
+      leave(before);
     }
-    for (int deep = 0; deep < tile.depth; deep += kTileDeep, place.advance()) {
-      barrier_wait(&shared.full[place.stage], place.parity);
-      if (kOuter && tile.depth - deep < kTileDeep) clear_rows(shared.stages[place.stage], warpgroup, tile.depth - deep);
-      multiply_stage<T, kOuter, kRightDense>(sums, shared.stages[place.stage], warpgroup, deep > 0);
-      if (before >= 0) {
-        products_wait<1>();
-        leave(before);
-      }
-      before = place.stage;
-    }
-    products_wait<0>();
-    products_are_done(sums);
-    if (before >= 0) leave(before);
-    store_tile(sums, tile, warpgroup, added, sizes.n, kOuter ? out + int64_t{tile.segment} * sizes.m * sizes.n : out);
+    before = place.stage;
+  }
+  products_wait<0>();
+  products_are_done(sums);
+  if (before >= 0) leave(before);
+}
+
+template <typename T, bool kRightDense>
+__device__ __forceinline__ void product_tiles(GroupedShared& shared, const GroupedSizes& sizes, int warpgroup, const T* bias, T* out) {
+  RingPlace place;
+  float sums[128];
+  ProductTiles tiles(shared.plan, sizes);
+  for (Tile tile; tiles.next(tile);) {
+    ColumnBias<T> added;
+    if (bias) added.read(bias + int64_t{tile.segment} * sizes.n, tile.column, sizes.n);
+    multiply_tile<T, false, kRightDense>(sums, shared, place, tile, warpgroup);
+    store_tile(sums, tile, warpgroup, added, sizes.n, out);
   }
 }
 
-template <typename T, bool kOuter, bool kRightDense>
-__global__ void __launch_bounds__(kGroupedThreads, 1)
-    grouped_product(const __grid_constant__ CUtensorMap left, const __grid_constant__ CUtensorMap right, GroupedSizes sizes, const T* bias, T* out) {
-  auto* bytes = dynamic_shared<unsigned char>();
-  auto& shared = *reinterpret_cast<GroupedShared*>(bytes + (kAtomBytes - shared_address(bytes) % kAtomBytes) % kAtomBytes);
-  const int warpgroup = shuffle(static_cast<int>(threadIdx.x) / 128, 0);
+template <typename T, typename Out>
+__device__ __forceinline__ void outer_tiles(GroupedShared& shared, const GroupedSizes& sizes, int warpgroup, Out* out) {
+  RingPlace place;
+  float sums[128];
+  OuterTiles tiles(shared.plan, sizes);
+  for (Tile tile; tiles.next(tile);) {
+    multiply_tile<T, true, false>(sums, shared, place, tile, warpgroup);
+    Out* to = out + int64_t{tile.segment} * sizes.m * sizes.n;
+    if constexpr (std::is_same_v<Out, float>) store_tile(sums, tile, warpgroup, sizes.n, to);
+    else store_tile(sums, tile, warpgroup, ColumnBias<Out>{}, sizes.n, to);
+  }
+}
+
+/// The beginning of both kernels, by all threads; returns this one's warpgroup.
+template <bool kOuter>
+__device__ __forceinline__ int start_ring(GroupedShared& shared, const GroupedSizes& sizes) {
   if (threadIdx.x < kWarp) plan_segments(shared.plan, sizes);
   if (threadIdx.x == 0) {
     for (int i = 0; i < kStages; ++i) {
@@ -211,12 +247,39 @@ __global__ void __launch_bounds__(kGroupedThreads, 1)
     sort_segments(shared.plan, sizes.segments);
     __syncthreads();
   }
+  return shuffle(static_cast<int>(threadIdx.x) / 128, 0);
+}
+
+__device__ inline GroupedShared& grouped_shared() {
+  auto* bytes = dynamic_shared<unsigned char>();
+  return *reinterpret_cast<GroupedShared*>(bytes + (kAtomBytes - shared_address(bytes) % kAtomBytes) % kAtomBytes);
+}
+
+template <typename T, bool kRightDense>
+__global__ void __launch_bounds__(kGroupedThreads, 1)
+    grouped_product(const __grid_constant__ CUtensorMap left, const __grid_constant__ CUtensorMap right, GroupedSizes sizes, const T* bias, T* out) {
+  GroupedShared& shared = grouped_shared();
+  const int warpgroup = start_ring<false>(shared, sizes);
   if (warpgroup == 0) {
     give_registers_back<40>();
-    if (threadIdx.x == 0) bring_tiles<T, kOuter, kRightDense>(shared, sizes, &left, &right);
+    if (threadIdx.x == 0) bring_tiles<false, kRightDense>(shared, sizes, &left, &right);
   } else {
     take_registers<232>();
-    multiply_tiles<T, kOuter, kRightDense>(shared, sizes, warpgroup - 1, bias, out);
+    product_tiles<T, kRightDense>(shared, sizes, warpgroup - 1, bias, out);
+  }
+}
+
+template <typename T, typename Out>
+__global__ void __launch_bounds__(kGroupedThreads, 1)
+    grouped_outer_product(const __grid_constant__ CUtensorMap left, const __grid_constant__ CUtensorMap right, GroupedSizes sizes, Out* out) {
+  GroupedShared& shared = grouped_shared();
+  const int warpgroup = start_ring<true>(shared, sizes);
+  if (warpgroup == 0) {
+    give_registers_back<40>();
+    if (threadIdx.x == 0) bring_tiles<true, false>(shared, sizes, &left, &right);
+  } else {
+    take_registers<232>();
+    outer_tiles<T>(shared, sizes, warpgroup - 1, out);
   }
 }
 

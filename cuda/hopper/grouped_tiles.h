@@ -1,6 +1,5 @@
-// Which tiles a grouped product has. Only the GPU knows the segments' sizes, so every block works out for itself what there is, once, and
-// then takes tile after tile: block b of B takes number b of the first B, of the next B number B − 1 − b, of those after them b, … Tiles of
-// an outer product take as long as their segment; they come in order of length, the longest first, so that blocks end together.
+// Which tiles a grouped product has, and which block computes what. Only the GPU knows the segments' sizes, so every block works that out for
+// itself, once.
 #pragma once
 #include <cstdint>
 
@@ -12,30 +11,30 @@ namespace plumb::cuda_backend {
 inline constexpr int kTileDown = 128, kTileAcross = 256, kTileDeep = 64;
 inline constexpr int kMostSegments = 1024, kMostSorted = 256;
 
-/// A product of rows with the matrix of their segment: out [rows, n], n over k. An outer product (kOuter): out [segments, m, n], the
-/// sum of a segment's rows of [rows, m] and [rows, n]. Offsets are whatever they are; a segment's rows lie among the operands' rows.
+/// A product of rows with the matrix of their segment: out [rows, n], n over k. An outer product: out [segments, m, n], the sum of a
+/// segment's rows of [rows, m] and [rows, n]. Offsets are whatever they are; a segment's rows lie among the operands' rows.
 struct GroupedSizes {
   const int64_t* offsets;
   int segments, rows, m, n, k;
+  __device__ int across() const { return (n + kTileAcross - 1) / kTileAcross; }
+  __device__ int down() const { return (m + kTileDown - 1) / kTileDown; }
 };
 
-/// In shared memory: segment e is the rows begin[e] … end[e], and has the tiles of rows before through[e] that no segment before it has.
-/// by_size: the segments, the largest first (as they come, if there are more than kMostSorted).
+/// In shared memory: segment e is the rows begin[e] … end[e]; it and those before it have through[e] tiles of rows in all. by_size: the
+/// segments, the largest first (as they come, if there are more than kMostSorted).
 struct SegmentPlan {
   int begin[kMostSegments], end[kMostSegments], through[kMostSegments], by_size[kMostSegments];
+  __device__ int size(int e) const { return end[e] - begin[e]; }
 };
 
 /// By all threads of a block, after plan_segments and a barrier; another one afterwards.
 __device__ inline void sort_segments(SegmentPlan& plan, int segments) {
   for (int e = static_cast<int>(threadIdx.x); e < segments; e += static_cast<int>(blockDim.x)) {
-    const int size = plan.end[e] - plan.begin[e];
     int rank = e;
     if (segments <= kMostSorted) {
       rank = 0;
-      for (int other = 0; other < segments; ++other) {
-        const int its = plan.end[other] - plan.begin[other];
-        rank += its > size || (its == size && other < e) ? 1 : 0;
-      }
+      for (int other = 0; other < segments; ++other)
+        rank += plan.size(other) > plan.size(e) || (plan.size(other) == plan.size(e) && other < e) ? 1 : 0;
     }
     plan.by_size[rank] = e;
   }
@@ -68,47 +67,64 @@ __device__ inline void plan_segments(SegmentPlan& plan, const GroupedSizes& size
   }
 }
 
-/// Rows [row, row_end) of the result, at most a tile of them, and columns from `column`, sums over `depth` from place `deep` on.
+/// Rows [row, row_end) of the result, at most a tile of them, and columns from `column`; sums over `depth` from place `deep` on.
 struct Tile {
   int segment, row, row_end, column, deep, depth;
 };
 
-/// The tiles of one block in order. Those of neighbouring numbers share their rows, and most often the matrix: both come from L2.
-template <bool kOuter>
-class Tiles {
+/// Tiles of a product: block b of B takes number b, b + B, … Those of neighbouring numbers share their rows, and most often the matrix: both come
+/// from L2.
+class ProductTiles {
  public:
-  __device__ Tiles(const SegmentPlan& plan, const GroupedSizes& sizes) : plan_(plan), sizes_(sizes) {}
+  __device__ ProductTiles(const SegmentPlan& plan, const GroupedSizes& sizes) : plan_(plan), sizes_(sizes), number_(blockIdx.x) {}
   /// False: there are no more.
   __device__ bool next(Tile& tile) {
-    const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x);
-    const int number = turn_ * blocks + (turn_ % 2 == 0 ? block : blocks - 1 - block);
-    ++turn_;
-    const int across = (sizes_.n + kTileAcross - 1) / kTileAcross, down = number / across;
-    tile.column = number % across * kTileAcross;
-    if constexpr (kOuter) {
-      const int tiles_down = (sizes_.m + kTileDown - 1) / kTileDown;
-      if (down / tiles_down >= sizes_.segments) return false;
-      tile.segment = plan_.by_size[down / tiles_down];
-      tile.row = down % tiles_down * kTileDown;
-      tile.row_end = sizes_.m;
-      tile.deep = plan_.begin[tile.segment];
-      tile.depth = plan_.end[tile.segment] - tile.deep;
-    } else {
-      while (segment_ < sizes_.segments && down >= plan_.through[segment_]) ++segment_;
-      if (segment_ == sizes_.segments) return false;
-      tile.segment = segment_;
-      tile.row = plan_.begin[segment_] + (down - (segment_ == 0 ? 0 : plan_.through[segment_ - 1])) * kTileDown;
-      tile.row_end = plan_.end[segment_];
-      tile.deep = 0;
-      tile.depth = sizes_.k;
-    }
+    const int across = sizes_.across();
+    const int64_t down = number_ / across;
+    while (segment_ < sizes_.segments && down >= plan_.through[segment_]) ++segment_;
+    if (segment_ == sizes_.segments) return false;
+    tile.segment = segment_;
+    tile.row = plan_.begin[segment_] + static_cast<int>(down - (segment_ == 0 ? 0 : plan_.through[segment_ - 1])) * kTileDown;
+    tile.row_end = plan_.end[segment_];
+    tile.column = static_cast<int>(number_ % across) * kTileAcross;
+    tile.deep = 0;
+    tile.depth = sizes_.k;
+    number_ += gridDim.x;
     return true;
   }
 
  private:
   const SegmentPlan& plan_;
   const GroupedSizes& sizes_;
-  int turn_ = 0, segment_ = 0;
+  int64_t number_;
+  int segment_ = 0;
+};
+
+/// Tiles of an outer product take as long as their segment has rows. They come in order of length, the longest first, and blocks take them in
+/// turns, forwards and backwards: block b of B number b of the first B, number B − 1 − b of the next, … So blocks end at about the same time, and
+/// those that run together go through the same rows, which come from L2.
+class OuterTiles {
+ public:
+  __device__ OuterTiles(const SegmentPlan& plan, const GroupedSizes& sizes) : plan_(plan), sizes_(sizes) {}
+  __device__ bool next(Tile& tile) {
+    const int64_t blocks = gridDim.x, block = blockIdx.x;
+    const int64_t number = turn_ * blocks + (turn_ % 2 == 0 ? block : blocks - 1 - block), across = sizes_.across(), down = number / across;
+    const int64_t order = down / sizes_.down();
+    if (order >= sizes_.segments) return false;
+    ++turn_;
+    tile.segment = plan_.by_size[order];
+    tile.row = static_cast<int>(down % sizes_.down()) * kTileDown;
+    tile.row_end = sizes_.m;
+    tile.column = static_cast<int>(number % across) * kTileAcross;
+    tile.deep = plan_.begin[tile.segment];
+    tile.depth = plan_.size(tile.segment);
+    return true;
+  }
+
+ private:
+  const SegmentPlan& plan_;
+  const GroupedSizes& sizes_;
+  int64_t turn_ = 0;
 };
 
 }  // namespace plumb::cuda_backend

@@ -47,9 +47,10 @@ CUtensorMap tensor_map(const void* data, DType type, const std::vector<MappedDim
     if (i > 0) strides[i - 1] = static_cast<cuuint64_t>(dims[i].stride) * 2;
   }
   CUtensorMap map;
-  const CUresult status = encode()(&map, type == bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, static_cast<cuuint32_t>(dims.size()),
-                                   const_cast<void*>(data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                                   CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUtensorMapDataType elements = type == bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+  const CUresult status = encode()(&map, elements, static_cast<cuuint32_t>(dims.size()), const_cast<void*>(data), sizes, strides, box, steps,
+                                   CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                                   CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS) throw DeviceError("tensor map: the driver refused it with error " + std::to_string(status));
   return map;
 }

@@ -102,9 +102,9 @@ void grouped_matmul_typed(const Tensor& a, const Tensor& b, const Tensor& bias, 
 // -- products of a segment's rows with each other -----------------------------------------------------------------
 
 // blockIdx.x: the segment's tile; the sum over its rows is one block's, in order. Rows of a and b are the depth.
-template <typename T>
+template <typename T, typename Out>
 __global__ void __launch_bounds__(kProductThreads)
-    grouped_outer_kernel(Operand<T> a, bool a_aligned, Operand<T> b, bool b_aligned, Offsets offsets, int64_t m, int64_t n, T* out) {
+    grouped_outer_kernel(Operand<T> a, bool a_aligned, Operand<T> b, bool b_aligned, Offsets offsets, int64_t m, int64_t n, Out* out) {
   const int64_t down = (m + kProductTile - 1) / kProductTile, across = (n + kProductTile - 1) / kProductTile;
   const int64_t e = static_cast<int64_t>(blockIdx.x) / (down * across),
                 row = static_cast<int64_t>(blockIdx.x) / across % down * kProductTile,
@@ -115,12 +115,12 @@ __global__ void __launch_bounds__(kProductThreads)
   tile_product<false, false>(sums, left, m - row, a_aligned, right, n - column, b_aligned, offsets.size(e), dynamic_shared<T>());
   for_sum_pairs(sums, [&](int i, int j, float first, float second) {
     if (row + i >= m || column + j >= n) return;
-    T* to = out + (e * m + row + i) * n + column + j;
-    if (n % 2 == 0) {
+    Out* to = out + (e * m + row + i) * n + column + j;
+    if (sizeof(Out) == 2 && n % 2 == 0) {
       *reinterpret_cast<uint32_t*>(to) = pack_pair<T>(first, second);
     } else {
-      to[0] = T(first);
-      if (column + j + 1 < n) to[1] = T(second);
+      to[0] = Out(first);
+      if (column + j + 1 < n) to[1] = Out(second);
     }
   });
 }
@@ -148,10 +148,14 @@ void grouped_outer_typed(const Tensor& a, const Tensor& b, const Tensor& offsets
   const Operand<T> left{a.data<T>(), sa[1], sa[0]}, right{b.data<T>(), sb[1], sb[0]};
   const auto tiles = [](int64_t size) { return (size + kTileRows<T> - 1) / kTileRows<T>; };
   const dim3 blocks(static_cast<unsigned>(out.size(0) * tiles(m) * tiles(n)));
-  if constexpr (sizeof(T) == 2)
-    launch(grouped_outer_kernel<T>, {blocks, dim3(kProductThreads), kProductSharedBytes<false, false>}, left,
-           copies_16_bytes<false>(left, m), right, copies_16_bytes<false>(right, n), segments, m, n, out.data<T>());
-  else
+  if constexpr (sizeof(T) == 2) {
+    const auto go = [&]<typename Out>() {
+      launch(grouped_outer_kernel<T, Out>, {blocks, dim3(kProductThreads), kProductSharedBytes<false, false>}, left,
+             copies_16_bytes<false>(left, m), right, copies_16_bytes<false>(right, n), segments, m, n, out.data<Out>());
+    };
+    if (out.dtype() == f32) go.template operator()<float>();
+    else go.template operator()<T>();
+  } else
     launch(grouped_outer_plain<T>, {blocks, dim3(kPlainThreads)}, left, right, segments, m, n, out.data<T>());
 }
 

@@ -46,15 +46,16 @@ struct PlacedRows {
   int64_t rows, k, width;
 };
 
-// A thread's piece: kPack elements of a row from `column` on.
+// A thread's piece, number `piece` of kPack elements, of a row. Addresses are multiples of kPack by their form, or the compiler would not see
+// that 16 bytes can be written at once.
 template <int kPack>
 struct RowPiece {
-  int64_t row, column;
-  __device__ RowPiece(int64_t i, int64_t width) {
-    const int64_t across = width / kPack;
+  int64_t across, row, piece;
+  __device__ RowPiece(int64_t i, int64_t width) : across(width / kPack) {
     row = i >> 31 ? i / across : static_cast<uint32_t>(i) / static_cast<uint32_t>(across);
-    column = (i - row * across) * kPack;
+    piece = i - row * across;
   }
+  __device__ int64_t of(int64_t any_row) const { return (any_row * across + piece) * kPack; }
 };
 
 template <int kPack, typename X, typename Y>
@@ -63,7 +64,7 @@ __global__ void spread_pieces(PlacedRows r, const X* x, const compute_t<X>* weig
   for (int64_t i = thread_index(); i < r.rows * (r.width / kPack); i += grid_threads()) {
     const RowPiece<kPack> at(i, r.width);
     C v[kPack];
-    read_pack(x + at.row * r.width + at.column, v);
+    read_pack(x + at.of(at.row), v);
     for (int64_t j = 0; j < r.k; ++j) {
       const int64_t p = r.place[at.row * r.k + j];
       if (p < 0) continue;
@@ -71,7 +72,7 @@ __global__ void spread_pieces(PlacedRows r, const X* x, const compute_t<X>* weig
       C scaled[kPack];
 #pragma unroll
       for (int e = 0; e < kPack; ++e) scaled[e] = by * v[e];
-      write_pack(y + p * r.width + at.column, scaled);
+      write_pack(y + at.of(p), scaled);
     }
   }
 }
@@ -87,11 +88,11 @@ __global__ void join_pieces(PlacedRows r, const X* x, const compute_t<X>* weight
       if (p < 0) continue;
       const C by = weight ? weight[p] : C(1);
       C v[kPack];
-      read_pack(x + p * r.width + at.column, v);
+      read_pack(x + at.of(p), v);
 #pragma unroll
       for (int e = 0; e < kPack; ++e) sum[e] += by * v[e];
     }
-    write_pack(y + at.row * r.width + at.column, sum);
+    write_pack(y + at.of(at.row), sum);
   }
 }
 

@@ -46,9 +46,8 @@ __global__ void __launch_bounds__(kThreads) sum_tiles(const T* x, Offsets offset
 }
 
 // blockIdx.y: the segment, whose tiles come after those of the segments before it; kDown threads take every kDown-th of them for a column.
-template <typename T>
-__global__ void __launch_bounds__(kThreads) join_tiles(const compute_t<T>* partial, Offsets offsets, int64_t n, T* out) {
-  using C = compute_t<T>;
+template <typename C, typename Out>
+__global__ void __launch_bounds__(kThreads) join_tiles(const C* partial, Offsets offsets, int64_t n, Out* out) {
   __shared__ C of_row[kDown][kAcross];
   const auto tiles_of = [&](int64_t e) { return (offsets.size(e) + kRows - 1) / kRows; };
   const int across = static_cast<int>(threadIdx.x) % kAcross, down = static_cast<int>(threadIdx.x) / kAcross;
@@ -65,7 +64,7 @@ __global__ void __launch_bounds__(kThreads) join_tiles(const compute_t<T>* parti
   if (down != 0 || column >= n) return;
 #pragma unroll
   for (int d = 1; d < kDown; ++d) sum += of_row[d][across];
-  out[e * n + column] = T(sum);
+  out[e * n + column] = Out(sum);
 }
 
 void grouped_sum(const Tensor& x, const Tensor& offsets, Tensor& out) {
@@ -78,7 +77,8 @@ void grouped_sum(const Tensor& x, const Tensor& offsets, Tensor& out) {
     if (n % kPerAccess<T> == 0 && aligned16(x.raw_data())) launch(sum_tiles<kPerAccess<T>, T>, blocks(kPerAccess<T>), x.data<T>(), of, n, partial.data());
     else launch(sum_tiles<1, T>, blocks(1), x.data<T>(), of, n, partial.data());
     const Grid joins{dim3(static_cast<unsigned>(pieces(n, kAcross)), static_cast<unsigned>(segments)), dim3(kThreads)};
-    launch(join_tiles<T>, joins, partial.data(), of, n, out.data<T>());
+    if (out.dtype() == x.dtype()) launch(join_tiles<compute_t<T>, T>, joins, partial.data(), of, n, out.data<T>());
+    else launch(join_tiles<compute_t<T>, compute_t<T>>, joins, partial.data(), of, n, out.data<compute_t<T>>());
   });
 }
 

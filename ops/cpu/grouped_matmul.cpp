@@ -78,7 +78,10 @@ void grouped_sum(const Tensor& x, const Tensor& offsets, Tensor& out) {
         compute_t<T> sums[kColumns] = {};
         for (int64_t r = o[e]; r < o[e + 1]; ++r)
           for (int64_t j = 0; j < columns; ++j) sums[j] += static_cast<compute_t<T>>(x.data<T>()[r * n + first + j]);
-        for (int64_t j = 0; j < columns; ++j) out.data<T>()[e * n + first + j] = static_cast<T>(sums[j]);
+        for (int64_t j = 0, at = e * n + first; j < columns; ++j) {
+          if (out.dtype() == x.dtype()) out.data<T>()[at + j] = static_cast<T>(sums[j]);
+          else out.data<compute_t<T>>()[at + j] = sums[j];
+        }
       }
     });
   });

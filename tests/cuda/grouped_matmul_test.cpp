@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "engine/autograd/autocast.h"
 #include "ops/create.h"
 #include "ops/shape.h"
 #include "tests/cuda/compare.h"
@@ -82,6 +83,27 @@ TEST_CASE("grouped matmul: a segment's results know nothing of the rows beside i
     CHECK(same(slice(z, 0, 0, 1), slice(outer, 0, 0, 1)));
     CHECK(same(slice(z, 0, 2, 3), slice(outer, 0, 2, 3)));
   }
+}
+
+// Products of 16-bit numbers are exact in f32, so that only the order of sums differs from the CPU's in f64.
+TEST_CASE("grouped linear: under autocast gradients of f32 parameters are sums in f32, never rounded to 16 bits") {
+  const bool gpu = std::getenv("PLUMB_TEST_GPU");
+  for (DType type : {bf16, f16})
+    for (const auto& sizes : gpu ? std::vector<std::vector<int64_t>>{{40, 0, 9}, {5000}, {3, 2500, 0, 61}} : std::vector<std::vector<int64_t>>{{40, 0, 9}}) {
+      const int64_t in = gpu ? 136 : 8, out = gpu ? 264 : 24, segments = static_cast<int64_t>(sizes.size());
+      const Tensor offsets = offsets_of(sizes), x = noise({to_vector<int64_t>(offsets).back(), in}, type, 1), dy = noise({x.size(0), out}, type, 2);
+      Tensor weight = to_gpu(noise({segments, out, in}, f32, 3)).requires_grad_(), bias = to_gpu(noise({segments, out}, f32, 4)).requires_grad_(), y;
+      {
+        Autocast cast(type);
+        y = grouped_linear(to_gpu(x), weight, bias, to_gpu(offsets));
+      }
+      CHECK(y.dtype() == type);
+      std::vector<Tensor> got = grad({y}, {weight, bias}, {}, {to_gpu(dy)});
+      CHECK(got[0].dtype() == f32);
+      CHECK(got[1].dtype() == f32);
+      CHECK(distance(got[0], grouped_outer(to(dy, f64), to(x, f64), offsets)) <= 1e-5);
+      CHECK(distance(got[1], grouped_sum(to(dy, f64), offsets)) <= 1e-5);
+    }
 }
 
 TEST_CASE("grouped matmul: operands of any strides") {

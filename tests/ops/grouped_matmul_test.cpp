@@ -130,6 +130,21 @@ TEST_CASE("grouped products: under autocast f32 operands are taken in 16 bits, g
   CHECK(x.grad().dtype() == f32);
 }
 
+// dx = dy W, and W is what a second pass must find again: the gradient of Σ dx² with respect to it.
+TEST_CASE("grouped products: under autocast the gradient of a gradient still knows the weight") {
+  Tensor offsets = tensor({0, 2, 5}), x = test::sample({5, 3}, 1, f32).requires_grad_(), w = test::sample({2, 4, 3}, 2, f32).requires_grad_();
+  Tensor y, plain = grouped_linear(x, w, {}, offsets);
+  {
+    Autocast cast(bf16);
+    y = grouped_linear(x, w, {}, offsets);
+  }
+  auto twice = [&](const Tensor& out) {
+    Tensor dx = grad({sum(to(out, f32))}, {x}, {.create_graph = true})[0];
+    return grad({sum(dx * dx)}, {w})[0];
+  };
+  CHECK(test::difference(twice(y), twice(plain)) <= 0.1);  // of up to 48, in 8 bits
+}
+
 TEST_CASE("grouped products: what does not fit is named") {
   Tensor o = tensor({0, 2, 5});
   CHECK_THROWS_WITH_AS(grouped_matmul(zeros({5, 3}), zeros({2, 4, 3}), o), "grouped_matmul: takes x [rows, in] and a weight [E, in, out], got [5, 3] and [2, 4, 3]", ShapeError);
