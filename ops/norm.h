@@ -9,6 +9,14 @@ namespace plumb {
 /// y = (x − μ) / √(σ² + eps) · weight + bias, with mean μ and variance σ² over the last dimensions, whose sizes `normalized_shape` gives
 /// (Ba et al. 2016). weight and bias have that shape.
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {}, const Tensor& bias = {}, double eps = 1e-5);
+struct AddNorm {
+  Tensor sum;   ///< x + branch
+  Tensor norm;  ///< layer_norm(sum)
+};
+/// The residual sum x + branch and its layer_norm, in one pass: what stands between two parts of a pre-norm network. Both have one shape. The
+/// norm is made for the product that follows: under autocast, and where the sum is f32, it is of autocast's type, which is what that product
+/// would round it to. Throws ShapeError if shapes do not fit, DTypeError for integers.
+AddNorm add_layer_norm(const Tensor& x, const Tensor& branch, const Shape& normalized_shape, const Tensor& weight = {}, const Tensor& bias = {}, double eps = 1e-5);
 /// y = x / √(mean(x²) + eps) · weight over the last dimensions (Zhang & Sennrich 2019).
 Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {}, double eps = 1e-6);
 

@@ -33,13 +33,14 @@ void check_same_device(const char* name, const Tensor& a, const Tensor& b) {
 
 Tensor binary(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
   check_same_device(name, a, b);
+  DType type = a.dtype() == b.dtype() ? a.dtype() : f32;
   if (a.shape() == b.shape()) {
-    Tensor out = empty_for(a.shape(), a.dtype(), a.device(), name, a, b);
+    Tensor out = empty_for(a.shape(), type, a.device(), name, a, b);
     kernel::binary(a.device(), op, a, b, out);
     return out;
   }
   Shape shape = broadcast_shapes(name, a.shape(), b.shape());
-  Tensor out = empty_for(shape, a.dtype(), a.device(), name, a, b);
+  Tensor out = empty_for(shape, type, a.device(), name, a, b);
   kernel::binary(a.device(), op, broadcast_view(name, a, shape), broadcast_view(name, b, shape), out);
   return out;
 }
@@ -60,6 +61,11 @@ static Promoted promoted(const Tensor& a, const Tensor& b, bool to_floating = fa
   return {to(a, t), to(b, t)};
 }
 static bool same_numbers(const Tensor& a, const Tensor& b) { return a.dtype() == b.dtype() && a.dtype() != boolean; }
+// What sums and products take as it is: also f32 and a 16-bit type, whose result is f32.
+static bool summands(const Tensor& a, const Tensor& b) {
+  auto narrow = [](DType t) { return t == bf16 || t == f16; };
+  return same_numbers(a, b) || (a.dtype() == f32 && narrow(b.dtype())) || (b.dtype() == f32 && narrow(a.dtype()));
+}
 
 Tensor sum_to(Tensor g, const Shape& shape) {
   if (g.shape() == shape) return g;
@@ -70,47 +76,42 @@ Tensor sum_to(Tensor g, const Shape& shape) {
   return reshape(sum(g, dims, true), shape);
 }
 
-// The shapes of two inputs, for summing a gradient back to them; kept only if one of them was broadcast, which is rare.
-class InputShapes {
+// The shapes and types of two inputs, for taking a gradient back to them; shapes are kept only if one was broadcast, which is rare.
+class InputForms {
  public:
-  InputShapes(const Tensor& a, const Tensor& b) {
+  InputForms(const Tensor& a, const Tensor& b) : first_(a.dtype()), second_(b.dtype()) {
     if (a.shape() != b.shape()) shapes_ = std::make_unique<std::pair<Shape, Shape>>(a.shape(), b.shape());
   }
-  Tensor first(Tensor g) const {
-    if (shapes_) return sum_to(std::move(g), shapes_->first);
-    return g;
-  }
-  Tensor second(Tensor g) const {
-    if (shapes_) return sum_to(std::move(g), shapes_->second);
-    return g;
-  }
+  Tensor first(Tensor g) const { return to(shapes_ ? sum_to(std::move(g), shapes_->first) : std::move(g), first_); }
+  Tensor second(Tensor g) const { return to(shapes_ ? sum_to(std::move(g), shapes_->second) : std::move(g), second_); }
 
  private:
+  DType first_, second_;
   std::unique_ptr<std::pair<Shape, Shape>> shapes_;
 };
 
 // d(a + b) = da + db
 Tensor add(const Tensor& a, const Tensor& b) {
-  if (!same_numbers(a, b)) { auto p = promoted(a, b); return add(p.a, p.b); }
+  if (!summands(a, b)) { auto p = promoted(a, b); return add(p.a, p.b); }
   return record("add", binary("add", BinaryOp::add, a, b), {a, b}, saving(),
-                [in = InputShapes(a, b)](const Grads& dy, const Saved&, Needs needs) -> Grads {
+                [in = InputForms(a, b)](const Grads& dy, const Saved&, Needs needs) -> Grads {
                   return {needs[0] ? in.first(dy[0]) : Tensor(), needs[1] ? in.second(dy[0]) : Tensor()};
                 });
 }
 
 Tensor sub(const Tensor& a, const Tensor& b) {
-  if (!same_numbers(a, b)) { auto p = promoted(a, b); return sub(p.a, p.b); }
+  if (!summands(a, b)) { auto p = promoted(a, b); return sub(p.a, p.b); }
   return record("sub", binary("sub", BinaryOp::sub, a, b), {a, b}, saving(),
-                [in = InputShapes(a, b)](const Grads& dy, const Saved&, Needs needs) -> Grads {
+                [in = InputForms(a, b)](const Grads& dy, const Saved&, Needs needs) -> Grads {
                   return {needs[0] ? in.first(dy[0]) : Tensor(), needs[1] ? in.second(neg(dy[0])) : Tensor()};
                 });
 }
 
 // d(a b) = b da + a db
 Tensor mul(const Tensor& a, const Tensor& b) {
-  if (!same_numbers(a, b)) { auto p = promoted(a, b); return mul(p.a, p.b); }
+  if (!summands(a, b)) { auto p = promoted(a, b); return mul(p.a, p.b); }
   return record("mul", binary("mul", BinaryOp::mul, a, b), {a, b}, saving(kept_if(a.requires_grad(), b), kept_if(b.requires_grad(), a)),
-                [in = InputShapes(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                [in = InputForms(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
                   return {needs[0] ? in.first(dy[0] * s[0]) : Tensor(), needs[1] ? in.second(dy[0] * s[1]) : Tensor()};
                 });
 }
@@ -119,7 +120,7 @@ Tensor mul(const Tensor& a, const Tensor& b) {
 Tensor div(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return div(p.a, p.b); }
   Tensor y = binary("div", BinaryOp::div, a, b);
-  return record("div", y, {a, b}, saving(b, y), [in = InputShapes(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+  return record("div", y, {a, b}, saving(b, y), [in = InputForms(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
     Tensor da = dy[0] / s[0];
     return {needs[0] ? in.first(da) : Tensor(), needs[1] ? in.second(neg(da * s[1])) : Tensor()};
   });
@@ -166,7 +167,7 @@ Tensor floor_divide(const Tensor& a, const Tensor& b) {
 Tensor remainder(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b)) { auto p = promoted(a, b); return remainder(p.a, p.b); }
   return record("remainder", binary("remainder", BinaryOp::remainder, a, b), {a, b}, saving(a, b),
-                [in = InputShapes(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                [in = InputForms(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
                   return {needs[0] ? in.first(dy[0]) : Tensor(), needs[1] ? in.second(neg(dy[0] * binary("floor_divide", BinaryOp::floor_divide, s[0], s[1]))) : Tensor()};
                 });
 }
@@ -175,7 +176,7 @@ Tensor remainder(const Tensor& a, const Tensor& b) {
 Tensor pow(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return pow(p.a, p.b); }
   Tensor y = binary("pow", BinaryOp::pow, a, b);
-  return record("pow", y, {a, b}, saving(a, b, y), [in = InputShapes(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+  return record("pow", y, {a, b}, saving(a, b, y), [in = InputForms(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
     Tensor da, db;
     if (needs[0]) da = in.first(where(s[1] == 0, 0, dy[0] * s[1] * pow(s[0], s[1] - 1)));
     if (needs[1]) {
@@ -214,7 +215,7 @@ static Tensor share_of_first(const Tensor& a, const Tensor& b, bool larger) {
 }
 
 static Tensor extremum(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
-  return record(name, binary(name, op, a, b), {a, b}, saving(a, b), [op, in = InputShapes(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+  return record(name, binary(name, op, a, b), {a, b}, saving(a, b), [op, in = InputForms(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
     Tensor share = share_of_first(s[0], s[1], op == BinaryOp::maximum);
     return {needs[0] ? in.first(dy[0] * share) : Tensor(), needs[1] ? in.second(dy[0] * (1 - share)) : Tensor()};
   });

@@ -11,7 +11,7 @@ Tensor unary(const char* name, UnaryOp op, const Tensor& x, double a = 0, double
 Tensor floating(const Tensor& x);
 /// Throws DeviceError unless a and b live on one device.
 void check_same_device(const char* name, const Tensor& a, const Tensor& b);
-/// out = op(a, b), broadcast; equal types. Outside the graph.
+/// out = op(a, b), broadcast; of types that kernel::binary takes. Outside the graph.
 Tensor binary(const char* name, BinaryOp op, const Tensor& a, const Tensor& b);
 
 }  // namespace plumb::detail

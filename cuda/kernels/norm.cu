@@ -1,15 +1,15 @@
-// Layer and RMS norm on the GPU: a row belongs to a warp or a block (row.h).
-// Bytes: forward reads x and writes y once, 2 · sizeof(T) an element; backward reads dy and x and writes dx once, 3 · sizeof(T), and while
-// the rows are in registers every thread adds up its columns' share of the gradients of weight and bias. The grid is 528 blocks at most,
-// 4 for each of an H100's multiprocessors, which leave 528 · 2 · n partial sums, a few percent of the rest from 8192 rows on; a second
-// launch joins them. Registers: forward 68 to 80, three blocks of 256 threads a multiprocessor; backward 173 (16-bit types) to 208, one block, whose
-// 8 warps have 24 KB of loads under way at n = 768 in bf16; no spills. Streamed rows (long, or no multiple of 16 bytes) read x three times
-// and their parameter gradients once more, from L2 where it fits. Bound: memory.
+// Layer and RMS norm on the GPU. Rows that registers hold take the kernels of norm_held.h, which add a branch and change types in the same pass.
+// Other rows (long, or no multiple of 16 bytes) belong to a warp or a block (row.h) and are streamed: read three times, from L1 or L2 where
+// they fit, and once more for the gradients of parameters; what surrounds the norm then takes passes of its own.
+// Bytes: held rows are read once and written once. Bound: memory.
 #include <cmath>
 
+#include "cuda/kernels/norm_held.h"
 #include "cuda/kernels/reduce_rules.h"
 #include "cuda/kernels/row.h"
+#include "engine/core/data_kernels.h"
 #include "ops/kernels/norm.h"
+#include "ops/kernels/pointwise.h"
 
 namespace plumb::cuda_backend {
 namespace {
@@ -22,14 +22,14 @@ __device__ C scaled(C centred, C rstd, C weight, C bias, bool has_weight, bool h
   return has_bias ? y + bias : y;
 }
 
-template <typename S, bool kHeld>
-__global__ void __launch_bounds__(kRowThreads) row_norm_rows(const S* x, int64_t rows, int64_t n, const compute_t<S>* weight, const compute_t<S>* bias, bool centred,
+template <typename S>
+__global__ void __launch_bounds__(kRowThreads) row_norm_streamed(const S* x, int64_t rows, int64_t n, const compute_t<S>* weight, const compute_t<S>* bias, bool centred,
                                                              compute_t<S> eps, S* y, compute_t<S>* means, compute_t<S>* rstds, int lanes) {
   using C = compute_t<S>;
   RowTeam team(lanes);
   if (team.row >= rows) return;
   S* to = y + team.row * n;
-  Row<S, kHeld, 1> row(team, n, {x + team.row * n}, to);
+  Row<S, false, 1> row(team, n, {x + team.row * n}, to);
   C mean = 0, squares = 0;
   if (centred) {
     row.each([&](int64_t, auto& v) {
@@ -62,8 +62,8 @@ struct NormInput {
 };
 
 // x̂ = (x − mean) rstd, g = dy · weight:   dx = rstd (g − [centred] mean(g) − x̂ mean(g x̂))
-template <typename S, bool kHeld>
-__device__ void write_dx(const RowTeam& team, Row<S, kHeld, 2>& row, int64_t n, const NormInput<compute_t<S>>& norm, S* to) {
+template <typename S>
+__device__ void write_dx(const RowTeam& team, Row<S, false, 2>& row, int64_t n, const NormInput<compute_t<S>>& norm, S* to) {
   using C = compute_t<S>;
   C mean = norm.mean(team.row), rstd = norm.rstds[team.row], sum_g = 0, sum_gx = 0;
   row.each([&](int64_t column, auto& g, auto& x) {
@@ -97,51 +97,6 @@ __global__ void __launch_bounds__(kRowThreads) row_norm_dx_streamed(const S* dy,
   write_dx(team, row, n, norm, dx + team.row * n);
 }
 
-// Rows a grid apart, each held; then partial[block] ← (Σ dy x̂, Σ dy) [2, n] over the block's rows, its warps in order.
-template <typename S>
-__global__ void __launch_bounds__(kRowThreads) row_norm_backward_held(const S* dy, const S* x, int64_t rows, int64_t n, NormInput<compute_t<S>> norm, S* dx, compute_t<S>* partial,
-                                                                      int lanes) {
-  using C = compute_t<S>;
-  using HeldRow = Row<S, true, 2>;
-  constexpr int P = HeldRow::kPacks, V = HeldRow::V;
-  C dw[P][V] = {}, db[P][V] = {};
-  RowTeam team(lanes);
-  int64_t step = static_cast<int64_t>(gridDim.x) * (blockDim.x / static_cast<unsigned>(lanes));
-  for (; team.row < rows; team.row += step) {
-    HeldRow row(team, n, {dy + team.row * n, x + team.row * n});
-    if (partial) {
-      C mean = norm.mean(team.row), rstd = norm.rstds[team.row];
-      row.each_pack([&](int pack, auto& g, auto& v) {
-#pragma unroll
-        for (int j = 0; j < V; ++j) {
-          dw[pack][j] += g[j] * ((v[j] - mean) * rstd);
-          db[pack][j] += g[j];
-        }
-      });
-    }
-    if (dx) write_dx(team, row, n, norm, dx + team.row * n);
-  }
-  if (!partial) return;
-  C* sums = dynamic_shared<C>();  // [2, n]
-  int teams = static_cast<int>(blockDim.x) / lanes, mine = teams == 1 ? 0 : warp_index();
-  for (int t = 0; t < teams; ++t) {
-    if (t == mine) {
-#pragma unroll
-      for (int p = 0; p < P; ++p) {
-        int64_t c = (static_cast<int64_t>(p) * lanes + team.lane) * V;
-        if (c >= n) continue;
-#pragma unroll
-        for (int j = 0; j < V; ++j) {
-          sums[c + j] = t == 0 ? dw[p][j] : sums[c + j] + dw[p][j];
-          sums[n + c + j] = t == 0 ? db[p][j] : sums[n + c + j] + db[p][j];
-        }
-      }
-    }
-    __syncthreads();
-  }
-  for (int64_t i = threadIdx.x; i < 2 * n; i += blockDim.x) partial[blockIdx.x * 2 * n + i] = sums[i];
-}
-
 // Σ over rows of dy x̂ and of dy, column by column.
 template <typename S>
 struct ParameterGradients {
@@ -167,73 +122,87 @@ struct ParameterGradients {
   }
 };
 
-// The partial sums of blocks [blocks, 2, n] as one: columns below n belong to dweight, the others to dbias.
-template <typename C>
-struct JoinBlocks {
-  using Value = C;
-  static constexpr int kPack = 1;
-  const C* partial;
-  int64_t n;
-  C *dweight, *dbias;
+bool narrow(const Tensor& of, const Tensor& beside) { return of.defined() && of.dtype() != beside.dtype(); }
+bool aligned(const Tensor& x) { return !x.defined() || aligned16(x.raw_data()); }
 
-  bool aligned() const { return false; }
-  __device__ C start() const { return 0; }
-  __device__ C join(C a, C b) const { return a + b; }
-  __device__ C element(int64_t at, int64_t, int64_t) const { return partial[at]; }
-  __device__ void store(int64_t column, C v) const {
-    if (column < n && dweight) dweight[column] = v;
-    if (column >= n && dbias) dbias[column - n] = v;
+// run<S, N>() for x stored as S, whose branch and y may be stored as `beside`.
+template <typename Run>
+void visit_norm(DType x, DType beside, Run&& run) {
+  if (x == beside || beside != DType::f16) {
+    visit_floating("norm", x, [&]<typename S>() {
+      if constexpr (std::is_same_v<S, float>) run.template operator()<float, bfloat16>();
+      else run.template operator()<S, S>();
+    });
+  } else {
+    run.template operator()<float, half>();
   }
-};
+}
 
-void row_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
+template <typename S>
+void norm_streamed(const Tensor& x, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
+  using C = compute_t<S>;
+  int64_t rows = rstd.numel(), n = x.numel() / rows;
+  Tensor to = narrow(y, x) ? empty(x.shape(), x.dtype(), x.device(), "norm") : y;
+  RowPlan plan = plan_rows<S>(rows, n, false);
+  launch(row_norm_streamed<S>, plan.grid, x.data<S>(), rows, n, data_or_null<C>(weight), data_or_null<C>(bias), centred, static_cast<C>(eps), to.data<S>(), data_or_null<C>(mean),
+         rstd.data<C>(), plan.team);
+  if (narrow(y, x)) kernel::copy(y.device(), to, y);
+}
+
+void row_norm(const Tensor& x, const Tensor& branch, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& sum, Tensor& y, Tensor& mean, Tensor& rstd) {
   int64_t rows = rstd.numel(), n = rows ? x.numel() / rows : 0;
-  if (rows == 0) return;
-  visit_floating("norm", x.dtype(), [&]<typename S>() {
+  if (x.numel() == 0) return;
+  visit_norm(x.dtype(), narrow(y, x) ? y.dtype() : branch.defined() ? branch.dtype() : x.dtype(), [&]<typename S, typename N>() {
     using C = compute_t<S>;
-    const C *w = data_or_null<C>(weight), *b = data_or_null<C>(bias);
-    const S* from = x.data<S>();
-    S* to = y.data<S>();
-    RowPlan plan = plan_rows<S>(rows, n, aligned16(from) && aligned16(to) && aligned16(w) && aligned16(b));
-    launch(plan.held ? row_norm_rows<S, true> : row_norm_rows<S, false>, plan.grid, from, rows, n, w, b, centred, static_cast<C>(eps), to, data_or_null<C>(mean), rstd.data<C>(),
-           plan.team);
+    bool alike = !narrow(y, x) || !narrow(branch, x) || y.dtype() == branch.dtype();
+    if (alike && HeldRows::fit<S>(n) && aligned(x) && aligned(branch) && aligned(weight) && aligned(bias) && aligned(sum) && aligned(y))
+      return launch_norm_held<S, N>(held_rows<S>(rows, n), {x.data<S>(), branch.defined() ? branch.raw_data() : nullptr, narrow(branch, x), data_or_null<C>(weight), data_or_null<C>(bias), centred,
+                                                            static_cast<C>(eps), data_or_null<S>(sum), y.raw_data(), narrow(y, x), data_or_null<C>(mean), rstd.data<C>()});
+    if (branch.defined()) kernel::binary(x.device(), BinaryOp::add, x, branch, sum);
+    norm_streamed<S>(branch.defined() ? sum : x, weight, bias, centred, eps, y, mean, rstd);
   });
 }
 
-constexpr int64_t kBackwardBlocks = 528;
-
 template <typename S>
-void row_norm_backward_typed(const Tensor& gradient, const Tensor& input, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dinput, Tensor& dweight,
-                             Tensor& dbias) {
+void norm_backward_streamed(const Tensor& gradient, const Tensor& dsum, const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dbranch,
+                            Tensor& dweight, Tensor& dbias, int64_t n) {
   using C = compute_t<S>;
-  bool parameters = dweight.defined() || dbias.defined();
-  int64_t rows = rstd.numel(), n = rows ? input.numel() / rows : parameters ? (dweight.defined() ? dweight : dbias).numel() : 0;
-  const S *dy = gradient.data<S>(), *x = input.data<S>();
-  S* dx = data_or_null<S>(dinput);
-  NormInput<C> norm{data_or_null<C>(mean), rstd.data<C>(), data_or_null<C>(weight)};
-  C *dw = data_or_null<C>(dweight), *db = data_or_null<C>(dbias);
-  RowPlan plan = plan_rows<S>(rows, n, aligned16(dy) && aligned16(x) && aligned16(dx) && aligned16(norm.weight));
-  ReduceAxes columns, over;
-  if (!plan.held || rows == 0) {
-    if (dx && rows > 0 && n > 0) launch(row_norm_dx_streamed<S>, plan.grid, dy, x, rows, n, norm, dx, plan.team);
-    if (!parameters) return;
-    columns.add({n, 1, 1, 0});
-    over.add({rows, n, 0, 0});
-    return reduce_axes(ParameterGradients<S>{dy, x, norm, dw, db}, columns, over);
+  int64_t rows = rstd.numel();
+  Tensor dy = gradient, to = dx.defined() || !dbranch.defined() ? dx : empty(x.shape(), x.dtype(), x.device(), "norm_backward");
+  if (narrow(gradient, x)) {
+    dy = empty(x.shape(), x.dtype(), x.device(), "norm_backward");
+    kernel::copy(x.device(), gradient, dy);
   }
-  plan.grid.blocks.x = static_cast<unsigned>(std::min<int64_t>(plan.grid.blocks.x, kBackwardBlocks));
-  if (parameters) plan.grid.shared_bytes = static_cast<size_t>(2 * n) * sizeof(C);
-  int64_t blocks = plan.grid.blocks.x;
-  Scratch<C> partial(parameters ? blocks * 2 * n : 0);
-  launch(row_norm_backward_held<S>, plan.grid, dy, x, rows, n, norm, dx, partial.data(), plan.team);
-  if (!parameters) return;
-  columns.add({2 * n, 1, 1, 0});
-  over.add({blocks, 2 * n, 0, 0});
-  reduce_axes(JoinBlocks<C>{partial.data(), n, dw, db}, columns, over);
+  NormInput<C> norm{data_or_null<C>(mean), rstd.data<C>(), data_or_null<C>(weight)};
+  RowPlan plan = plan_rows<S>(rows, n, false);
+  if (to.defined() && x.numel() > 0) {
+    launch(row_norm_dx_streamed<S>, plan.grid, dy.data<S>(), x.data<S>(), rows, n, norm, to.data<S>(), plan.team);
+    if (dsum.defined()) kernel::accumulate(to.device(), dsum, to);
+    if (dbranch.defined()) kernel::copy(to.device(), to, dbranch);
+  }
+  if (!dweight.defined() && !dbias.defined()) return;
+  ReduceAxes columns, over;
+  columns.add({n, 1, 1, 0});
+  over.add({rows, n, 0, 0});
+  reduce_axes(ParameterGradients<S>{dy.data<S>(), x.data<S>(), norm, data_or_null<C>(dweight), data_or_null<C>(dbias)}, columns, over);
 }
 
-void row_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias) {
-  visit_floating("norm", x.dtype(), [&]<typename S>() { row_norm_backward_typed<S>(dy, x, mean, rstd, weight, dx, dweight, dbias); });
+void row_norm_backward(const Tensor& dy, const Tensor& dsum, const Tensor& sum, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dbranch, Tensor& dweight,
+                       Tensor& dbias) {
+  bool parameters = dweight.defined() || dbias.defined();
+  int64_t rows = rstd.numel(), n = rows ? sum.numel() / rows : parameters ? (dweight.defined() ? dweight : dbias).numel() : 0;
+  visit_norm(sum.dtype(), narrow(dy, sum) ? dy.dtype() : dbranch.defined() ? dbranch.dtype() : sum.dtype(), [&]<typename S, typename N>() {
+    using C = compute_t<S>;
+    bool alike = !dbranch.defined() || dbranch.dtype() == dtype_of<N>();
+    if (sum.numel() == 0 || !alike || !HeldRows::fit<S>(n) || !aligned(dy) || !aligned(dsum) || !aligned(sum) || !aligned(weight) || !aligned(dx) || !aligned(dbranch))
+      return norm_backward_streamed<S>(dy, dsum, sum, mean, rstd, weight, dx, dbranch, dweight, dbias, n);
+    HeldRows plan = held_rows<S>(rows, n);
+    int64_t blocks = norm_backward_blocks<S>(plan);
+    Scratch<C> partial(parameters ? blocks * 2 * n : 0);
+    launch_norm_backward_held<S, N>(plan, {dy.raw_data(), narrow(dy, sum), dsum.defined() ? dsum.data<S>() : nullptr, sum.data<S>(), data_or_null<C>(mean), rstd.data<C>(),
+                                           data_or_null<C>(weight), data_or_null<S>(dx), data_or_null<N>(dbranch), parameters ? partial.data() : nullptr});
+    if (parameters) launch_join_parameter_gradients(partial.data(), blocks, n, data_or_null<C>(dweight), data_or_null<C>(dbias));
+  });
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
-// The functions of ops/pointwise_functions.h as functors of the element-wise kernel.
+// The functions of ops/pointwise_functions.h as functors of the element-wise kernel; some have a cheaper form for 16-bit types.
 #pragma once
 #include "cuda/kernels/elementwise.h"
+#include "cuda/kernels/narrow_functions.h"
 #include "ops/kernels/pointwise.h"
 #include "ops/pointwise_functions.h"
 
@@ -25,7 +26,7 @@ struct OfTwo {
 template <typename F, typename S>
 bool apply_unary(const Tensor& x, double a, double b, Tensor& y) {
   using T = pointwise_t<S>;
-  elementwise<S, S>(OfOne<F, T>{static_cast<T>(a), static_cast<T>(b)}, y, x);
+  elementwise<S, S>(OfOne<FunctionFor<F, S>, T>{static_cast<T>(a), static_cast<T>(b)}, y, x);
   return true;
 }
 

@@ -8,7 +8,7 @@ namespace {
 
 template <typename F, typename S>
 void apply(const Tensor& a, const Tensor& b, Tensor& out) {
-  elementwise<S, S, S>(OfTwo<F, pointwise_t<S>>(), out, a, b);
+  elementwise<S, S, S>(OfTwo<FunctionFor<F, S>, pointwise_t<S>>(), out, a, b);
 }
 
 [[noreturn]] void undefined_function(const Tensor& a) { throw DTypeError("binary: this function is not defined for " + std::string(name(a.dtype()))); }
@@ -50,7 +50,26 @@ void binary_of(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& out) {
   else binary_floating<S>(op, a, b, out);
 }
 
+// f32 and a 16-bit type: read as they are, so that a sum of both costs no pass that converts.
+template <typename A, typename B>
+void mixed_of(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& out) {
+  namespace f = function;
+  auto run = [&]<typename F>(F) { elementwise<float, A, B>(OfTwo<F, float>(), out, a, b); };
+  switch (op) {
+    case BinaryOp::add: return run(f::Add());
+    case BinaryOp::sub: return run(f::Sub());
+    case BinaryOp::mul: return run(f::Mul());
+    default: throw DTypeError("binary: this function is not defined for " + std::string(name(a.dtype())) + " with " + std::string(name(b.dtype())));
+  }
+}
+
+void binary_mixed(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& out) {
+  if (a.dtype() == f32) return b.dtype() == bf16 ? mixed_of<float, bfloat16>(op, a, b, out) : mixed_of<float, half>(op, a, b, out);
+  a.dtype() == bf16 ? mixed_of<bfloat16, float>(op, a, b, out) : mixed_of<half, float>(op, a, b, out);
+}
+
 void binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& out) {
+  if (a.dtype() != b.dtype()) return binary_mixed(op, a, b, out);
   visit_dtype(a.dtype(), [&]<typename S>() {
     if constexpr (std::is_same_v<S, bool>) unsupported_dtype("binary", boolean);
     else binary_of<S>(op, a, b, out);

@@ -1,10 +1,11 @@
 // Softmax on the GPU. A dense row belongs to a warp or a block (row.h); rows across memory are taken 32 side by side.
 // Bytes: a held row is read once and written once, 2 · sizeof(T) an element (backward 3); a streamed one or a column is read three times
-// (backward twice) and written once. Bound: memory; an exponential is about 16 instructions, and a held row computes it once an element.
+// (backward twice) and written once. Bound: memory; an exponential is about 16 instructions (2 in 16-bit types), and a held row computes it once an element.
 #include "ops/kernels/softmax.h"
 
 #include <limits>
 
+#include "cuda/kernels/narrow_functions.h"
 #include "cuda/kernels/row.h"
 #include "ops/special_functions.h"
 
@@ -48,7 +49,7 @@ __global__ void __launch_bounds__(kRowThreads) softmax_rows(const S* x, int64_t 
   C total = 0;
   row.each([&](int64_t, auto& v) {
     for (C& e : v) {
-      C shifted = (e - top) * scale, p = special::exp(shifted);
+      C shifted = (e - top) * scale, p = exp_for<S>(shifted);
       total += p;
       e = logarithm ? shifted : p;  // stays where the row is held
     }
@@ -58,7 +59,7 @@ __global__ void __launch_bounds__(kRowThreads) softmax_rows(const S* x, int64_t 
   row.write(to, [&](int64_t, auto& out, auto& v) {
     for (int j = 0; j < static_cast<int>(sizeof(v) / sizeof(C)); ++j) {
       C e = v[j];
-      if constexpr (!kHeld) e = logarithm ? (e - top) * scale : special::exp((e - top) * scale);
+      if constexpr (!kHeld) e = logarithm ? (e - top) * scale : exp_for<S>((e - top) * scale);
       out[j] = logarithm ? e - by : e * by;
     }
   });
@@ -77,7 +78,7 @@ __global__ void __launch_bounds__(kRowThreads) softmax_backward_rows(const S* dy
   inner = team.sum(inner);
   row.write(dx + team.row * n, [&](int64_t, auto& out, auto& g, auto& p) {
     for (int j = 0; j < static_cast<int>(sizeof(g) / sizeof(C)); ++j)
-      out[j] = logarithm ? scale * (g[j] - special::exp(p[j]) * inner) : scale * p[j] * (g[j] - inner);
+      out[j] = logarithm ? scale * (g[j] - exp_for<S>(p[j]) * inner) : scale * p[j] * (g[j] - inner);
   });
 }
 
@@ -114,7 +115,7 @@ __global__ void softmax_columns(const S* x, int64_t outer, int64_t n, int64_t in
   top = join_column(top, Larger());
   bool finite = is_finite(top);
   for (int64_t i = first_element(); i < end; i += kDown) {
-    if (finite) total += special::exp((element(i) - top) * scale);
+    if (finite) total += exp_for<S>((element(i) - top) * scale);
     else at_top += element(i) == kInfinity<C> ? C(1) : C(0);
   }
   total = join_column(finite ? total : at_top, Plus());
@@ -122,7 +123,7 @@ __global__ void softmax_columns(const S* x, int64_t outer, int64_t n, int64_t in
   for (int64_t i = first_element(); i < end; i += kDown) {
     C shifted = (element(i) - top) * scale;
     if (!finite) put(i, degenerate(element(i), top, total, logarithm));
-    else put(i, logarithm ? shifted - by : special::exp(shifted) * by);
+    else put(i, logarithm ? shifted - by : exp_for<S>(shifted) * by);
   }
 }
 
@@ -138,7 +139,7 @@ __global__ void softmax_backward_columns(const S* dy, const S* y, int64_t outer,
   total = join_column(total, Plus());
   for (int64_t i = first_element(); i < end; i += kDown) {
     C g = load(dy[at + i * inner]), p = load(y[at + i * inner]);
-    dx[at + i * inner] = static_cast<S>(logarithm ? scale * (g - special::exp(p) * total) : scale * p * (g - total));
+    dx[at + i * inner] = static_cast<S>(logarithm ? scale * (g - exp_for<S>(p) * total) : scale * p * (g - total));
   }
 }
 

@@ -15,6 +15,10 @@ LayerNorm::LayerNorm(Shape shape, LayerNormOptions options) : shape_(shape), eps
 }
 
 Tensor LayerNorm::operator()(const Tensor& x) const { return layer_norm(x, shape_, weight, bias, eps_); }
+AddNorm LayerNorm::added(const Tensor& x, const Tensor& branch) const {
+  if (!branch.defined()) return {x, (*this)(x)};
+  return add_layer_norm(x, branch, shape_, weight, bias, eps_);
+}
 
 RMSNorm::RMSNorm(int64_t width, RmsNormOptions options) : eps_(options.eps) {
   register_parameter("weight", weight, ones({width}, options.dtype, options.device));

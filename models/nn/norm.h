@@ -20,6 +20,8 @@ class LayerNorm : public Module {
   LayerNorm(Module* parent, std::string name, Shape shape, LayerNormOptions options = {}) : LayerNorm(shape, options) { join(parent, std::move(name)); }
   LayerNorm(Module* parent, std::string name, int64_t width, LayerNormOptions options = {}) : LayerNorm(parent, std::move(name), Shape{width}, options) {}
   Tensor operator()(const Tensor& x) const;
+  /// x + branch and its norm, by add_layer_norm; x and its own without a branch.
+  AddNorm added(const Tensor& x, const Tensor& branch) const;
 
   Parameter weight, bias;
 

@@ -37,8 +37,13 @@ Block::Block(const GptConfig& c)
       mlp(this, "mlp", c.width, c.inner > 0 ? c.inner : 4 * c.width, {.activation = nn::activation_named(c.activation), .bias = c.bias, .dropout = c.dropout}) {}
 
 Tensor Block::operator()(const Tensor& x) const {
-  Tensor y = x + attention(norm1(x));
-  return y + mlp(norm2(y));
+  Residual out = (*this)(Residual{x, {}});
+  return out.x + out.branch;
+}
+
+Residual Block::operator()(const Residual& stream) const {
+  AddNorm first = norm1.added(stream.x, stream.branch), second = norm2.added(first.sum, attention(first.norm));
+  return {second.sum, mlp(second.norm)};
 }
 
 Tensor Block::operator()(const Tensor& x, KeyValueCache& cache, size_t block) const {
@@ -68,9 +73,12 @@ Tensor Gpt::embedded(const Tensor& tokens, int64_t first, const nn::SoftPrompt* 
 }
 
 Tensor Gpt::operator()(const Tensor& tokens) const {
-  Tensor x = embedded(tokens, 0);
-  for (const Block& block : blocks_) x = recompute && training() ? checkpoint([&block, x] { return block(x); }) : block(x);
-  return head_(norm_(x));
+  Residual stream{embedded(tokens, 0), {}};
+  for (const Block& block : blocks_) {
+    if (recompute && training()) stream.x = checkpoint([&block, x = stream.x] { return block(x); });
+    else stream = block(stream);
+  }
+  return head_(norm_.added(stream.x, stream.branch).norm);
 }
 
 Tensor Gpt::operator()(const Tensor& tokens, const nn::SoftPrompt& prompt) const {

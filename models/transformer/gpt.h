@@ -49,6 +49,11 @@ struct CausalAttention : nn::Module, nn::BottleneckPlace {
   int64_t output_width() const override { return out.weight.size(0); }
 };
 
+/// The residual stream x + branch before the sum is taken, so that the next norm takes it in the same pass. branch may be undefined.
+struct Residual {
+  Tensor x, branch;
+};
+
 /// x + attention(norm1(x)), then x + mlp(norm2(x)).
 struct Block : nn::Module {
   nn::LayerNorm norm1;
@@ -58,6 +63,7 @@ struct Block : nn::Module {
 
   explicit Block(const GptConfig& config);
   Tensor operator()(const Tensor& x) const;
+  Residual operator()(const Residual& stream) const;
   Tensor operator()(const Tensor& x, KeyValueCache& cache, size_t block) const;
 };
 

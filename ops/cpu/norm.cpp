@@ -5,7 +5,9 @@
 
 #include <cmath>
 
+#include "engine/core/data_kernels.h"
 #include "ops/cpu/rows.h"
+#include "ops/kernels/pointwise.h"
 
 namespace plumb::cpu_kernels {
 namespace {
@@ -30,17 +32,18 @@ void scale_row(const T* x, int64_t n, T mean, T rstd, const T* weight, const T* 
   }
 }
 
-template <typename S>
+// x stored as S, y as Y.
+template <typename S, typename Y>
 void row_norm_typed(const Tensor& x, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
   using C = compute_t<S>;
   int64_t rows = rstd.numel(), n = rows ? x.numel() / rows : 0;
   const C *w = data_or_null<C>(weight), *b = data_or_null<C>(bias);
   C *means = data_or_null<C>(mean), *rstds = rstd.data<C>();
   const S* from = x.data<S>();
-  S* to = y.data<S>();
+  Y* to = y.data<Y>();
   parallel_for(rows, row_grain(n), [&](int64_t begin, int64_t end) {
     RowReader<S> read(n);
-    RowWriter<S> write(n);
+    RowWriter<Y> write(n);
     for (int64_t r = begin; r < end; ++r) {
       const C* row = read(from + r * n);
       C m = centred ? lane_sum<C>(n, [row](int64_t i) { return row[i]; }) / static_cast<C>(n) : C(0);
@@ -54,8 +57,13 @@ void row_norm_typed(const Tensor& x, const Tensor& weight, const Tensor& bias, b
   });
 }
 
-void row_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
-  visit_floating("norm", x.dtype(), [&]<typename S>() { row_norm_typed<S>(x, weight, bias, centred, eps, y, mean, rstd); });
+void row_norm(const Tensor& x, const Tensor& branch, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& sum, Tensor& y, Tensor& mean, Tensor& rstd) {
+  if (branch.defined()) kernel::binary(x.device(), BinaryOp::add, x, branch, sum);
+  const Tensor& s = branch.defined() ? sum : x;
+  if (s.dtype() != y.dtype()) {
+    return y.dtype() == bf16 ? row_norm_typed<float, bfloat16>(s, weight, bias, centred, eps, y, mean, rstd) : row_norm_typed<float, half>(s, weight, bias, centred, eps, y, mean, rstd);
+  }
+  visit_floating("norm", s.dtype(), [&]<typename S>() { row_norm_typed<S, S>(s, weight, bias, centred, eps, y, mean, rstd); });
 }
 
 // x̂ = (x − mean) rstd, g = dy · weight:   dx = rstd (g − [centred] mean(g) − x̂ mean(g x̂))
@@ -96,19 +104,22 @@ void join_blocks(const T* partial, int64_t blocks, int64_t stride, int64_t n, T*
   });
 }
 
-template <typename S>
+// x and its gradient stored as S, dy as Y.
+template <typename S, typename Y>
 void row_norm_backward_typed(const Tensor& dy, const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias) {
   using C = compute_t<S>;
   int64_t rows = rstd.numel(), parameters = dweight.defined() ? dweight.numel() : dbias.defined() ? dbias.numel() : 0;
   int64_t n = rows ? x.numel() / rows : parameters, blocks = (rows + kRowBlock - 1) / kRowBlock;
   const C *w = data_or_null<C>(weight), *means = data_or_null<C>(mean), *rstds = rstd.data<C>();
   C *dw = data_or_null<C>(dweight), *db = data_or_null<C>(dbias);
-  const S *gradient = dy.data<S>(), *input = x.data<S>();
+  const Y* gradient = dy.data<Y>();
+  const S* input = x.data<S>();
   S* to = data_or_null<S>(dx);
   Tensor partial = dw || db ? empty({blocks, 2, n}, rstd.dtype(), {}, "norm_backward") : Tensor();
   C* sums = data_or_null<C>(partial);
   parallel_for(blocks, std::max<int64_t>(1, row_grain(n) / kRowBlock), [&](int64_t begin, int64_t end) {
-    RowReader<S> read_dy(n), read_x(n);
+    RowReader<Y> read_dy(n);
+    RowReader<S> read_x(n);
     RowWriter<S> write(n);
     for (int64_t block = begin; block < end; ++block) {
       C *block_dw = dw ? sums + block * 2 * n : nullptr, *block_db = db ? sums + (block * 2 + 1) * n : nullptr;
@@ -128,8 +139,16 @@ void row_norm_backward_typed(const Tensor& dy, const Tensor& x, const Tensor& me
   if (db) join_blocks(sums + n, blocks, 2 * n, n, db);
 }
 
-void row_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias) {
-  visit_floating("norm", x.dtype(), [&]<typename S>() { row_norm_backward_typed<S>(dy, x, mean, rstd, weight, dx, dweight, dbias); });
+void row_norm_backward(const Tensor& dy, const Tensor& dsum, const Tensor& sum, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dbranch, Tensor& dweight,
+                       Tensor& dbias) {
+  Tensor to = dx.defined() || !dbranch.defined() ? dx : empty(sum.shape(), sum.dtype(), {}, "norm_backward");
+  if (dy.dtype() == sum.dtype())
+    visit_floating("norm", sum.dtype(), [&]<typename S>() { row_norm_backward_typed<S, S>(dy, sum, mean, rstd, weight, to, dweight, dbias); });
+  else
+    dy.dtype() == bf16 ? row_norm_backward_typed<float, bfloat16>(dy, sum, mean, rstd, weight, to, dweight, dbias)
+                       : row_norm_backward_typed<float, half>(dy, sum, mean, rstd, weight, to, dweight, dbias);
+  if (dsum.defined() && to.defined()) kernel::accumulate(to.device(), dsum, to);
+  if (dbranch.defined()) kernel::copy(to.device(), to, dbranch);
 }
 
 }  // namespace

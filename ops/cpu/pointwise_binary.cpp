@@ -83,15 +83,15 @@ RowFunction<T, bool> find_row(CompareOp op) {
   }
 }
 
-// Stored as S (result as SR), computed in T (result in R).
-template <typename S, typename T, typename SR, typename R, typename Op>
+// Stored as S (b as SB, the result as SR), computed in T (result in R).
+template <typename S, typename T, typename SR, typename R, typename SB = S, typename Op>
 void binary_in(Op op, const Tensor& a, const Tensor& b, Tensor& out) {
   RowFunction<T, R> f = find_row<T>(op);
   if (!f) throw DTypeError("binary: this function is not defined for " + std::string(name(a.dtype())));
   auto loop = strided_loop<3>({&out, &a, &b});
   constexpr int64_t width = sizeof(S);
   parallel_rows(loop, [&](int64_t n, const std::array<std::byte*, 3>& at, const std::array<int64_t, 3>& stride) {
-    bool plain = std::is_same_v<S, T> && stride[0] == static_cast<int64_t>(sizeof(SR)) && (stride[1] == width || stride[1] == 0) && (stride[2] == width || stride[2] == 0);
+    bool plain = std::is_same_v<S, T> && std::is_same_v<S, SB> && stride[0] == static_cast<int64_t>(sizeof(SR)) && (stride[1] == width || stride[1] == 0) && (stride[2] == width || stride[2] == 0);
     if (plain && std::is_same_v<SR, R>)
       return f(reinterpret_cast<const T*>(at[1]), stride[1] / width, reinterpret_cast<const T*>(at[2]), stride[2] / width, reinterpret_cast<R*>(at[0]), n);
     T left[kChunk], right[kChunk];
@@ -99,14 +99,21 @@ void binary_in(Op op, const Tensor& a, const Tensor& b, Tensor& out) {
     for (int64_t i = 0; i < n; i += kChunk) {
       int64_t m = std::min(kChunk, n - i);
       load_chunk<S, T>(at[1] + i * stride[1], stride[1], m, left);
-      load_chunk<S, T>(at[2] + i * stride[2], stride[2], m, right);
+      load_chunk<SB, T>(at[2] + i * stride[2], stride[2], m, right);
       f(left, 1, right, 1, result, m);
       store_chunk<R, SR>(result, m, at[0] + i * stride[0], stride[0]);
     }
   });
 }
 
+// f32 and a 16-bit type.
+void binary_mixed(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& out) {
+  if (a.dtype() == f32) return b.dtype() == bf16 ? binary_in<float, float, float, float, bfloat16>(op, a, b, out) : binary_in<float, float, float, float, half>(op, a, b, out);
+  a.dtype() == bf16 ? binary_in<bfloat16, float, float, float, float>(op, a, b, out) : binary_in<half, float, float, float, float>(op, a, b, out);
+}
+
 void binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& out) {
+  if (a.dtype() != b.dtype()) return binary_mixed(op, a, b, out);
   switch (a.dtype()) {
     case DType::f64: return binary_in<double, double, double, double>(op, a, b, out);
     case DType::f32: return binary_in<float, float, float, float>(op, a, b, out);

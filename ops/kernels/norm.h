@@ -6,12 +6,15 @@
 
 namespace plumb::kernel {
 
-/// Each row of x [rows, columns]: y = (x − mean) · rstd · weight + bias, rstd = 1/√(variance + eps). weight and bias [columns] may be undefined.
+/// Each row of s = x + branch, [rows, columns]: y = (s − mean) · rstd · weight + bias, rstd = 1/√(variance + eps). weight and bias [columns] may
+/// be undefined. branch may be, and sum with it: then s is x; else sum ← s, of x's type. Where x is f32, branch and y may be of a 16-bit type.
 /// Not centred: mean is 0 (and not written), the variance is the mean square.
-inline constinit Kernel<void(const Tensor& x, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& y, Tensor& mean, Tensor& rstd)>
+inline constinit Kernel<void(const Tensor& x, const Tensor& branch, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& sum, Tensor& y, Tensor& mean, Tensor& rstd)>
     row_norm{"row_norm"};
-/// Its gradients; those that are undefined are not computed. mean is undefined when not centred.
-inline constinit Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias)>
+/// Its gradients, given that of y and that of sum (undefined: 0): dx of x, and the same numbers as dbranch of the branch's type. Those that are
+/// undefined are not computed. sum is x where there was no branch; mean is undefined when not centred.
+inline constinit Kernel<void(const Tensor& dy, const Tensor& dsum, const Tensor& sum, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dbranch, Tensor& dweight,
+                             Tensor& dbias)>
     row_norm_backward{"row_norm_backward"};
 
 /// x [n, C, s]: each of `groups` groups of channels of each example is normalised: mean, rstd [n · groups]; weight, bias [C] may be undefined.

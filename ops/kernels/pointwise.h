@@ -13,7 +13,7 @@ enum class UnaryOp : uint8_t {
   floor, ceil, round, trunc, pow_scalar, rpow_scalar, nan_to_zero,
   count
 };
-/// y = f(a, b) of equal types; out has the same type.
+/// y = f(a, b) of equal types; out has the same type. add, sub and mul also of f32 and a 16-bit type, in either order, into f32.
 enum class BinaryOp : uint8_t {
   add, sub, mul, maximum, minimum, floor_divide, remainder,  // these also for integers
   div, pow, atan2, hypot, xlogy, logaddexp,

@@ -40,8 +40,9 @@ TEST_CASE("row_norm: held and streamed rows agree with the CPU's, centred and no
           };
           auto run = [&](Device d) {
             Results r{empty(shape, t, d), empty_if(centred, {rows}, c, d), empty({rows}, c, d), empty_if(parts != 1, shape, t, d), empty_if(parts & 1, {n}, c, d), empty_if(parts & 2, {n}, c, d)};
-            kernel::row_norm(d, moved(x, d), moved(w, d), moved(b, d), centred, 1e-5, r.y, r.mean, r.rstd);
-            kernel::row_norm_backward(d, moved(dy, d), moved(x, d), r.mean, r.rstd, moved(w, d), r.dx, r.dw, r.db);
+            Tensor none;
+            kernel::row_norm(d, moved(x, d), {}, moved(w, d), moved(b, d), centred, 1e-5, none, r.y, r.mean, r.rstd);
+            kernel::row_norm_backward(d, moved(dy, d), {}, moved(x, d), r.mean, r.rstd, moved(w, d), r.dx, none, r.dw, r.db);
             return r;
           };
           Results host = run(cpu), gpu = run(kGpu);
@@ -55,13 +56,48 @@ TEST_CASE("row_norm: held and streamed rows agree with the CPU's, centred and no
         }
 }
 
+TEST_CASE("row_norm of a sum: held, streamed and misaligned rows agree with the CPU's for every pair of types, and sums have its bits") {
+  struct Types {
+    DType x, branch, y;
+  };
+  for (Types t : {Types{f32, bf16, bf16}, {f32, f16, f16}, {f32, f32, bf16}, {f32, bf16, f32}, {f32, bf16, f16}, {f32, f32, f32}, {bf16, bf16, bf16}, {f16, f16, f16}, {f64, f64, f64}})
+    for (const Shape& shape : {Shape{9, 8}, Shape{3, 7}, Shape{37, 200}, Shape{5, 768}, Shape{3, 1032}, Shape{2, 2056}, Shape{1, 5120}, Shape{1, 9000}, Shape{0, 16}})
+      for (int64_t start : {0, 1})
+        for (bool centred : {true, false}) {
+          if (start == 1 && !centred) continue;
+          DType c = compute_dtype(t.x);
+          int64_t rows = shape[0], n = shape[1];
+          auto part = [&](uint64_t seed, DType type, Device d) { return reshape(slice(on(sample({rows * n + 1}, seed, type), d), 0, start, start + rows * n), shape); };
+          struct Results {
+            Tensor sum, y, mean, rstd, dx, dbranch, dw, db;
+          };
+          auto run = [&](Device d) {
+            Results r{empty(shape, t.x, d), empty(shape, t.y, d), empty_if(centred, {rows}, c, d), empty({rows}, c, d), empty(shape, t.x, d), empty_if(t.branch != t.x, shape, t.branch, d), empty({n}, c, d), empty({n}, c, d)};
+            Tensor w = moved(sample({n}, 3, c), d), b = moved(sample({n}, 4, c), d);
+            kernel::row_norm(d, part(1, t.x, d), part(2, t.branch, d), w, b, centred, 1e-5, r.sum, r.y, r.mean, r.rstd);
+            kernel::row_norm_backward(d, part(5, t.y, d), part(6, t.x, d), r.sum, r.mean, r.rstd, w, r.dx, r.dbranch, r.dw, r.db);
+            return r;
+          };
+          Results host = run(cpu), gpu = run(kGpu);
+          INFO(name(t.x) << " + " << name(t.branch) << " to " << name(t.y) << " " << to_string(shape) << " from " << start << (centred ? " centred" : ""));
+          CHECK(same(to_cpu(gpu.sum), host.sum));
+          check_close(gpu.y, host.y, tolerance(t.y));
+          check_close(gpu.rstd, host.rstd, t.x == f64 ? 1e-11 : 1e-4);
+          check_close(gpu.dx, host.dx, tolerance(t.x) * 4);
+          check_close(gpu.dbranch, host.dbranch, tolerance(t.branch) * 4);
+          if (gpu.dbranch.defined()) CHECK(same(to_cpu(gpu.dbranch), to(to_cpu(gpu.dx), t.branch)));
+          check_close(gpu.dw, host.dw, t.x == f64 ? 1e-11 : 2e-4);
+          check_close(gpu.db, host.db, t.x == f64 ? 1e-11 : 2e-4);
+        }
+}
+
 TEST_CASE("row_norm: the gradients of parameters have the same bits every time") {
   Tensor x = to_gpu(sample({3000, 72}, 1, f32)), dy = to_gpu(sample({3000, 72}, 2, f32)), y = empty({3000, 72}, f32, kGpu), mean = empty({3000}, f32, kGpu), rstd = empty({3000}, f32, kGpu);
-  kernel::row_norm(kGpu, x, {}, {}, true, 1e-5, y, mean, rstd);
-  Tensor dx, dw[2], db;
+  Tensor dx, dw[2], db, none;
+  kernel::row_norm(kGpu, x, {}, {}, {}, true, 1e-5, none, y, mean, rstd);
   for (Tensor& w : dw) {
     w = empty({72}, f32, kGpu);
-    kernel::row_norm_backward(kGpu, dy, x, mean, rstd, {}, dx, w, db);
+    kernel::row_norm_backward(kGpu, dy, {}, x, mean, rstd, {}, dx, none, w, db);
   }
   CHECK(same(to_cpu(dw[0]), to_cpu(dw[1])));
 }

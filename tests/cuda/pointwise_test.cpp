@@ -28,6 +28,23 @@ TEST_CASE("pointwise: every length and every start gives the CPU's bits") {
     }
 }
 
+TEST_CASE("pointwise: sums and products of f32 and a 16-bit type are f32, with the CPU's bits, for every start and broadcast") {
+  for (DType t : {bf16, f16})
+    for (int64_t n : {1, 8, 100, 4097})
+      for (int64_t start : {0, 1, 3}) {
+        auto part = [&](const Tensor& v) { return slice(v, 0, start, start + n); };
+        Tensor x = some_numbers({n + 3}, f32, 1), y = some_numbers({n + 3}, t, 2), gx = to_gpu(x), gy = to_gpu(y);
+        INFO(name(t) << " " << n << " from " << start);
+        CHECK(same(to_cpu(part(gx) + part(gy)), part(x) + to(part(y), f32)));
+        CHECK(same(to_cpu(part(gy) - slice(gx, 0, 0, n)), to(part(y), f32) - slice(x, 0, 0, n)));
+        CHECK(same(to_cpu(part(gy) * slice(gx, 0, 0, 1)), to(part(y), f32) * slice(x, 0, 0, 1)));
+      }
+  Tensor x = some_numbers({5, 16}, f32, 1), y = some_numbers({16, 5}, bf16, 2), row = some_numbers({16}, bf16, 3);
+  CHECK(same(to_cpu(to_gpu(x) + mT(to_gpu(y))), x + to(mT(y), f32)));
+  CHECK(same(to_cpu(to_gpu(row) * to_gpu(x)), to(row, f32) * x));
+  CHECK(same(to_cpu(to_gpu(zeros({0, 3})) + to_gpu(zeros({0, 3}, bf16))), zeros({0, 3})));
+}
+
 TEST_CASE("pointwise: rows, columns and single numbers are broadcast; strides may be of any order") {
   Tensor x = some_numbers({6, 16, 32}, f32, 1), gx = to_gpu(x);
   for (const Shape& shape : {Shape{32}, Shape{16, 1}, Shape{6, 1, 1}, Shape{1, 1, 1}, Shape{}, Shape{6, 1, 32}}) {

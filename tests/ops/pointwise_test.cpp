@@ -202,6 +202,24 @@ TEST_CASE("comparisons and logic: every type, broadcast, NaN") {
   CHECK_THROWS_AS((tracked > 0).backward(), AutogradError);
 }
 
+TEST_CASE("add, sub, mul: f32 with a 16-bit type has the bits of the conversion done first, in values and gradients, broadcast and strided") {
+  using Function = Tensor (*)(const Tensor&, const Tensor&);
+  for (Function f : {static_cast<Function>(add), static_cast<Function>(sub), static_cast<Function>(mul)})
+    for (DType t : {bf16, f16})
+      for (auto [wide, narrow] : {std::pair{Shape{4, 70}, Shape{4, 70}}, {Shape{4, 70}, Shape{70}}, {Shape{1, 70}, Shape{4, 1}}, {Shape{0, 3}, Shape{3}}})
+        for (bool turned : {false, true}) {
+          Tensor x = test::sample(wide, 1, f32).requires_grad_(), y = (turned && narrow.rank() == 2 ? test::strided(test::sample(narrow, 2, t)) : test::sample(narrow, 2, t)).detach().requires_grad_();
+          Tensor mixed = turned ? f(y, x) : f(x, y), plain = turned ? f(to(y, f32), x) : f(x, to(y, f32));
+          CHECK(mixed.dtype() == f32);
+          CHECK(test::same_bits(mixed, plain));
+          std::vector<Tensor> one = test::gradients(mixed, {x, y}, false), other = test::gradients(plain, {x, y}, false), recorded = test::gradients(mixed, {x, y}, true);
+          for (size_t i = 0; i < 2; ++i) {
+            CHECK(test::same_bits(one[i], other[i]));
+            CHECK(test::same_bits(recorded[i], other[i]));
+          }
+        }
+}
+
 TEST_CASE("where and clamp: choices, promotion, limits, NaN") {
   Tensor mask = tensor({{true}, {false}}), a = uniform({2, 3}, 1), b = uniform({3}, 2);
   Reference x(a), y(b), expected({2, 3});

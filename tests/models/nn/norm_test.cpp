@@ -161,3 +161,13 @@ TEST_CASE("spectral norm: the largest singular value of the weight in use is one
   normed(x);
   CHECK(to_vector(normed.u) == u);  // evaluation moves nothing
 }
+
+TEST_CASE("layer norm: a branch is added before the norm; without one the stream is its own") {
+  nn::LayerNorm norm(Shape{5});
+  Tensor x = to(waves({3, 5}, 2), f32), branch = to(waves({3, 5}, 3), f32);
+  AddNorm both = norm.added(x, branch), alone = norm.added(x, {});
+  CHECK(to_vector(both.sum) == to_vector(x + branch));
+  CHECK(to_vector(both.norm) == to_vector(norm(x + branch)));
+  CHECK(to_vector(alone.sum) == to_vector(x));
+  CHECK(to_vector(alone.norm) == to_vector(norm(x)));
+}

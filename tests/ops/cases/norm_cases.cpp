@@ -21,6 +21,12 @@ std::vector<OpCase> norm_cases() {
       {"layer_norm", {real({3, 5}), real({5}), real({5})}, [](T x, T w, T b) { return layer_norm(x, {5}, w, b); }},
       {"layer_norm plain", {real({2, 2, 4})}, [](T x) { return layer_norm(x, {2, 4}); }},
       {"layer_norm bias only", {real({3, 4}), real({4})}, [](T x, T b) { return layer_norm(x, {4}, {}, b); }},
+      {"add_layer_norm", {real({3, 5}), real({3, 5}), real({5}), real({5})},
+       [](T x, T branch, T w, T b) {
+         AddNorm r = add_layer_norm(x, branch, {5}, w, b);
+         return std::vector<Tensor>{r.sum, r.norm};
+       }},
+      {"add_layer_norm plain", {real({2, 2, 4}), real({2, 2, 4})}, [](T x, T branch) { return add_layer_norm(x, branch, {2, 4}).norm; }},
       {"rms_norm", {real({3, 5}), real({5})}, [](T x, T w) { return rms_norm(x, {5}, w); }},
       {"group_norm", {real({2, 4, 3}), real({4}), real({4})}, [](T x, T w, T b) { return group_norm(x, 2, w, b); }},
       {"group_norm plain", {real({2, 4, 2, 2})}, [](T x) { return group_norm(x, 1); }},
