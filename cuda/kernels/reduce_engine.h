@@ -120,7 +120,7 @@ __global__ void reduce_columns(Op op, ReduceTask task, ReduceAxis column, int wi
   if (row != 0 || c >= column.size) return;
 #pragma unroll
   for (int j = 0; j < N; ++j) {
-    if (partial) partial[(plane * column.size + c + j) * task.splits + split] = rows[across * N + j];
+    if (partial) partial[split * task.outputs + plane * column.size + c + j] = rows[across * N + j];
     else op.store(place.y + (c + j) * column.y, rows[across * N + j]);
   }
 }
@@ -145,18 +145,29 @@ PartialResults<Op> partial_results(const PartialResults<Op>& before, const typen
 
 template <typename Op>
 void reduce_by_rows(const Op& op, ReduceTask task);
+template <typename Op, int N>
+void reduce_by_columns(const Op& op, const ReduceAxes& outer, ReduceTask task);
 
-/// The second launch: outputs in the order of outer, each with `splits` partial results side by side.
-template <typename Op>
-void join_partial_results(const Op& op, const typename Op::Value* partial, ReduceAxes outer, int64_t splits) {
-  int64_t step = splits;
+/// `outer` as the axes of a dense array whose elements are `step` apart.
+inline ReduceAxes dense_axes(ReduceAxes outer, int64_t step) {
   for (int d = outer.rank - 1; d >= 0; --d) {
     outer.axis[d].x = step;
     step *= outer.axis[d].size;
   }
-  ReduceAxes parts;
-  parts.add({splits, 1, 0, 0});
-  reduce_by_rows(partial_results(op, partial), {outer, parts, outer.count(), splits, 1, splits, outer.count() * splits < int64_t{1} << 31});
+  return outer;
+}
+
+/// The second launch: outputs in the order of outer, each with `splits` partial results, side by side or as far apart as there are outputs.
+template <typename Op>
+void join_partial_results(const Op& op, const typename Op::Value* partial, const ReduceAxes& outer, int64_t splits, bool side_by_side) {
+  int64_t outputs = outer.count();
+  ReduceAxes from = dense_axes(outer, side_by_side ? splits : 1), parts;
+  parts.add({splits, side_by_side ? 1 : outputs, 0, 0});
+  ReduceTask task{from, parts, outputs, splits, 1, splits, outputs * splits < int64_t{1} << 31};
+  auto join = partial_results(op, partial);
+  if (side_by_side || outputs < 512) return reduce_by_rows(join, task);
+  task.outer = from.without_back();
+  reduce_by_columns<decltype(join), 1>(join, from, task);
 }
 
 template <typename Op>
@@ -172,13 +183,14 @@ void reduce_by_rows(const Op& op, ReduceTask task) {
   bool packed = task.reduced.rank == 1 && task.reduced.back().x == 1 && packs_fit(op, task.outer, 0);
   int64_t steps = pieces(task.count, packed ? Op::kPack : 1);  // loads an output
   int group = steps > 256 || (steps > 32 && task.outputs < 4096) ? kReduceThreads : static_cast<int>(std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(pieces(steps, 2), 1, 32))));
-  task.part = task.outputs >= 1024 ? int64_t{1} << 16 : int64_t{1} << 13;
+  // Two waves of the blocks that an H100 holds, where there is so much.
+  task.part = task.outputs >= 1024 ? int64_t{1} << 16 : std::clamp<int64_t>(pieces(pieces(task.outputs * task.count, 1320), 2048) * 2048, int64_t{1} << 13, int64_t{1} << 16);
   task.splits = std::max<int64_t>(1, pieces(task.count, task.part));
   int64_t tasks = task.outputs * task.splits;
   Grid grid{dim3(static_cast<unsigned>(pieces(tasks, kReduceThreads / group))), dim3(kReduceThreads), group > 32 ? kReduceThreads / 32 * sizeof(typename Op::Value) : 0};
   Scratch<typename Op::Value> partial(task.splits > 1 ? tasks : 0);
   launch(reduce_rows<Op>, grid, op, task, group, packed, task.splits > 1 ? partial.data() : nullptr);
-  if (task.splits > 1) join_partial_results(op, partial.data(), task.outer, task.splits);
+  if (task.splits > 1) join_partial_results(op, partial.data(), task.outer, task.splits, true);
 }
 
 template <typename Op, int N>
@@ -191,7 +203,7 @@ void reduce_by_columns(const Op& op, const ReduceAxes& outer, ReduceTask task) {
   Grid grid{dim3(static_cast<unsigned>(across * task.splits)), dim3(kReduceThreads), kReduceThreads * N * sizeof(typename Op::Value)};
   Scratch<typename Op::Value> partial(task.splits > 1 ? task.outputs * task.splits : 0);
   launch(reduce_columns<Op, N>, grid, op, task, column, width, task.splits > 1 ? partial.data() : nullptr);
-  if (task.splits > 1) join_partial_results(op, partial.data(), outer, task.splits);
+  if (task.splits > 1) join_partial_results(op, partial.data(), outer, task.splits, false);
 }
 
 /// Reduces over `reduced` for every index of `outer`.

@@ -1,12 +1,15 @@
-// Softmax on the GPU. A dense row belongs to a warp or a block (row.h); rows across memory are taken 32 side by side.
+// Softmax on the GPU. A dense row that registers hold shares a block with a few others (row_block.h), any other belongs to a warp or a block
+// (row.h); rows across memory are taken 32 side by side.
 // Bytes: a held row is read once and written once, 2 · sizeof(T) an element (backward 3); a streamed one or a column is read three times
-// (backward twice) and written once. Bound: memory; an exponential is about 16 instructions (2 in 16-bit types), and a held row computes it once an element.
+// (backward twice) and written once. Bound: memory; an exponential is about 16 instructions (2 in 16-bit types), and a held row computes it once
+// an element.
 #include "ops/kernels/softmax.h"
 
 #include <limits>
 
 #include "cuda/kernels/narrow_functions.h"
 #include "cuda/kernels/row.h"
+#include "cuda/kernels/row_block.h"
 #include "ops/special_functions.h"
 
 namespace plumb::cuda_backend {
@@ -23,54 +26,109 @@ __device__ C degenerate(C x, C top, C at_top, bool logarithm) {
 template <typename C>
 __device__ bool is_finite(C x) { return x > -kInfinity<C> && x < kInfinity<C>; }
 
-template <typename S, bool kHeld>
-__global__ void __launch_bounds__(kRowThreads) softmax_rows(const S* x, int64_t rows, int64_t n, compute_t<S> scale, bool logarithm, S* y, int lanes) {
+// Held rows, R at a time.
+template <typename S, int P>
+__global__ void __launch_bounds__(kMostThreads<S, P>) softmax_held(const S* x, int64_t rows, int64_t n, compute_t<S> scale, bool logarithm, S* y) {
+  using C = compute_t<S>;
+  constexpr int R = kForwardRows<S, P>, V = kPerAccess<S>;
+  __shared__ C parts[2][16 * R];
+  RowBlock<S, P, R> block{static_cast<int64_t>(blockIdx.x) * R, rows, n};
+  C v[R][P][V], top[R], total[R] = {};
+  block.read(x, v);
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+    top[r] = -kInfinity<C>;
+#pragma unroll
+    for (int p = 0; p < P; ++p)
+      if (block.inside(r, p))
+        for (C e : v[r][p]) top[r] = e > top[r] ? e : top[r];  // NaN left out
+  }
+  join_block(top, parts[0], Larger());
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+    bool finite = is_finite(top[r]);
+#pragma unroll
+    for (int p = 0; p < P; ++p)
+      if (block.inside(r, p))
+#pragma unroll
+        for (C& e : v[r][p]) {
+          C shifted = (e - top[r]) * scale, power = exp_for<S>(shifted);
+          total[r] += finite ? power : e == kInfinity<C> ? C(1) : C(0);
+          if (finite) e = logarithm ? shifted : power;
+        }
+  }
+  join_block(total, parts[1], Plus());
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+    bool finite = is_finite(top[r]);
+    C by = logarithm ? special::log(total[r]) : C(1) / total[r];
+#pragma unroll
+    for (int p = 0; p < P; ++p)
+#pragma unroll
+      for (C& e : v[r][p]) e = !finite ? degenerate(e, top[r], total[r], logarithm) : logarithm ? e - by : e * by;
+  }
+  block.write(y, v);
+}
+
+template <typename S, int P>
+__global__ void __launch_bounds__(kMostThreads<S, P>) softmax_backward_held(const S* dy, const S* y, int64_t rows, int64_t n, compute_t<S> scale, bool logarithm, S* dx) {
+  using C = compute_t<S>;
+  constexpr int R = rows_at_once<S, P>(16), V = kPerAccess<S>;
+  __shared__ C parts[16 * R];
+  RowBlock<S, P, R> block{static_cast<int64_t>(blockIdx.x) * R, rows, n};
+  C g[R][P][V], v[R][P][V], inner[R] = {};
+  block.read(dy, g);
+  block.read(y, v);
+#pragma unroll
+  for (int r = 0; r < R; ++r)
+#pragma unroll
+    for (int p = 0; p < P; ++p)
+#pragma unroll
+      for (int j = 0; j < V; ++j) inner[r] += logarithm ? g[r][p][j] : g[r][p][j] * v[r][p][j];
+  join_block(inner, parts, Plus());
+#pragma unroll
+  for (int r = 0; r < R; ++r)
+#pragma unroll
+    for (int p = 0; p < P; ++p)
+#pragma unroll
+      for (int j = 0; j < V; ++j)
+        g[r][p][j] = logarithm ? scale * (g[r][p][j] - exp_for<S>(v[r][p][j]) * inner[r]) : scale * v[r][p][j] * (g[r][p][j] - inner[r]);
+  block.write(dx, g);
+}
+
+template <typename S>
+__global__ void __launch_bounds__(kRowThreads) softmax_streamed(const S* x, int64_t rows, int64_t n, compute_t<S> scale, bool logarithm, S* y, int lanes) {
   using C = compute_t<S>;
   RowTeam team(lanes);
   if (team.row >= rows) return;
-  Row<S, kHeld, 1> row(team, n, {x + team.row * n}, y + team.row * n);
+  Row<S, false, 1> row(team, n, {x + team.row * n}, y + team.row * n);
   S* to = y + team.row * n;
   C top = -kInfinity<C>;
   row.each([&](int64_t, auto& v) {
     for (C e : v) top = e > top ? e : top;  // NaN left out
   });
   top = team.max(top);
-  if (!is_finite(top)) {
-    C at_top = 0;
-    row.each([&](int64_t, auto& v) {
-      for (C e : v) at_top += e == kInfinity<C> ? C(1) : C(0);
-    });
-    at_top = team.sum(at_top);
-    row.write(to, [&](int64_t, auto& out, auto& v) {
-      for (int j = 0; j < static_cast<int>(sizeof(v) / sizeof(C)); ++j) out[j] = degenerate(v[j], top, at_top, logarithm);
-    });
-    return;
-  }
+  bool finite = is_finite(top);
   C total = 0;
   row.each([&](int64_t, auto& v) {
-    for (C& e : v) {
-      C shifted = (e - top) * scale, p = exp_for<S>(shifted);
-      total += p;
-      e = logarithm ? shifted : p;  // stays where the row is held
-    }
+    for (C e : v) total += finite ? exp_for<S>((e - top) * scale) : e == kInfinity<C> ? C(1) : C(0);
   });
   total = team.sum(total);
   C by = logarithm ? special::log(total) : C(1) / total;
   row.write(to, [&](int64_t, auto& out, auto& v) {
     for (int j = 0; j < static_cast<int>(sizeof(v) / sizeof(C)); ++j) {
-      C e = v[j];
-      if constexpr (!kHeld) e = logarithm ? (e - top) * scale : exp_for<S>((e - top) * scale);
-      out[j] = logarithm ? e - by : e * by;
+      C shifted = (v[j] - top) * scale;
+      out[j] = !finite ? degenerate(v[j], top, total, logarithm) : logarithm ? shifted - by : exp_for<S>(shifted) * by;
     }
   });
 }
 
-template <typename S, bool kHeld>
-__global__ void __launch_bounds__(kRowThreads) softmax_backward_rows(const S* dy, const S* y, int64_t rows, int64_t n, compute_t<S> scale, bool logarithm, S* dx, int lanes) {
+template <typename S>
+__global__ void __launch_bounds__(kRowThreads) softmax_backward_streamed(const S* dy, const S* y, int64_t rows, int64_t n, compute_t<S> scale, bool logarithm, S* dx, int lanes) {
   using C = compute_t<S>;
   RowTeam team(lanes);
   if (team.row >= rows) return;
-  Row<S, kHeld, 2> row(team, n, {dy + team.row * n, y + team.row * n}, dx + team.row * n);
+  Row<S, false, 2> row(team, n, {dy + team.row * n, y + team.row * n}, dx + team.row * n);
   C inner = 0;
   row.each([&](int64_t, auto& g, auto& p) {
     for (int j = 0; j < static_cast<int>(sizeof(g) / sizeof(C)); ++j) inner += logarithm ? g[j] : g[j] * p[j];
@@ -153,8 +211,12 @@ void softmax(const Tensor& input, double scale, bool logarithm, Tensor& output) 
     S* y = output.data<S>();
     auto factor = static_cast<compute_t<S>>(scale);
     if (inner > 1) return launch(softmax_columns<S>, column_grid(outer * inner), x, outer, n, inner, factor, logarithm, y);
-    RowPlan plan = plan_rows<S>(outer, n, aligned16(x) && aligned16(y));
-    launch(plan.held ? softmax_rows<S, true> : softmax_rows<S, false>, plan.grid, x, outer, n, factor, logarithm, y, plan.team);
+    if (!HeldRows::fit<S>(n) || !aligned16(x) || !aligned16(y)) {
+      RowPlan plan = plan_rows<S>(outer, n, false);
+      return launch(softmax_streamed<S>, plan.grid, x, outer, n, factor, logarithm, y, plan.team);
+    }
+    HeldRows plan = held_rows<S>(outer, n);
+    with_packs<S>(plan.packs, [&]<int P>() { launch(softmax_held<S, P>, plan.grid(kForwardRows<S, P>), x, outer, n, factor, logarithm, y); });
   });
 }
 
@@ -166,8 +228,12 @@ void softmax_backward(const Tensor& gradient, const Tensor& output, double scale
     S* dx = result.data<S>();
     auto factor = static_cast<compute_t<S>>(scale);
     if (inner > 1) return launch(softmax_backward_columns<S>, column_grid(outer * inner), dy, y, outer, n, inner, factor, logarithm, dx);
-    RowPlan plan = plan_rows<S>(outer, n, aligned16(dy) && aligned16(y) && aligned16(dx));
-    launch(plan.held ? softmax_backward_rows<S, true> : softmax_backward_rows<S, false>, plan.grid, dy, y, outer, n, factor, logarithm, dx, plan.team);
+    if (!HeldRows::fit<S>(n) || !aligned16(dy) || !aligned16(y) || !aligned16(dx)) {
+      RowPlan plan = plan_rows<S>(outer, n, false);
+      return launch(softmax_backward_streamed<S>, plan.grid, dy, y, outer, n, factor, logarithm, dx, plan.team);
+    }
+    HeldRows plan = held_rows<S>(outer, n);
+    with_packs<S>(plan.packs, [&]<int P>() { launch(softmax_backward_held<S, P>, plan.grid(rows_at_once<S, P>(16)), dy, y, outer, n, factor, logarithm, dx); });
   });
 }
 
