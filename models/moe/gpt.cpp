@@ -1,8 +1,7 @@
 // The GPT of experts, forward.
 #include "models/moe/gpt.h"
 
-#include <functional>
-
+#include "engine/autograd/autocast.h"
 #include "engine/autograd/checkpoint.h"
 #include "engine/autograd/grad_mode.h"
 #include "models/nn/init.h"
@@ -11,6 +10,18 @@
 #include "ops/shape.h"
 
 namespace plumb::moe {
+namespace {
+
+// A block whose attention and experts keep their inputs only; tokens keep their experts, so the router runs once.
+Tensor recomputed(const MoeBlock& block, Tensor x, const Tensor& tokens, std::vector<Routing>& routings) {
+  x = checkpoint([&block, x] { return x + block.attention(block.norm1(x)); });
+  if (block.mlp) return checkpoint([&block, x] { return x + (*block.mlp)(block.norm2(x)); });
+  Tensor inner = block.norm2(x);
+  routings.push_back(block.moe->router(inner, tokens));
+  return checkpoint([&block, x, inner, routing = routings.back()] { return x + block.moe->forward(inner, routing); });
+}
+
+}  // namespace
 
 MoeBlock::MoeBlock(const MoeGptConfig& c, int64_t block)
     : norm1(this, "norm1", c.gpt.width, {.eps = c.gpt.norm_eps, .bias = c.gpt.bias}),
@@ -50,22 +61,31 @@ Tensor MoeGpt::embedded(const Tensor& tokens, int64_t first) const {
   return dropout_(token_embedding_(tokens) + slice(position_embedding_.weight, 0, first, end));
 }
 
+// As transformer::Gpt, a sum of the residual stream is taken by the norm after it. The norm that a gate compares tokens by is not rounded for
+// the experts' products.
 MoeGpt::Output MoeGpt::forward(const Tensor& tokens) const {
-  auto part = [again = recompute && training()](const std::function<Tensor()>& f) { return again ? checkpoint(f) : f(); };
   Output out;
-  Tensor x = embedded(tokens, 0);
+  transformer::Residual stream{embedded(tokens, 0), {}};
   for (const MoeBlock& block : blocks_) {
-    x = part([&block, x] { return x + block.attention(block.norm1(x)); });
-    if (block.mlp) {
-      x = part([&block, x] { return x + (*block.mlp)(block.norm2(x)); });
+    if (recompute && training()) {
+      stream.x = recomputed(block, stream.x, tokens, out.routings);
       continue;
     }
-    Tensor inner = block.norm2(x);
-    Routing routing = block.moe->router(inner, tokens);
-    x = part([&block, x, inner, routing] { return x + block.moe->forward(inner, routing); });
-    out.routings.push_back(routing);
+    AddNorm first = block.norm1.added(stream.x, stream.branch);
+    Tensor attended = block.attention(first.norm);
+    if (block.mlp) {
+      AddNorm second = block.norm2.added(first.sum, attended);
+      stream = {second.sum, (*block.mlp)(second.norm)};
+      continue;
+    }
+    AddNorm second = [&] {
+      Autocast off(f32);
+      return block.norm2.added(first.sum, attended);
+    }();
+    out.routings.push_back(block.moe->router(second.norm, tokens));
+    stream = {second.sum, block.moe->forward(second.norm, out.routings.back())};
   }
-  out.logits = head_(norm_(x));
+  out.logits = head_(norm_.added(stream.x, stream.branch).norm);
   return out;
 }
 

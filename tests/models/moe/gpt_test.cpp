@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "engine/autograd/autocast.h"
 #include "engine/autograd/grad_mode.h"
 #include "models/moe/losses.h"
 #include "models/optim/adam.h"
@@ -86,23 +87,30 @@ TEST_CASE("moe gpt: tokens a few at a time, with a cache, give the logits of the
   }
 }
 
-TEST_CASE("moe gpt: recomputed parts give the same loss and gradients, whatever is drawn") {
+TEST_CASE("moe gpt: recomputed parts, whose sums are taken at once, give the same bits of loss and gradients, whatever is drawn, under autocast too") {
   MoeGptConfig config = small();
   config.gpt.dropout = 0.2;
   config.moe.router = "noisy";
   config.every = 1;
-  auto gradients = [&](bool recompute) {
+  auto gradients = [&](bool recompute, DType type) {
     MoeGpt model = made(4, config);
     model.recompute = recompute;
     manual_seed(5);
-    MoeGpt::Output out = model.forward(text());
-    (cross_entropy(flatten(out.logits, 0, 1), flatten(text(), 0, 1)) + router_loss(out.routings, {.importance = 1, .load = 1})).backward();
+    Tensor loss;
+    {
+      Autocast cast(type);
+      MoeGpt::Output out = model.forward(text());
+      loss = cross_entropy(flatten(out.logits, 0, 1), flatten(text(), 0, 1)) + router_loss(out.routings, {.importance = 1, .load = 1});
+    }
+    loss.backward();
     std::vector<Tensor> all;
     for (const Tensor& p : model.parameters()) all.push_back(p.grad());
     return all;
   };
-  auto kept = gradients(false), again = gradients(true);
-  for (size_t i = 0; i < kept.size(); ++i) CHECK(test::same_bits(kept[i], again[i]));
+  for (DType type : {f32, bf16}) {
+    auto kept = gradients(false, type), again = gradients(true, type);
+    for (size_t i = 0; i < kept.size(); ++i) CHECK(test::same_bits(kept[i], again[i]));
+  }
 }
 
 TEST_CASE("moe gpt: a state loads into another; a seed gives one model; the configuration survives JSON") {
