@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # On a machine with a GPU, CUDA, CMake and Ninja, no network needed: builds everything for that GPU, runs every test on it, NVIDIA's
 # compute-sanitizer on a sample, and the benchmarks; writes what came out to one JSON file. Ends with 1 if anything failed.
-# usage: gpu_check.sh [--prefix DIR] [--build DIR] [--built] [--out FILE] [--no-bench]
+# usage: gpu_check.sh [--prefix DIR] [--build DIR] [--built] [--out FILE] [--no-bench] [--no-racecheck]
 #   --prefix DIR   the dependencies (tools/packages.sh names them) as an installed prefix, or as Debian packages unpacked into DIR
 #                  (for p in *.deb; do dpkg -x $p DIR; done); without, those of the system
 #   --built        everything lies in the build directory already, built for this GPU on another machine: nothing is compiled, and the tests
 #                  of the CPU, which need no GPU, are left out
+#   --no-racecheck the sample under racecheck, the longest of all steps, is left out
 # PLUMB_COMMIT of the environment names the commit where there is no repository.
 set -uo pipefail
-prefix="" build=build-gpu out=gpu_check.json bench=yes built=no
+prefix="" build=build-gpu out=gpu_check.json bench=yes built=no racecheck=yes
 while [ $# -gt 0 ]; do
   case "$1" in
     --prefix | --build | --out)
@@ -17,7 +18,8 @@ while [ $# -gt 0 ]; do
       shift 2 ;;
     --no-bench) bench=no; shift ;;
     --built) built=yes; shift ;;
-    *) echo "usage: gpu_check.sh [--prefix DIR] [--build DIR] [--built] [--out FILE] [--no-bench]" >&2; exit 2 ;;
+    --no-racecheck) racecheck=no; shift ;;
+    *) echo "usage: gpu_check.sh [--prefix DIR] [--build DIR] [--built] [--out FILE] [--no-bench] [--no-racecheck]" >&2; exit 2 ;;
   esac
 done
 [ -z "$prefix" ] || [ -d "$prefix" ] || { echo "gpu_check: $prefix: no such directory" >&2; exit 2; }
@@ -90,7 +92,7 @@ check_all() {
   [ $built = yes ] || step tests ctest --test-dir "$build" -E '^gpu/' -j "$(nproc)" --output-on-failure
   if command -v compute-sanitizer >/dev/null; then
     step memcheck sanitize memcheck copy memory pointwise reduce scan sort index softmax norm embedding attention grouped_matmul optim
-    step racecheck sanitize racecheck copy reduce scan sort softmax norm attention grouped_matmul
+    [ $racecheck = no ] || step racecheck sanitize racecheck copy reduce scan sort softmax norm attention grouped_matmul
   fi
   if [ $bench = yes ]; then
     step bench_kernels "$build/plumb" bench kernels --device cuda --against plain own cublaslt cudnn --json

@@ -48,6 +48,7 @@ __global__ void __launch_bounds__(128)
   clear(value_sums);
   start_tile<kKeys, kWidth, kThreads>(key_tile, a.k.of(b, g), a.k.row, k0, a.keys, a.width, in.aligned);
   start_tile<kKeys, kWidth, kThreads>(value_tile, a.v.of(b, g), a.v.row, k0, a.keys, a.values, in.aligned);
+  copy_async_commit();  // also where no query sees them: what is not in a group is not waited for below
   if (steps > 0) start_queries(0);
   for (int step = 0; step < steps; ++step) {
     copy_async_wait<0>();

@@ -40,6 +40,7 @@ __global__ void __launch_bounds__(128)
   clear(sums);
   start_tile<kQueries, kWidth, kThreads>(query_tile, a.q.of(b, h), a.q.row, q0, a.queries, a.width, in.aligned);
   start_tile<kQueries, kWidth, kThreads>(dout_tile, in.dout.of(b, h), in.dout.row, q0, a.queries, a.values, in.aligned);
+  copy_async_commit();  // also where no key is seen: what is not in a group is not waited for below
   if (range.begin < range.end) start_keys(range.begin, 0);
   for (int k0 = range.begin, buffer = 0; k0 < range.end; k0 += kKeys, buffer ^= 1) {
     copy_async_wait<0>();

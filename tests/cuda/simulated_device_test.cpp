@@ -113,6 +113,12 @@ __global__ void async_kernel(const int* x, int* y) {
   y[3] = room[4];
 }
 
+__global__ void hasty_kernel(const int* x) {
+  alignas(16) __shared__ int room[4];
+  copy_async_16(room, x);
+  copy_async_wait<0>();  // not in a group: not waited for
+}
+
 __global__ void add_one_kernel(int* x) { *x += 1; }
 
 }  // namespace
@@ -214,6 +220,15 @@ TEST_CASE("simulated device: asynchronous copies arrive when they are waited for
   check(cudaMemcpyAsync(in, x.data(), 32, cudaMemcpyHostToDevice, current_stream()), "test");
   launch(async_kernel, {1, 32}, in.data(), out.data());
   CHECK(read(out.data(), 4) == std::vector<int>{-1, 1, -1, 0});
+}
+
+TEST_CASE("simulated device: a thread that ends with copies under way is an error") {
+  Scratch<int> in(4);
+  std::string text = device_error([&] {
+    launch(hasty_kernel, {1, 1}, in.data());
+    synchronize_stream();
+  });
+  CHECK_MESSAGE(text.find("a thread ends with asynchronous copies that it did not wait for") != std::string::npos, text);
 }
 
 TEST_CASE("simulated device: the host cannot touch its memory") {

@@ -97,6 +97,9 @@ class Block {
   static void enter(void* block) {
     auto& b = *static_cast<Block*>(block);
     (*b.body_)();
+    // On a GPU they would write when they please, into what others use by then.
+    for (const std::vector<Copy>& group : b.thread().copies)
+      if (!group.empty()) b.fail("a thread ends with asynchronous copies that it did not wait for");
     b.thread().state = State::returned;
     b.fibers_[b.current_]->leave();
   }
