@@ -74,6 +74,24 @@ __global__ void window_max_kernel(const T* x, Axis rows, Axis columns, int64_t c
   }
 }
 
+// A thread looks at the windows that read its place.
+template <typename T, typename I>
+__global__ void window_max_backward_kernel(const T* dy, const int64_t* place, Axis rows, Axis columns, int64_t channels, int64_t count, T* dx) {
+  using C = compute_t<T>;
+  for (int64_t n = thread_index(); n < count; n += grid_threads()) {
+    const I at_place = static_cast<I>(n) / static_cast<I>(channels), channel = static_cast<I>(n) % static_cast<I>(channels);
+    const Place<I> in(at_place, rows.outputs, columns.outputs);
+    const int64_t own = in.row * columns.outputs + in.column, plane = in.plane * rows.inputs;
+    C sum = 0;
+    for (int64_t r = rows.offset[in.row]; r < rows.offset[in.row + 1]; ++r)
+      for (int64_t c = columns.offset[in.column]; c < columns.offset[in.column + 1]; ++c) {
+        const int64_t window = ((plane + rows.index[r]) * columns.inputs + columns.index[c]) * channels + channel;
+        if (place[window] == own) sum += static_cast<C>(dy[window]);
+      }
+    dx[n] = static_cast<T>(sum);
+  }
+}
+
 // How windows lie over planes [H, W]: kernel entries [kh, kw] and places [oh, ow].
 struct Windows {
   int64_t height, width, kernel_height, kernel_width, rows, columns;
@@ -149,6 +167,12 @@ void window_max(const Tensor& x, const AxisMap& rows, const AxisMap& columns, Te
     launch(window_max_kernel<T, I>, grid_for(count), x.data<T>(), Axis(rows), Axis(columns), channels_of(y), count, y.data<T>(), place.data<int64_t>());
   });
 }
+void window_max_backward(const Tensor& dy, const Tensor& place, const AxisMap& rows, const AxisMap& columns, Tensor& dx) {
+  const int64_t count = dx.numel();
+  visit_types("window_max", dx.dtype(), count, [&]<typename T, typename I>() {
+    launch(window_max_backward_kernel<T, I>, grid_for(count), dy.data<T>(), place.data<int64_t>(), Axis(rows), Axis(columns), channels_of(dx), count, dx.data<T>());
+  });
+}
 void unfold(const Tensor& x, const ConvGeometry& g, Tensor& y) {
   const int64_t count = y.numel();
   visit_types("unfold", x.dtype(), count, [&]<typename T, typename I>() {
@@ -167,6 +191,7 @@ void fold(const Tensor& y, const ConvGeometry& g, Tensor& x) {
 void register_resample() {
   kernel::resample.set(DeviceType::cuda, resample);
   kernel::window_max.set(DeviceType::cuda, window_max);
+  kernel::window_max_backward.set(DeviceType::cuda, window_max_backward);
   kernel::unfold.set(DeviceType::cuda, unfold);
   kernel::fold.set(DeviceType::cuda, fold);
 }

@@ -33,7 +33,7 @@ Function image(F f) {
   return [f](const std::vector<Tensor>& x) -> std::vector<Tensor> { return {f(x[0])}; };
 }
 
-// The largest of windows: without gradients, which go to the places through scatter.
+// The largest of windows, bit for bit.
 void check_largest(const std::function<Tensor(const Tensor&)>& f, const Shape& shape) {
   const NoGrad off;
   for (DType type : {f64, f32, bf16, f16}) {
@@ -62,6 +62,8 @@ TEST_CASE("pooling: equals the CPU's for windows, strides, padding and dilation"
     check_all_types("avg_pool2d", image([](const Tensor& x) { return avg_pool2d(x, {3, 2}, {.stride = 2, .padding = 1}); }), shape);
     check_all_types("adaptive_avg_pool2d", image([](const Tensor& x) { return adaptive_avg_pool2d(x, {4, 2}); }), shape);
     check_largest([](const Tensor& x) { return adaptive_max_pool2d(x, {4, 2}); }, shape);
+    check_all_types("max_pool2d", image([](const Tensor& x) { return max_pool2d(x, {3, 2}, {.stride = 2, .padding = {1, 1}, .ceil_mode = true}); }), shape);
+    check_all_types("adaptive_max_pool2d", image([](const Tensor& x) { return adaptive_max_pool2d(x, {4, 2}); }), shape);
   }
 }
 
