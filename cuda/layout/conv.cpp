@@ -42,6 +42,14 @@ Framing framing(const ConvSizes& s, const Tensor& images, const Tensor& frame) {
   return {view_of(images, part, images.strides(), 0), view_of(frame, part, frame.strides(), rows > 0 && columns > 0 ? corner : 0)};
 }
 
+ConvSizes widened(const ConvSizes& s, int64_t pack) {
+  ConvSizes w = s;
+  if (s.geometry.groups != 1) return w;
+  w.c = std::max(s.c, pack);
+  w.o = std::max(s.o, pack);
+  return w;
+}
+
 int64_t images_at_once(const ConvSizes& s) {
   int64_t larger = std::max({int64_t{1}, s.c * s.h * s.w, s.o * s.y * s.x});
   return std::clamp<int64_t>(std::numeric_limits<int32_t>::max() / larger, 1, std::max<int64_t>(1, s.n));

@@ -29,6 +29,10 @@ struct Framing {
 };
 Framing framing(const ConvSizes& s, const Tensor& images, const Tensor& frame);
 
+/// The same convolution with zeros as further channels of images and places where they have fewer than the `pack` that tensor cores read at
+/// once; itself where channels form groups.
+ConvSizes widened(const ConvSizes& s, int64_t pack);
+
 /// How many images the library may be given at once: it counts the elements of a tensor in 31 bits.
 int64_t images_at_once(const ConvSizes& s);
 

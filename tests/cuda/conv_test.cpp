@@ -47,6 +47,7 @@ const std::vector<Case>& cases() {
       {"depthwise", {2, 7, 13, 11}, {7, 1, 3, 3}, {.padding = 1, .groups = 7}},
       {"depthwise, two results, strided", {3, 4, 12, 10}, {8, 1, 5, 5}, {.stride = 2, .padding = 2, .groups = 4}},
       {"few channels a group, dilated", {1, 6, 9, 9}, {9, 2, 2, 3}, {.padding = 2, .dilation = 2, .groups = 3}},
+      {"one place, skipping some", {2, 6, 8, 10}, {16, 6, 1, 1}, {.stride = {2, 3}}},
       {"a kernel of the image's size", {2, 3, 5, 4}, {6, 3, 5, 4}, {}},
   };
   return all;

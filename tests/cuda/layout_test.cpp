@@ -145,6 +145,16 @@ TEST_CASE("conv layout: images are split where their elements exceed 31 bits") {
   CHECK(images_at_once(s) == 4);
 }
 
+TEST_CASE("conv layout: few channels get others beside them, unless they form groups") {
+  ConvSizes s{2, 3, 5, 5, 64, 3, 3, 5, 5, {{1, 1}, {1, 1}, {1, 1}, 1}};
+  ConvSizes w = widened(s, 8);
+  CHECK(w.c == 8);
+  CHECK(w.o == 64);
+  CHECK(w.words()[3] == s.words()[3]);
+  s.geometry.groups = 3;
+  CHECK(widened(s, 8).words() == s.words());
+}
+
 TEST_CASE("fft layout: calls, lines and strides reach every element once") {
   for (auto [outer, n, inner] : {std::array<int64_t, 3>{1, 5, 1}, {4, 5, 1}, {1, 5, 3}, {4, 5, 3}}) {
     FftLines l = fft_lines(outer, n, inner);
