@@ -22,6 +22,7 @@ void register_softmax();
 void register_cross_entropy();
 void register_norm();
 void register_group_norm();
+void register_group_norm_last();
 void register_batch_norm();
 void register_embedding();
 void register_embedding_bag();
@@ -65,6 +66,7 @@ void register_cuda() {
   cuda_backend::register_cross_entropy();
   cuda_backend::register_norm();
   cuda_backend::register_group_norm();
+  cuda_backend::register_group_norm_last();
   cuda_backend::register_batch_norm();
   cuda_backend::register_embedding();
   cuda_backend::register_embedding_bag();

@@ -1,7 +1,10 @@
 // Group, instance and batch norm. Forward and backward are fused; under create_graph the formula is differentiated.
 #include "engine/autograd/record.h"
 #include "engine/core/channels_last.h"
+#include "ops/activated_norm.h"
+#include "ops/activation.h"
 #include "ops/elementary.h"
+#include "ops/formula.h"
 #include "ops/kernels/norm.h"
 #include "ops/norm.h"
 #include "ops/norm_formula.h"
@@ -94,13 +97,9 @@ Grads plain_affine_backward(const Tensor& gradient, const Tensor& input, const T
   return {dx, dw, db};
 }
 
-Tensor by_channel(const char* op, const ChannelInputs& in, const Tensor& mean, const Tensor& variance, bool moments, double eps) {
+Tensor by_channel(const char* op, const ChannelInputs& in, const Tensor& mean, const Tensor& rstd, bool moments, double eps) {
   const Tensor& x = in.x;
-  Tensor y = empty_for(x.shape(), x.dtype(), x.device(), op, x), y3 = seen_as_three(y), rstd;
-  {
-    NoGrad off;
-    rstd = rsqrt(variance + eps);
-  }
+  Tensor y = empty_for(x.shape(), x.dtype(), x.device(), op, x), y3 = seen_as_three(y);
   kernel::channel_norm(x.device(), seen_as_three(x), mean, rstd, dense(in.weight), dense(in.bias), y3);
   return record(op, y, {x, in.weight, in.bias}, saving(x, in.weight, mean, rstd), [moments, eps](const Grads& dy, const Saved& s, Needs needs) -> Grads {
     Tensor x = s[0];
@@ -114,10 +113,33 @@ Tensor by_channel(const char* op, const ChannelInputs& in, const Tensor& mean, c
 
 }  // namespace
 
+static void check_groups(const Tensor& x, int64_t groups) {
+  if (groups < 1 || x.size(1) % groups != 0) throw ShapeError("group_norm: the channels of " + to_string(x.shape()) + " do not divide into " + std::to_string(groups) + " groups");
+}
+
 Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps) {
   ChannelInputs in("group_norm", x, weight, bias);
-  if (groups < 1 || x.size(1) % groups != 0) throw ShapeError("group_norm: the channels of " + to_string(x.shape()) + " do not divide into " + std::to_string(groups) + " groups");
+  check_groups(x, groups);
   return grouped("group_norm", in, groups, eps);
+}
+
+Tensor group_norm_silu(const Tensor& input, int64_t groups, const Tensor& weight, const Tensor& bias, double eps) {
+  auto plain = [groups, eps](const std::vector<Tensor>& t) -> std::vector<Tensor> { return {silu(group_norm(t[0], groups, t[1], t[2], eps))}; };
+  if (!channels_last(input)) return plain({input, weight, bias})[0];
+  ChannelInputs in("group_norm", input, weight, bias);
+  check_groups(input, groups);
+  const Tensor& x = in.x;
+  Tensor y = empty_for(x.shape(), x.dtype(), x.device(), "group_norm_silu", x), y3 = seen_as_three(y, true);
+  Tensor mean = empty({x.size(0) * groups}, in.type, x.device(), "group_norm_silu"), rstd = empty(mean.shape(), in.type, x.device(), "group_norm_silu");
+  kernel::group_norm_silu(x.device(), seen_as_three(x, true), groups, dense(in.weight), dense(in.bias), eps, y3, mean, rstd);
+  return record("group_norm_silu", y, {x, in.weight, in.bias}, saving(x, in.weight, in.bias, mean, rstd), [groups, plain](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+    Tensor x = s[0], mean = s[3];
+    if (grad_enabled()) return differentiate(plain, {x, s[1], s[2]}, dy, needs);
+    ChannelGradients out(x, mean.dtype(), needs);
+    Tensor dx3 = out.dx.defined() ? seen_as_three(out.dx, true) : out.dx;
+    kernel::group_norm_silu_backward(x.device(), seen_as_three(dy[0], true), seen_as_three(x, true), groups, mean, s[4], dense(s[1]), dense(s[2]), dx3, out.dweight, out.dbias);
+    return {out.dx, out.dweight, out.dbias};
+  });
 }
 
 Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
@@ -129,9 +151,11 @@ BatchNorm batch_norm_training(const Tensor& input, const Tensor& weight, const T
   ChannelInputs in("batch_norm_training", input, weight, bias);
   Shape channels{in.x.size(1)};
   if (in.x.size(1) > 0 && in.x.numel() / in.x.size(1) < 2) throw ValueError("batch_norm_training: a channel needs two elements or more, x is " + to_string(in.x.shape()));
-  BatchNorm result{{}, empty(channels, in.type, in.x.device(), "batch_norm"), empty(channels, in.type, in.x.device(), "batch_norm")};
-  kernel::channel_moments(in.x.device(), seen_as_three(in.x), result.mean, result.variance);
-  result.y = by_channel("batch_norm", in, result.mean, result.variance, true, eps);
+  auto statistic = [&] { return empty(channels, in.type, in.x.device(), "batch_norm"); };
+  BatchNorm result{{}, statistic(), statistic()};
+  Tensor rstd = statistic();
+  kernel::channel_moments(in.x.device(), seen_as_three(in.x), eps, result.mean, result.variance, rstd);
+  result.y = by_channel("batch_norm", in, result.mean, rstd, true, eps);
   return result;
 }
 
@@ -139,13 +163,28 @@ Tensor batch_norm(const Tensor& x, const Tensor& mean, const Tensor& variance, c
   ChannelInputs in("batch_norm", x, weight, bias);
   check_channels("batch_norm", "mean", in.x, mean);
   check_channels("batch_norm", "variance", in.x, variance);
-  return by_channel("batch_norm", in, contiguous_data(to(mean.detach(), in.type)), contiguous_data(to(variance.detach(), in.type)), false, eps);
+  return by_channel("batch_norm", in, contiguous_data(to(mean.detach(), in.type)), rsqrt(contiguous_data(to(variance.detach(), in.type)) + eps), false, eps);
+}
+
+// A channel's variance as that of a sample, from that of its n elements: n / (n − 1).
+static double of_a_sample(const BatchNorm& batch) {
+  double count = static_cast<double>(batch.y.numel()) / static_cast<double>(std::max<int64_t>(1, batch.mean.numel()));
+  return count / (count - 1);
 }
 
 RunningStatistics update_running(const RunningStatistics& running, const BatchNorm& batch, double momentum) {
   NoGrad off;
-  double count = static_cast<double>(batch.y.numel()) / static_cast<double>(std::max<int64_t>(1, batch.mean.numel()));
-  return {lerp(running.mean, to(batch.mean, running.mean.dtype()), momentum), lerp(running.variance, to(batch.variance, running.variance.dtype()) * (count / (count - 1)), momentum)};
+  return {lerp(running.mean, to(batch.mean, running.mean.dtype()), momentum), lerp(running.variance, to(batch.variance, running.variance.dtype()) * of_a_sample(batch), momentum)};
+}
+
+void update_running_(RunningStatistics& running, const BatchNorm& batch, double momentum, Tensor batches) {
+  for (const Tensor* t : {&running.mean, &running.variance})
+    if (t->shape() != batch.mean.shape() || !t->is_contiguous() || t->dtype() != running.mean.dtype())
+      throw ShapeError("update_running: the statistics must be two row-major tensors " + to_string(batch.mean.shape()) + " of one type, got " + to_string(t->shape()));
+  detail::check_same_device("update_running", running.mean, batch.mean);
+  kernel::running_statistics(batch.mean.device(), batch.mean, batch.variance, of_a_sample(batch), momentum, running.mean, running.variance, batches);
+  for (const Tensor& t : {running.mean, running.variance, batches})
+    if (t.defined()) t.impl()->storage->bump_version();
 }
 
 }  // namespace plumb

@@ -9,6 +9,7 @@
 #include "cuda/kernels/reduce_engine.h"
 #include "engine/core/tensor.h"
 #include "ops/kernels/norm.h"
+#include "ops/norm_functions.h"
 
 namespace plumb::cuda_backend {
 namespace {
@@ -38,14 +39,27 @@ struct ChannelSum {
   __device__ Value join(const Value& x, const Value& y) const { return {x.a + y.a, x.b + y.b}; }
 };
 
+// Where the moments of a channel go.
+template <typename C>
+struct MomentsOut {
+  C *mean, *variance, *rstd;
+  double eps;
+  MomentsOut(Tensor& mean, Tensor& variance, Tensor& rstd, double eps) : mean(mean.data<C>()), variance(variance.data<C>()), rstd(rstd.data<C>()), eps(eps) {}
+  __device__ void store(int64_t channel, double m, double v) const {
+    mean[channel] = static_cast<C>(m);
+    variance[channel] = static_cast<C>(v);
+    rstd[channel] = C(1) / std::sqrt(static_cast<C>(v) + static_cast<C>(eps));
+  }
+};
+
 template <typename S>
 struct Moments : ChannelSum<S> {
   using C = compute_t<S>;
   const S* x;
   int64_t space;
   double count;
-  C *mean, *variance;
-  Moments(const S* x, int64_t space, double count, C* mean, C* variance) : x(x), space(space), count(count), mean(mean), variance(variance) {}
+  MomentsOut<C> out;
+  Moments(const S* x, int64_t space, double count, const MomentsOut<C>& out) : x(x), space(space), count(count), out(out) {}
 
   __device__ double pivot(int64_t channel) const { return static_cast<double>(load(x[channel * space])); }
   __device__ TwoSums element(int64_t at, int64_t channel, int64_t) const {
@@ -53,13 +67,9 @@ struct Moments : ChannelSum<S> {
     return {d, d * d};
   }
   __device__ void store(int64_t channel, const TwoSums& v) const {
-    if (count == 0) {
-      mean[channel] = variance[channel] = static_cast<C>(std::numeric_limits<float>::quiet_NaN());
-      return;
-    }
+    if (count == 0) return out.store(channel, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN());
     double d = v.a / count;
-    mean[channel] = static_cast<C>(pivot(channel) + d);
-    variance[channel] = static_cast<C>(v.b / count - d * d);
+    out.store(channel, pivot(channel) + d, v.b / count - d * d);
   }
 };
 
@@ -136,7 +146,7 @@ struct LastMoments {
   using C = compute_t<S>;
   const S* x;
   double count;
-  C *mean, *variance;
+  MomentsOut<C> out;
 
   template <int N>
   __device__ Kept<Real, N> channels(int64_t, int64_t channel) const {
@@ -157,8 +167,7 @@ struct LastMoments {
   }
   __device__ void store(int64_t channel, const ChannelSums<double>& v) const {
     const double d = v.a / count, square = v.b / count - d * d;
-    mean[channel] = static_cast<C>(static_cast<double>(load(x[channel])) + d);
-    variance[channel] = static_cast<C>(square < 0 ? 0 : square);
+    out.store(channel, static_cast<double>(load(x[channel])) + d, square < 0 ? 0 : square);
   }
 };
 
@@ -291,16 +300,16 @@ void sum_channels(const Op& op, const Tensor& x, bool packed) {
 
 bool channels_last(const Tensor& x) { return !x.is_contiguous(); }
 
-void channel_moments(const Tensor& x, Tensor& mean, Tensor& variance) {
+void channel_moments(const Tensor& x, double eps, Tensor& mean, Tensor& variance, Tensor& rstd) {
   visit_floating("batch_norm", x.dtype(), [&]<typename S>() {
     using C = compute_t<S>;
     if (channels_last(x)) {
       const S* from = x.data<S>();
-      return sum_channels<S>(LastMoments<S>{from, static_cast<double>(x.shape()[0] * x.shape()[2]), mean.data<C>(), variance.data<C>()}, x, strips_packed<S>(x.shape()[1], from));
+      return sum_channels<S>(LastMoments<S>{from, static_cast<double>(x.shape()[0] * x.shape()[2]), {mean, variance, rstd, eps}}, x, strips_packed<S>(x.shape()[1], from));
     }
     ChannelAxes axes(x);
     double count = static_cast<double>(x.shape()[0] * x.shape()[2]);
-    reduce_axes(Moments<S>(x.data<S>(), x.shape()[2], count, mean.data<C>(), variance.data<C>()), axes.channels, axes.elements);
+    reduce_axes(Moments<S>(x.data<S>(), x.shape()[2], count, MomentsOut<C>(mean, variance, rstd, eps)), axes.channels, axes.elements);
   });
 }
 
@@ -351,10 +360,31 @@ void channel_norm_backward(const Tensor& gradient, const Tensor& input, const Te
   });
 }
 
+template <typename T, typename B>
+__global__ void move_running(const B* batch_mean, const B* batch_variance, double correction, double momentum, int64_t channels, T* mean, T* variance, int64_t* batches) {
+  using C = compute_t<T>;
+  for (int64_t c = thread_index(); c < channels; c += grid_threads()) {
+    mean[c] = function::moved_towards(mean[c], batch_mean[c], C(1), static_cast<C>(momentum));
+    variance[c] = function::moved_towards(variance[c], batch_variance[c], static_cast<C>(correction), static_cast<C>(momentum));
+    if (c == 0 && batches) ++*batches;
+  }
+}
+
+void running_statistics(const Tensor& batch_mean, const Tensor& batch_variance, double correction, double momentum, Tensor& mean, Tensor& variance, Tensor& batches) {
+  visit_floating("batch_norm", mean.dtype(), [&]<typename T>() {
+    visit_f32_f64("batch_norm", batch_mean.dtype(), [&]<typename B>() {
+      int64_t channels = mean.numel();
+      launch(move_running<T, B>, grid_for(channels), batch_mean.data<B>(), batch_variance.data<B>(), correction, momentum, channels, mean.data<T>(), variance.data<T>(),
+             data_or_null<int64_t>(batches));
+    });
+  });
+}
+
 }  // namespace
 
 void register_batch_norm() {
   kernel::channel_moments.set(DeviceType::cuda, channel_moments);
+  kernel::running_statistics.set(DeviceType::cuda, running_statistics);
   kernel::channel_norm.set(DeviceType::cuda, channel_norm);
   kernel::channel_norm_backward.set(DeviceType::cuda, channel_norm_backward);
 }

@@ -109,7 +109,7 @@ __global__ void __launch_bounds__(kTotalChannels * kTotalRows) strip_totals(Op o
   const int64_t channel = static_cast<int64_t>(blockIdx.x) * kTotalChannels + across;
   ChannelSums<double> total{0, 0};
   if (channel < channels) {
-#pragma unroll 4
+#pragma unroll 8
     for (int64_t k = row; k < count; k += kTotalRows) {
       const ChannelSums<R> p = partial[k * channels + channel];
       total = {total.a + static_cast<double>(p.a), total.b + static_cast<double>(p.b)};

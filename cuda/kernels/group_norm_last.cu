@@ -1,5 +1,6 @@
 // Group norm of images with channels last: sums of each channel of each example in strips of channels (channel_strips.h), joined to those of
-// the groups by a warp each, then element by element. Bytes: forward reads x twice (what L2 holds comes from there) and writes y; backward
+// the groups by a warp each, then element by element. An activation after the norm is applied on the way out, and backward to dy on the way
+// in, from the norm's result rounded as if it had been stored. Bytes: forward reads x twice (what L2 holds comes from there) and writes y; backward
 // reads dy and x twice and writes dx. Bound: memory.
 #include "cuda/kernels/group_norm_last.h"
 
@@ -7,6 +8,8 @@
 
 #include "cuda/kernels/channel_strips.h"
 #include "cuda/runtime/warp.h"
+#include "ops/kernels/norm.h"
+#include "ops/pointwise_functions.h"
 
 namespace plumb::cuda_backend {
 namespace {
@@ -64,22 +67,46 @@ __global__ void group_moments(Moments<S> op, const ChannelSums<StripReal<S>>* pa
   rstds[row] = static_cast<C>(1 / std::sqrt((square < 0 ? 0 : square) + eps));
 }
 
-// (x − mean) scale + shift
-template <typename S>
-struct Norm {
-  using C = compute_t<S>;
-  const S* x;
+// What follows the norm, and the gradient of the norm's result v.
+struct Nothing {
+  template <typename S> static __device__ compute_t<S> value(compute_t<S> v) { return v; }
+  template <typename S> static __device__ compute_t<S> derivative(compute_t<S>, compute_t<S> dy) { return dy; }
+};
+struct Silu {
+  template <typename S>
+  static __device__ compute_t<S> value(compute_t<S> v) {
+    if constexpr (sizeof(S) == 2) return v * sigmoid(v);
+    else return function::Silu::apply(v, S(0), S(0));
+  }
+  template <typename S>
+  static __device__ compute_t<S> derivative(compute_t<S> v, compute_t<S> dy) {
+    if constexpr (sizeof(S) == 2) {
+      const float s = sigmoid(v);
+      return dy * s * (1 + v * (1 - s));
+    } else {
+      return function::SiluBackward::apply(v, dy);
+    }
+  }
+  // Relative error below 2⁻¹⁷ wherever the result is a normal number of 16 bits; the exact one, three times an element, would take longer
+  // than memory does.
+  static __device__ float sigmoid(float v) { return __fdividef(1.0f, 1.0f + __expf(-v)); }
+};
+
+// The norm of N channels of an example: (x − mean) scale + shift.
+template <typename C, int N>
+struct Affine {
+  C mean[N], scale[N], shift[N];
+  template <typename S>
+  __device__ C rounded(C x, int j) const { return load(static_cast<S>((x - mean[j]) * scale[j] + shift[j])); }
+};
+template <typename C>
+struct Parameters {
   Groups g;
   const C *means, *rstds, *weight, *bias;
-  S* y;
 
   template <int N>
-  struct Channels {
-    C mean[N], scale[N], shift[N];
-  };
-  template <int N>
-  __device__ Channels<N> channels(int64_t example, int64_t channel) const {
-    Channels<N> k;
+  __device__ Affine<C, N> of(int64_t example, int64_t channel) const {
+    Affine<C, N> k;
 #pragma unroll
     for (int j = 0; j < N; ++j) {
       const int64_t c = channel + j, row = g.of(example, c);
@@ -89,6 +116,17 @@ struct Norm {
     }
     return k;
   }
+};
+
+template <typename S, typename Activation>
+struct Norm {
+  using C = compute_t<S>;
+  const S* x;
+  Parameters<C> p;
+  S* y;
+
+  template <int N>
+  __device__ Affine<C, N> channels(int64_t example, int64_t channel) const { return p.template of<N>(example, channel); }
   template <int N>
   __device__ Kept<C, N> load(int64_t at) const {
     Kept<C, N> v;
@@ -96,37 +134,33 @@ struct Norm {
     return v;
   }
   template <int N>
-  __device__ void write(int64_t at, const Channels<N>& k, Kept<C, N> v) const {
+  __device__ void write(int64_t at, const Affine<C, N>& k, Kept<C, N> v) const {
 #pragma unroll
-    for (int j = 0; j < N; ++j) v.v[j] = (v.v[j] - k.mean[j]) * k.scale[j] + k.shift[j];
+    for (int j = 0; j < N; ++j) v.v[j] = Activation::template value<S>(k.template rounded<S>(v.v[j], j));
     write_pack<N>(y + at, v.v);
   }
 };
 
-// Σ dy and Σ dy (x − mean) of each channel.
-template <typename S>
+// Σ d and Σ d (x − mean) of each channel, d being the gradient of the norm's result.
+template <typename S, typename Activation>
 struct GradientSums {
   using Real = StripReal<S>;
+  using C = compute_t<S>;
   const S *dy, *x;
-  Groups g;
-  const compute_t<S>* means;
+  Parameters<C> p;
 
   template <int N>
-  __device__ Kept<Real, N> channels(int64_t example, int64_t channel) const {
-    Kept<Real, N> kept;
-#pragma unroll
-    for (int j = 0; j < N; ++j) kept.v[j] = static_cast<Real>(means[g.of(example, channel + j)]);
-    return kept;
-  }
+  __device__ Affine<C, N> channels(int64_t example, int64_t channel) const { return p.template of<N>(example, channel); }
   template <int N>
-  __device__ void add(int64_t at, const Kept<Real, N>& mean, Real (&a)[N], Real (&b)[N]) const {
-    Real d[N], v[N];
+  __device__ void add(int64_t at, const Affine<C, N>& k, Real (&a)[N], Real (&b)[N]) const {
+    C d[N], v[N];
     read_pack<N>(dy + at, d);
     read_pack<N>(x + at, v);
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      a[j] += d[j];
-      b[j] += d[j] * (v[j] - mean.v[j]);
+      d[j] = Activation::template derivative<S>(k.template rounded<S>(v[j], j), d[j]);
+      a[j] += static_cast<Real>(d[j]);
+      b[j] += static_cast<Real>(d[j]) * (static_cast<Real>(v[j]) - static_cast<Real>(k.mean[j]));
     }
   }
 };
@@ -164,19 +198,19 @@ __global__ void group_gradients(Groups g, const ChannelSums<StripReal<S>>* parti
   if (lane_index() == 0) taken[row] = {static_cast<C>(rstd * total), static_cast<C>(rstd * rstd * total_x)};
 }
 
-// dx = rstd weight dy − shift − (x − mean) slope
-template <typename S>
+// dx = scale d − shift − (x − mean) slope
+template <typename S, typename Activation>
 struct Dx {
   using C = compute_t<S>;
   const S *dy, *x;
-  Groups g;
-  const C *means, *rstds, *weight;
+  Parameters<C> p;
   const Taken<C>* taken;
   S* dx;
 
   template <int N>
   struct Channels {
-    C mean[N], scale[N], shift[N], slope[N];
+    Affine<C, N> norm;
+    Taken<C> taken[N];
   };
   template <int N>
   struct Operands {
@@ -184,16 +218,9 @@ struct Dx {
   };
   template <int N>
   __device__ Channels<N> channels(int64_t example, int64_t channel) const {
-    Channels<N> k;
+    Channels<N> k{p.template of<N>(example, channel), {}};
 #pragma unroll
-    for (int j = 0; j < N; ++j) {
-      const int64_t row = g.of(example, channel + j);
-      const Taken<C> t = taken[row];
-      k.mean[j] = means[row];
-      k.scale[j] = weight ? rstds[row] * weight[channel + j] : rstds[row];
-      k.shift[j] = t.shift;
-      k.slope[j] = t.slope;
-    }
+    for (int j = 0; j < N; ++j) k.taken[j] = taken[p.g.of(example, channel + j)];
     return k;
   }
   template <int N>
@@ -206,7 +233,10 @@ struct Dx {
   template <int N>
   __device__ void write(int64_t at, const Channels<N>& k, Operands<N> o) const {
 #pragma unroll
-    for (int j = 0; j < N; ++j) o.d[j] = o.d[j] * k.scale[j] - k.shift[j] - (o.v[j] - k.mean[j]) * k.slope[j];
+    for (int j = 0; j < N; ++j) {
+      const C d = Activation::template derivative<S>(k.norm.template rounded<S>(o.v[j], j), o.d[j]);
+      o.d[j] = d * k.norm.scale[j] - k.taken[j].shift - (o.v[j] - k.norm.mean[j]) * k.taken[j].slope;
+    }
     write_pack<N>(dx + at, o.d);
   }
 };
@@ -229,9 +259,8 @@ ChannelStrips strips_of(const Tensor& x, bool packed) {
 Grid one_warp_each(int64_t rows) { return {dim3(static_cast<unsigned>(pieces(rows, kStripThreads / kWarp))), dim3(kStripThreads)}; }
 Groups groups_of(const Tensor& x, int64_t groups) { return {groups, x.shape()[1] / groups}; }
 
-}  // namespace
-
-void group_norm_last(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
+template <typename Activation>
+void forward(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
   visit_floating("group_norm", x.dtype(), [&]<typename S>() {
     using C = compute_t<S>;
     const S* from = x.data<S>();
@@ -244,30 +273,57 @@ void group_norm_last(const Tensor& x, int64_t groups, const Tensor& weight, cons
     const Moments<S> moments{from, g, s.places * s.channels};
     launch_strip_sums<S>(moments, s, packed, partial.data());
     launch(group_moments<S>, one_warp_each(rows), moments, partial.data(), rows, s.splits, static_cast<double>(g.width * s.places), eps, mean.data<C>(), rstd.data<C>());
-    launch_strip_map<S>(Norm<S>{from, g, mean.data<C>(), rstd.data<C>(), data_or_null<C>(weight), data_or_null<C>(bias), to}, s, packed);
+    const Parameters<C> p{g, mean.data<C>(), rstd.data<C>(), data_or_null<C>(weight), data_or_null<C>(bias)};
+    launch_strip_map<S>(Norm<S, Activation>{from, p, to}, s, packed);
   });
 }
 
-void group_norm_last_backward(const Tensor& gradient, const Tensor& input, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dinput, Tensor& dweight,
-                              Tensor& dbias) {
+template <typename Activation>
+void backward(const Tensor& gradient, const Tensor& input, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& dinput, Tensor& dweight,
+              Tensor& dbias) {
   visit_floating("group_norm", input.dtype(), [&]<typename S>() {
     using C = compute_t<S>;
     const S *dy = gradient.data<S>(), *x = input.data<S>();
     S* dx = data_or_null<S>(dinput);
     const int64_t rows = rstd.numel();
     const Groups g = groups_of(input, groups);
-    const C *means = mean.data<C>(), *rstds = rstd.data<C>(), *w = data_or_null<C>(weight);
+    const Parameters<C> p{g, mean.data<C>(), rstd.data<C>(), data_or_null<C>(weight), data_or_null<C>(bias)};
     const bool packed = strips_packed<S>(input.shape()[1], dy, x, dx);
     const ChannelStrips s = strips_of<S>(input, packed);
     Scratch<ChannelSums<StripReal<S>>> partial(s.planes * s.splits * s.channels);
     Scratch<ChannelSums<C>> sums(s.planes * s.channels);
     Scratch<Taken<C>> taken(rows);
-    launch_strip_sums<S>(GradientSums<S>{dy, x, g, means}, s, packed, partial.data());
-    launch(group_gradients<S>, one_warp_each(rows), g, partial.data(), rows, s.splits, static_cast<double>(g.width * s.places), rstds, w, sums.data(), taken.data());
-    if (dx) launch_strip_map<S>(Dx<S>{dy, x, g, means, rstds, w, taken.data(), dx}, s, packed);
+    launch_strip_sums<S>(GradientSums<S, Activation>{dy, x, p}, s, packed, partial.data());
+    launch(group_gradients<S>, one_warp_each(rows), g, partial.data(), rows, s.splits, static_cast<double>(g.width * s.places), p.rstds, p.weight, sums.data(), taken.data());
+    if (dx) launch_strip_map<S>(Dx<S, Activation>{dy, x, p, taken.data(), dx}, s, packed);
     if (dweight.defined() || dbias.defined())
       launch_strip_totals(ParameterGradients<C>{data_or_null<C>(dweight), data_or_null<C>(dbias)}, sums.data(), s.planes, s.channels);
   });
+}
+
+}  // namespace
+
+void group_norm_last(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
+  forward<Nothing>(x, groups, weight, bias, eps, y, mean, rstd);
+}
+void group_norm_last_backward(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias) {
+  backward<Nothing>(dy, x, groups, mean, rstd, weight, {}, dx, dweight, dbias);
+}
+namespace {
+
+void group_norm_silu(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
+  if (x.numel() > 0) forward<Silu>(x, groups, weight, bias, eps, y, mean, rstd);
+}
+void group_norm_silu_backward(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& dx,
+                              Tensor& dweight, Tensor& dbias) {
+  backward<Silu>(dy, x, groups, mean, rstd, weight, bias, dx, dweight, dbias);
+}
+
+}  // namespace
+
+void register_group_norm_last() {
+  kernel::group_norm_silu.set(DeviceType::cuda, group_norm_silu);
+  kernel::group_norm_silu_backward.set(DeviceType::cuda, group_norm_silu_backward);
 }
 
 }  // namespace plumb::cuda_backend

@@ -52,13 +52,9 @@ BatchNorm::BatchNorm(int64_t channels, BatchNormOptions options) : options_(opti
 
 // Written in place: an average of the weights, or a state dictionary, may hold the same tensors.
 void BatchNorm::track(const plumb::BatchNorm& batch) const {
-  NoGrad off;
-  Tensor count = num_batches_tracked, mean = running_mean, variance = running_var;
-  add_(count, 1);
-  double momentum = options_.cumulative ? 1 / static_cast<double>(count.item<int64_t>()) : options_.momentum;
-  RunningStatistics moved = update_running({mean, variance}, batch, momentum);
-  copy_data(moved.mean, mean);
-  copy_data(moved.variance, variance);
+  double momentum = options_.cumulative ? 1 / static_cast<double>(num_batches_tracked.item<int64_t>() + 1) : options_.momentum;
+  RunningStatistics running{running_mean, running_var};
+  update_running_(running, batch, momentum, num_batches_tracked);
 }
 
 Tensor BatchNorm::operator()(const Tensor& x) const {

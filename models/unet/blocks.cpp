@@ -40,7 +40,7 @@ Upsample::Upsample(nn::Module* parent, std::string name, int64_t channels, bool 
 Tensor Upsample::operator()(const Tensor& x) const { return conv ? (*conv)(doubled(x)) : doubled(x); }
 
 NormConv::NormConv(nn::Module* parent, std::string name, const UnetConfig& c, int64_t in, int64_t out, const char* place)
-    : Module(parent, std::move(name)), norm(this, "0", c.groups, in), conv(this, place, in, out, 3, {.padding = 1}) {}
+    : Module(parent, std::move(name)), norm(this, "0", c.groups, in), conv(this, place, in, out, 3, {.padding = 1}), groups_(c.groups) {}
 
 ResBlock::ResBlock(nn::Module* parent, std::string name, const UnetConfig& c, int64_t in, int64_t out, Direction direction)
     : Module(parent, std::move(name)),
@@ -55,18 +55,18 @@ ResBlock::ResBlock(nn::Module* parent, std::string name, const UnetConfig& c, in
 }
 
 Tensor ResBlock::operator()(const Tensor& input, const Tensor& activated_embedding) const {
-  Tensor x = input, h = silu(in_layers.norm(x));
+  Tensor x = input, h = in_layers.activated(x);
   if (direction_ == Direction::down) x = avg_pool2d(halved(x), 2), h = avg_pool2d(h, 2);
   if (direction_ == Direction::up) x = doubled(x), h = doubled(h);
   h = in_layers.conv(h);
   Tensor e = emb_layers.linear(activated_embedding);
   if (scale_shift_) {
     int64_t channels = h.size(1);
-    h = nn::film(out_layers.norm(h), narrow(e, 1, 0, channels), narrow(e, 1, channels, channels));
+    h = silu(nn::film(out_layers.norm(h), narrow(e, 1, 0, channels), narrow(e, 1, channels, channels)));
   } else {
-    h = out_layers.norm(h + unsqueeze(unsqueeze(e, 2), 3));
+    h = out_layers.activated(h + unsqueeze(unsqueeze(e, 2), 3));
   }
-  return (skip_connection ? (*skip_connection)(x) : x) + out_layers.conv(dropout(silu(h)));
+  return (skip_connection ? (*skip_connection)(x) : x) + out_layers.conv(dropout(h));
 }
 
 AttentionBlock::AttentionBlock(nn::Module* parent, std::string name, const UnetConfig& c, int64_t channels)

@@ -10,6 +10,7 @@
 #include "models/nn/norm.h"
 #include "models/unet/transformer_block.h"
 #include "models/unet/unet_config.h"
+#include "ops/activated_norm.h"
 
 namespace plumb::unet {
 
@@ -34,6 +35,11 @@ struct NormConv : nn::Module {
   nn::GroupNorm norm;
   nn::Conv2d conv;
   NormConv(nn::Module* parent, std::string name, const UnetConfig& config, int64_t in, int64_t out, const char* place);
+  /// silu(norm(x))
+  Tensor activated(const Tensor& x) const { return group_norm_silu(x, groups_, norm.weight, norm.bias); }
+
+ private:
+  int64_t groups_;
 };
 
 /// skip(x) + conv(silu(norm(h) · (1 + scale) + shift)),  h = conv(silu(norm(x))),  [scale | shift] = emb_layers(e): x [B, in, H, W],

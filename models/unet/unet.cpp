@@ -185,7 +185,7 @@ Tensor Unet::forward(const Tensor& image, const Tensor& t, const UnetInputs& in,
   for (const UnetStage& stage : input_blocks_) run(stage);
   run(middle_block_);
   for (const UnetStage& stage : output_blocks_) run(stage);
-  return out_.conv(silu(out_.norm(x)));
+  return out_.conv(out_.activated(x));
 }
 
 }  // namespace plumb::unet

@@ -7,6 +7,7 @@
 
 #include "ops/cpu/rows.h"
 #include "ops/kernels/norm.h"
+#include "ops/norm_functions.h"
 
 namespace plumb::cpu_kernels {
 namespace {
@@ -86,11 +87,11 @@ ChannelSums sum_runs(const Runs& runs, const std::vector<T>& centre, Add&& add) 
 }
 
 template <typename S>
-void channel_moments_typed(const Tensor& input, Tensor& mean, Tensor& variance) {
+void channel_moments_typed(const Tensor& input, double eps, Tensor& mean, Tensor& variance, Tensor& rstd) {
   using C = compute_t<S>;
   Runs runs(input);
   const S* x = input.data<S>();
-  C *m = mean.data<C>(), *v = variance.data<C>();
+  C *m = mean.data<C>(), *v = variance.data<C>(), *s = rstd.data<C>();
   auto zero = runs.parameters<C>([](int64_t) { return C(0); });
   ChannelSums first = sum_runs(runs, zero, [x](int64_t i, C, C& a, C&) { a += static_cast<C>(x[i]); });
   for (int64_t c = 0; c < runs.channels; ++c) m[c] = static_cast<C>(first.a[static_cast<size_t>(c)] / runs.elements());
@@ -103,6 +104,7 @@ void channel_moments_typed(const Tensor& input, Tensor& mean, Tensor& variance) 
   for (int64_t c = 0; c < runs.channels; ++c) {  // the mean was rounded: Σ d is what is left of it
     double left = second.a[static_cast<size_t>(c)] / runs.elements();
     v[c] = static_cast<C>(second.b[static_cast<size_t>(c)] / runs.elements() - left * left);
+    s[c] = C(1) / std::sqrt(v[c] + static_cast<C>(eps));
   }
 }
 
@@ -148,8 +150,22 @@ void channel_norm_backward_typed(const Tensor& gradient, const Tensor& input, co
               [=](int64_t i, C mid, C a, C slope, C shift) { to[i] = static_cast<S>(static_cast<C>(dy[i]) * a - (static_cast<C>(x[i]) - mid) * slope - shift); });
 }
 
-void channel_moments(const Tensor& x, Tensor& mean, Tensor& variance) {
-  visit_floating("batch_norm", x.dtype(), [&]<typename S>() { channel_moments_typed<S>(x, mean, variance); });
+void channel_moments(const Tensor& x, double eps, Tensor& mean, Tensor& variance, Tensor& rstd) {
+  visit_floating("batch_norm", x.dtype(), [&]<typename S>() { channel_moments_typed<S>(x, eps, mean, variance, rstd); });
+}
+void running_statistics(const Tensor& batch_mean, const Tensor& batch_variance, double correction, double momentum, Tensor& mean, Tensor& variance, Tensor& batches) {
+  visit_floating("batch_norm", mean.dtype(), [&]<typename T>() {
+    using C = compute_t<T>;
+    visit_f32_f64("batch_norm", batch_mean.dtype(), [&]<typename B>() {
+      const B *from_mean = batch_mean.data<B>(), *from_variance = batch_variance.data<B>();
+      T *m = mean.data<T>(), *v = variance.data<T>();
+      for (int64_t c = 0; c < mean.numel(); ++c) {
+        m[c] = function::moved_towards(m[c], from_mean[c], C(1), static_cast<C>(momentum));
+        v[c] = function::moved_towards(v[c], from_variance[c], static_cast<C>(correction), static_cast<C>(momentum));
+      }
+    });
+  });
+  if (batches.defined()) ++*batches.data<int64_t>();
 }
 void channel_norm(const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& y) {
   visit_floating("batch_norm", x.dtype(), [&]<typename S>() { channel_norm_typed<S>(x, mean, rstd, weight, bias, y); });
@@ -162,6 +178,7 @@ void channel_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& mean
 
 void register_batch_norm() {
   kernel::channel_moments.set(DeviceType::cpu, channel_moments);
+  kernel::running_statistics.set(DeviceType::cpu, running_statistics);
   kernel::channel_norm.set(DeviceType::cpu, channel_norm);
   kernel::channel_norm_backward.set(DeviceType::cpu, channel_norm_backward);
 }

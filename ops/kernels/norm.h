@@ -24,8 +24,19 @@ inline constinit Kernel<void(const Tensor& x, int64_t groups, const Tensor& weig
 inline constinit Kernel<void(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias)>
     group_norm_backward{"group_norm_backward"};
 
-/// Mean and variance (divided by the count) of each channel of x [n, C, s]: [C].
-inline constinit Kernel<void(const Tensor& x, Tensor& mean, Tensor& variance)> channel_moments{"channel_moments"};
+/// y = silu(group_norm(x)), and its gradients; on a GPU alone and with channels last.
+inline constinit Kernel<void(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd)>
+    group_norm_silu{"group_norm_silu"};
+inline constinit Kernel<void(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& dx, Tensor& dweight,
+                             Tensor& dbias)>
+    group_norm_silu_backward{"group_norm_silu_backward"};
+
+/// Mean, variance (divided by the count) and 1/√(variance + eps) of each channel of x [n, C, s]: [C].
+inline constinit Kernel<void(const Tensor& x, double eps, Tensor& mean, Tensor& variance, Tensor& rstd)> channel_moments{"channel_moments"};
+/// mean ← mean + momentum (batch_mean − mean), variance alike towards batch_variance · correction, batches (one i64, may be undefined) ←
+/// batches + 1. All [C], of any floating type, rounded to it after every step.
+inline constinit Kernel<void(const Tensor& batch_mean, const Tensor& batch_variance, double correction, double momentum, Tensor& mean, Tensor& variance, Tensor& batches)>
+    running_statistics{"running_statistics"};
 /// y = (x − mean) · rstd · weight + bias, all [C].
 inline constinit Kernel<void(const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& y)> channel_norm{"channel_norm"};
 /// Its gradients, with mean and rstd functions of x (`moments`) or constants; those that are undefined are not computed.

@@ -3,11 +3,14 @@
 
 #include <doctest/doctest.h>
 
+#include <functional>
+
 #include "engine/autograd/autocast.h"
 #include "engine/core/precision.h"
 #include "engine/core/watcher.h"
 #include "models/nn/conv.h"
 #include "models/nn/norm.h"
+#include "ops/activated_norm.h"
 #include "ops/activation.h"
 #include "ops/conv.h"
 #include "ops/elementary.h"
@@ -125,7 +128,7 @@ TEST_CASE("channels last: gradients have the order of their tensors, those of we
   CHECK(w.grad().dtype() == f32);
 }
 
-TEST_CASE("channels last: a network computes what the CPU does, and its images change their order at the entrance alone") {
+TEST_CASE("channels last: a network computes what the CPU does, and its images change their order at its two ends alone") {
   const Tensor input = noise({4, 3, 8, 8}, f32, 9);
   auto run = [&](Device device, bool autocast, std::vector<Tensor>& results) {
     const Network network = Network::drawn(device);
@@ -141,13 +144,35 @@ TEST_CASE("channels last: a network computes what the CPU does, and its images c
   OrderChanges changes(4);
   run(kGpu, true, rounded);
   set_watcher(nullptr);
-  CHECK(changes.count <= 1);
+  CHECK(changes.count <= 4);  // the first images, and the mean's gradient where it is spread over the places: for two calls of the library each
   run(kGpu, true, again);
   for (size_t i = 0; i < expected.size(); ++i) {
     CHECK(distance(exact[i], expected[i]) <= 1e-4);
     CHECK(distance(rounded[i], expected[i]) <= 0.1);  // some forty roundings to 8 bits one after the other
     CHECK(same(to_cpu(rounded[i]), to_cpu(again[i])));
   }
+}
+
+TEST_CASE("channels last: a group norm with silu after it is the two operations, with all their gradients") {
+  for (DType type : {f64, f32, bf16, f16})
+    for (const Shape& shape : {Shape{2, 6, 5, 7}, Shape{3, 16, 4, 4}, Shape{1, 32, 300}, Shape{2, 6, 1, 1}, Shape{0, 6, 2, 2}})
+      for (bool affine : {false, true}) {
+        const Tensor x = images(shape, type), w = to_gpu(noise({shape[1]}, f32, 2)), b = to_gpu(noise({shape[1]}, f32, 3)), dy = images(shape, type, 4);
+        auto gradients = [&](const std::function<Tensor(const Tensor&, const Tensor&, const Tensor&)>& f, bool create_graph) {
+          const Tensor leaf = x.detach().requires_grad_(), weight = w.detach().requires_grad_(), bias = b.detach().requires_grad_();
+          const Tensor y = f(leaf, affine ? weight : Tensor(), affine ? bias : Tensor());
+          std::vector<Tensor> inputs{leaf}, all{y.detach()};
+          if (affine) inputs.insert(inputs.end(), {weight, bias});
+          for (const Tensor& g : grad({y}, inputs, {.create_graph = create_graph}, {dy})) all.push_back(g.detach());
+          return all;
+        };
+        auto together = [](const Tensor& t, const Tensor& weight, const Tensor& bias) { return group_norm_silu(t, 2, weight, bias, 1e-5); };
+        const std::vector<Tensor> expected = gradients([](const Tensor& t, const Tensor& weight, const Tensor& bias) { return silu(group_norm(t, 2, weight, bias, 1e-5)); }, false);
+        for (bool create_graph : {false, true}) {
+          const std::vector<Tensor> got = gradients(together, create_graph);
+          for (size_t i = 0; i < got.size(); ++i) CHECK_MESSAGE(distance(got[i], expected[i]) <= 8 * epsilon(type == f64 ? f64 : type), name(type) << " " << to_string(shape) << " " << i);
+        }
+      }
 }
 
 TEST_CASE("channels last: derivatives of derivatives pass through the order") {

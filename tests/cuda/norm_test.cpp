@@ -135,20 +135,21 @@ TEST_CASE("group_norm: agrees with the CPU's for spaces of one element, odd ones
 
 TEST_CASE("batch norm: moments, norm and gradients agree with the CPU's, with moments that depend on x and constant ones, in either order") {
   for (DType t : {f64, f32, bf16, f16})
-    for (const Shape& shape : {Shape{7, 5, 1}, Shape{3, 4, 49}, Shape{2, 3, 64}, Shape{300, 8, 2}, Shape{1, 2, 9000}, Shape{2, 1, 30}, Shape{3, 72, 41}, Shape{2, 2064, 3}})
+    for (const Shape& shape : {Shape{7, 5, 1}, Shape{3, 4, 49}, Shape{2, 3, 64}, Shape{300, 8, 2}, Shape{1, 2, 9000}, Shape{2, 1, 30}, Shape{3, 24, 41}, Shape{2, 2064, 3}})
       for (bool moments : {false, true})
         for (bool affine : {false, true}) {
+          if (shape[1] > 100 && !(moments && affine)) continue;  // several strips of channels: once a type
           DType c = compute_dtype(t);
           int64_t channels = shape[1];
           Tensor x = sample(shape, 1, t, 4, 8), dy = sample(shape, 2, t), w = affine ? sample({channels}, 3, c) : Tensor(), b = affine ? sample({channels}, 4, c) : Tensor();
           Tensor rstd = sample({channels}, 5, c, 0.5, 2);
           struct Results {
-            Tensor mean, variance, y, dx, dw, db;
+            Tensor mean, variance, inverse, y, dx, dw, db;
           };
           auto run = [&](Device d, bool last) {
-            Results r{empty({channels}, c, d), empty({channels}, c, d), empty_in_order(shape, t, d, "y", last), empty_in_order(shape, t, d, "dx", last), empty_if(affine, {channels}, c, d),
+            Results r{empty({channels}, c, d), empty({channels}, c, d), empty({channels}, c, d), empty_in_order(shape, t, d, "y", last), empty_in_order(shape, t, d, "dx", last), empty_if(affine, {channels}, c, d),
                       empty_if(affine, {channels}, c, d)};
-            kernel::channel_moments(d, moved(x, d, last), r.mean, r.variance);
+            kernel::channel_moments(d, moved(x, d, last), 1e-5, r.mean, r.variance, r.inverse);
             kernel::channel_norm(d, moved(x, d, last), r.mean, moved(rstd, d), moved(w, d), moved(b, d), r.y);
             kernel::channel_norm_backward(d, moved(dy, d, last), moved(x, d, last), r.mean, moved(rstd, d), moved(w, d), moments, r.dx, r.dw, r.db);
             return r;
@@ -159,6 +160,7 @@ TEST_CASE("batch norm: moments, norm and gradients agree with the CPU's, with mo
             INFO(name(t) << " " << to_string(shape) << (moments ? " moments" : "") << (affine ? " affine" : "") << (last ? " channels last" : ""));
             check_close(gpu.mean, host.mean, t == f64 ? 1e-13 : 1e-6);
             check_close(gpu.variance, host.variance, t == f64 ? 1e-12 : 1e-5);
+            check_close(gpu.inverse, host.inverse, t == f64 ? 1e-12 : 1e-4);
             check_close(gpu.y, host.y, tolerance(t));
             check_close(gpu.dx, host.dx, tolerance(t) * 4);
             check_close(gpu.dw, host.dw, t == f64 ? 1e-11 : 1e-3);
@@ -167,12 +169,31 @@ TEST_CASE("batch norm: moments, norm and gradients agree with the CPU's, with mo
         }
 }
 
+TEST_CASE("running statistics: move as on the CPU, in every type, with and without a count") {
+  for (DType t : {f64, f32, bf16, f16})
+    for (bool counted : {false, true}) {
+      const Tensor mean = sample({300}, 1, f32), variance = sample({300}, 2, f32, 0.5, 2);
+      struct Results {
+        Tensor mean, variance, batches;
+      };
+      auto run = [&](Device d) {
+        Results r{on(sample({300}, 3, t), d), on(sample({300}, 4, t, 0.5, 2), d), counted ? on(tensor({6}), d) : Tensor()};
+        kernel::running_statistics(d, on(mean, d), on(variance, d), 1.25, 0.1, r.mean, r.variance, r.batches);
+        return r;
+      };
+      Results host = run(cpu), gpu = run(kGpu);
+      CHECK(difference(to_cpu(gpu.mean), host.mean) <= (t == f64 ? 1e-15 : t == f32 ? 1e-6 : 0x1p-7));
+      CHECK(difference(to_cpu(gpu.variance), host.variance) <= (t == f64 ? 1e-15 : t == f32 ? 1e-6 : 0x1p-7));
+      if (counted) CHECK(to_cpu(gpu.batches).item<int64_t>() == 7);
+    }
+}
+
 TEST_CASE("batch norm: sums of channels side by side have the same bits every time, and small variances around a large mean survive") {
   Tensor x = sample({64, 24, 300}, 1, bf16, 100, 100.5), last = dense_data(to_gpu(x), true), rows = to_gpu(x);
-  Tensor mean[3], variance[3];
+  Tensor mean[3], variance[3], rstd = empty({24}, f32, kGpu);
   for (int i = 0; i < 3; ++i) {
     mean[i] = empty({24}, f32, kGpu), variance[i] = empty({24}, f32, kGpu);
-    kernel::channel_moments(kGpu, i < 2 ? last : rows, mean[i], variance[i]);
+    kernel::channel_moments(kGpu, i < 2 ? last : rows, 1e-5, mean[i], variance[i], rstd);
   }
   CHECK(same(to_cpu(mean[0]), to_cpu(mean[1])));
   CHECK(same(to_cpu(variance[0]), to_cpu(variance[1])));

@@ -80,6 +80,24 @@ TEST_CASE("update_running: moves by momentum, the variance as that of a sample")
   CHECK(next.variance.item() == doctest::Approx(0.75 + 0.25 * 5 * 4 / 3));
 }
 
+TEST_CASE("update_running_: the same bits in place, in every type, and counts batches") {
+  for (DType t : {f64, f32, bf16, f16}) {
+    const BatchNorm batch = batch_norm_training(sample({9, 5, 3}, 1, f32, -2, 4));
+    RunningStatistics running{sample({5}, 2, t), sample({5}, 3, t, 0.5, 2)};
+    const RunningStatistics expected = update_running(running, batch, 0.3);
+    Tensor batches = tensor({41});
+    const uint32_t version = running.mean.version();
+    update_running_(running, batch, 0.3, batches);
+    CHECK(to_vector(running.mean) == to_vector(expected.mean));
+    CHECK(to_vector(running.variance) == to_vector(expected.variance));
+    CHECK(batches.item<int64_t>() == 42);
+    CHECK(running.mean.version() != version);
+  }
+  RunningStatistics wrong{zeros({4}), zeros({5})};
+  CHECK_THROWS_WITH_AS(update_running_(wrong, batch_norm_training(sample({9, 5, 3}, 1, f32))),
+                       "update_running: the statistics must be two row-major tensors [5] of one type, got [4]", ShapeError);
+}
+
 TEST_CASE("group_norm and batch_norm: the fused gradients equal the formulas' in every type") {
   for (DType t : {f32, bf16, f16})
     for (const Shape& shape : {Shape{70, 6, 3}, Shape{5, 6, 7, 9}, Shape{130, 6}}) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "ops/activated_norm.h"
 #include "ops/elementary.h"
 #include "ops/embedding.h"
 #include "ops/normalize.h"
@@ -29,6 +30,7 @@ std::vector<OpCase> norm_cases() {
       {"add_layer_norm plain", {real({2, 2, 4}), real({2, 2, 4})}, [](T x, T branch) { return add_layer_norm(x, branch, {2, 4}).norm; }},
       {"rms_norm", {real({3, 5}), real({5})}, [](T x, T w) { return rms_norm(x, {5}, w); }},
       {"group_norm", {real({2, 4, 3}), real({4}), real({4})}, [](T x, T w, T b) { return group_norm(x, 2, w, b); }},
+      {"group_norm_silu", {real({2, 4, 3}), real({4}), real({4})}, [](T x, T w, T b) { return group_norm_silu(x, 2, w, b); }},
       {"group_norm plain", {real({2, 4, 2, 2})}, [](T x) { return group_norm(x, 1); }},
       {"instance_norm", {real({2, 2, 5}), real({2}), real({2})}, [](T x, T w, T b) { return instance_norm(x, w, b); }},
       {"batch_norm training", {real({3, 2, 2}), real({2}), real({2})}, [](T x, T w, T b) { return batch_norm_training(x, w, b).y; }},
