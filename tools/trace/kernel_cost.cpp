@@ -60,6 +60,9 @@ constexpr Rule kRules[] = {
     {"row_norm_backward", 3, [](Tensors t) { return 13 * elements(t[0]); }},
     {"group_norm", 3, [](Tensors t) { return 8 * elements(t[0]); }},
     {"group_norm_backward", 3, [](Tensors t) { return 13 * elements(t[0]); }},
+    // With silu: its sigmoid 4, a product 1; backward the norm once more 3, the sigmoid 4, the slope of silu and its product with dy 5.
+    {"group_norm_silu", 3, [](Tensors t) { return 13 * elements(t[0]); }},
+    {"group_norm_silu_backward", 3, [](Tensors t) { return 25 * elements(t[0]); }},
     {"channel_moments", 3, [](Tensors t) { return 4 * elements(t[0]); }},
     {"channel_norm", 3, [](Tensors t) { return 4 * elements(t[0]); }},
     {"channel_norm_backward", 3, [](Tensors t) { return 13 * elements(t[0]); }},
