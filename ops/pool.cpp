@@ -93,7 +93,7 @@ ValuesAndIndices window_max(const char* op, const Tensor& image, const AxisMap& 
     if (dy[0].device().type == DeviceType::cuda && !grad_enabled()) {  // no sorting of places, and either order
       const bool last = detail::side_by_side(s[0]);
       Tensor dx = empty_in_order(before, dy[0].dtype(), dy[0].device(), "max_pool_backward", last), flat_dx = detail::as_planes(dx, last);
-      kernel::window_max_backward(dx.device(), detail::as_planes(dy[0], last), detail::as_planes(s[0], last), detail::transposed(rows), detail::transposed(columns), flat_dx);
+      kernel::window_max_backward(dx.device(), detail::as_planes(dy[0], last), detail::as_planes(s[0], last), detail::transposed_map(rows), detail::transposed_map(columns), flat_dx);
       return dx;
     }
     Tensor zero = zeros({planes, before[before.rank() - 2] * before.back()}, dy[0].dtype(), dy[0].device());

@@ -23,7 +23,7 @@ AxisMap AxisMapBuilder::build(Device device) const {
   return known->back();
 }
 
-AxisMap transposed(const AxisMap& m) {
+AxisMap transposed_map(const AxisMap& m) {
   const AxisEntries& e = *m.entries;
   std::vector<std::vector<std::pair<int64_t, double>>> readers(static_cast<size_t>(m.inputs));
   for (int64_t i = 0; i < m.outputs; ++i)
@@ -59,7 +59,7 @@ Tensor resample(const char* op, const Tensor& x, const AxisMap& rows, const Axis
   const bool last = side_by_side(x);
   Tensor y = empty_in_order(shape, x.dtype(), x.device(), op, last), out = as_planes(y, last);
   kernel::resample(x.device(), as_planes(x, last), rows, columns, out);
-  return record(op, y, {x}, saving(), [op, rows, columns](const Grads& dy, const Saved&, Needs) -> Grads { return resample(op, dy[0], transposed(rows), transposed(columns)); });
+  return record(op, y, {x}, saving(), [op, rows, columns](const Grads& dy, const Saved&, Needs) -> Grads { return resample(op, dy[0], transposed_map(rows), transposed_map(columns)); });
 }
 
 Tensor with_height(const char* op, const Tensor& x, int dims) {

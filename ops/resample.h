@@ -27,7 +27,7 @@ class AxisMapBuilder {
 };
 
 /// The map whose matrix is the transpose.
-AxisMap transposed(const AxisMap& m);
+AxisMap transposed_map(const AxisMap& m);
 /// How many places each output reads.
 std::vector<int64_t> counts(const AxisMap& m);
 

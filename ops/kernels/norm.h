@@ -24,9 +24,10 @@ inline constinit Kernel<void(const Tensor& x, int64_t groups, const Tensor& weig
 inline constinit Kernel<void(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias)>
     group_norm_backward{"group_norm_backward"};
 
-/// y = silu(group_norm(x)), and its gradients; on a GPU alone and with channels last.
+/// y = silu(group_norm(x)), on a GPU alone and with channels last.
 inline constinit Kernel<void(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd)>
     group_norm_silu{"group_norm_silu"};
+/// Its gradients, on a GPU alone.
 inline constinit Kernel<void(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& dx, Tensor& dweight,
                              Tensor& dbias)>
     group_norm_silu_backward{"group_norm_silu_backward"};
