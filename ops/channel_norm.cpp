@@ -181,7 +181,10 @@ void update_running_(RunningStatistics& running, const BatchNorm& batch, double 
   for (const Tensor* t : {&running.mean, &running.variance})
     if (t->shape() != batch.mean.shape() || !t->is_contiguous() || t->dtype() != running.mean.dtype())
       throw ShapeError("update_running: the statistics must be two row-major tensors " + to_string(batch.mean.shape()) + " of one type, got " + to_string(t->shape()));
-  detail::check_same_device("update_running", running.mean, batch.mean);
+  for (const Tensor* t : {&running.mean, &running.variance, &batches})
+    if (t->defined()) detail::check_same_device("update_running", *t, batch.mean);
+  if (batches.defined() && (batches.dtype() != i64 || batches.numel() != 1))
+    throw ShapeError("update_running: the count of batches must be one i64, got " + std::string(name(batches.dtype())) + " " + to_string(batches.shape()));
   kernel::running_statistics(batch.mean.device(), batch.mean, batch.variance, of_a_sample(batch), momentum, running.mean, running.variance, batches);
   for (const Tensor& t : {running.mean, running.variance, batches})
     if (t.defined()) t.impl()->storage->bump_version();

@@ -42,7 +42,7 @@ struct RunningStatistics {
 /// running + momentum (batch − running), the batch's variance counted as that of a sample of `count` elements a channel (· count / (count − 1)).
 RunningStatistics update_running(const RunningStatistics& running, const BatchNorm& batch, double momentum = 0.1);
 /// The same in place and in one kernel; `batches`, an i64 that counts them, goes up by 1 if it is given. Throws ShapeError unless both
-/// statistics are row-major [C] of one type.
+/// statistics are row-major [C] of one type and the count is one i64, DeviceError unless all lie on the batch's device.
 void update_running_(RunningStatistics& running, const BatchNorm& batch, double momentum = 0.1, Tensor batches = {});
 
 }  // namespace plumb

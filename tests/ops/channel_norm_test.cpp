@@ -96,6 +96,10 @@ TEST_CASE("update_running_: the same bits in place, in every type, and counts ba
   RunningStatistics wrong{zeros({4}), zeros({5})};
   CHECK_THROWS_WITH_AS(update_running_(wrong, batch_norm_training(sample({9, 5, 3}, 1, f32))),
                        "update_running: the statistics must be two row-major tensors [5] of one type, got [4]", ShapeError);
+  RunningStatistics right{zeros({5}), ones({5})};
+  CHECK_THROWS_WITH_AS(update_running_(right, batch_norm_training(sample({9, 5, 3}, 1, f32)), 0.1, zeros({1}, f32)),
+                       "update_running: the count of batches must be one i64, got f32 [1]", ShapeError);
+  CHECK(to_vector(right.mean) == to_vector(zeros({5})));
 }
 
 TEST_CASE("group_norm and batch_norm: the fused gradients equal the formulas' in every type") {
