@@ -32,13 +32,13 @@ struct Operands {
         g{{c.stride, c.stride}, {c.padding, c.padding}, {1, 1}, c.groups} {}
 };
 
-std::function<void()> own(const Case& c, DType type, onednn::Pass pass) {
+std::function<void()> own(const Case& c, DType type, Pass pass) {
   Operands o(c, type);
   return [o, pass]() mutable {
     switch (pass) {
-      case onednn::Pass::forward: kernel::conv(device(), o.x, o.w, {}, o.g, o.y); break;
-      case onednn::Pass::input_gradient: kernel::conv_transpose(device(), o.y, o.w, {}, o.g, o.x); break;
-      case onednn::Pass::weight_gradient: kernel::conv_weight(device(), o.y, o.x, o.g, o.w); break;
+      case Pass::forward: kernel::conv(device(), o.x, o.w, {}, o.g, o.y); break;
+      case Pass::input_gradient: kernel::conv_transpose(device(), o.y, o.w, {}, o.g, o.x); break;
+      case Pass::weight_gradient: kernel::conv_weight(device(), o.y, o.x, o.g, o.w); break;
     }
   };
 }
@@ -69,20 +69,17 @@ std::function<void()> plain(const Case& c) {
   };
 }
 
-gpu::Convolution as_gpu(const onednn::Convolution& c) { return {c.n, c.channels, c.side, c.outputs, c.kernel, c.stride, c.padding}; }
-gpu::Pass as_gpu(onednn::Pass pass) { return pass == onednn::Pass::forward ? gpu::Pass::forward : pass == onednn::Pass::input_gradient ? gpu::Pass::input_gradient : gpu::Pass::weight_gradient; }
-
 void rows(const Case& c) {
   for (DType type : types()) {
     double bytes = static_cast<double>(item_size(type)) * static_cast<double>(c.n * c.channels * c.side * c.side + c.outputs * c.channels / c.groups * c.kernel * c.kernel + c.n * c.outputs * c.out_side() * c.out_side());
     Work work{bytes, 2 * c.multiply_adds()};
-    onednn::Convolution same{c.n, c.channels, c.side, c.outputs, c.kernel, c.stride, c.padding};
-    for (auto [name, pass] : {std::pair{"conv", onednn::Pass::forward}, {"conv_input_gradient", onednn::Pass::input_gradient}, {"conv_weight_gradient", onednn::Pass::weight_gradient}}) {
+    Convolution same{c.n, c.channels, c.side, c.outputs, c.kernel, c.stride, c.padding};
+    for (auto [name, pass] : {std::pair{"conv", Pass::forward}, {"conv_input_gradient", Pass::input_gradient}, {"conv_weight_gradient", Pass::weight_gradient}}) {
       row(name, c.name(), type, "plumb", work, [c, type, pass = pass] { return own(c, type, pass); });
-      gpu_row(name, c.name(), type, "cudnn", work, [same, pass = pass, type] { return gpu::cudnn_convolution(as_gpu(same), as_gpu(pass), type); });
+      gpu_row(name, c.name(), type, "cudnn", work, [same, pass = pass, type] { return gpu::cudnn_convolution(same, pass, type); });
       if (onednn::available && c.groups == 1 && type == f32) row(name, c.name(), f32, "onednn", work, [same, pass = pass] { return onednn::convolution(same, pass); });
     }
-    gpu_row("conv", c.name(), type, "plain", work, [same, type] { return gpu::plain::convolution(as_gpu(same), type); });
+    gpu_row("conv", c.name(), type, "plain", work, [same, type] { return gpu::plain::convolution(same, type); });
     if (type == f32) row("conv", c.name(), f32, "plain", work, [c] { return plain(c); });
   }
 }

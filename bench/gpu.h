@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "bench/convolution.h"
 #include "engine/core/dtype.h"
 
 namespace plumb::bench::gpu {
@@ -16,12 +17,6 @@ struct Product {
   int64_t m, n, k;
   bool a_transposed, b_transposed;
 };
-/// Square images and filters, one group.
-struct Convolution {
-  int64_t n, channels, side, outputs, kernel, stride, padding;
-  int64_t out_side() const { return (side + 2 * padding - kernel) / stride + 1; }
-};
-enum class Pass : uint8_t { forward, input_gradient, weight_gradient };
 
 /// One thread an element, or one block a row, and nothing clever (bench/cuda/plain.cu). f32 or bf16, sums in f32.
 namespace plain {

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <functional>
 
+#include "bench/convolution.h"
+
 namespace plumb::bench::onednn {
 
 /// Whether this program was built with oneDNN. Without, every function here gives an empty call.
@@ -15,11 +17,6 @@ struct Product {
 /// c = a b for each of the batch, all row-major (a transposed operand: its transpose is). The memory must live as long as the call.
 std::function<void()> product(const Product& p, const float* a, const float* b, float* c);
 
-struct Convolution {
-  int64_t n, channels, side, outputs, kernel, stride, padding;
-  int64_t out_side() const { return (side + 2 * padding - kernel) / stride + 1; }
-};
-enum class Pass { forward, input_gradient, weight_gradient };
 /// One pass of a convolution, images and filters in the layout that oneDNN likes best; bringing them there is not timed.
 std::function<void()> convolution(const Convolution& c, Pass pass);
 

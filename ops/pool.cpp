@@ -90,7 +90,7 @@ ValuesAndIndices window_max(const char* op, const Tensor& image, const AxisMap& 
   Tensor flat_y = detail::as_planes(y, last), flat_place = detail::as_planes(place, last);
   kernel::window_max(image.device(), detail::as_planes(image, last), rows, columns, flat_y, flat_place);
   auto out = record(op, std::array{y, place}, {image}, saving(place), [=, before = image.shape()](const Grads& dy, const Saved& s, Needs) -> Grads {
-    if (dy[0].device().type == DeviceType::cuda && !grad_enabled()) {  // no sorting of places, and either order
+    if (!grad_enabled()) {  // no sorting of places, and either order
       const bool last = detail::side_by_side(s[0]);
       Tensor dx = empty_in_order(before, dy[0].dtype(), dy[0].device(), "max_pool_backward", last), flat_dx = detail::as_planes(dx, last);
       kernel::window_max_backward(dx.device(), detail::as_planes(dy[0], last), detail::as_planes(s[0], last), detail::transposed_map(rows), detail::transposed_map(columns), flat_dx);

@@ -91,13 +91,13 @@ check_all() {
   step tests_on_gpu ctest --test-dir "$build" -R '^gpu/' -j 4 --output-on-failure --no-tests=error
   [ $built = yes ] || step tests ctest --test-dir "$build" -E '^gpu/' -j "$(nproc)" --output-on-failure
   if command -v compute-sanitizer >/dev/null; then
-    step memcheck sanitize memcheck copy memory pointwise reduce scan sort index softmax norm embedding attention grouped_matmul optim
-    [ $racecheck = no ] || step racecheck sanitize racecheck copy reduce scan sort softmax norm attention grouped_matmul
+    step memcheck sanitize memcheck copy memory pointwise reduce scan sort index softmax norm embedding attention grouped_matmul grouped_rows channels_last windows optim
+    [ $racecheck = no ] || step racecheck sanitize racecheck copy reduce scan sort softmax norm attention grouped_matmul grouped_rows channels_last
   fi
   if [ $bench = yes ]; then
     step bench_kernels "$build/plumb" bench kernels --device cuda --against plain own cublaslt cudnn --json
     for work in gpt moe unet resnet; do
-      step "bench_step_$work" "$build/plumb" bench steps --only $work --size gpt2 --device cuda --dtype bf16 --json
+      step "bench_step_$work" "$build/plumb" bench steps --only $work --size gpt2 --device cuda --dtype bf16 --capture --json
     done
   fi
 }

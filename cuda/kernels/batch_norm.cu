@@ -250,10 +250,6 @@ struct LastDx {
     C m[N], a[N], slope[N], shift[N];
   };
   template <int N>
-  struct Operands {
-    C g[N], v[N];
-  };
-  template <int N>
   __device__ Channels<N> channels(int64_t, int64_t channel) const {
     Channels<N> k;
 #pragma unroll
@@ -267,17 +263,12 @@ struct LastDx {
     return k;
   }
   template <int N>
-  __device__ Operands<N> load(int64_t at) const {
-    Operands<N> o;
-    read_pack<N>(dy + at, o.g);
-    read_pack<N>(x + at, o.v);
-    return o;
-  }
+  __device__ KeptPair<C, N> load(int64_t at) const { return read_pair<N>(dy, x, at); }
   template <int N>
-  __device__ void write(int64_t at, const Channels<N>& k, Operands<N> o) const {
+  __device__ void write(int64_t at, const Channels<N>& k, KeptPair<C, N> o) const {
 #pragma unroll
-    for (int j = 0; j < N; ++j) o.g[j] = o.g[j] * k.a[j] - (o.v[j] - k.m[j]) * k.slope[j] - k.shift[j];
-    write_pack<N>(dx + at, o.g);
+    for (int j = 0; j < N; ++j) o.d[j] = o.d[j] * k.a[j] - (o.v[j] - k.m[j]) * k.slope[j] - k.shift[j];
+    write_pack<N>(dx + at, o.d);
   }
 };
 

@@ -64,6 +64,18 @@ template <typename C, int N>
 struct Kept {
   C v[N];
 };
+/// Of a gradient and of what it belongs to, N neighbouring channels.
+template <typename C, int N>
+struct KeptPair {
+  C d[N], v[N];
+};
+template <int N, typename S>
+__device__ KeptPair<compute_t<S>, N> read_pair(const S* dy, const S* x, int64_t at) {
+  KeptPair<compute_t<S>, N> pair;
+  read_pack<N>(dy + at, pair.d);
+  read_pack<N>(x + at, pair.v);
+  return pair;
+}
 
 // Op: Real, the type of the sums; channels<N>(plane, channel), what it keeps of N channels; add(at, kept, a, b), which adds to the two sums of
 // each of them what they get from the elements at `at`. partial [planes, splits, channels].

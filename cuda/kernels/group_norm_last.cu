@@ -213,10 +213,6 @@ struct Dx {
     Taken<C> taken[N];
   };
   template <int N>
-  struct Operands {
-    C d[N], v[N];
-  };
-  template <int N>
   __device__ Channels<N> channels(int64_t example, int64_t channel) const {
     Channels<N> k{p.template of<N>(example, channel), {}};
 #pragma unroll
@@ -224,14 +220,9 @@ struct Dx {
     return k;
   }
   template <int N>
-  __device__ Operands<N> load(int64_t at) const {
-    Operands<N> o;
-    read_pack<N>(dy + at, o.d);
-    read_pack<N>(x + at, o.v);
-    return o;
-  }
+  __device__ KeptPair<C, N> load(int64_t at) const { return read_pair<N>(dy, x, at); }
   template <int N>
-  __device__ void write(int64_t at, const Channels<N>& k, Operands<N> o) const {
+  __device__ void write(int64_t at, const Channels<N>& k, KeptPair<C, N> o) const {
 #pragma unroll
     for (int j = 0; j < N; ++j) {
       const C d = Activation::template derivative<S>(k.norm.template rounded<S>(o.v[j], j), o.d[j]);

@@ -5,6 +5,7 @@
 
 #include "ops/cpu/rows.h"
 #include "ops/kernels/norm.h"
+#include "ops/kernels/pointwise.h"
 
 namespace plumb::cpu_kernels {
 namespace {
@@ -90,6 +91,23 @@ void group_norm_backward_typed(const Tensor& gradient, const Tensor& input, int6
   }
 }
 
+// y ← the norm of x, whose moments are known.
+template <typename S>
+void normalise_again(const Tensor& input, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& output) {
+  using C = compute_t<S>;
+  const int64_t channels = input.shape()[1], space = input.shape()[2], width = channels / groups;
+  const C *w = data_or_null<C>(weight), *b = data_or_null<C>(bias), *means = mean.data<C>(), *rstds = rstd.data<C>();
+  const S* x = input.data<S>();
+  S* y = output.data<S>();
+  parallel_for(input.shape()[0] * channels, row_grain(space), [&](int64_t begin, int64_t end) {
+    for (int64_t plane = begin; plane < end; ++plane) {
+      const int64_t channel = plane % channels, group = plane / width;
+      const C m = means[group], scale = w ? rstds[group] * w[channel] : rstds[group], shift = b ? b[channel] : C(0);
+      for (int64_t i = plane * space; i < (plane + 1) * space; ++i) y[i] = static_cast<S>((static_cast<C>(x[i]) - m) * scale + shift);
+    }
+  });
+}
+
 void group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
   visit_floating("group_norm", x.dtype(), [&]<typename S>() { group_norm_typed<S>(x, groups, weight, bias, eps, y, mean, rstd); });
 }
@@ -97,11 +115,25 @@ void group_norm_backward(const Tensor& dy, const Tensor& x, int64_t groups, cons
   visit_floating("group_norm", x.dtype(), [&]<typename S>() { group_norm_backward_typed<S>(dy, x, groups, mean, rstd, weight, dx, dweight, dbias); });
 }
 
+void group_norm_silu(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
+  group_norm(x, groups, weight, bias, eps, y, mean, rstd);
+  kernel::unary(y.device(), UnaryOp::silu, y, 0, 0, y);
+}
+void group_norm_silu_backward(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& dx,
+                              Tensor& dweight, Tensor& dbias) {
+  Tensor gradient = empty(x.shape(), x.dtype(), {}, "group_norm_silu_backward");
+  visit_floating("group_norm", x.dtype(), [&]<typename S>() { normalise_again<S>(x, groups, mean, rstd, weight, bias, gradient); });
+  kernel::binary(x.device(), BinaryOp::silu_backward, gradient, dy, gradient);
+  group_norm_backward(gradient, x, groups, mean, rstd, weight, dx, dweight, dbias);
+}
+
 }  // namespace
 
 void register_group_norm() {
   kernel::group_norm.set(DeviceType::cpu, group_norm);
   kernel::group_norm_backward.set(DeviceType::cpu, group_norm_backward);
+  kernel::group_norm_silu.set(DeviceType::cpu, group_norm_silu);
+  kernel::group_norm_silu_backward.set(DeviceType::cpu, group_norm_silu_backward);
 }
 
 }  // namespace plumb::cpu_kernels

@@ -123,6 +123,23 @@ void window_max_typed(const Tensor& x, const AxisMap& row_map, const AxisMap& co
   });
 }
 
+template <typename T>
+void window_max_backward_typed(const Tensor& dy, const Tensor& place, Tensor& dx) {
+  using C = compute_t<T>;
+  const int64_t windows = dy.shape()[1] * dy.shape()[2], size = dx.shape()[1] * dx.shape()[2];
+  const T* from = dy.data<T>();
+  const auto* places = place.data<int64_t>();
+  T* to = dx.data<T>();
+  parallel_for(dx.shape()[0], std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, windows + size)), [&](int64_t begin, int64_t end) {
+    std::vector<C> sums(static_cast<size_t>(size));
+    for (int64_t plane = begin; plane < end; ++plane) {
+      std::fill(sums.begin(), sums.end(), C(0));
+      for (int64_t i = plane * windows; i < (plane + 1) * windows; ++i) sums[static_cast<size_t>(places[i])] += static_cast<C>(from[i]);
+      std::transform(sums.begin(), sums.end(), to + plane * size, [](C v) { return static_cast<T>(v); });
+    }
+  });
+}
+
 // -- windows as columns ---------------------------------------------------------------------------------------
 
 // The output places [begin, end) along one dimension that read inside the input for one kernel entry, and where the first reads.
@@ -186,6 +203,9 @@ void resample(const Tensor& x, const AxisMap& rows, const AxisMap& columns, Tens
 void window_max(const Tensor& x, const AxisMap& rows, const AxisMap& columns, Tensor& y, Tensor& place) {
   visit_floating("window_max", x.dtype(), [&]<typename T>() { window_max_typed<T>(x, rows, columns, y, place); });
 }
+void window_max_backward(const Tensor& dy, const Tensor& place, const AxisMap&, const AxisMap&, Tensor& dx) {
+  visit_floating("window_max", dx.dtype(), [&]<typename T>() { window_max_backward_typed<T>(dy, place, dx); });
+}
 void unfold(const Tensor& x, const ConvGeometry& g, Tensor& y) {
   visit_floating("unfold", x.dtype(), [&]<typename T>() { unfold_typed<T>(x, g, y); });
 }
@@ -198,6 +218,7 @@ void fold(const Tensor& y, const ConvGeometry& g, Tensor& x) {
 void register_resample() {
   kernel::resample.set(DeviceType::cpu, resample);
   kernel::window_max.set(DeviceType::cpu, window_max);
+  kernel::window_max_backward.set(DeviceType::cpu, window_max_backward);
   kernel::unfold.set(DeviceType::cpu, unfold);
   kernel::fold.set(DeviceType::cpu, fold);
 }

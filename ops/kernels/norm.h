@@ -24,10 +24,10 @@ inline constinit Kernel<void(const Tensor& x, int64_t groups, const Tensor& weig
 inline constinit Kernel<void(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias)>
     group_norm_backward{"group_norm_backward"};
 
-/// y = silu(group_norm(x)), on a GPU alone and with channels last.
+/// y = silu(group_norm(x)): one after the other on the CPU, in one pass on a GPU, where x and y have channels last.
 inline constinit Kernel<void(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd)>
     group_norm_silu{"group_norm_silu"};
-/// Its gradients, on a GPU alone.
+/// Its gradients; those that are undefined are not computed. The norm's result is computed again.
 inline constinit Kernel<void(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& dx, Tensor& dweight,
                              Tensor& dbias)>
     group_norm_silu_backward{"group_norm_silu_backward"};

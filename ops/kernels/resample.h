@@ -38,7 +38,7 @@ inline constinit Kernel<void(const Tensor& x, const AxisMap& rows, const AxisMap
 /// is (i64, row · width + column): the first such place, or the first NaN. x, y and place are row-major.
 inline constinit Kernel<void(const Tensor& x, const AxisMap& rows, const AxisMap& columns, Tensor& y, Tensor& place)> window_max{"window_max"};
 
-/// The adjoint of window_max, on a GPU alone: dx[row, column] = Σ dy of the windows whose place that is, in order and in f32 for 16-bit types.
+/// The adjoint of window_max: dx[row, column] = Σ dy of the windows whose place that is, in order and in f32 for 16-bit types.
 /// `rows` and `columns` say which windows read each row and column of dx: the transposed maps.
 inline constinit Kernel<void(const Tensor& dy, const Tensor& place, const AxisMap& rows, const AxisMap& columns, Tensor& dx)> window_max_backward{"window_max_backward"};
 

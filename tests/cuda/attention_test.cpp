@@ -12,41 +12,24 @@
 #include "ops/kernels/attention.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
-#include "tests/cuda/compare.h"
+#include "tests/cuda/attention_inputs.h"
 
 using namespace plumb;
 using namespace plumb::testing;
 
 namespace {
 
-struct Sizes {
-  int64_t batch, heads, groups, queries, keys, width, values;
-};
-
-std::vector<Tensor> some_inputs(const Sizes& s, DType type) {
-  return {noise({s.batch, s.heads, s.queries, s.width}, type, 1), noise({s.batch, s.groups, s.keys, s.width}, type, 2),
-          noise({s.batch, s.groups, s.keys, s.values}, type, 3)};
-}
-
-Function attend(const AttentionOptions& options) {
-  return [options](const std::vector<Tensor>& x) -> std::vector<Tensor> {
-    AttentionOptions o = options;
-    if (o.mask.defined()) o.mask = on(o.mask, x[0].device());
-    return {scaled_dot_product_attention(x[0], x[1], x[2], o)};
-  };
-}
-
 // Rounding of results and, for 16-bit types, of weights before they meet the values: a few units each; sums of f32 are longer.
 double tolerance(DType type) { return type == f64 ? 1e-13 : type == f32 ? 2e-5 : 3 * epsilon(type); }
 
-void check_types(std::initializer_list<DType> types, const Sizes& s, const AttentionOptions& options) {
+void check_types(std::initializer_list<DType> types, const AttentionSizes& s, const AttentionOptions& options) {
   for (DType type : types) {
-    double d = distance_from_cpu(attend(options), some_inputs(s, type), type);
+    double d = distance_from_cpu(attend(options), attention_inputs(s, type), type);
     CHECK_MESSAGE(d <= tolerance(type),
                   name(type) << " " << s.queries << "×" << s.keys << ", widths " << s.width << " and " << s.values << ": " << d);
   }
 }
-void check_all_types(const Sizes& s, const AttentionOptions& options) { check_types({f64, f32, bf16, f16}, s, options); }
+void check_all_types(const AttentionSizes& s, const AttentionOptions& options) { check_types({f64, f32, bf16, f16}, s, options); }
 
 }  // namespace
 
@@ -60,19 +43,19 @@ TEST_CASE("attention: results and gradients equal the CPU's for every type") {
 
 TEST_CASE("attention: wide heads") {
   for (DType type : {bf16, f32}) {
-    CHECK(distance_from_cpu(attend({}), some_inputs({1, 1, 1, 70, 40, 256, 200}, type), type) <= tolerance(type));
-    CHECK(distance_from_cpu(attend({.causal = true}), some_inputs({1, 1, 1, 40, 70, 320, 300}, type), type) <=
+    CHECK(distance_from_cpu(attend({}), attention_inputs({1, 1, 1, 70, 40, 256, 200}, type), type) <= tolerance(type));
+    CHECK(distance_from_cpu(attend({.causal = true}), attention_inputs({1, 1, 1, 40, 70, 320, 300}, type), type) <=
           tolerance(type));  // beyond tensor cores
   }
 }
 
 TEST_CASE("attention: a few queries, with as many keys as make several pieces") {
   for (DType type : {f32, bf16, f16})
-    for (auto [sizes, options] : {std::pair{Sizes{2, 2, 1, 1, 1300, 16, 16}, AttentionOptions{.causal = true}},
-                                  std::pair{Sizes{1, 2, 2, 3, 700, 40, 130}, AttentionOptions{.mask = noise({3, 700}, f32, 8)}},
-                                  std::pair{Sizes{1, 1, 1, 4, 1100, 8, 8}, AttentionOptions{.causal = true, .window = 300}}}) {
+    for (auto [sizes, options] : {std::pair{AttentionSizes{2, 2, 1, 1, 1300, 16, 16}, AttentionOptions{.causal = true}},
+                                  std::pair{AttentionSizes{1, 2, 2, 3, 700, 40, 130}, AttentionOptions{.mask = noise({3, 700}, f32, 8)}},
+                                  std::pair{AttentionSizes{1, 1, 1, 4, 1100, 8, 8}, AttentionOptions{.causal = true, .window = 300}}}) {
       const NoGrad off;
-      const std::vector<Tensor> x = some_inputs(sizes, type);
+      const std::vector<Tensor> x = attention_inputs(sizes, type);
       std::vector<Tensor> on_gpu, wide;
       for (const Tensor& t : x) on_gpu.push_back(to_gpu(t)), wide.push_back(to(t, f64));
       CHECK(distance(attend(options)(on_gpu)[0], attend(options)(wide)[0]) <= tolerance(type));
@@ -81,7 +64,7 @@ TEST_CASE("attention: a few queries, with as many keys as make several pieces") 
 }
 
 TEST_CASE("attention: causal, with more keys or more queries, and a sliding window") {
-  for (const Sizes& s : {Sizes{1, 2, 1, 140, 140, 32, 32}, Sizes{1, 1, 1, 70, 150, 64, 64}, Sizes{1, 1, 1, 150, 70, 64, 64}}) {
+  for (const AttentionSizes& s : {AttentionSizes{1, 2, 1, 140, 140, 32, 32}, AttentionSizes{1, 1, 1, 70, 150, 64, 64}, AttentionSizes{1, 1, 1, 150, 70, 64, 64}}) {
     check_all_types(s, {.causal = true});
     check_all_types(s, {.causal = true, .window = 37});
   }
@@ -89,7 +72,7 @@ TEST_CASE("attention: causal, with more keys or more queries, and a sliding wind
 
 TEST_CASE("attention: a query that sees nothing gives 0 and takes no part") {
   for (DType type : {f32, bf16}) {
-    const std::vector<Tensor> x = some_inputs({1, 1, 1, 100, 30, 32, 32}, type);  // causal: the first 70 queries see nothing
+    const std::vector<Tensor> x = attention_inputs({1, 1, 1, 100, 30, 32, 32}, type);  // causal: the first 70 queries see nothing
     const std::vector<Tensor> y = results_and_gradients(attend({.causal = true}), x, kGpu, type);
     for (const Tensor& t : {y[0], y[1]})
       for (double v : to_vector(to_cpu(slice(t, 2, 0, 70)))) CHECK(v == 0);
@@ -101,7 +84,7 @@ TEST_CASE("attention: a query that sees nothing gives 0 and takes no part") {
 
 TEST_CASE("attention: masks of any broadcast shape, added or bool") {
   Generator generator(5);
-  const Sizes s{2, 2, 1, 33, 70, 16, 16};
+  const AttentionSizes s{2, 2, 1, 33, 70, 16, 16};
   for (const Shape& shape : {Shape{70}, Shape{33, 1}, Shape{2, 1, 33, 70}, Shape{2, 33, 70}}) {
     check_types({f32, bf16}, s, {.mask = noise(shape, f32, 9)});
     Tensor allowed = empty(shape, boolean);
@@ -121,7 +104,7 @@ TEST_CASE("attention: dropout drops the weights that the CPU drops") {
       manual_seed(11);
       return {scaled_dot_product_attention(x[0], x[1], x[2], {.causal = true, .dropout = 0.3})};
     };
-    CHECK(distance_from_cpu(f, some_inputs({1, 2, 2, 67, 67, 24, 24}, type), type) <= tolerance(type));
+    CHECK(distance_from_cpu(f, attention_inputs({1, 2, 2, 67, 67, 24, 24}, type), type) <= tolerance(type));
   }
 }
 
@@ -141,7 +124,7 @@ TEST_CASE("attention: packed projections, heads in any order of memory") {
 
 TEST_CASE("attention: large scores neither overflow nor lose the sum") {
   for (DType type : {f32, bf16}) {
-    std::vector<Tensor> x = some_inputs({1, 1, 1, 40, 80, 32, 32}, type);
+    std::vector<Tensor> x = attention_inputs({1, 1, 1, 40, 80, 32, 32}, type);
     CHECK(distance_from_cpu(attend({.scale = 20}), x, type) <= 40 * tolerance(type));  // scores near 500 carry rounding of 500 ε
     for (const Tensor& t : results_and_gradients(attend({.scale = 1000}), x, kGpu, type))
       for (double v : to_vector(to_cpu(t))) CHECK(std::isfinite(v));
@@ -149,21 +132,21 @@ TEST_CASE("attention: large scores neither overflow nor lose the sum") {
 }
 
 TEST_CASE("attention: the same bits every time, backward too") {
-  for (DType type : {f32, bf16}) CHECK(repeats(attend({.causal = true}), some_inputs({1, 4, 2, 100, 100, 32, 32}, type), type));
+  for (DType type : {f32, bf16}) CHECK(repeats(attend({.causal = true}), attention_inputs({1, 4, 2, 100, 100, 32, 32}, type), type));
 }
 
 TEST_CASE("attention: nothing to do") {
   for (DType type : {f32, bf16})
-    for (const Sizes& s : {Sizes{0, 2, 1, 3, 4, 8, 8}, Sizes{1, 2, 1, 0, 4, 8, 8}, Sizes{1, 2, 1, 3, 0, 8, 8}}) {
-      const std::vector<Tensor> y = results_and_gradients(attend({}), some_inputs(s, type), kGpu, type),
-                                expected = results_and_gradients(attend({}), some_inputs(s, type), cpu, type);
+    for (const AttentionSizes& s : {AttentionSizes{0, 2, 1, 3, 4, 8, 8}, AttentionSizes{1, 2, 1, 0, 4, 8, 8}, AttentionSizes{1, 2, 1, 3, 0, 8, 8}}) {
+      const std::vector<Tensor> y = results_and_gradients(attend({}), attention_inputs(s, type), kGpu, type),
+                                expected = results_and_gradients(attend({}), attention_inputs(s, type), cpu, type);
       for (size_t i = 0; i < y.size(); ++i) CHECK(same(to_cpu(y[i]), expected[i]));
     }
 }
 
 TEST_CASE("attention: the log-sum-exp of every row") {
   for (DType type : {f32, bf16}) {
-    const std::vector<Tensor> x = some_inputs({1, 2, 1, 70, 50, 16, 16}, type);
+    const std::vector<Tensor> x = attention_inputs({1, 2, 1, 70, 50, 16, 16}, type);
     auto lse_on = [&](Device device) {
       Tensor q = on(x[0], device), k = on(x[1], device), v = on(x[2], device), out = empty({1, 2, 70, 16}, type, device),
              lse = empty({1, 2, 70}, f32, device);

@@ -25,6 +25,19 @@ void check_close(const Tensor& gpu, const Tensor& host, double tolerance) {
   if (host.defined()) CHECK(difference(to_cpu(gpu), host) <= tolerance);
 }
 
+// What a norm of rows or of groups gives, and its gradients.
+struct Results {
+  Tensor y, mean, rstd, dx, dw, db;
+};
+void check_close(const Results& gpu, const Results& host, DType t) {
+  check_close(gpu.y, host.y, tolerance(t));
+  check_close(gpu.mean, host.mean, t == f64 ? 1e-13 : 1e-5);
+  check_close(gpu.rstd, host.rstd, t == f64 ? 1e-11 : 1e-4);
+  check_close(gpu.dx, host.dx, tolerance(t) * 4);
+  check_close(gpu.dw, host.dw, t == f64 ? 1e-11 : 2e-4);
+  check_close(gpu.db, host.db, t == f64 ? 1e-11 : 2e-4);
+}
+
 }  // namespace
 
 TEST_CASE("row_norm: held and streamed rows agree with the CPU's, centred and not, with every choice of parameters and gradients") {
@@ -35,9 +48,6 @@ TEST_CASE("row_norm: held and streamed rows agree with the CPU's, centred and no
           DType c = compute_dtype(t);
           int64_t rows = shape[0], n = shape[1];
           Tensor x = sample(shape, 1, t, -1, 3), dy = sample(shape, 2, t), w = parts & 1 ? sample({n}, 3, c) : Tensor(), b = parts & 2 ? sample({n}, 4, c) : Tensor();
-          struct Results {
-            Tensor y, mean, rstd, dx, dw, db;
-          };
           auto run = [&](Device d) {
             Results r{empty(shape, t, d), empty_if(centred, {rows}, c, d), empty({rows}, c, d), empty_if(parts != 1, shape, t, d), empty_if(parts & 1, {n}, c, d), empty_if(parts & 2, {n}, c, d)};
             Tensor none;
@@ -47,12 +57,7 @@ TEST_CASE("row_norm: held and streamed rows agree with the CPU's, centred and no
           };
           Results host = run(cpu), gpu = run(kGpu);
           INFO(name(t) << " " << to_string(shape) << (centred ? " centred" : "") << " parts " << parts);
-          check_close(gpu.y, host.y, tolerance(t));
-          check_close(gpu.mean, host.mean, t == f64 ? 1e-13 : 1e-5);
-          check_close(gpu.rstd, host.rstd, t == f64 ? 1e-11 : 1e-4);
-          check_close(gpu.dx, host.dx, tolerance(t) * 4);
-          check_close(gpu.dw, host.dw, t == f64 ? 1e-11 : 2e-4);
-          check_close(gpu.db, host.db, t == f64 ? 1e-11 : 2e-4);
+          check_close(gpu, host, t);
         }
 }
 
@@ -109,9 +114,6 @@ TEST_CASE("group_norm: agrees with the CPU's for spaces of one element, odd ones
         DType c = compute_dtype(t);
         int64_t groups = 2, count = shape[0] * groups, channels = shape[1];
         Tensor x = sample(shape, 1, t, -1, 3), dy = sample(shape, 2, t), w = affine ? sample({channels}, 3, c) : Tensor(), b = affine ? sample({channels}, 4, c) : Tensor();
-        struct Results {
-          Tensor y, mean, rstd, dx, dw, db;
-        };
         auto run = [&](Device d, bool last) {
           Results r{empty_in_order(shape, t, d, "y", last), empty({count}, c, d), empty({count}, c, d), empty_in_order(shape, t, d, "dx", last), empty_if(affine, {channels}, c, d),
                     empty_if(affine, {channels}, c, d)};
@@ -123,12 +125,7 @@ TEST_CASE("group_norm: agrees with the CPU's for spaces of one element, odd ones
         for (bool last : {false, true}) {
           Results gpu = run(kGpu, last);
           INFO(name(t) << " " << to_string(shape) << (affine ? " affine" : "") << (last ? " channels last" : ""));
-          check_close(gpu.y, host.y, tolerance(t));
-          check_close(gpu.mean, host.mean, t == f64 ? 1e-13 : 1e-5);
-          check_close(gpu.rstd, host.rstd, t == f64 ? 1e-11 : 1e-4);
-          check_close(gpu.dx, host.dx, tolerance(t) * 4);
-          check_close(gpu.dw, host.dw, t == f64 ? 1e-11 : 2e-4);
-          check_close(gpu.db, host.db, t == f64 ? 1e-11 : 2e-4);
+          check_close(gpu, host, t);
         }
       }
 }

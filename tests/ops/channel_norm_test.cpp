@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include "engine/core/parallel.h"
+#include "ops/activation.h"
+#include "ops/kernels/norm.h"
 #include "ops/norm.h"
 #include "tests/ops/samples.h"
 
@@ -140,4 +142,19 @@ TEST_CASE("group_norm and batch_norm: no elements, and wrong shapes are named") 
   CHECK_THROWS_WITH_AS(group_norm(zeros({4}), 1), "group_norm: x must be [n, channels, ..], it is [4]", ShapeError);
   CHECK_THROWS_WITH_AS(batch_norm(zeros({2, 4}), zeros({3}), ones({4})), "batch_norm: the mean must be [4], one number a channel of [2, 4]; it is [3]", ShapeError);
   CHECK_THROWS_WITH_AS(batch_norm_training(zeros({1, 4})), "batch_norm_training: a channel needs two elements or more, x is [1, 4]", ValueError);
+}
+
+TEST_CASE("group_norm_silu: the CPU's kernels are the two operations and their gradients, in every type") {
+  for (DType t : {f64, f32, bf16, f16}) {
+    Tensor x = sample({2, 6, 5}, 1, t).requires_grad_(), w = sample({6}, 2, compute_dtype(t)).requires_grad_(), b = sample({6}, 3, compute_dtype(t)).requires_grad_(), dy = sample({2, 6, 5}, 4, t);
+    Tensor expected = silu(group_norm(x, 2, w, b, 1e-5));
+    std::vector<Tensor> gradients = grad({expected}, {x, w, b}, {}, {dy});
+    Tensor y = empty({2, 6, 5}, t), mean = empty({4}, compute_dtype(t)), rstd = empty({4}, compute_dtype(t)), dx = empty({2, 6, 5}, t), dw = empty({6}, compute_dtype(t)), db = empty({6}, compute_dtype(t));
+    kernel::group_norm_silu(cpu, x.detach(), 2, w.detach(), b.detach(), 1e-5, y, mean, rstd);
+    kernel::group_norm_silu_backward(cpu, dy, x.detach(), 2, mean, rstd, w.detach(), b.detach(), dx, dw, db);
+    CHECK(to_vector(y) == to_vector(expected));
+    CHECK(to_vector(dx) == to_vector(gradients[0]));
+    CHECK(to_vector(dw) == to_vector(gradients[1]));
+    CHECK(to_vector(db) == to_vector(gradients[2]));
+  }
 }

@@ -152,8 +152,10 @@ TEST_CASE("graph: every model's step can be drawn, and all its parameters take p
     StepModel model = make_step_model(name, StepSize::tiny, cpu);
     StepGraph graph = graph_of(model.loss(), *model.module);
     std::set<size_t> used;
-    for (const GraphEdge& edge : graph.edges)
+    for (const GraphEdge& edge : graph.edges) {
       if (edge.from_parameter) used.insert(edge.from);
+      else CHECK_MESSAGE(!graph.operations[edge.from].outputs.at(edge.output).empty(), graph.operations[edge.from].name << " gives something of no shape");
+    }
     CHECK(used.size() == graph.parameters.size());
     // Of several outputs one may lead nowhere, as the sum under a network's last norm.
     for (const GraphOperation& op : graph.operations) CHECK_MESSAGE(std::ranges::any_of(op.outputs, [](const std::string& o) { return !o.empty(); }), op.name << " has no shape");

@@ -10,7 +10,7 @@
 #include "ops/create.h"
 #include "ops/kernels/attention.h"
 #include "ops/kernels/attention_choice.h"
-#include "tests/cuda/compare.h"
+#include "tests/cuda/attention_inputs.h"
 
 using namespace plumb;
 using namespace plumb::testing;
@@ -25,28 +25,11 @@ struct Choosing {
   ~Choosing() { choose_attention(AttentionChoice::automatic); }
 };
 
-struct Sizes {
-  int64_t batch, heads, groups, queries, keys, width, values;
-};
-
-std::vector<Tensor> some_inputs(const Sizes& s, DType type) {
-  return {noise({s.batch, s.heads, s.queries, s.width}, type, 1), noise({s.batch, s.groups, s.keys, s.width}, type, 2),
-          noise({s.batch, s.groups, s.keys, s.values}, type, 3)};
-}
-
-Function attend(const AttentionOptions& options) {
-  return [options](const std::vector<Tensor>& x) -> std::vector<Tensor> {
-    AttentionOptions o = options;
-    if (o.mask.defined()) o.mask = on(o.mask, x[0].device());
-    return {scaled_dot_product_attention(x[0], x[1], x[2], o)};
-  };
-}
-
-void check_against_cpu(const Sizes& s, const AttentionOptions& options) {
+void check_against_cpu(const AttentionSizes& s, const AttentionOptions& options) {
   const Choosing library(AttentionChoice::library);
   for (DType type : {bf16, f16}) {
     if (type == f16 && !with_library()) continue;
-    double d = distance_from_cpu(attend(options), some_inputs(s, type), type);
+    double d = distance_from_cpu(attend(options), attention_inputs(s, type), type);
     CHECK_MESSAGE(d <= 3 * epsilon(type),
                   name(type) << " " << s.queries << "×" << s.keys << ", widths " << s.width << " and " << s.values << ": " << d);
   }
@@ -79,7 +62,7 @@ TEST_CASE("cudnn attention: results and gradients equal the CPU's") {
 }
 
 TEST_CASE("cudnn attention: a sliding window") {
-  for (const Sizes& s : {Sizes{1, 2, 1, 140, 140, 32, 32}, Sizes{1, 1, 1, 70, 150, 64, 64}})
+  for (const AttentionSizes& s : {AttentionSizes{1, 2, 1, 140, 140, 32, 32}, AttentionSizes{1, 1, 1, 70, 150, 64, 64}})
     check_against_cpu(s, {.causal = true, .window = 37});
 }
 
@@ -93,7 +76,7 @@ TEST_CASE("cudnn attention: heads within one projection, and their gradients wit
 
 TEST_CASE("cudnn attention: the log-sum-exp of every row") {
   const Choosing library(AttentionChoice::library);
-  const std::vector<Tensor> x = some_inputs({1, 2, 1, 50, 70, 16, 16}, bf16);
+  const std::vector<Tensor> x = attention_inputs({1, 2, 1, 50, 70, 16, 16}, bf16);
   auto lse_on = [&](Device device) {
     Tensor q = on(x[0], device), k = on(x[1], device), v = on(x[2], device), out = empty({1, 2, 50, 16}, bf16, device),
            lse = empty({1, 2, 50}, f32, device);
@@ -106,8 +89,8 @@ TEST_CASE("cudnn attention: the log-sum-exp of every row") {
 
 TEST_CASE("cudnn attention: the same bits every time, and in a captured step") {
   const Choosing library(AttentionChoice::library);
-  for (const Sizes& s : {Sizes{1, 2, 2, 130, 130, 32, 32}, Sizes{1, 4, 2, 40, 130, 64, 64}}) {
-    const std::vector<Tensor> x = some_inputs(s, bf16);
+  for (const AttentionSizes& s : {AttentionSizes{1, 2, 2, 130, 130, 32, 32}, AttentionSizes{1, 4, 2, 40, 130, 64, 64}}) {
+    const std::vector<Tensor> x = attention_inputs(s, bf16);
     const std::vector<Tensor> first = results_and_gradients(attend({.causal = true}), x, kGpu, bf16);
     std::vector<Tensor> q, upstream = {on(noise(first[0].shape(), bf16, 77), kGpu)};
     for (const Tensor& t : x) q.push_back(to_gpu(t).requires_grad_());
@@ -131,21 +114,21 @@ TEST_CASE("cudnn attention: the same bits every time, and in a captured step") {
 TEST_CASE("cudnn attention: what it takes, and what it leaves to own kernels") {
   using enum AttentionChoice;
   if (!with_library()) return;
-  const std::vector<Tensor> small = some_inputs({1, 2, 2, 256, 256, 64, 64}, bf16),
-                            large = some_inputs({4, 8, 8, 1024, 1024, 64, 64}, bf16);
+  const std::vector<Tensor> small = attention_inputs({1, 2, 2, 256, 256, 64, 64}, bf16),
+                            large = attention_inputs({4, 8, 8, 1024, 1024, 64, 64}, bf16);
   const Function causal = attend({.causal = true});
   CHECK_FALSE(same_bits(library, own_kernels, causal, small));
   CHECK(same_bits(automatic, own_kernels, causal, small));
   CHECK(same_bits(automatic, library, causal, large));
-  CHECK(same_bits(automatic, own_kernels, causal, some_inputs({1, 32, 8, 1000, 1000, 64, 64}, bf16)));  // a prompt
+  CHECK(same_bits(automatic, own_kernels, causal, attention_inputs({1, 32, 8, 1000, 1000, 64, 64}, bf16)));  // a prompt
   for (const AttentionOptions& options :
        {AttentionOptions{.mask = noise({256}, f32, 9)}, AttentionOptions{.causal = true, .mask = noise({256, 256}, f32, 9)}})
     CHECK(same_bits(library, own_kernels, attend(options), small));
   CHECK(
-      same_bits(library, own_kernels, causal, some_inputs({1, 2, 2, 150, 70, 64, 64}, bf16)));  // causal, and the first queries see nothing
-  CHECK(same_bits(library, own_kernels, causal, some_inputs({1, 2, 2, 100, 100, 60, 60}, bf16)));  // rows that do not begin at 16 bytes
-  CHECK(same_bits(library, own_kernels, causal, some_inputs({1, 2, 2, 3, 100, 64, 64}, bf16)));
-  CHECK(same_bits(library, own_kernels, causal, some_inputs({1, 2, 2, 100, 100, 64, 64}, f32)));
+      same_bits(library, own_kernels, causal, attention_inputs({1, 2, 2, 150, 70, 64, 64}, bf16)));  // causal, and the first queries see nothing
+  CHECK(same_bits(library, own_kernels, causal, attention_inputs({1, 2, 2, 100, 100, 60, 60}, bf16)));  // rows that do not begin at 16 bytes
+  CHECK(same_bits(library, own_kernels, causal, attention_inputs({1, 2, 2, 3, 100, 64, 64}, bf16)));
+  CHECK(same_bits(library, own_kernels, causal, attention_inputs({1, 2, 2, 100, 100, 64, 64}, f32)));
   const Function dropping = [](const std::vector<Tensor>& x) -> std::vector<Tensor> {
     manual_seed(11);
     return {scaled_dot_product_attention(x[0], x[1], x[2], {.causal = true, .dropout = 0.3})};
@@ -155,8 +138,8 @@ TEST_CASE("cudnn attention: what it takes, and what it leaves to own kernels") {
 
 TEST_CASE("cudnn attention: gradients of so many scores that they come in pieces") {
   if (!with_library()) return;
-  for (const Sizes& s : {Sizes{3, 4, 4, 8192, 8192, 32, 32}, Sizes{1, 16, 8, 8192, 8192, 32, 32}}) {  // pieces of images, and of heads
-    const std::vector<Tensor> x = some_inputs(s, bf16);
+  for (const AttentionSizes& s : {AttentionSizes{3, 4, 4, 8192, 8192, 32, 32}, AttentionSizes{1, 16, 8, 8192, 8192, 32, 32}}) {  // pieces of images, and of heads
+    const std::vector<Tensor> x = attention_inputs(s, bf16);
     std::vector<Tensor> library = computed(AttentionChoice::library, attend({.causal = true}), x),
                         own = computed(AttentionChoice::own_kernels, attend({.causal = true}), x);
     for (size_t i = 0; i < library.size(); ++i) CHECK(distance(library[i], own[i]) <= 3 * epsilon(bf16));
@@ -165,9 +148,9 @@ TEST_CASE("cudnn attention: gradients of so many scores that they come in pieces
 
 TEST_CASE("cudnn attention: nothing to do") {
   const Choosing library(AttentionChoice::library);
-  for (const Sizes& s : {Sizes{0, 2, 1, 30, 40, 8, 8}, Sizes{1, 2, 1, 0, 40, 8, 8}, Sizes{1, 2, 1, 30, 0, 8, 8}}) {
-    const std::vector<Tensor> y = results_and_gradients(attend({}), some_inputs(s, bf16), kGpu, bf16),
-                              expected = results_and_gradients(attend({}), some_inputs(s, bf16), cpu, bf16);
+  for (const AttentionSizes& s : {AttentionSizes{0, 2, 1, 30, 40, 8, 8}, AttentionSizes{1, 2, 1, 0, 40, 8, 8}, AttentionSizes{1, 2, 1, 30, 0, 8, 8}}) {
+    const std::vector<Tensor> y = results_and_gradients(attend({}), attention_inputs(s, bf16), kGpu, bf16),
+                              expected = results_and_gradients(attend({}), attention_inputs(s, bf16), cpu, bf16);
     for (size_t i = 0; i < y.size(); ++i) CHECK(same(to_cpu(y[i]), expected[i]));
   }
 }
