@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "cuda/kernels/channel_strips.h"
+#include "cuda/kernels/narrow_functions.h"
 #include "cuda/runtime/warp.h"
 #include "ops/kernels/norm.h"
 #include "ops/pointwise_functions.h"
@@ -73,23 +74,8 @@ struct Nothing {
   template <typename S> static __device__ compute_t<S> derivative(compute_t<S>, compute_t<S> dy) { return dy; }
 };
 struct Silu {
-  template <typename S>
-  static __device__ compute_t<S> value(compute_t<S> v) {
-    if constexpr (sizeof(S) == 2) return v * sigmoid(v);
-    else return function::Silu::apply(v, S(0), S(0));
-  }
-  template <typename S>
-  static __device__ compute_t<S> derivative(compute_t<S> v, compute_t<S> dy) {
-    if constexpr (sizeof(S) == 2) {
-      const float s = sigmoid(v);
-      return dy * s * (1 + v * (1 - s));
-    } else {
-      return function::SiluBackward::apply(v, dy);
-    }
-  }
-  // Relative error below 2⁻¹⁷ wherever the result is a normal number of 16 bits; the exact one, three times an element, would take longer
-  // than memory does.
-  static __device__ float sigmoid(float v) { return __fdividef(1.0f, 1.0f + __expf(-v)); }
+  template <typename S> static __device__ compute_t<S> value(compute_t<S> v) { return FunctionFor<function::Silu, S>::apply(v, compute_t<S>(0), compute_t<S>(0)); }
+  template <typename S> static __device__ compute_t<S> derivative(compute_t<S> v, compute_t<S> dy) { return FunctionFor<function::SiluBackward, S>::apply(v, dy); }
 };
 
 // The norm of N channels of an example: (x − mean) scale + shift.

@@ -80,14 +80,6 @@ class Row {
   __device__ void each(F&& f) {
     visit([&](int64_t c, auto&... v) { f(c, v...); });
   }
-  /// f(pack, arrays…): the same for a held row, with the number of the pack among this thread's instead of the column.
-  template <typename F>
-  __device__ void each_pack(F&& f) {
-    static_assert(kHeld && K == 2);
-#pragma unroll
-    for (int p = 0; p < kPacks; ++p)
-      if (column(p) < n_) f(p, held_[0][p], held_[1][p]);
-  }
   /// to[column + j] ← out[j] after f(column, out, arrays…).
   template <typename F>
   __device__ void write(S* to, F&& f) {
