@@ -1,5 +1,5 @@
-// Grouped products: an expert's first layer in a mixture of 8, with even loads, and with loads that rise from 1 to 15 sixty-fourths of the
-// rows. Beside them what they stand for: one product a segment ("plain"). A shape is rows x inputs x outputs - loads.
+// Grouped products and sums: an expert's first layer in a mixture of 8, with even loads, and with loads that rise from 1 to 15 sixty-fourths of
+// the rows. Beside them what they stand for: one product a segment ("plain"). A shape is rows x inputs x outputs - loads.
 #include "bench/suite.h"
 #include "ops/create.h"
 #include "ops/grouped_matmul.h"
@@ -52,6 +52,12 @@ const bool registered = suite([] {
         Operands o(c, type);
         Tensor offsets = o.on_device();
         return [=] { grouped_outer(o.slope, o.x, offsets); };
+      });
+      const Work sum{size * static_cast<double>(c.rows * c.out), static_cast<double>(c.rows * c.out)};
+      row("grouped_sum", c.name(), type, "plumb", sum, [=] {
+        Operands o(c, type);
+        Tensor offsets = o.on_device();
+        return [=] { grouped_sum(o.slope, offsets); };
       });
       if (type == f32) row("grouped_linear", c.name(), f32, "plain", work, [c] { return one_by_one(c); });
     }

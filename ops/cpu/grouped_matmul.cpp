@@ -6,6 +6,7 @@
 #include "ops/cpu/gemm/blocking.h"
 #include "ops/cpu/gemm/gemm.h"
 #include "ops/kernels/grouped_matmul.h"
+#include "ops/kernels/reduce.h"
 
 namespace plumb::cpu_kernels {
 namespace {
@@ -66,25 +67,14 @@ void grouped_outer(const Tensor& a, const Tensor& b, const Tensor& offsets, Tens
   });
 }
 
-// A thread takes columns of a segment, and adds its rows in order.
+// The sum over rows of one segment after the other, which all threads share however uneven segments are.
 void grouped_sum(const Tensor& x, const Tensor& offsets, Tensor& out) {
-  constexpr int64_t kColumns = 256;
-  int64_t n = out.shape()[1], strips = gemm::ceil_div(n, kColumns), segments = out.shape()[0];
-  const int64_t* o = offsets.data<int64_t>();
-  visit_floating("grouped_sum", x.dtype(), [&]<typename T>() {
-    parallel_for(segments * strips, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        int64_t e = i / strips, first = i % strips * kColumns, columns = std::min(kColumns, n - first);
-        compute_t<T> sums[kColumns] = {};
-        for (int64_t r = o[e]; r < o[e + 1]; ++r)
-          for (int64_t j = 0; j < columns; ++j) sums[j] += static_cast<compute_t<T>>(x.data<T>()[r * n + first + j]);
-        for (int64_t j = 0, at = e * n + first; j < columns; ++j) {
-          if (out.dtype() == x.dtype()) out.data<T>()[at + j] = static_cast<T>(sums[j]);
-          else out.data<compute_t<T>>()[at + j] = sums[j];
-        }
-      }
-    });
-  });
+  const int64_t n = out.shape()[1], *o = offsets.data<int64_t>();
+  for (int64_t e = 0; e < out.shape()[0]; ++e) {
+    const int64_t rows = o[e + 1] - o[e];
+    Tensor sum = view_of(out, {n}, {1}, e * n);
+    kernel::reduce(cpu, ReduceOp::sum, view_of(x, {rows, n}, {n, 1}, o[e] * n), {n}, {1}, {rows}, {n}, sum);
+  }
 }
 
 }  // namespace

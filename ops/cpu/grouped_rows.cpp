@@ -1,8 +1,10 @@
 // Rows that go to places and come back, on the CPU: a thread takes whole rows, so results do not depend on how many there are.
 // Bytes: each row once on either side. Bound: memory.
 #include <algorithm>
+#include <vector>
 
 #include "engine/core/parallel.h"
+#include "ops/cpu/rows.h"
 #include "ops/kernels/grouped_rows.h"
 
 namespace plumb::cpu_kernels {
@@ -17,14 +19,26 @@ void group_by(const Tensor& label, Tensor& order, Tensor& place, Tensor& offsets
   for (int64_t i = 0; i < n; ++i) ordered[number[i] += start[of[i]]] = i;
 }
 
-// body(n, its k places) for all N, in shares worth a thread's while.
+// body(begin, end) for all N, in shares worth a thread's while.
+template <typename F>
+void for_rows(const Tensor& place, int64_t width, F&& body) {
+  const int64_t each = std::max<int64_t>(1, place.shape()[1] * width);
+  parallel_for(place.shape()[0], std::max<int64_t>(1, 16384 / each), body);
+}
+
+// body(n, its k places) for each of them.
 template <typename F>
 void for_places(const Tensor& place, int64_t width, F&& body) {
   const int64_t k = place.shape()[1], *at = place.data<int64_t>();
-  const int64_t each = std::max<int64_t>(1, k * width);
-  parallel_for(place.shape()[0], std::max<int64_t>(1, 16384 / each), [&](int64_t begin, int64_t end) {
+  for_rows(place, width, [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) body(n, at + n * k, at + (n + 1) * k);
   });
+}
+
+// sums += by · row
+template <typename X, typename C>
+void add_row(int64_t width, C by, const X* row, C* sums) {
+  for (int64_t i = 0; i < width; ++i) sums[i] += by * static_cast<C>(row[i]);
 }
 
 template <typename T>
@@ -56,12 +70,14 @@ void join_rows(const Tensor& x, const Tensor& place, const Tensor& weight, Tenso
     const X* from = x.data<X>();
     Y* to = out.data<Y>();
     const C* w = weights_of<X>(weight);
-    for_places(place, width, [&](int64_t n, const int64_t* begin, const int64_t* end) {
-      for (int64_t i = 0; i < width; ++i) {
-        C sum = 0;
-        for (const int64_t* p = begin; p < end; ++p)
-          if (*p >= 0) sum += (w ? w[*p] : C(1)) * static_cast<C>(from[*p * width + i]);
-        to[n * width + i] = static_cast<Y>(sum);
+    const int64_t k = place.shape()[1], *at = place.data<int64_t>();
+    for_rows(place, width, [&](int64_t begin, int64_t end) {
+      std::vector<C> sums(static_cast<size_t>(width));
+      for (int64_t n = begin; n < end; ++n) {
+        std::fill(sums.begin(), sums.end(), C(0));
+        for (const int64_t* p = at + n * k; p < at + (n + 1) * k; ++p)
+          if (*p >= 0) add_row(width, w ? w[*p] : C(1), from + *p * width, sums.data());
+        for (int64_t i = 0; i < width; ++i) to[n * width + i] = static_cast<Y>(sums[static_cast<size_t>(i)]);
       }
     });
   });
@@ -77,9 +93,9 @@ void row_dots(const Tensor& x, const Tensor& y, const Tensor& place, Tensor& out
     for_places(place, width, [&](int64_t n, const int64_t* p, const int64_t* end) {
       for (; p < end; ++p) {
         if (*p < 0) continue;
-        C sum = 0;
-        for (int64_t i = 0; i < width; ++i) sum += static_cast<C>(a[n * width + i]) * static_cast<C>(b[*p * width + i]);
-        to[*p] = sum;
+        const X* left = a + n * width;
+        const Y* right = b + *p * width;
+        to[*p] = lane_sum<C>(width, [=](int64_t i) { return static_cast<C>(left[i]) * static_cast<C>(right[i]); });
       }
     });
   });
