@@ -13,7 +13,7 @@ else()
 
 namespace plumb::tools {
 
-std::span<const OperationPage> operation_pages() { return {}; }
+std::string_view packed_pages() { return {}; }
 const char* pages_problem() { return \"it was configured without Python 3 (on Debian: apt-get install python3, then run cmake again)\"; }
 
 }  // namespace plumb::tools

@@ -119,13 +119,27 @@ __global__ void dot_rows(PlacedRows r, const X* x, const Y* y, compute_t<X>* d) 
 template <typename T>
 const compute_t<T>* weights_of(const Tensor& weight) { return data_or_null<compute_t<T>>(weight); }
 
+// Calls f.template operator()<A, B>() for the types of two sides.
+template <typename F>
+void visit_sides(const char* op, DType a, DType b, F&& f) {
+  if (a == DType::f64 || b == DType::f64) {
+    if (a != b) unsupported_dtype(op, a == DType::f64 ? b : a);
+    return f.template operator()<double, double>();
+  }
+  visit_floating(op, a, [&]<typename A>() {
+    visit_floating(op, b, [&]<typename B>() {
+      if constexpr (sizeof(A) < 8 && sizeof(B) < 8) f.template operator()<A, B>();
+    });
+  });
+}
+
 // f<A, B, kPack>(rows, blocks for so much work) for the types of two sides; pieces of 8 elements where both allow it.
 template <typename F>
 void for_sides(const char* op, const Tensor& a, const Tensor& b, const Tensor& place, F&& f) {
   const PlacedRows rows{place.data<int64_t>(), place.size(0), place.size(1), a.size(1)};
   if (rows.rows == 0 || rows.width == 0) return;
   const bool packed = rows.width % 8 == 0 && aligned16(a.raw_data()) && aligned16(b.raw_data());
-  kernel::visit_sides(op, a.dtype(), b.dtype(), [&]<typename A, typename B>() {
+  visit_sides(op, a.dtype(), b.dtype(), [&]<typename A, typename B>() {
     if (packed) f.template operator()<A, B, 8>(rows);
     else f.template operator()<A, B, 1>(rows);
   });

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "engine/core/data_kernels.h"
 #include "engine/core/parallel.h"
 #include "ops/cpu/rows.h"
 #include "ops/kernels/grouped_rows.h"
@@ -41,60 +42,78 @@ void add_row(int64_t width, C by, const X* row, C* sums) {
   for (int64_t i = 0; i < width; ++i) sums[i] += by * static_cast<C>(row[i]);
 }
 
+// Rows of two types are seldom met on the CPU and copied to f32, rather than every pair of types compiled.
+Tensor in_f32(const Tensor& x) {
+  if (x.dtype() == f32) return x;
+  Tensor wide = empty(x.shape(), f32, cpu, "grouped_rows");
+  kernel::copy(cpu, x, wide);
+  return wide;
+}
+
+// Calls move(rows of x, rows of out) with both in one type.
+template <typename F>
+void in_one_type(const Tensor& x, Tensor& out, const F& move) {
+  if (x.dtype() == out.dtype()) return move(x, out);
+  Tensor wide = out.dtype() == f32 ? out : empty(out.shape(), f32, cpu, "grouped_rows");
+  move(in_f32(x), wide);
+  if (out.dtype() != f32) kernel::copy(cpu, wide, out);
+}
+
 template <typename T>
 const compute_t<T>* weights_of(const Tensor& weight) {
   return weight.defined() ? weight.data<compute_t<T>>() : nullptr;
 }
 
-void spread_rows(const Tensor& x, const Tensor& place, const Tensor& weight, Tensor& out) {
-  const int64_t width = x.shape()[1];
-  kernel::visit_sides("spread_rows", x.dtype(), out.dtype(), [&]<typename X, typename Y>() {
-    using C = compute_t<X>;
-    const X* from = x.data<X>();
-    Y* to = out.data<Y>();
-    const C* w = weights_of<X>(weight);
-    for_places(place, width, [&](int64_t n, const int64_t* p, const int64_t* end) {
-      for (; p < end; ++p) {
-        if (*p < 0) continue;
-        const C by = w ? w[*p] : C(1);
-        for (int64_t i = 0; i < width; ++i) to[*p * width + i] = static_cast<Y>(by * static_cast<C>(from[n * width + i]));
-      }
+void spread_rows(const Tensor& input, const Tensor& place, const Tensor& weight, Tensor& output) {
+  in_one_type(input, output, [&](const Tensor& x, Tensor& out) {
+    const int64_t width = x.shape()[1];
+    visit_floating("spread_rows", x.dtype(), [&]<typename T>() {
+      using C = compute_t<T>;
+      const T* from = x.data<T>();
+      T* to = out.data<T>();
+      const C* w = weights_of<T>(weight);
+      for_places(place, width, [&](int64_t n, const int64_t* p, const int64_t* end) {
+        for (; p < end; ++p) {
+          if (*p < 0) continue;
+          const C by = w ? w[*p] : C(1);
+          for (int64_t i = 0; i < width; ++i) to[*p * width + i] = static_cast<T>(by * static_cast<C>(from[n * width + i]));
+        }
+      });
     });
   });
 }
 
-void join_rows(const Tensor& x, const Tensor& place, const Tensor& weight, Tensor& out) {
-  const int64_t width = x.shape()[1];
-  kernel::visit_sides("join_rows", x.dtype(), out.dtype(), [&]<typename X, typename Y>() {
-    using C = compute_t<X>;
-    const X* from = x.data<X>();
-    Y* to = out.data<Y>();
-    const C* w = weights_of<X>(weight);
-    const int64_t k = place.shape()[1], *at = place.data<int64_t>();
-    for_rows(place, width, [&](int64_t begin, int64_t end) {
-      std::vector<C> sums(static_cast<size_t>(width));
-      for (int64_t n = begin; n < end; ++n) {
-        std::fill(sums.begin(), sums.end(), C(0));
-        for (const int64_t* p = at + n * k; p < at + (n + 1) * k; ++p)
-          if (*p >= 0) add_row(width, w ? w[*p] : C(1), from + *p * width, sums.data());
-        for (int64_t i = 0; i < width; ++i) to[n * width + i] = static_cast<Y>(sums[static_cast<size_t>(i)]);
-      }
+void join_rows(const Tensor& input, const Tensor& place, const Tensor& weight, Tensor& output) {
+  in_one_type(input, output, [&](const Tensor& x, Tensor& out) {
+    const int64_t width = x.shape()[1], k = place.shape()[1], *at = place.data<int64_t>();
+    visit_floating("join_rows", x.dtype(), [&]<typename T>() {
+      using C = compute_t<T>;
+      const T* from = x.data<T>();
+      T* to = out.data<T>();
+      const C* w = weights_of<T>(weight);
+      for_rows(place, width, [&](int64_t begin, int64_t end) {
+        std::vector<C> sums(static_cast<size_t>(width));
+        for (int64_t n = begin; n < end; ++n) {
+          std::fill(sums.begin(), sums.end(), C(0));
+          for (const int64_t* p = at + n * k; p < at + (n + 1) * k; ++p)
+            if (*p >= 0) add_row(width, w ? w[*p] : C(1), from + *p * width, sums.data());
+          for (int64_t i = 0; i < width; ++i) to[n * width + i] = static_cast<T>(sums[static_cast<size_t>(i)]);
+        }
+      });
     });
   });
 }
 
 void row_dots(const Tensor& x, const Tensor& y, const Tensor& place, Tensor& out) {
+  if (x.dtype() != y.dtype()) return row_dots(in_f32(x), in_f32(y), place, out);
   const int64_t width = x.shape()[1];
-  kernel::visit_sides("row_dots", x.dtype(), y.dtype(), [&]<typename X, typename Y>() {
-    using C = compute_t<X>;
-    const X* a = x.data<X>();
-    const Y* b = y.data<Y>();
+  visit_floating("row_dots", x.dtype(), [&]<typename T>() {
+    using C = compute_t<T>;
     C* to = out.data<C>();
     for_places(place, width, [&](int64_t n, const int64_t* p, const int64_t* end) {
       for (; p < end; ++p) {
         if (*p < 0) continue;
-        const X* left = a + n * width;
-        const Y* right = b + *p * width;
+        const T *left = x.data<T>() + n * width, *right = y.data<T>() + *p * width;
         to[*p] = lane_sum<C>(width, [=](int64_t i) { return static_cast<C>(left[i]) * static_cast<C>(right[i]); });
       }
     });

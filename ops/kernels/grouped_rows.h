@@ -15,18 +15,4 @@ inline constinit Kernel<void(const Tensor& x, const Tensor& place, const Tensor&
 /// out[place[n, j]] = ⟨x[n], y[place[n, j]]⟩
 inline constinit Kernel<void(const Tensor& x, const Tensor& y, const Tensor& place, Tensor& out)> row_dots{"row_dots"};
 
-/// Calls f.template operator()<A, B>() for the types of two sides.
-template <typename F>
-void visit_sides(const char* op, DType a, DType b, F&& f) {
-  if (a == DType::f64 || b == DType::f64) {
-    if (a != b) unsupported_dtype(op, a == DType::f64 ? b : a);
-    return f.template operator()<double, double>();
-  }
-  visit_floating(op, a, [&]<typename A>() {
-    visit_floating(op, b, [&]<typename B>() {
-      if constexpr (sizeof(A) < 8 && sizeof(B) < 8) f.template operator()<A, B>();
-    });
-  });
-}
-
 }  // namespace plumb::kernel

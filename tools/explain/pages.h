@@ -13,6 +13,8 @@ struct OperationPage {
 
 /// In order of their names; none where the build could not make them.
 std::span<const OperationPage> operation_pages();
+/// The same as they are in the binary: name, summary and text of each, with a zero byte after every one, gzipped; or nothing.
+std::string_view packed_pages();
 /// Why there are none, or "".
 const char* pages_problem();
 
