@@ -2,12 +2,12 @@
 #include "engine/io/sha256.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <vector>
 
 #include "engine/core/error.h"
 
@@ -91,7 +91,7 @@ std::string sha256_of_file(const std::string& path) {
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
   if (!file) throw IoError("sha256: " + path + ": " + std::strerror(errno));
   Sha256 hash;
-  std::vector<char> piece(1 << 18);
+  std::array<char, 1 << 15> piece;  // on the stack: a larger one on the heap cost more than hashing a small file
   while (size_t n = std::fread(piece.data(), 1, piece.size(), file.get())) hash.update(piece.data(), n);
   if (std::ferror(file.get())) throw IoError("sha256: " + path + ": " + std::strerror(errno));
   return hash.hex();
