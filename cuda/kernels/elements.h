@@ -1,5 +1,6 @@
 // Elements between memory and the type of arithmetic: one, or several neighbours in accesses of up to 16 bytes.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -23,17 +24,27 @@ __device__ void read_pack(const T* from, C (&v)[N]) {
     for (int j = 0; j < kPiece; ++j) v[k + j] = static_cast<C>(load(p[j]));
   }
 }
+/// v[0 … K), rounded to T.
+template <int K, typename T, typename C>
+__device__ Packed<T, K> rounded(const C* v) {
+  Packed<T, K> p;
+#pragma unroll
+  for (int j = 0; j < K; ++j) p[j] = static_cast<T>(static_cast<compute_t<T>>(v[j]));
+  return p;
+}
 /// The N elements from `to` on ← v[j], rounded to T.
 template <int N, typename T, typename C>
 __device__ void write_pack(T* to, const C (&v)[N]) {
-  constexpr int kPiece = N > kPerAccess<T> ? kPerAccess<T> : N;
+  constexpr int kPiece = std::min(N, kPerAccess<T>);
 #pragma unroll
-  for (int k = 0; k < N; k += kPiece) {
-    Packed<T, kPiece> p;
+  for (int k = 0; k < N; k += kPiece) store_packed(to + k, rounded<kPiece, T>(v + k));
+}
+/// The same by store_packed_whole.
+template <int N, typename T, typename C>
+__device__ void write_pack_whole(T* to, const C (&v)[N]) {
+  constexpr int kPiece = std::min(N, kPerAccess<T>);
 #pragma unroll
-    for (int j = 0; j < kPiece; ++j) p[j] = static_cast<T>(static_cast<compute_t<T>>(v[k + j]));
-    store_packed(to + k, p);
-  }
+  for (int k = 0; k < N; k += kPiece) store_packed_whole(to + k, rounded<kPiece, T>(v + k));
 }
 
 /// Whether 16-byte accesses from p on are aligned; null counts as aligned.

@@ -156,8 +156,8 @@ __global__ void __launch_bounds__(kMostThreads<S, P>, kBackwardThreads<S, P> / k
 #pragma unroll
   for (int p = 0; p < P; ++p) {
     if (block.column(p) >= n) continue;
-    write_pack<V>(t.partial + static_cast<int64_t>(blockIdx.x) * 2 * n + block.column(p), dw[p]);
-    write_pack<V>(t.partial + (static_cast<int64_t>(blockIdx.x) * 2 + 1) * n + block.column(p), db[p]);
+    write_pack_whole<V>(t.partial + static_cast<int64_t>(blockIdx.x) * 2 * n + block.column(p), dw[p]);
+    write_pack_whole<V>(t.partial + (static_cast<int64_t>(blockIdx.x) * 2 + 1) * n + block.column(p), db[p]);
   }
 }
 

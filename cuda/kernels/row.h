@@ -87,7 +87,7 @@ class Row {
       constexpr int N = sizeof(first) / sizeof(C);
       C out[N];
       f(c, out, first, more...);
-      write_pack<N>(to + c, out);
+      write_pack_whole<N>(to + c, out);
     });
   }
   /// w[j] ← parameters[column + j], which are aligned where the row is held.

@@ -70,7 +70,7 @@ struct RowBlock {
     for (int r = 0; r < R; ++r)
 #pragma unroll
       for (int p = 0; p < P; ++p)
-        if (inside(r, p)) write_pack<V>(to + (first + r) * n + column(p), v[r][p]);
+        if (inside(r, p)) write_pack_whole<V>(to + (first + r) * n + column(p), v[r][p]);
   }
   /// The same columns of a vector; `otherwise` where there is none.
   __device__ void parameters(const C* from, C otherwise, C (&v)[P][V]) const {

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 #include "cuda/runtime/warp.h"
@@ -26,6 +27,19 @@ template <typename T> using Packed16 = Packed<T, kPerAccess<T>>;
 /// *at, and at[0 … N) as one access.
 template <int N, typename T> __device__ Packed<T, N> load_packed(const T* at) { return *reinterpret_cast<const Packed<T, N>*>(at); }
 template <int N, typename T> __device__ void store_packed(T* at, const Packed<T, N>& x) { *reinterpret_cast<Packed<T, N>*>(at) = x; }
+/// The same to global memory by the instruction's own name. The compiler takes an assignment apart into elements, and in long kernels does not
+/// always put it together again; but nothing is moved across this, so it is for stores that loads do not have to overtake.
+template <int N, typename T> __device__ void store_packed_whole(T* at, const Packed<T, N>& x) {
+#if defined(__CUDACC__)
+  if constexpr (sizeof x >= 8) {
+    using Word = std::conditional_t<sizeof x == 16, uint4, uint2>;
+    Word word;
+    memcpy(&word, &x, sizeof x);
+    return __stwb(reinterpret_cast<Word*>(at), word);
+  }
+#endif
+  store_packed(at, x);
+}
 
 /// 2ˣ by the special function unit: within 2 ulp, subnormal results flushed to 0.
 __device__ inline float fast_exp2(float x) {
