@@ -1,34 +1,14 @@
-// Time series: sets of labelled ones in .ts files, and a long one in a column of a CSV file.
+// Published time series by name: sets of labelled ones (.ts files), and long ones; and a long one in a column of any CSV file.
 #pragma once
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "engine/core/tensor.h"
 #include "engine/io/csv.h"
+#include "engine/io/ts.h"
 
 namespace plumb::data {
-
-/// Series with the same channels and perhaps different lengths.
-struct SeriesSet {
-  std::string name;                      ///< from the file: "BasicMotions"
-  std::vector<Tensor> series;            ///< f32 [C, L], NaN where a value is missing
-  std::vector<int64_t> labels;           ///< of each series; empty where the file has none
-  std::vector<std::string> class_names;  ///< by label, in the file's order
-
-  int64_t size() const { return static_cast<int64_t>(series.size()); }
-  int64_t channels() const { return series.empty() ? 0 : series[0].size(0); }
-  std::vector<int64_t> lengths() const;
-  int64_t longest() const;
-  /// f32 [N, C, longest()]; after the end of a shorter series stands `padding`.
-  Tensor stacked(double padding = 0) const;
-};
-
-/// The set in a .ts file, the text format of the UCR and UEA archives: lines that begin with "@" say what it holds, then follows one series
-/// a line: channels apart by ":", values by ",", "?" or "NaN" where one is missing, and the class last. Gzipped or not. Throws IoError
-/// naming the file and the line for what does not fit, for time stamps, and for a file without series.
-SeriesSet load_ts(const std::string& path);
 
 struct SeriesSetParts {
   SeriesSet train, test;

@@ -1,4 +1,4 @@
-// .ts: a header of @ lines, then a series a line: channels parted by colons, values by commas, the class or the target last.
+// .ts: a header of @ lines, then a series a line: channels parted by colons, values by commas, the class or the target last. And series stacked.
 #include "engine/io/ts.h"
 
 #include <algorithm>
@@ -12,8 +12,11 @@
 namespace plumb {
 namespace {
 
-constexpr size_t kPadding = 1000, kAnyway = size_t{64} << 20;  // bytes of the padded tensor: for each byte of the file, and without asking
+constexpr int64_t kPadding = 1000, kAnyway = int64_t{16} << 20;  // elements of the padded tensor: for each that the series have, and without asking
 constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
+
+// Whether `padded` elements would mostly be padding: in a sound set they are a few times those given, with one long row and many short their square.
+bool too_sparse(int64_t padded, int64_t given) { return padded > kPadding * given + kAnyway; }
 
 std::string_view trimmed(std::string_view text) {
   size_t begin = text.find_first_not_of(" \t\r"), end = text.find_last_not_of(" \t\r");
@@ -44,17 +47,11 @@ std::vector<std::string_view> words(std::string_view text) {
   return all;
 }
 
-struct Series {
-  std::vector<std::vector<float>> channels;
-  int64_t label = 0;
-  double target = 0;
-};
-
 class TsReader {
  public:
   explicit TsReader(const std::string& path) : path_(path), text_(read_text(path)) {}
 
-  TimeSeriesSet read() {
+  SeriesSet read() {
     std::string_view rest = text_;
     for (line_ = 1; !rest.empty(); ++line_) {
       size_t end = rest.find('\n');
@@ -62,8 +59,8 @@ class TsReader {
       rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
     }
     if (!in_data_) throw_io_error("ts", path_, "has no line @data");
-    if (series_.empty()) throw_io_error("ts", path_, "has no series");
-    return joined();
+    if (set_.series.empty()) throw_io_error("ts", path_, "has no series");
+    return std::move(set_);
   }
 
  private:
@@ -101,8 +98,8 @@ class TsReader {
     else if (name == "targetlabel")
       has_target_ = is_true(setting);
     else if (name == "classlabel" && is_true(setting))
-      set_.classes.assign(setting.begin() + 2, setting.end());
-    if (name == "classlabel" && is_true(setting) && set_.classes.empty()) fail("names no classes");
+      set_.class_names.assign(setting.begin() + 2, setting.end());
+    if (name == "classlabel" && is_true(setting) && set_.class_names.empty()) fail("names no classes");
   }
 
   size_t count(const std::vector<std::string_view>& setting) const {
@@ -122,31 +119,35 @@ class TsReader {
 
   void read_series(std::string_view line) {
     std::vector<std::string_view> parts = cut(line, ':');
-    Series s;
-    if (!set_.classes.empty() || has_target_) {
-      read_answer(parts.back(), s);
+    if (!set_.class_names.empty() || has_target_) {
+      read_answer(parts.back());
       parts.pop_back();
     }
     if (parts.empty()) fail("has no channel before its label");
-    size_t wanted = dimensions_ ? dimensions_ : univariate_ ? 1 : series_.empty() ? parts.size() : series_[0].channels.size();
+    size_t wanted = dimensions_ ? dimensions_ : univariate_ ? 1 : set_.series.empty() ? parts.size() : static_cast<size_t>(set_.channels());
     if (parts.size() != wanted) fail("has " + std::to_string(parts.size()) + " channels, there should be " + std::to_string(wanted));
+    std::vector<std::vector<float>> channels;
     for (std::string_view part : parts) {
-      std::vector<float>& channel = s.channels.emplace_back();
-      for (std::string_view field : cut(part, ','))
-        channel.push_back(field == "?" || lower(field) == "nan" ? kMissing : static_cast<float>(number(field)));
-      check_length(channel.size());
+      channels.push_back(values(part));
+      check_length(channels.back().size());
     }
-    series_.push_back(std::move(s));
+    set_.series.push_back(joined(channels));
   }
 
-  void read_answer(std::string_view text, Series& s) const {
+  std::vector<float> values(std::string_view part) const {
+    std::vector<float> all;
+    for (std::string_view field : cut(part, ',')) all.push_back(field == "?" || lower(field) == "nan" ? kMissing : static_cast<float>(number(field)));
+    return all;
+  }
+
+  void read_answer(std::string_view text) {
     if (has_target_) {
-      s.target = number(text);
+      set_.targets.push_back(number(text));
       return;
     }
-    auto place = std::find(set_.classes.begin(), set_.classes.end(), text);
-    if (place == set_.classes.end()) fail("has the class \"" + std::string(text.substr(0, 40)) + "\", which @classLabel does not name");
-    s.label = place - set_.classes.begin();
+    auto place = std::find(set_.class_names.begin(), set_.class_names.end(), text);
+    if (place == set_.class_names.end()) fail("has the class \"" + std::string(text.substr(0, 40)) + "\", which @classLabel does not name");
+    set_.labels.push_back(place - set_.class_names.begin());
   }
 
   void check_length(size_t length) {
@@ -155,52 +156,55 @@ class TsReader {
     if (length != steps_) fail("has a channel of " + std::to_string(length) + " steps, all should have " + std::to_string(steps_));
   }
 
-  TimeSeriesSet joined() {
-    auto count = static_cast<int64_t>(series_.size()), channels = static_cast<int64_t>(series_[0].channels.size());
-    size_t steps = 0;
-    set_.length = empty({count}, i64, cpu, "load_ts");
-    for (size_t n = 0; n < series_.size(); ++n) {
-      size_t longest = 0;
-      for (const auto& channel : series_[n].channels) longest = std::max(longest, channel.size());
-      set_.length.data<int64_t>()[n] = static_cast<int64_t>(longest);
-      steps = std::max(steps, longest);
-    }
-    // Shorter series are padded; in a sound file that is a few times its size, in one of a long and many short series its square.
-    size_t padded = series_.size() * static_cast<size_t>(channels) * sizeof(float);
-    if (steps > (kPadding * text_.size() + kAnyway) / padded)
-      throw_io_error("ts", path_, "has series of up to " + std::to_string(steps) + " steps, but most are so short that padding them would take " + std::to_string(kPadding) +
-                                      " times the file's size; split it by length");
-    set_.values = full({count, static_cast<int64_t>(steps), channels}, kMissing, f32);
-    float* out = set_.values.data<float>();
-    for (const Series& s : series_) {
-      for (size_t c = 0; c < s.channels.size(); ++c)
-        for (size_t t = 0; t < s.channels[c].size(); ++t) out[t * s.channels.size() + c] = s.channels[c][t];
-      out += steps * s.channels.size();
-    }
-    if (has_target_)
-      set_.target = answers<double>([](const Series& s) { return s.target; });
-    else if (!set_.classes.empty())
-      set_.label = answers<int64_t>([](const Series& s) { return s.label; });
-    return std::move(set_);
-  }
-
-  template <typename T, typename Of>
-  Tensor answers(Of&& of) const {
-    std::vector<T> all;
-    for (const Series& s : series_) all.push_back(of(s));
-    return from_vector(all);
+  // [C, L]
+  Tensor joined(const std::vector<std::vector<float>>& channels) {
+    size_t longest = 0;
+    for (const auto& channel : channels) longest = std::max(longest, channel.size()), given_ += static_cast<int64_t>(channel.size());
+    auto count = static_cast<int64_t>(channels.size()), steps = static_cast<int64_t>(longest);
+    padded_ += count * steps;
+    if (too_sparse(padded_, given_)) fail("has a channel of " + std::to_string(steps) + " steps, but most are so short that they are no series");
+    Tensor all = full({count, steps}, kMissing, f32);
+    for (size_t c = 0; c < channels.size(); ++c) std::copy(channels[c].begin(), channels[c].end(), all.data<float>() + c * longest);
+    return all;
   }
 
   const std::string& path_;
   std::string text_;
   size_t line_ = 1, dimensions_ = 0, steps_ = 0;
+  int64_t given_ = 0, padded_ = 0;  // values in the lines so far, and in the tensors made of them
   bool in_data_ = false, equal_length_ = false, univariate_ = false, has_target_ = false;
-  TimeSeriesSet set_;
-  std::vector<Series> series_;
+  SeriesSet set_;
 };
 
 }  // namespace
 
-TimeSeriesSet load_ts(const std::string& path) { return TsReader(path).read(); }
+std::vector<int64_t> SeriesSet::lengths() const {
+  std::vector<int64_t> all;
+  for (const Tensor& s : series) all.push_back(s.size(1));
+  return all;
+}
+
+int64_t SeriesSet::longest() const {
+  int64_t most = 0;
+  for (const Tensor& s : series) most = std::max(most, s.size(1));
+  return most;
+}
+
+Tensor SeriesSet::stacked(double padding) const {
+  int64_t steps = longest(), given = 0;
+  for (const Tensor& s : series) given += s.numel();
+  if (too_sparse(size() * channels() * steps, given))
+    throw ValueError("stacked: there are series of up to " + std::to_string(steps) + " steps, but most are so short that padding them would take " + std::to_string(kPadding) +
+                     " times their size; split them by length");
+  Tensor all = full({size(), channels(), steps}, padding, f32);
+  float* out = all.data<float>();
+  for (const Tensor& s : series) {
+    const float* in = s.data<float>();
+    for (int64_t c = 0; c < s.size(0); ++c, out += steps, in += s.size(1)) std::copy(in, in + s.size(1), out);
+  }
+  return all;
+}
+
+SeriesSet load_ts(const std::string& path) { return TsReader(path).read(); }
 
 }  // namespace plumb

@@ -167,10 +167,13 @@ TEST_CASE("csv: a column's name many times took a time of their square") {
   });
 }
 
-TEST_CASE("ts: one long series among many short ones would be padded to a size of their square") {
-  std::string text = "@univariate true\n@data\n" + repeated("1\n", 200'000) + repeated("1,", 200'000) + "1\n";
+TEST_CASE("ts: one long channel among many short ones, in one series or in each, would be padded to a size of their square") {
+  std::string text = "@data\n" + repeated("1:", 200'000) + repeated("1,", 200'000) + "1\n";
   with_file(text, [](const std::string& path) {
-    CHECK(mentions(message_of<IoError>([&] { load_ts(path); }), "has series of up to 200001 steps, but most are so short"));
+    CHECK(mentions(message_of<IoError>([&] { load_ts(path); }), "line 2 has a channel of 200001 steps, but most are so short"));
+  });
+  with_file("@data\n" + repeated(repeated("1:", 3999) + repeated("1,", 3999) + "1\n", 16), [](const std::string& path) {
+    CHECK(mentions(message_of<IoError>([&] { load_ts(path); }), "has a channel of 4000 steps, but most are so short"));
   });
 }
 

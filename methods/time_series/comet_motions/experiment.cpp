@@ -38,9 +38,9 @@ struct Problem {
 };
 
 // One recording of each made-up patient, in place of the published set.
-data::SeriesSet made_up(int64_t patients, uint64_t seed) {
+SeriesSet made_up(int64_t patients, uint64_t seed) {
   data::Heartbeats h = data::heartbeats({.patients = patients, .trials = 1, .windows = 1, .length = 100, .effect = 0.3, .seed = seed});
-  data::SeriesSet set{.class_names = {"well", "ill"}};
+  SeriesSet set{.class_names = {"well", "ill"}};
   for (int64_t i = 0; i < h.series.size(0); ++i) set.series.push_back(contiguous(mT(select(h.series, 0, i))));
   set.labels = to_vector<int64_t>(h.labels);
   return set;
@@ -56,7 +56,7 @@ Problem make_problem(const Cell& cell) {
   int64_t half = parts.train.size();
   std::vector<int64_t> labels = parts.train.labels;
   labels.insert(labels.end(), parts.test.labels.begin(), parts.test.labels.end());
-  data::SeriesSet all = parts.train;
+  SeriesSet all = parts.train;
   all.series.insert(all.series.end(), parts.test.series.begin(), parts.test.series.end());
   Windows windows = cut(all.stacked(), labels);
   auto classes = static_cast<int64_t>(parts.train.class_names.size());

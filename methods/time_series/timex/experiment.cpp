@@ -57,8 +57,8 @@ Bench generated(Cell& cell, Make&& make, int64_t train) {
 }
 
 ExplainedSeries of_file(const std::string& path) {
-  TimeSeriesSet set = load_ts(path);
-  return {set.values, regular_times(set.values.size(0), set.values.size(1)), set.label, {}};
+  SeriesSet set = load_ts(path);
+  return {contiguous(mT(set.stacked(std::nan("")))), regular_times(set.size(), set.longest()), from_vector(set.labels), {}};
 }
 
 // Two seasons' daily demand for power in Italy, 24 hours each; where the file is not there, FreqShapes anew.

@@ -1,4 +1,4 @@
-// Sets of series in .ts files and long series in CSV files: what is read, and what is refused.
+// Published sets of series and long series by name, and columns of CSV files: what is read, and what is refused.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -6,7 +6,6 @@
 
 #include "engine/core/error.h"
 #include "engine/data/time_series.h"
-#include "engine/io/file.h"
 #include "tests/scratch.h"
 
 using namespace plumb;
@@ -24,51 +23,6 @@ std::string problem_of(auto&& f) {
 }
 
 }  // namespace
-
-TEST_CASE("time series: a .ts file with channels, lengths that differ, gaps and classes") {
-  Scratch scratch;
-  std::string path = scratch.put("s.ts", std::string(kHead) + "1, 2,3.5:-1,?,0:down\n\n4,5:6,NaN:up\r\n");
-  data::SeriesSet set = data::load_ts(path);
-  CHECK(set.name == "Steps");
-  CHECK(set.class_names == std::vector<std::string>{"up", "down"});
-  CHECK(set.labels == std::vector<int64_t>{1, 0});
-  CHECK(set.size() == 2);
-  CHECK(set.channels() == 2);
-  CHECK(set.lengths() == std::vector<int64_t>{3, 2});
-  CHECK(set.series[0].shape() == Shape{2, 3});
-  std::vector<double> first = to_vector(set.series[0]);
-  CHECK(first[2] == 3.5);
-  CHECK(first[3] == -1);
-  CHECK(std::isnan(first[4]));
-  Tensor all = set.stacked(-9);
-  CHECK(all.shape() == Shape{2, 2, 3});
-  std::vector<double> numbers = to_vector(all);  // the second series from place 6 on
-  CHECK(numbers[6] == 4);
-  CHECK(numbers[8] == -9);
-  CHECK(numbers[9] == 6);
-  CHECK(std::isnan(numbers[10]));
-  scratch.put("s_gz.ts.gz", gzip(read_file(path)));
-  CHECK(data::load_ts(scratch.path("s_gz.ts.gz")).labels == set.labels);
-}
-
-TEST_CASE("time series: a .ts file that does not fit is named with its line") {
-  Scratch scratch;
-  auto problem = [&](const std::string& text) {
-    std::string path = scratch.put("bad.ts", text), message = problem_of([&] { data::load_ts(path); });
-    size_t at = message.find("bad.ts: ");
-    return at == std::string::npos ? message : message.substr(at + 8);
-  };
-  CHECK(problem(std::string(kHead) + "1,x:up\n") == "line 6 has \"x\" where a number is due");
-  CHECK(problem(std::string(kHead) + "1,2:3:up\n") == "line 6 has channels of 2 and of 1 values");
-  CHECK(problem(std::string(kHead) + "1,2:up\n1:2:up\n") == "line 7 has 2 channels, the first series 1");
-  CHECK(problem(std::string(kHead) + "1,2:left\n") == "line 6 is of class \"left\", which @classLabel does not name");
-  CHECK(problem(std::string(kHead) + "up\n") == "line 6 has a class but no values");
-  CHECK(problem(kHead) == "has no series after @data");
-  CHECK(problem("@timeStamps true\n@data\n") == "line 1 says that values have time stamps, which are not read");
-  CHECK(problem("@classLabel true\n@data\n") == "line 1 names no class");
-  CHECK(problem("1,2\n") == "line 1 is neither a comment nor begins with @, before @data");
-  CHECK(problem("@problemName x\n") == "has no @data");
-}
 
 TEST_CASE("time series: the two parts of a set, missing ones, and parts that differ") {
   Scratch scratch;

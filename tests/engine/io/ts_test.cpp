@@ -3,6 +3,9 @@
 
 #include <cmath>
 
+#include "engine/core/error.h"
+#include "engine/io/file.h"
+#include "ops/create.h"
 #include "tests/engine/io/damage.h"
 #include "tests/engine/io/vectors.h"
 
@@ -24,32 +27,55 @@ std::string error_of(const Scratch& scratch, const std::string& text) {
 
 }  // namespace
 
-TEST_CASE("ts: channels of different lengths, missing values, classes") {
+TEST_CASE("ts: channels, lengths that differ, missing values, classes") {
   Scratch scratch;
-  TimeSeriesSet set = load_ts(scratch.put("a.ts", kTwoChannels));
+  std::string path = scratch.put("a.ts", kTwoChannels);
+  SeriesSet set = load_ts(path);
   CHECK(set.name == "Waves");
-  CHECK(set.values.shape() == Shape{2, 3, 2});
-  CHECK(set.values.dtype() == f32);
-  std::vector<double> v = values_of(set.values);
-  CHECK(std::vector<double>(v.begin(), v.begin() + 3) == std::vector<double>{1, 4, 2});
-  CHECK(std::isnan(v[3]));
-  CHECK(v[4] == 3);
-  CHECK(std::vector<double>(v.begin() + 6, v.begin() + 10) == std::vector<double>{-15, 2, 0, 2});
-  CHECK(std::isnan(v[10]));  // the second series has ended
-  CHECK(values_of(set.length) == std::vector<double>{3, 2});
-  CHECK(values_of(set.label) == std::vector<double>{1, 0});
-  CHECK(set.classes == std::vector<std::string>{"up", "down"});
-  CHECK_FALSE(set.target.defined());
+  CHECK(set.size() == 2);
+  CHECK(set.channels() == 2);
+  CHECK(set.lengths() == std::vector<int64_t>{3, 2});
+  CHECK(set.labels == std::vector<int64_t>{1, 0});
+  CHECK(set.class_names == std::vector<std::string>{"up", "down"});
+  CHECK(set.targets.empty());
+  CHECK(set.series[0].shape() == Shape{2, 3});
+  CHECK(set.series[0].dtype() == f32);
+  std::vector<double> v = values_of(set.series[0]);
+  CHECK(std::vector<double>(v.begin(), v.begin() + 4) == std::vector<double>{1, 2, 3, 4});
+  CHECK(std::isnan(v[4]));
+  CHECK(values_of(set.series[1]) == std::vector<double>{-15, 0, 2, 2});
+  scratch.put("zipped.ts.gz", gzip(read_file(path)));
+  CHECK(load_ts(scratch.path("zipped.ts.gz")).labels == set.labels);
+}
+
+TEST_CASE("ts: a channel that ends before the others of its series has missing values") {
+  Scratch scratch;
+  SeriesSet set = load_ts(scratch.put("a.ts", "@data\n1,2,3:4,5\n"));
+  std::vector<double> v = values_of(set.series[0]);
+  CHECK(std::vector<double>(v.begin(), v.begin() + 5) == std::vector<double>{1, 2, 3, 4, 5});
+  CHECK(std::isnan(v[5]));
+}
+
+TEST_CASE("ts: series stacked have the padding after their end, and are refused where they would be little else") {
+  Scratch scratch;
+  SeriesSet set = load_ts(scratch.put("a.ts", kTwoChannels));
+  Tensor all = set.stacked(-9);
+  CHECK(all.shape() == Shape{2, 2, 3});
+  std::vector<double> v = values_of(all);
+  CHECK(std::vector<double>(v.begin() + 6, v.end()) == std::vector<double>{-15, 0, -9, 2, 2, -9});
+  set.series.assign(200'000, zeros({1, 1}));
+  set.series.push_back(zeros({1, 200'000}));
+  CHECK_THROWS_WITH_AS(set.stacked(), doctest::Contains("series of up to 200000 steps, but most are so short"), ValueError);
 }
 
 TEST_CASE("ts: targets, and series without an answer") {
   Scratch scratch;
-  TimeSeriesSet set = load_ts(scratch.put("a.ts", "@problemname P\n@univariate true\n@targetLabel true\n@data\n1,2:0.5\n3,4:-2\n"));
-  CHECK(values_of(set.target) == std::vector<double>{0.5, -2});
-  CHECK_FALSE(set.label.defined());
+  SeriesSet set = load_ts(scratch.put("a.ts", "@problemname P\n@univariate true\n@targetLabel true\n@data\n1,2:0.5\n3,4:-2\n"));
+  CHECK(set.targets == std::vector<double>{0.5, -2});
+  CHECK(set.labels.empty());
   set = load_ts(scratch.put("b.ts", "@classLabel false\n@data\n1,2\n3,4\n"));
-  CHECK(set.values.shape() == Shape{2, 2, 1});
-  CHECK_FALSE(set.label.defined());
+  CHECK(set.stacked().shape() == Shape{2, 1, 2});
+  CHECK(set.labels.empty());
 }
 
 TEST_CASE("ts: broken files are refused with the line") {
@@ -77,14 +103,14 @@ TEST_CASE("ts: published files are read") {
     return;
   }
   std::string root = std::string(data) + "/timeseries/";
-  TimeSeriesSet vowels = load_ts(root + "JapaneseVowels_TRAIN.ts.gz");
-  CHECK(vowels.values.shape() == Shape{270, 26, 12});
-  CHECK(vowels.classes.size() == 9);
+  SeriesSet vowels = load_ts(root + "JapaneseVowels_TRAIN.ts.gz");
+  CHECK(vowels.stacked().shape() == Shape{270, 12, 26});
+  CHECK(vowels.class_names.size() == 9);
   std::vector<int> counts(9);
-  for (int64_t i = 0; i < 270; ++i) ++counts[static_cast<size_t>(vowels.label.data<int64_t>()[i])];
+  for (int64_t label : vowels.labels) ++counts[static_cast<size_t>(label)];
   CHECK(counts == std::vector<int>(9, 30));
-  CHECK(vowels.values.data<float>()[0] == 1.860936f);
-  CHECK(vowels.length.data<int64_t>()[0] == 20);
-  CHECK(load_ts(root + "ItalyPowerDemand_TEST.ts.gz").values.shape() == Shape{1029, 24, 1});
-  CHECK(load_ts(root + "BasicMotions_TEST.ts.gz").values.shape() == Shape{40, 100, 6});
+  CHECK(vowels.series[0].data<float>()[0] == 1.860936f);
+  CHECK(vowels.series[0].size(1) == 20);
+  CHECK(load_ts(root + "ItalyPowerDemand_TEST.ts.gz").stacked().shape() == Shape{1029, 1, 24});
+  CHECK(load_ts(root + "BasicMotions_TEST.ts.gz").stacked().shape() == Shape{40, 6, 100});
 }
