@@ -94,15 +94,39 @@ __global__ void reduce_columns(Op op, ReduceTask task, ReduceAxis column, int wi
   for (int j = 0; j < N; ++j) total[j] = op.start();
   if (c < column.size) {
     int64_t x = place.x + c * column.x, shift = place.shift + c * column.shift;
-    int64_t last = (split + 1) * task.part < task.count ? (split + 1) * task.part : task.count;
-#pragma unroll 4
-    for (int64_t r = split * task.part + row; r < last; r += depth) {
-      int64_t at = x + place_of(task.reduced, r, task.small).x;
-      typename Op::Value v[N];
-      if constexpr (N == 1) v[0] = op.element(at, shift, r);
+    int64_t first = split * task.part + row, last = (split + 1) * task.part < task.count ? (split + 1) * task.part : task.count;
+    int64_t steps = first < last ? (last - first + depth - 1) / depth : 0;
+    auto read = [&](int64_t at, int64_t step, typename Op::Value (&v)[N]) {
+      if constexpr (N == 1) v[0] = op.element(at, shift, first + step * depth);
       else op.pack(at, shift, column.shift, v);
+    };
+    auto add = [&](const typename Op::Value (&v)[N]) {
 #pragma unroll
       for (int j = 0; j < N; ++j) total[j] = op.join(total[j], v[j]);
+    };
+    if (task.reduced.rank == 1) {
+      // Four rows are under way before the first is added: nothing is asked between their loads.
+      const int64_t down = depth * task.reduced.axis[0].x;
+      int64_t step = 0, at = x + first * task.reduced.axis[0].x;
+      for (; step + 4 <= steps; step += 4, at += 4 * down) {
+        typename Op::Value v[4][N];
+#pragma unroll
+        for (int k = 0; k < 4; ++k) read(at + k * down, step + k, v[k]);
+#pragma unroll
+        for (int k = 0; k < 4; ++k) add(v[k]);
+      }
+#pragma unroll 1
+      for (; step < steps; ++step, at += down) {
+        typename Op::Value v[N];
+        read(at, step, v);
+        add(v);
+      }
+    } else {
+      for (int64_t step = 0; step < steps; ++step) {
+        typename Op::Value v[N];
+        read(x + place_of(task.reduced, first + step * depth, task.small).x, step, v);
+        add(v);
+      }
     }
   }
   auto* rows = dynamic_shared<typename Op::Value>();  // [depth, width · N]

@@ -32,10 +32,11 @@ template <int N, typename T> __device__ void store_packed(T* at, const Packed<T,
 template <int N, typename T> __device__ void store_packed_whole(T* at, const Packed<T, N>& x) {
 #if defined(__CUDACC__)
   if constexpr (sizeof x >= 8) {
-    using Word = std::conditional_t<sizeof x == 16, uint4, uint2>;
-    Word word;
-    memcpy(&word, &x, sizeof x);
-    return __stwb(reinterpret_cast<Word*>(at), word);
+    uint32_t w[sizeof x / 4];
+    memcpy(w, &x, sizeof x);
+    if constexpr (sizeof x == 16) asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(at), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]) : "memory");
+    else asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(at), "r"(w[0]), "r"(w[1]) : "memory");
+    return;
   }
 #endif
   store_packed(at, x);
