@@ -65,8 +65,7 @@ std::vector<data::Experience> domain_incremental(const data::DatasetParts& data,
     parts = train.split(std::vector<double>(domains.size(), 1.0 / static_cast<double>(domains.size())), {.seed = seed, .stratified = true});
   auto labels = test.labels();
   std::ranges::sort(labels);
-  auto repeated = std::ranges::unique(labels);
-  labels.erase(repeated.begin(), repeated.end());
+  labels.erase(std::unique(labels.begin(), labels.end()), labels.end());
   std::vector<data::Experience> out;
   for (size_t d = 0; d < domains.size(); ++d)
     out.push_back(

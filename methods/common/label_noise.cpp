@@ -160,7 +160,7 @@ void check_class(int64_t c, int64_t classes) {
 
 std::vector<int64_t> next_class_map(int64_t classes) {
   auto map = identity_map(classes);
-  std::ranges::rotate(map, map.empty() ? map.begin() : map.begin() + 1);
+  std::rotate(map.begin(), map.empty() ? map.begin() : map.begin() + 1, map.end());
   return map;
 }
 
