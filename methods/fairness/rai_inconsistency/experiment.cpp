@@ -30,8 +30,7 @@ namespace plumb::methods::rai_inconsistency {
 namespace {
 
 // The rate and the strength of each kind of objective, to be swept. Clean or noisy cross-entropy has weight 1.
-constexpr double kRate = 0.02, kSingle = 3, kJoint = 1, kNoise = 0.5, kFgsm = 0.1, kPrivateRate = 0.02, kPrivateNoise = 10, kClip = 1,
-                 kDelta = 1e-5;
+constexpr double kRate = 0.02, kSingle = 3, kJoint = 1, kNoise = 0.5, kFgsm = 0.1, kPrivateRate = 0.02, kPrivateNoise = 10, kClip = 1;
 constexpr double kBound = 1e-3, kRho = 100;  // of each fairness objective under constraints (a gap of about 0.03), and their strength
 constexpr int64_t kHidden = 16, kLookEvery = 10;
 
