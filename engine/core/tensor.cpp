@@ -67,6 +67,17 @@ static Tensor row_major(StoragePtr storage, const Shape& shape, int64_t count, D
   return Tensor(make_intrusive<TensorImpl>(std::move(storage), data, shape, contiguous_strides(shape), count, dtype, true));
 }
 
+// The first owner of memory. Where there is no room for the owner, the memory goes back.
+template <typename GiveBack, typename... Args>
+static StoragePtr first_owner(const GiveBack& give_back, Args... args) {
+  try {
+    return make_intrusive<Storage>(args...);
+  } catch (...) {
+    give_back();
+    throw;
+  }
+}
+
 Tensor empty(const Shape& shape, DType dtype, Device device, const char* op) {
   int64_t count = 1, span = 1;  // the span leaves sizes of 0 out: an empty tensor has strides, too, which must not overflow
   auto too_large = [&] { throw OutOfMemoryError(std::string(op) + ": a tensor of shape " + to_string(shape) + " is larger than any memory"); };
@@ -76,9 +87,9 @@ Tensor empty(const Shape& shape, DType dtype, Device device, const char* op) {
     count *= v;
   }
   if (count > (int64_t{1} << 58)) too_large();
-  size_t bytes = static_cast<size_t>(count) * item_size(dtype);
-  void* data = allocate(device, std::max<size_t>(bytes, 1), op, shape);
-  return row_major(make_intrusive<Storage>(device, data, std::max<size_t>(bytes, 1)), shape, count, dtype);
+  size_t bytes = std::max<size_t>(static_cast<size_t>(count) * item_size(dtype), 1);
+  void* data = allocate(device, bytes, op, shape);
+  return row_major(first_owner([&] { deallocate(device, data, bytes); }, device, data, bytes), shape, count, dtype);
 }
 
 Tensor empty_like(const Tensor& like, const char* op) { return empty(like.shape(), like.dtype(), like.device(), op); }
@@ -178,7 +189,7 @@ template std::vector<bool> to_vector(const Tensor&);
 
 Tensor from_blob(void* data, const Shape& shape, DType dtype, Storage::Release release, void* context, Device device) {
   int64_t count = numel(shape);
-  return row_major(make_intrusive<Storage>(device, data, static_cast<size_t>(count) * item_size(dtype), release, context), shape, count, dtype);
+  return row_major(first_owner([&] { if (release) release(context); }, device, data, static_cast<size_t>(count) * item_size(dtype), release, context), shape, count, dtype);
 }
 
 Tensor view_of(const Tensor& base, const Shape& shape, const Strides& strides, int64_t offset) {

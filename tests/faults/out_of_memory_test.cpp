@@ -134,6 +134,28 @@ TEST_CASE("out of memory: every tensor of two training steps fails to be allocat
 TEST_CASE("out of memory: every other object of two training steps fails to be allocated, once") { every_allocation_fails(Kind::objects, Lasting::once); }
 TEST_CASE("out of memory: every other object of two training steps fails to be allocated, and all later ones") { every_allocation_fails(Kind::objects, Lasting::from_then_on); }
 
+TEST_CASE("out of memory: a tensor's memory goes back where there is no room for its owner") {
+  int64_t before = memory_stats(cpu).live;
+  for (bool foreign : {false, true}) {
+    double element = 1;
+    int released = 0;
+    bool failed = true;
+    long n = 0;
+    for (; failed; ++n)
+      std::thread([&] {  // a new one has no freed objects to hand out again
+        memory::fail_at(Kind::objects, n);
+        try {
+          foreign ? from_blob(&element, {1}, f64, [](void* count) { ++*static_cast<int*>(count); }, &released) : empty({64});
+          failed = false;
+        } catch (const std::bad_alloc&) {}
+        memory::end();
+      }).join();
+    CHECK(n > 2);  // the owner and the tensor itself
+    CHECK(released == (foreign ? n : 0));
+  }
+  CHECK(memory_stats(cpu).live == before);
+}
+
 TEST_CASE("out of memory: at any limit, the error names the operation, the shape, what is live and the limit") {
   set_num_threads(1);
   auto expected = undisturbed();
