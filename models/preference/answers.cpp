@@ -23,7 +23,7 @@ AnswerBatch answer_batch(const std::vector<Answer>& answers, int32_t padding, De
   std::vector<int64_t> tokens(count * longest, padding), target(count * longest, padding);
   std::vector<uint8_t> counts(count * longest, 0);
   for (size_t i = 0; i < count; ++i) {
-    const auto& [prompt, text] = answers[i];
+    const Tokens &prompt = answers[i].prompt, &text = answers[i].text;
     auto token = [&](size_t t) { return t < prompt.size() ? prompt[t] : text[t - prompt.size()]; };
     for (size_t t = 0; t + 1 < prompt.size() + text.size(); ++t) {
       tokens[i * longest + t] = token(t);

@@ -12,7 +12,7 @@ namespace plumb::train {
 WeightAverage::WeightAverage(const nn::Module& model, double decay) : decay_(decay) {
   if (!(decay > 0 && decay < 1)) throw ValueError("ema: the decay must lie in (0, 1), it is " + std::to_string(decay));
   for (auto& [name, tensor] : model.state()) {
-    auto same = [&](const Tensor& t) { return t.impl() == tensor.impl(); };
+    auto same = [impl = tensor.impl()](const Tensor& t) { return t.impl() == impl; };
     size_t place = static_cast<size_t>(std::find_if(weights_.begin(), weights_.end(), same) - weights_.begin());
     if (place == weights_.size()) weights_.push_back(tensor);
     names_.push_back(name);

@@ -218,10 +218,11 @@ StateDict matched_state(const nn::Module& model, const NameTable& table, const s
     state[name] = turn ? mT(found->second) : found->second;
     used.insert(there);
   }
-  for (const auto& [name, parameter] : parameters) {
-    bool tied = std::any_of(parameters.begin(), parameters.end(), [&](const nn::NamedTensor& other) { return other.tensor.same_as(parameter) && state.contains(other.name); });
+  for (const nn::NamedTensor& missing : parameters) {
+    bool tied = std::any_of(parameters.begin(), parameters.end(), [&](const nn::NamedTensor& other) { return other.tensor.same_as(missing.tensor) && state.contains(other.name); });
     if (tied) continue;
-    auto [there, transposed] = renamed(name, table);
+    auto [there, transposed] = renamed(missing.name, table);
+    const Tensor& parameter = missing.tensor;
     Shape expected = transposed && parameter.rank() == 2 ? Shape{parameter.size(1), parameter.size(0)} : parameter.shape();
     fail(directory, "lacks the tensor \"" + with_prefix(prefix, there) + "\", which is " + to_string(expected) + " in the model that config.json describes");
   }
