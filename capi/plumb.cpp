@@ -104,9 +104,8 @@ Shape shape_of(int32_t rank, const int64_t* sizes, int64_t least = 0) {
 }
 
 DType type_of(plumb_dtype dtype) {
-  auto number = static_cast<int>(dtype);
-  if (number < 0 || number >= kDTypes) throw DTypeError("plumb: there is no element type number " + std::to_string(number));
-  return static_cast<DType>(number);
+  if (dtype < 0 || dtype >= kDTypes) throw DTypeError("plumb: there is no element type number " + std::to_string(dtype));
+  return static_cast<DType>(dtype);
 }
 
 }  // namespace

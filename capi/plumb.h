@@ -26,7 +26,9 @@ typedef enum plumb_status {
   PLUMB_ERROR_OTHER = 8
 } plumb_status;
 
-typedef enum plumb_dtype {
+/* An element type. Not of an enum's type: whatever number a caller gives, the library can look at it and refuse it. */
+typedef int32_t plumb_dtype;
+enum {
   PLUMB_F64 = 0,
   PLUMB_F32 = 1,
   PLUMB_BF16 = 2,
@@ -35,7 +37,7 @@ typedef enum plumb_dtype {
   PLUMB_I32 = 5,
   PLUMB_U8 = 6,
   PLUMB_BOOL = 7
-} plumb_dtype;
+};
 
 /* "0.1.0" */
 const char* plumb_version(void);

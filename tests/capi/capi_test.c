@@ -134,7 +134,7 @@ static void errors_have_a_code_and_a_message(void) {
   CHECK(!strcmp(plumb_last_error(), "plumb: a size of -2 in a shape"));
   CHECK(plumb_zeros(9, long_shape, PLUMB_F32, &out) == PLUMB_ERROR_SHAPE);
   CHECK(plumb_zeros(1, NULL, PLUMB_F32, &out) == PLUMB_ERROR_VALUE);
-  CHECK(plumb_zeros(0, NULL, (plumb_dtype)99, &out) == PLUMB_ERROR_DTYPE);
+  CHECK(plumb_zeros(0, NULL, 99, &out) == PLUMB_ERROR_DTYPE && plumb_zeros(0, NULL, -1, &out) == PLUMB_ERROR_DTYPE);
   CHECK(plumb_add(NULL, a, &out) == PLUMB_ERROR_VALUE && !strcmp(plumb_last_error(), "plumb: NULL in the place of a tensor"));
   CHECK(plumb_add(a, a, NULL) == PLUMB_ERROR_VALUE && !strcmp(plumb_last_error(), "plumb: NULL in the place of a result"));
   CHECK(plumb_from_dlpack(NULL, &out) == PLUMB_ERROR_VALUE);
