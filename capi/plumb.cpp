@@ -86,7 +86,7 @@ T& place(T* out) {
 
 /// *out ← make()
 template <typename Make>
-plumb_status give(plumb_tensor** out, Make&& make) noexcept {
+plumb_status give(plumb_tensor** out, Make&& make) {
   return guarded([&] {
     plumb_tensor*& result = place(out);
     result = new plumb_tensor{make()};

@@ -10,7 +10,7 @@ bench=(libbenchmark-dev)
 peers=(libdnnl-dev)  # optional: `plumb bench kernels --against onednn`
 mpi=(libopenmpi-dev openmpi-bin)  # optional: without them plumb_mpi and its tests are left out
 fuzz=(clang lld)  # libFuzzer, tools/fuzz.sh
-analysis=(clang clang-tidy lld valgrind)  # tools/tidy.sh, the preset clang, valgrind in tools/nightly.sh
+analysis=(clang-16 clang-tidy-16 lld valgrind)  # tools/tidy.sh, the preset clang (16 is the first that captures structured bindings), valgrind in tools/nightly.sh
 nightly=("${test[@]}")
 
 [ -z "${PLUMB_SKIP_PACKAGES:-}" ] || exit 0

@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-command -v clang-tidy >/dev/null || { echo "tidy.sh: clang-tidy is missing; install it (tools/packages.sh analysis)" >&2; exit 2; }
+tidy=${CLANG_TIDY:-clang-tidy-16}
+command -v "$tidy" >/dev/null || { echo "tidy.sh: $tidy is missing; install it (tools/packages.sh analysis), or name another, of version 16 or later, in CLANG_TIDY" >&2; exit 2; }
 cmake --preset clang -DPLUMB_CUDA=OFF >/dev/null
 case "${1:-}" in
   --since)
@@ -22,4 +23,4 @@ for file in "${files[@]}"; do
 done
 [ ${#known[@]} -gt 0 ] || { echo "tidy.sh: nothing to read"; exit 0; }
 echo "tidy.sh: ${#known[@]} files"
-printf '%s\0' "${known[@]}" | xargs -0 -n 1 -P "${PLUMB_TIDY_JOBS:-$(nproc)}" clang-tidy --quiet -p build-clang 2>/dev/null
+printf '%s\0' "${known[@]}" | xargs -0 -n 1 -P "${PLUMB_TIDY_JOBS:-$(nproc)}" "$tidy" --quiet -p build-clang 2>/dev/null

@@ -16,7 +16,7 @@
 namespace plumb::simulated {
 namespace {
 
-constexpr size_t kStackBytes = 256 << 10, kMostThreads = 1024, kLanes = 32, kMostExchanged = 32;
+constexpr size_t kStackBytes = 256 << 10, kLanes = 32, kMostExchanged = 32;
 constexpr size_t kSharedBytes = 227 << 10, kPage = 4096;
 
 enum class State { ready, at_barrier, in_exchange, returned };

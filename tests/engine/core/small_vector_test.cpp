@@ -95,7 +95,8 @@ TEST_CASE("IntrusivePtr: the last owner destroys, whoever it is") {
     CHECK(a->use_count() == 2);
     a = nullptr;
     CHECK(Shared::alive == 1);
-    c = c;
+    auto& same = c;
+    c = same;
     CHECK(c->use_count() == 1);
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t)

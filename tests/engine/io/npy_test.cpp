@@ -52,8 +52,8 @@ TEST_CASE("npy: keeps the types that both have, widens the others") {
                                                     {"i2", i32}, {"i1", i32},       {"u8", i64}, {"u4", i64}, {"u2", i32},
                                                     {"u1", u8},  {"bool", boolean}, {">f4", f32}};
   for (const auto& item : vectors()["npy"])
-    for (auto [name, dtype] : expected)
-      if (item["name"] == name) CHECK_MESSAGE(parse_npy(from_hex(item["file"]), "a.npy").dtype() == dtype, name);
+    for (const auto& kept : expected)
+      if (item["name"] == kept.first) CHECK_MESSAGE(parse_npy(from_hex(item["file"]), "a.npy").dtype() == kept.second, kept.first);
 }
 
 TEST_CASE("npy: writes the bytes that NumPy writes") {
@@ -138,7 +138,7 @@ TEST_CASE("npz: round trips, the same bytes every time, smaller when deflated") 
     CHECK(scratch.get("a.npz") == bytes);
     StateDict loaded = load_npz(scratch.path("a.npz"));
     REQUIRE(loaded.size() == 3);
-    for (auto& [name, x] : arrays) CHECK_MESSAGE(equal(loaded.at(name), x), name);
+    for (auto& saved : arrays) CHECK_MESSAGE(equal(loaded.at(saved.first), saved.second), saved.first);
   }
   save_npz(scratch.path("empty.npz"), {});
   CHECK(load_npz(scratch.path("empty.npz")).empty());

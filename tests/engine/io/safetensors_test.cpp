@@ -59,7 +59,7 @@ TEST_CASE("safetensors: every type, rank 0, size 0 and metadata come back as the
   save_safetensors(scratch.path("a"), state, metadata);
   StateDict loaded = load_safetensors(scratch.path("a"));
   REQUIRE(loaded.size() == state.size());
-  for (auto& [name, x] : state) CHECK_MESSAGE(same_bytes(loaded.at(name), x), name);
+  for (auto& saved : state) CHECK_MESSAGE(same_bytes(loaded.at(saved.first), saved.second), saved.first);
   CHECK(load_safetensors_metadata(scratch.path("a")) == metadata);
   save_safetensors(scratch.path("none"), {});
   CHECK(load_safetensors(scratch.path("none")).empty());

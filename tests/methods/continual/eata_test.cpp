@@ -257,7 +257,7 @@ TEST_CASE("eata: bad input is an error that names it") {
   CHECK_THROWS_WITH_AS(TestTimeAdapter(plain, {.mode = Mode::tent}),
                        "eata: the model has no batch-norm layer with a scale and a shift to adapt", ValueError);
   Trial trial;
-  auto with = [&](EataOptions o) { TestTimeAdapter(trial.net, {.eata = o}, trial.fisher); };
+  auto with = [&](EataOptions o) { TestTimeAdapter(trial.net, AdapterOptions{.eata = o}, trial.fisher); };
   CHECK_THROWS_WITH_AS(with({.d_margin = -0.1}), "eata: d_margin is -0.1, it must not be negative", ValueError);
   CHECK_THROWS_WITH_AS(with({.fisher_weight = -2}), "eata: fisher_weight is -2, it must not be negative", ValueError);
   CHECK_THROWS_WITH_AS(with({.momentum_m = 1.5}), "eata: momentum_m is 1.5, it must lie in [0, 1]", ValueError);
