@@ -29,7 +29,9 @@ elseif(NOT wanted)
   set(PLUMB_CUDA_STATUS "CUDA: not built: PLUMB_CUDA is OFF")
 endif()
 
-if(wanted)
+# Not whether there is a CMAKE_CUDA_COMPILER: that stays in the cache when the kernels are turned off again, and where only cuDNN is missing.
+set(PLUMB_BUILDS_CUDA ${wanted})
+if(PLUMB_BUILDS_CUDA)
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 80-real 90)  # code for both, and PTX of the newest for what comes later
   endif()
