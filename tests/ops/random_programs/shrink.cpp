@@ -79,7 +79,11 @@ class Shrinker {
 
   Program run() {
     bool smaller = true;
-    while (smaller && left_ > 0) smaller = outputs() | instructions() | inputs() | sizes() | values();
+    while (smaller && left_ > 0) {
+      smaller = false;
+      for (auto step : {&Shrinker::outputs, &Shrinker::instructions, &Shrinker::inputs, &Shrinker::sizes, &Shrinker::values})
+        if ((this->*step)()) smaller = true;
+    }
     return best_;
   }
 
