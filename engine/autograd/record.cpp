@@ -36,7 +36,7 @@ void connect(Node& node, SmallVector<SavedTensor, 2>& saved, const char* name, s
     // A view of memory that the operation made for itself owns it from here on: a write in place goes through this tensor, not through
     // a base that is outside the graph.
     if (out.base && !shares_memory(out, inputs)) out.base = {};
-    out.node = i + 1 < outputs.size() ? holder : std::move(holder);
+    out.node = i + 1 < outputs.size() ? holder : std::move(holder);  // NOLINT(bugprone-use-after-move): moved with the last
     out.output_index = i;
     out.requires_grad = true;
   }

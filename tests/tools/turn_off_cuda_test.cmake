@@ -1,0 +1,15 @@
+# A build directory that was configured with the GPU's kernels, because nvcc is there, can be configured without them, and with them again.
+file(REMOVE_RECURSE ${WORK})
+foreach(wanted AUTO OFF AUTO)
+  execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK} -G ${GENERATOR} -DPLUMB_TESTS=OFF -DPLUMB_BENCH=OFF -DPLUMB_CUDA=${wanted}
+    OUTPUT_QUIET ERROR_VARIABLE said RESULT_VARIABLE code)
+  file(READ ${WORK}/cuda.txt status)
+  set(expected "built by nvcc")
+  if(NOT wanted)
+    set(expected "PLUMB_CUDA is OFF")
+  endif()
+  if(NOT code EQUAL 0 OR NOT status MATCHES "${expected}")
+    message(FATAL_ERROR "-DPLUMB_CUDA=${wanted}: cmake ended with ${code}, cuda.txt says ${status}${said}")
+  endif()
+endforeach()
+file(REMOVE_RECURSE ${WORK})
