@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace plumb::data {
 
@@ -58,7 +59,7 @@ std::array<std::vector<int64_t>, 2> imbalanced_environments(const std::vector<in
     halves[digits[static_cast<size_t>(place)] < 5 ? 0 : 1].push_back(place);
   for (size_t half = 0; half < 2; ++half) {
     double of = static_cast<double>(o.as_released ? digits.size() : halves[half].size());
-    auto first = static_cast<size_t>((half == 0 ? o.share : 1 - o.share) * of + 0.5);
+    auto first = static_cast<size_t>(std::llround((half == 0 ? o.share : 1 - o.share) * of));
     for (size_t i = 0; i < halves[half].size(); ++i) environments[i < first ? 0 : 1].push_back(halves[half][i]);
   }
   for (auto& environment : environments) std::ranges::sort(environment);

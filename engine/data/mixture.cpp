@@ -72,7 +72,8 @@ std::vector<MixturePick> MixtureSampler::next_batch(int64_t count) {
     for (size_t i = 0; i < p_.size(); ++i) {
       if (p_[i] == 0) continue;
       group = static_cast<int64_t>(i);  // the last group with a share, should rounding leave the sum below u
-      if (u < (reached += p_[i])) break;
+      reached += p_[i];
+      if (u < reached) break;
     }
     out.push_back(pick(group));
   }

@@ -35,8 +35,8 @@ Dataset two_moons(int64_t n, NoiseOptions options) {
   check_count("two_moons", n, options.noise);
   Generator g(options.seed);
   return points(n, 2, [&](int64_t i, std::vector<double>& x) {
-    int64_t moon = i % 2, count = (n + 1 - moon) / 2;
-    auto [sine, cosine] = sin_cos_turns(count > 1 ? 0.5 * static_cast<double>(i / 2) / static_cast<double>(count - 1) : 0);
+    int64_t moon = i % 2, along = i / 2, count = (n + 1 - moon) / 2;
+    auto [sine, cosine] = sin_cos_turns(count > 1 ? 0.5 * static_cast<double>(along) / static_cast<double>(count - 1) : 0);
     x[0] = (moon == 0 ? cosine : 1 - cosine) + options.noise * normal(g);
     x[1] = (moon == 0 ? sine : 0.5 - sine) + options.noise * normal(g);
     return moon;
@@ -48,8 +48,8 @@ Dataset spirals(int64_t n, SpiralOptions options) {
   if (options.arms < 1) throw ValueError(fmt::format("spirals: {} arms", options.arms));
   Generator g(options.seed);
   return points(n, 2, [&](int64_t i, std::vector<double>& x) {
-    int64_t arm = i % options.arms, count = (n + options.arms - 1 - arm) / options.arms;
-    double r = static_cast<double>(i / options.arms + 1) / static_cast<double>(count);
+    int64_t arm = i % options.arms, along = i / options.arms, count = (n + options.arms - 1 - arm) / options.arms;
+    double r = static_cast<double>(along + 1) / static_cast<double>(count);
     auto [sine, cosine] = sin_cos_turns(options.turns * r + static_cast<double>(arm) / static_cast<double>(options.arms));
     x[0] = r * cosine + options.noise * normal(g);
     x[1] = r * sine + options.noise * normal(g);
@@ -148,10 +148,12 @@ Tensor grid_means(int64_t side, double spacing) {
   if (side < 1) throw ValueError(fmt::format("grid_means: {} points a side", side));
   Tensor means = empty({side * side, 2}, f64, cpu, "grid_means");
   double middle = static_cast<double>(side - 1) / 2;
-  for (int64_t i = 0; i < side * side; ++i) {
-    means.data<double>()[2 * i] = (static_cast<double>(i % side) - middle) * spacing;
-    means.data<double>()[2 * i + 1] = (static_cast<double>(i / side) - middle) * spacing;
-  }
+  double* out = means.data<double>();
+  for (int64_t y = 0; y < side; ++y)
+    for (int64_t x = 0; x < side; ++x) {
+      *out++ = (static_cast<double>(x) - middle) * spacing;
+      *out++ = (static_cast<double>(y) - middle) * spacing;
+    }
   return means;
 }
 

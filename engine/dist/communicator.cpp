@@ -2,6 +2,7 @@
 #include "engine/dist/communicator.h"
 
 #include <cstdlib>
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <utility>
@@ -86,8 +87,7 @@ void Communicator::exchange_rows(const Tensor& from, const std::vector<int64_t>&
   for (size_t r = 0; r < messages.size(); ++r) {
     if (messages[r].size() != static_cast<size_t>(take[r]) * row)
       throw ShapeError("exchange_rows: process " + std::to_string(r) + " gave " + std::to_string(messages[r].size()) + " bytes, not " + std::to_string(take[r]) + " rows");
-    if (!messages[r].empty()) std::memcpy(place, messages[r].data(), messages[r].size());
-    place += messages[r].size();
+    place = std::copy(messages[r].begin(), messages[r].end(), place);
   }
 }
 
