@@ -1,8 +1,8 @@
 // What all transports do alike, and the group of one.
 #include "engine/dist/communicator.h"
 
-#include <cstdlib>
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <numeric>
 #include <utility>

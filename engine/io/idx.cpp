@@ -36,7 +36,7 @@ void widen(const std::string& bytes, size_t at, Tensor& x) {
   for (int64_t i = 0; i < x.numel(); ++i) {
     From v;
     std::memcpy(&v, bytes.data() + at + static_cast<size_t>(i) * sizeof v, sizeof v);
-    out[i] = v;
+    out[i] = v;  // NOLINT(bugprone-signed-char-misuse): a signed byte is a number
   }
 }
 

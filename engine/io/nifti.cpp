@@ -310,7 +310,7 @@ void save_nifti(const std::string& path, const NiftiImage& image) {
   put<int16_t>(bytes, kFirst.sform, 1);
   std::vector<double> affine = image.affine.defined() ? to_vector(image.affine) : std::vector<double>(16);
   if (!image.affine.defined())
-    for (int d = 0; d < 3; ++d) affine[static_cast<size_t>(5 * d)] = d < x.rank() ? spacing(d) : 1;
+    for (int d = 0; d < 3; ++d) affine[5 * static_cast<size_t>(d)] = d < x.rank() ? spacing(d) : 1;
   for (size_t i = 0; i < 12; ++i) put<float>(bytes, kFirst.rows + 4 * i, static_cast<float>(affine[i]));
   bytes.replace(kFirst.magic, 4, std::string("n+1\0", 4));
   Shape reversed;

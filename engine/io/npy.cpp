@@ -58,7 +58,7 @@ class HeaderReader {
     if (bytes_.empty()) fail("is empty; was its download or copy cut off?");
     if (!bytes_.starts_with(kMagic)) fail(kMagic.starts_with(bytes_) ? "is truncated within its header" : "is no .npy file");
     if (bytes_.size() < 10) fail("is truncated within its header");
-    int version = bytes_[6];
+    int version = static_cast<unsigned char>(bytes_[6]);
     if (version < 1 || version > 3) fail("has format version " + std::to_string(version) + "; 1 to 3 are known");
     size_t prefix = version == 1 ? 10 : 12, length = 0;
     if (bytes_.size() < prefix) fail("is truncated within its header");
@@ -186,7 +186,7 @@ void convert(const std::string& bytes, Tensor& x) {
   for (int64_t i = 0; i < x.numel(); ++i) {
     From v;
     std::memcpy(&v, bytes.data() + static_cast<size_t>(i) * sizeof v, sizeof v);
-    out[i] = static_cast<To>(v);
+    out[i] = static_cast<To>(v);  // NOLINT(bugprone-signed-char-misuse): an i1 is a number
   }
 }
 

@@ -92,6 +92,7 @@ TEST_CASE("npy: broken files are refused with the reason") {
   CHECK(parse_error(std::string("\x93NUMPY\x01\x00\xff\x00", 10)) == "is truncated within its header");
   CHECK(parse_error("PK") == "is no .npy file");
   CHECK(parse_error(std::string("\x93NUMPY\x09\x00\x00\x00", 10)) == "has format version 9; 1 to 3 are known");
+  CHECK(parse_error(std::string("\x93NUMPY\xc8\x00\x00\x00", 10)) == "has format version 200; 1 to 3 are known");
   std::string order = "'fortran_order': False, ";
   CHECK(header_error("{'descr': '<f4', " + order + "'shape': (2,), }") == "is truncated: [2] needs 8 bytes of elements, the file has 4");
   CHECK(header_error("{'descr': '|u1', " + order + "'shape': (2,), }") == "has extra bytes: [2] needs 2 bytes of elements, the file has 4");
