@@ -28,5 +28,9 @@ void missing_kernel(const char* kernel, Device device) {
   throw DeviceError(std::string(kernel) + ": there is no kernel for " + to_string(device));
 }
 
+void operand_elsewhere(const char* kernel, Device device, Device operand) {
+  throw DeviceError(std::string(kernel) + ": a tensor is on " + to_string(operand) + " and the computation on " + to_string(device) + "; move one of them with to()");
+}
+
 }  // namespace detail
 }  // namespace plumb

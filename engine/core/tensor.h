@@ -177,7 +177,8 @@ template <typename T> Tensor from_vector(const std::vector<T>& values) { return 
 /// Copies the elements out in row-major order, converted to T.
 template <typename T = double> std::vector<T> to_vector(const Tensor& x);
 
-/// A tensor over memory that someone else owns; release(context) is called when the last tensor over it is gone.
+/// A tensor over memory that someone else owns; release(context) is called when the last tensor over it is gone, also where this throws
+/// OutOfMemoryError because there is no room for the tensor itself.
 Tensor from_blob(void* data, const Shape& shape, DType dtype, Storage::Release release, void* context, Device device = {});
 
 /// A view of `base` with the given geometry (offset in elements from base's first element), outside the graph. Building block of views.
