@@ -6,11 +6,11 @@ namespace {
 
 template <typename Options>
 void check_adam(const char* name, const Options& o) {
-  check_option(o.lr >= 0, name, "lr", o.lr);
-  check_option(o.beta1 >= 0 && o.beta1 < 1, name, "beta1", o.beta1);
-  check_option(o.beta2 >= 0 && o.beta2 < 1, name, "beta2", o.beta2);
-  check_option(o.eps >= 0, name, "eps", o.eps);
-  check_option(o.weight_decay >= 0, name, "weight_decay", o.weight_decay);
+  check_option(o.lr >= 0, name, "lr", "not be negative", o.lr);
+  check_option(o.beta1 >= 0 && o.beta1 < 1, name, "beta1", "lie in [0, 1)", o.beta1);
+  check_option(o.beta2 >= 0 && o.beta2 < 1, name, "beta2", "lie in [0, 1)", o.beta2);
+  check_option(o.eps >= 0, name, "eps", "not be negative", o.eps);
+  check_option(o.weight_decay >= 0, name, "weight_decay", "not be negative", o.weight_decay);
 }
 
 }  // namespace
@@ -19,19 +19,21 @@ void AdamOptions::check() const { check_adam("adam", *this); }
 void AdamWOptions::check() const { check_adam("adamw", *this); }
 
 void Adam::update(std::span<Slot* const> slots) {
-  Fused fused(UpdateRule::adam);
+  Fused fused(UpdateRule::adam, slots.size());
+  BiasCorrections corrections;
   for (Slot* s : slots) {
     const AdamOptions& o = options_of(*s);
-    fused.add(*s, {state_of(*s, 0), state_of(*s, 1)}, adam_constants(o, rate(*s), s->steps, o.weight_decay, 0));
+    fused.add(*s, {state_of(*s, 0), state_of(*s, 1)}, adam_constants(o, rate(*s), s->steps, o.weight_decay, 0, corrections));
   }
   fused.run();
 }
 
 void AdamW::update(std::span<Slot* const> slots) {
-  Fused fused(UpdateRule::adam);
+  Fused fused(UpdateRule::adam, slots.size());
+  BiasCorrections corrections;
   for (Slot* s : slots) {
     const AdamWOptions& o = options_of(*s);
-    fused.add(*s, {state_of(*s, 0), state_of(*s, 1)}, adam_constants(o, rate(*s), s->steps, 0, o.weight_decay));
+    fused.add(*s, {state_of(*s, 0), state_of(*s, 1)}, adam_constants(o, rate(*s), s->steps, 0, o.weight_decay, corrections));
   }
   fused.run();
 }

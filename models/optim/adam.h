@@ -6,11 +6,28 @@
 
 namespace plumb::optim {
 
+/// 1 − β₁ᵗ and 1 − β₂ᵗ, kept from one parameter to the next: as a rule all were updated equally often, and the two powers cost as much as
+/// the update of a small parameter.
+class BiasCorrections {
+ public:
+  void set(double beta1, double beta2, int64_t step) {
+    if (step == step_ && beta1 == beta1_ && beta2 == beta2_) return;
+    double t = static_cast<double>(step);
+    first = 1 - std::pow(beta1, t), second = 1 - std::pow(beta2, t);
+    beta1_ = beta1, beta2_ = beta2, step_ = step;
+  }
+  double first = 0, second = 0;
+
+ private:
+  double beta1_ = 0, beta2_ = 0;
+  int64_t step_ = -1;
+};
+
 /// The constants of rule::Adam for update number `step`, with weight decay inside (coupled) or beside (decoupled) the gradient.
 template <typename Options>
-std::array<double, 8> adam_constants(const Options& o, double lr, int64_t step, double coupled, double decoupled) {
-  double t = static_cast<double>(step), correction1 = 1 - std::pow(o.beta1, t), correction2 = 1 - std::pow(o.beta2, t);
-  return {coupled, 1 - lr * decoupled, o.beta1, o.beta2, lr / correction1, 1 / std::sqrt(correction2), o.eps};
+std::array<double, 8> adam_constants(const Options& o, double lr, int64_t step, double coupled, double decoupled, BiasCorrections& corrections) {
+  corrections.set(o.beta1, o.beta2, step);
+  return {coupled, 1 - lr * decoupled, o.beta1, o.beta2, lr / corrections.first, 1 / std::sqrt(corrections.second), o.eps};
 }
 
 struct AdamOptions {

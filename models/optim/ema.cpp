@@ -10,7 +10,7 @@
 
 namespace plumb::optim {
 
-void EmaOptions::check() const { check_option(decay >= 0 && decay < 1, "ema", "decay", decay); }
+void EmaOptions::check() const { check_option(decay >= 0 && decay < 1, "ema", "decay", "lie in [0, 1)", decay); }
 
 double ema_decay(const EmaOptions& o, int64_t k) {
   double at = static_cast<double>(k), decay = o.decay;

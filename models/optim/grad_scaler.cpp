@@ -9,10 +9,10 @@
 namespace plumb::optim {
 
 void GradScalerOptions::check() const {
-  check_option(scale > 0 && std::isfinite(scale), "grad_scaler", "scale", scale);
-  check_option(growth > 1, "grad_scaler", "growth", growth);
-  check_option(backoff > 0 && backoff < 1, "grad_scaler", "backoff", backoff);
-  check_option(growth_interval >= 1, "grad_scaler", "growth_interval", static_cast<double>(growth_interval));
+  check_option(scale > 0 && std::isfinite(scale), "grad_scaler", "scale", "be positive and finite", scale);
+  check_option(growth > 1, "grad_scaler", "growth", "be above 1", growth);
+  check_option(backoff > 0 && backoff < 1, "grad_scaler", "backoff", "lie in (0, 1)", backoff);
+  check_option(growth_interval >= 1, "grad_scaler", "growth_interval", "be at least 1", static_cast<double>(growth_interval));
 }
 
 GradScaler::GradScaler(GradScalerOptions options) : options_((options.check(), options)), scale_(options.scale) {}
@@ -46,7 +46,7 @@ bool GradScaler::step(Optimizer& optimizer) {
 }
 
 void GradScaler::set_state(double scale, int64_t steps_since_change) {
-  check_option(scale > 0 && std::isfinite(scale), "grad_scaler", "scale", scale);
+  check_option(scale > 0 && std::isfinite(scale), "grad_scaler", "scale", "be positive and finite", scale);
   scale_ = scale;
   steps_ = steps_since_change;
 }

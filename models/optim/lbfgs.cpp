@@ -36,10 +36,10 @@ double cubic_minimum(double t1, double f1, double g1, double t2, double f2, doub
 }  // namespace
 
 void LbfgsOptions::check() const {
-  check_option(lr > 0, "lbfgs", "lr", lr);
-  check_option(max_iterations >= 1, "lbfgs", "max_iterations", max_iterations);
-  check_option(max_evaluations >= 1, "lbfgs", "max_evaluations", max_evaluations);
-  check_option(history >= 1, "lbfgs", "history", history);
+  check_option(lr > 0, "lbfgs", "lr", "be positive", lr);
+  check_option(max_iterations >= 1, "lbfgs", "max_iterations", "be at least 1", max_iterations);
+  check_option(max_evaluations >= 1, "lbfgs", "max_evaluations", "be at least 1", max_evaluations);
+  check_option(history >= 1, "lbfgs", "history", "be at least 1", history);
 }
 
 LBFGS::LBFGS(std::vector<Tensor> parameters, LbfgsOptions options) : GroupedOptimizer(std::move(parameters), options) {

@@ -12,10 +12,10 @@
 namespace plumb::optim {
 
 void MuonOptions::check() const {
-  check_option(lr >= 0, "muon", "lr", lr);
-  check_option(momentum >= 0 && momentum < 1, "muon", "momentum", momentum);
-  check_option(weight_decay >= 0, "muon", "weight_decay", weight_decay);
-  check_option(newton_schulz_steps >= 0, "muon", "newton_schulz_steps", newton_schulz_steps);
+  check_option(lr >= 0, "muon", "lr", "not be negative", lr);
+  check_option(momentum >= 0 && momentum < 1, "muon", "momentum", "lie in [0, 1)", momentum);
+  check_option(weight_decay >= 0, "muon", "weight_decay", "not be negative", weight_decay);
+  check_option(newton_schulz_steps >= 0, "muon", "newton_schulz_steps", "not be negative", newton_schulz_steps);
   adamw.check();
 }
 
@@ -47,12 +47,13 @@ void Muon::update_matrix(Slot& s) {
 }
 
 void Muon::update(std::span<Slot* const> slots) {
-  Fused rest(UpdateRule::adam);
+  Fused rest(UpdateRule::adam, slots.size());
+  BiasCorrections corrections;
   for (Slot* s : slots) {
     if (orthogonal(*s) && s->parameter.numel() > 0) update_matrix(*s);
     else if (!orthogonal(*s)) {
       const AdamWOptions& o = options_of(*s).adamw;
-      rest.add(*s, {state_of(*s, 1), state_of(*s, 2)}, adam_constants(o, rate(*s), s->steps, 0, o.weight_decay));
+      rest.add(*s, {state_of(*s, 1), state_of(*s, 2)}, adam_constants(o, rate(*s), s->steps, 0, o.weight_decay, corrections));
     }
   }
   rest.run();

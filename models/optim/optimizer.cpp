@@ -12,8 +12,8 @@
 
 namespace plumb::optim {
 
-void check_option(bool fine, const char* optimizer, const char* what, double value) {
-  if (!fine) throw ValueError(fmt::format("{}: {} is {}", optimizer, what, value));
+void check_option(bool fine, const char* optimizer, const char* what, const char* wanted, double value) {
+  if (!fine) throw ValueError(fmt::format("{}: {} must {}, it is {}", optimizer, what, wanted, value));
 }
 
 // -- a step -----------------------------------------------------------------------------------------
@@ -93,16 +93,10 @@ Tensor Optimizer::state_of(Slot& s, size_t i, double start) {
   return s.state[i];
 }
 
-void Optimizer::Fused::add(Slot& slot, std::array<Tensor, 3> state, std::array<double, 8> constants) {
+void Optimizer::Fused::add(Slot& slot, std::array<Tensor, 3> state, const std::array<double, 8>& constants) {
   value_of(slot);
-  UpdateTensor u;
-  u.parameter = contiguous_data(slot.parameter);
-  u.gradient = contiguous_data(to(slot.gradient, slot.parameter.dtype()));
-  u.master = slot.master;
-  u.state = std::move(state);
-  u.constants = constants;
-  tensors_.push_back(std::move(u));
-  parameters_.push_back(slot.parameter);
+  tensors_.push_back({contiguous_data(slot.parameter), contiguous_data(to(slot.gradient, slot.parameter.dtype())), slot.master, std::move(state), constants});
+  slots_.push_back(&slot);
 }
 
 void Optimizer::Fused::run() {
@@ -112,8 +106,9 @@ void Optimizer::Fused::run() {
     if (u.parameter.device() != device) throw DeviceError("optimizer: parameters on " + to_string(device) + " and " + to_string(u.parameter.device()));
   kernel::update(device, rule_, tensors_);
   for (size_t i = 0; i < tensors_.size(); ++i) {
-    if (parameters_[i].is_contiguous()) parameters_[i].impl()->storage->bump_version();
-    else copy_data(tensors_[i].parameter, parameters_[i]);
+    Tensor& parameter = slots_[i]->parameter;
+    if (parameter.is_contiguous()) parameter.impl()->storage->bump_version();
+    else copy_data(tensors_[i].parameter, parameter);
   }
 }
 

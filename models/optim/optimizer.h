@@ -105,14 +105,18 @@ class Optimizer {
   /// Collects element-wise updates and applies them to all parameters in one pass.
   class Fused {
    public:
-    explicit Fused(UpdateRule rule) : rule_(rule) {}
-    void add(Slot& slot, std::array<Tensor, 3> state, std::array<double, 8> constants);
+    /// With room for `parameters` of them.
+    Fused(UpdateRule rule, size_t parameters) : rule_(rule) {
+      tensors_.reserve(parameters);
+      slots_.reserve(parameters);
+    }
+    void add(Slot& slot, std::array<Tensor, 3> state, const std::array<double, 8>& constants);
     void run();
 
    private:
     UpdateRule rule_;
     std::vector<UpdateTensor> tensors_;
-    std::vector<Tensor> parameters_;
+    std::vector<Slot*> slots_;
   };
 
   /// The parameters that have a gradient, after the transforms.
@@ -160,7 +164,7 @@ class GroupedOptimizer : public Optimizer {
   std::vector<Options> options_;
 };
 
-/// Throws ValueError `optimizer: what is value` unless `fine`.
-void check_option(bool fine, const char* optimizer, const char* what, double value);
+/// Throws ValueError "optimizer: what must wanted, it is value" unless `fine`.
+void check_option(bool fine, const char* optimizer, const char* what, const char* wanted, double value);
 
 }  // namespace plumb::optim

@@ -6,11 +6,11 @@
 namespace plumb::optim {
 
 void RAdamOptions::check() const {
-  check_option(lr >= 0, "radam", "lr", lr);
-  check_option(beta1 >= 0 && beta1 < 1, "radam", "beta1", beta1);
-  check_option(beta2 >= 0 && beta2 < 1, "radam", "beta2", beta2);
-  check_option(eps >= 0, "radam", "eps", eps);
-  check_option(weight_decay >= 0, "radam", "weight_decay", weight_decay);
+  check_option(lr >= 0, "radam", "lr", "not be negative", lr);
+  check_option(beta1 >= 0 && beta1 < 1, "radam", "beta1", "lie in [0, 1)", beta1);
+  check_option(beta2 >= 0 && beta2 < 1, "radam", "beta2", "lie in [0, 1)", beta2);
+  check_option(eps >= 0, "radam", "eps", "not be negative", eps);
+  check_option(weight_decay >= 0, "radam", "weight_decay", "not be negative", weight_decay);
 }
 
 static std::array<double, 8> radam_constants(const RAdamOptions& o, double lr, int64_t step) {
@@ -23,7 +23,7 @@ static std::array<double, 8> radam_constants(const RAdamOptions& o, double lr, i
 }
 
 void RAdam::update(std::span<Slot* const> slots) {
-  Fused fused(UpdateRule::adam);
+  Fused fused(UpdateRule::adam, slots.size());
   for (Slot* s : slots) fused.add(*s, {state_of(*s, 0), state_of(*s, 1)}, radam_constants(options_of(*s), rate(*s), s->steps));
   fused.run();
 }

@@ -12,10 +12,10 @@
 namespace plumb::optim {
 namespace {
 
-void need(bool fine, const char* schedule, const char* what, double value) {
-  if (!fine) throw ValueError(fmt::format("{}: {} is {}", schedule, what, value));
+void need(bool fine, const char* schedule, const char* what, const char* wanted, double value) {
+  if (!fine) throw ValueError(fmt::format("{}: {} must {}, it is {}", schedule, what, wanted, value));
 }
-void need_steps(const char* schedule, int64_t steps) { need(steps >= 1, schedule, "steps", static_cast<double>(steps)); }
+void need_steps(const char* schedule, int64_t steps) { need(steps >= 1, schedule, "steps", "be at least 1", static_cast<double>(steps)); }
 
 // t / steps within [0, 1].
 double progress(int64_t t, int64_t steps) { return std::clamp(static_cast<double>(t) / static_cast<double>(steps), 0.0, 1.0); }
@@ -39,7 +39,7 @@ Schedule cosine(int64_t steps, double from, double to) {
 
 Schedule cosine_restarts(int64_t steps, double factor, double from, double to) {
   need_steps("cosine_restarts", steps);
-  need(factor >= 1, "cosine_restarts", "factor", factor);
+  need(factor >= 1, "cosine_restarts", "factor", "be at least 1", factor);
   return [=](int64_t t) {
     double at = static_cast<double>(t), period = static_cast<double>(steps);
     if (factor == 1) at = std::fmod(at, period);
@@ -65,7 +65,7 @@ Schedule inverse_sqrt(int64_t steps) {
 }
 
 Schedule step_decay(int64_t every, double factor) {
-  need(every >= 1, "step_decay", "every", static_cast<double>(every));
+  need(every >= 1, "step_decay", "every", "be at least 1", static_cast<double>(every));
   return [=](int64_t t) { return std::pow(factor, static_cast<double>(t / every)); };
 }
 
@@ -86,9 +86,9 @@ Schedule polynomial(int64_t steps, double power) {
 
 Schedule one_cycle(int64_t steps, double up, double start_divisor, double end_divisor) {
   need_steps("one_cycle", steps);
-  need(up > 0 && up < 1, "one_cycle", "up", up);
-  need(start_divisor >= 1, "one_cycle", "start_divisor", start_divisor);
-  need(end_divisor >= 1, "one_cycle", "end_divisor", end_divisor);
+  need(up > 0 && up < 1, "one_cycle", "up", "lie in (0, 1)", up);
+  need(start_divisor >= 1, "one_cycle", "start_divisor", "be at least 1", start_divisor);
+  need(end_divisor >= 1, "one_cycle", "end_divisor", "be at least 1", end_divisor);
   return [=](int64_t t) {
     double p = progress(t, steps);
     return p < up ? by_cosine(1 / start_divisor, 1, p / up) : by_cosine(1, 1 / end_divisor, (p - up) / (1 - up));
@@ -96,7 +96,7 @@ Schedule one_cycle(int64_t steps, double up, double start_divisor, double end_di
 }
 
 Schedule warmup(int64_t steps, Schedule after) {
-  need(steps >= 0, "warmup", "steps", static_cast<double>(steps));
+  need(steps >= 0, "warmup", "steps", "not be negative", static_cast<double>(steps));
   return [steps, after = std::move(after)](int64_t t) { return t < steps ? static_cast<double>(t + 1) / static_cast<double>(steps) : after(t); };
 }
 
@@ -112,7 +112,7 @@ Schedule sequence(std::vector<std::pair<int64_t, Schedule>> parts) {
 }
 
 Schedule cosine_with_warmup(int64_t warmup_steps, int64_t steps, double floor) {
-  need(warmup_steps >= 0 && warmup_steps < steps, "cosine_with_warmup", "warmup", static_cast<double>(warmup_steps));
+  need(warmup_steps >= 0 && warmup_steps < steps, "cosine_with_warmup", "warmup", "be from 0 to steps − 1", static_cast<double>(warmup_steps));
   return sequence({{warmup_steps, warmup(warmup_steps)}, {0, cosine(steps - warmup_steps, 1, floor)}});
 }
 
@@ -124,7 +124,7 @@ Schedule scaled(Schedule a, double factor) {
 }
 
 Schedule sigmoid_rampup(int64_t steps) {
-  need(steps >= 0, "sigmoid_rampup", "steps", static_cast<double>(steps));
+  need(steps >= 0, "sigmoid_rampup", "steps", "not be negative", static_cast<double>(steps));
   return [=](int64_t t) {
     double left = steps == 0 ? 0 : 1 - progress(t, steps);
     return std::exp(-5 * left * left);
@@ -132,12 +132,12 @@ Schedule sigmoid_rampup(int64_t steps) {
 }
 
 Schedule linear_rampup(int64_t steps) {
-  need(steps >= 0, "linear_rampup", "steps", static_cast<double>(steps));
+  need(steps >= 0, "linear_rampup", "steps", "not be negative", static_cast<double>(steps));
   return [=](int64_t t) { return steps == 0 ? 1 : progress(t, steps); };
 }
 
 Schedule sigmoid_rampdown(int64_t total, int64_t steps) {
-  need(steps >= 1 && steps <= total, "sigmoid_rampdown", "steps", static_cast<double>(steps));
+  need(steps >= 1 && steps <= total, "sigmoid_rampdown", "steps", "be from 1 to total", static_cast<double>(steps));
   return [=](int64_t t) {
     double past = 1 - progress(total - t, steps);
     return std::exp(-12.5 * past * past);

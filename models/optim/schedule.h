@@ -1,5 +1,6 @@
 // Learning-rate schedules and ramps: pure functions from a step (0, 1, …) to a multiplier. They are values, so a resumed run needs nothing
 // but its step:   Schedule s = cosine_with_warmup(100, 2000, 0.1);   …   adamw.set_lr_scale(s(step));
+// All throw ValueError for numbers of steps, factors and divisors that are out of range.
 #pragma once
 #include <cstdint>
 #include <functional>

@@ -4,15 +4,15 @@
 namespace plumb::optim {
 
 void SgdOptions::check() const {
-  check_option(lr >= 0, "sgd", "lr", lr);
-  check_option(momentum >= 0, "sgd", "momentum", momentum);
-  check_option(weight_decay >= 0, "sgd", "weight_decay", weight_decay);
-  check_option(!nesterov || momentum > 0, "sgd", "momentum with nesterov", momentum);
-  check_option(!nesterov || dampening == 0, "sgd", "dampening with nesterov", dampening);
+  check_option(lr >= 0, "sgd", "lr", "not be negative", lr);
+  check_option(momentum >= 0, "sgd", "momentum", "not be negative", momentum);
+  check_option(weight_decay >= 0, "sgd", "weight_decay", "not be negative", weight_decay);
+  check_option(!nesterov || momentum > 0, "sgd", "momentum with nesterov", "be positive", momentum);
+  check_option(!nesterov || dampening == 0, "sgd", "dampening with nesterov", "be 0", dampening);
 }
 
 void SGD::update(std::span<Slot* const> slots) {
-  Fused fused(UpdateRule::sgd);
+  Fused fused(UpdateRule::sgd, slots.size());
   for (Slot* s : slots) {
     const SgdOptions& o = options_of(*s);
     if (o.momentum == 0) {

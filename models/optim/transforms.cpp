@@ -10,14 +10,14 @@
 namespace plumb::optim {
 
 double clip_norm(const std::vector<Tensor>& gradients, double max_norm) {
-  check_option(max_norm > 0, "clip_norm", "max_norm", max_norm);
+  check_option(max_norm > 0, "clip_norm", "max_norm", "be positive", max_norm);
   double before = norm(gradients);
   if (std::isfinite(before) && before > max_norm) scale(max_norm / before, gradients);
   return before;
 }
 
 void clip_value(const std::vector<Tensor>& gradients, double limit) {
-  check_option(limit > 0, "clip_value", "limit", limit);
+  check_option(limit > 0, "clip_value", "limit", "be positive", limit);
   NoGrad off;
   for (Tensor g : gradients) copy_data(clamp(g, -limit, limit), g);
 }
@@ -59,11 +59,11 @@ void orthonormalize(std::vector<std::vector<Tensor>>& directions) {
 }
 
 GradientTransform clip_norm(double max_norm) {
-  check_option(max_norm > 0, "clip_norm", "max_norm", max_norm);
+  check_option(max_norm > 0, "clip_norm", "max_norm", "be positive", max_norm);
   return [=](const std::vector<Tensor>&, std::vector<Tensor>& gradients) { clip_norm(gradients, max_norm); };
 }
 GradientTransform clip_value(double limit) {
-  check_option(limit > 0, "clip_value", "limit", limit);
+  check_option(limit > 0, "clip_value", "limit", "be positive", limit);
   return [=](const std::vector<Tensor>&, std::vector<Tensor>& gradients) { clip_value(gradients, limit); };
 }
 GradientTransform perpendicular(bool keep_norm) {

@@ -1,6 +1,8 @@
 // Adam and AdamW against plain loops.
 #include "models/optim/adam.h"
 
+#include <memory>
+
 #include "optimizer_checks.h"
 
 using namespace plumb;
@@ -83,7 +85,26 @@ TEST_CASE("adamw: groups have their own options, and the scale applies to all") 
   CHECK(to_vector(two[3]) == to_vector(half[3]));
 }
 
+TEST_CASE("adamw: each parameter is corrected for its own number of updates and its group's betas, whatever its neighbours have") {
+  std::vector<Tensor> together = {ones({3}), ones({3}), ones({3})}, alone = {ones({3}), ones({3}), ones({3})};
+  std::vector<optim::AdamWOptions> options(3);
+  options[2].beta1 = 0.5, options[2].beta2 = 0.7;
+  optim::AdamW all({{{together[0].requires_grad_(), together[1].requires_grad_()}, options[0]}, {{together[2].requires_grad_()}, options[2]}});
+  std::vector<std::unique_ptr<optim::AdamW>> each;
+  for (size_t i = 0; i < 3; ++i) each.push_back(std::make_unique<optim::AdamW>(std::vector{alone[i].requires_grad_()}, options[i]));
+  for (int t = 0; t < 4; ++t) {
+    for (size_t i = 0; i < 3; ++i) {
+      Tensor gradient = i == 1 && t < 2 ? Tensor() : full({3}, 0.1 * (t + 1));  // the second begins two steps later
+      together[i].set_grad(gradient);
+      alone[i].set_grad(gradient);
+      each[i]->step();
+    }
+    all.step();
+  }
+  for (size_t i = 0; i < 3; ++i) CHECK(to_vector(together[i]) == to_vector(alone[i]));
+}
+
 TEST_CASE("adam, adamw: options outside their domain are refused") {
-  CHECK_THROWS_WITH_AS(optim::AdamW({}, {.lr = -1}), "adamw: lr is -1", ValueError);
-  CHECK_THROWS_WITH_AS(optim::Adam({}, {.beta2 = 1}), "adam: beta2 is 1", ValueError);
+  CHECK_THROWS_WITH_AS(optim::AdamW({}, {.lr = -1}), "adamw: lr must not be negative, it is -1", ValueError);
+  CHECK_THROWS_WITH_AS(optim::Adam({}, {.beta2 = 1}), "adam: beta2 must lie in [0, 1), it is 1", ValueError);
 }

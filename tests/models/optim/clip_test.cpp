@@ -44,7 +44,7 @@ TEST_CASE("clip_grad_norm: a norm that is not finite is returned, the gradients 
     CHECK(to_vector(p.grad())[1] == 3);
   }
   CHECK(optim::clip_grad_norm({}, 1) == 0);
-  CHECK_THROWS_WITH_AS(optim::clip_grad_norm({}, 0), "clip_norm: max_norm is 0", ValueError);
+  CHECK_THROWS_WITH_AS(optim::clip_grad_norm({}, 0), "clip_norm: max_norm must be positive, it is 0", ValueError);
 }
 
 TEST_CASE("clip_grad_value: limits each element, in any layout") {

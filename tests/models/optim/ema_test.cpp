@@ -88,5 +88,5 @@ TEST_CASE("ema: modules of another structure are refused") {
   Net net;
   Other other;
   CHECK_THROWS_WITH_AS(optim::ema_update(other, net, 0.5), "ema: \"down.weight\" in the average stands where the source has \"up.weight\"", ValueError);
-  CHECK_THROWS_WITH_AS((optim::Ema<Net>(net, {.decay = 1})), "ema: decay is 1", ValueError);
+  CHECK_THROWS_WITH_AS((optim::Ema<Net>(net, {.decay = 1})), "ema: decay must lie in [0, 1), it is 1", ValueError);
 }

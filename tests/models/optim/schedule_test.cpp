@@ -96,7 +96,7 @@ TEST_CASE("ramps: from nearly nothing to one, and down again") {
 }
 
 TEST_CASE("schedules: lengths that make no sense are refused") {
-  CHECK_THROWS_WITH_AS(optim::cosine(0), "cosine: steps is 0", ValueError);
+  CHECK_THROWS_WITH_AS(optim::cosine(0), "cosine: steps must be at least 1, it is 0", ValueError);
   CHECK_THROWS_AS(optim::one_cycle(10, 1.0), ValueError);
   CHECK_THROWS_AS(optim::cosine_with_warmup(10, 10), ValueError);
   CHECK_THROWS_AS(optim::sequence({}), ValueError);

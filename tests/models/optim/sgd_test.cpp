@@ -135,6 +135,6 @@ TEST_CASE("sgd, adagrad, rmsprop, lion, radam: reach the minimum of a convex pro
 }
 
 TEST_CASE("sgd: options that contradict each other are refused") {
-  CHECK_THROWS_WITH_AS(optim::SGD({}, {.nesterov = true}), "sgd: momentum with nesterov is 0", ValueError);
-  CHECK_THROWS_WITH_AS(optim::SGD({}, {.momentum = 0.9, .dampening = 0.1, .nesterov = true}), "sgd: dampening with nesterov is 0.1", ValueError);
+  CHECK_THROWS_WITH_AS(optim::SGD({}, {.nesterov = true}), "sgd: momentum with nesterov must be positive, it is 0", ValueError);
+  CHECK_THROWS_WITH_AS(optim::SGD({}, {.momentum = 0.9, .dampening = 0.1, .nesterov = true}), "sgd: dampening with nesterov must be 0, it is 0.1", ValueError);
 }
