@@ -99,7 +99,7 @@ struct GradientSums : ChannelSum<S> {
 
 // The channel of element i of [n, C, s].
 __device__ inline int64_t channel_of(int64_t i, int64_t channels, int64_t space) {
-  if (i >= int64_t{1} << 31) return i / space % channels;
+  if ((i | space) >= int64_t{1} << 31) return i / space % channels;
   return static_cast<uint32_t>(i) / static_cast<uint32_t>(space) % static_cast<uint32_t>(channels);
 }
 

@@ -1,11 +1,10 @@
 // Moving, converting and filling elements; copies between the host and devices. Bytes: read once, write once.
-#include <cstring>
-#include <utility>
-
 #include "cuda/kernels/elementwise.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/graph.h"
 #include "cuda/runtime/memory.h"
+#include "cuda/runtime/stream.h"
+#include "cuda/runtime/upload.h"
 #include "engine/core/data_kernels.h"
 
 namespace plumb::cuda_backend {
@@ -96,14 +95,6 @@ void copy_within(const Tensor& src, Tensor& dst) {
 // -- copies between devices ------------------------------------------------------------------------------------------------------------
 bool on_cpu(const Tensor& x) { return x.device().type == DeviceType::cpu; }
 
-// A recorded copy is done in every replay: it reads a copy of the source that stays.
-void copy_in_replays(const void* src, void* dst, size_t bytes) {
-  PinnedMemory kept(bytes);
-  std::memcpy(kept.data(), src, bytes);
-  check(cudaMemcpyAsync(dst, kept.data(), bytes, cudaMemcpyHostToDevice, current_stream()), "copy to the GPU");
-  keep_for_replays(std::move(kept));
-}
-
 void copy_bytes(const Tensor& src, Tensor& dst) {
   size_t bytes = static_cast<size_t>(src.numel()) * item_size(src.dtype());
   if (on_cpu(dst)) {
@@ -112,18 +103,20 @@ void copy_bytes(const Tensor& src, Tensor& dst) {
   }
   make_current(dst.device().index);
   if (on_cpu(src)) {  // from pageable memory the driver has read the source when the call returns; pinned memory must stay as it is until then
-    if (is_capturing()) return copy_in_replays(src.raw_data(), dst.raw_data(), bytes);
+    if (is_capturing()) return upload(dst.raw_data(), src.raw_data(), bytes);
     check(cudaMemcpyAsync(dst.raw_data(), src.raw_data(), bytes, cudaMemcpyHostToDevice, current_stream()), "copy to the GPU");
     return;
   }
-  // From another GPU, whose stream must have finished the source, and must not reuse it before it was read.
-  Event written, read;
+  // From another GPU, whose stream must have finished the source, and must not reuse it before it was read. An event is made on the GPU
+  // that is current and can be recorded on that GPU's streams alone; waiting for it is possible on any.
   make_current(src.device().index);
   cudaStream_t source = current_stream();
+  Event written;
   written.record(source);
   make_current(dst.device().index);
   written.make_wait();
   check(cudaMemcpyPeerAsync(dst.raw_data(), dst.device().index, src.raw_data(), src.device().index, bytes, current_stream()), "copy between GPUs");
+  Event read;
   read.record();
   read.make_wait(source);
 }

@@ -45,13 +45,14 @@ __global__ void __launch_bounds__(kThreads) sum_tiles(const T* x, Offsets offset
   }
 }
 
-// blockIdx.y: the segment, whose tiles come after those of the segments before it; kDown threads take every kDown-th of them for a column.
+// A segment's blocks follow each other, and its tiles come after those of the segments before it; kDown threads take every kDown-th of the
+// tiles for a column.
 template <typename C, typename Out>
 __global__ void __launch_bounds__(kThreads) join_tiles(const C* partial, Offsets offsets, int64_t n, Out* out) {
   __shared__ C of_row[kDown][kAcross];
   const auto tiles_of = [&](int64_t e) { return (offsets.size(e) + kRows - 1) / kRows; };
   const int across = static_cast<int>(threadIdx.x) % kAcross, down = static_cast<int>(threadIdx.x) / kAcross;
-  const int64_t e = blockIdx.y, column = static_cast<int64_t>(blockIdx.x) * kAcross + across;
+  const int64_t blocks_across = (n + kAcross - 1) / kAcross, e = blockIdx.x / blocks_across, column = blockIdx.x % blocks_across * kAcross + across;
   int64_t before = 0;
   for (int64_t other = threadIdx.x; other < e; other += kThreads) before += tiles_of(other);
   before = block_sum(before);
@@ -76,7 +77,7 @@ void grouped_sum(const Tensor& x, const Tensor& offsets, Tensor& out) {
     const auto blocks = [&](int64_t pack) { return Grid{dim3(static_cast<unsigned>(tiles * pieces(n, kAcross * pack))), dim3(kThreads)}; };
     if (n % kPerAccess<T> == 0 && aligned16(x.raw_data())) launch(sum_tiles<kPerAccess<T>, T>, blocks(kPerAccess<T>), x.data<T>(), of, n, partial.data());
     else launch(sum_tiles<1, T>, blocks(1), x.data<T>(), of, n, partial.data());
-    const Grid joins{dim3(static_cast<unsigned>(pieces(n, kAcross)), static_cast<unsigned>(segments)), dim3(kThreads)};
+    const Grid joins{dim3(static_cast<unsigned>(segments * pieces(n, kAcross))), dim3(kThreads)};
     if (out.dtype() == x.dtype()) launch(join_tiles<compute_t<T>, T>, joins, partial.data(), of, n, out.data<T>());
     else launch(join_tiles<compute_t<T>, compute_t<T>>, joins, partial.data(), of, n, out.data<compute_t<T>>());
   });

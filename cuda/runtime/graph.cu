@@ -31,6 +31,7 @@ Recording::Recording() : device_(current_device()), moved_(std::make_unique<Scra
 
 Recording::~Recording() {
   abandon();
+  replayed_.wait_at_end();
   for (cudaGraphExec_t part : parts_) cudaGraphExecDestroy(part);
   keep_memory_of(stream_.get(), false);
 }
@@ -78,6 +79,7 @@ void Recording::launch(size_t part, uint64_t shift) {
   make_current(device_);
   if (shift != moved_by_) cuda_backend::launch(set_number, Grid{dim3(1), dim3(1)}, moved_->data(), moved_by_ = shift);
   check(cudaGraphLaunch(parts_[part], current_stream()), "captured step");
+  replayed_.record();
 }
 
 // -- as the engine asks for it -----------------------------------------------------------------------------

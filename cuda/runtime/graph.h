@@ -46,6 +46,7 @@ class Recording {
   std::unique_ptr<StreamScope> scope_;  // while a part is recorded
   std::vector<cudaGraphExec_t> parts_;
   std::vector<PinnedMemory> kept_;
+  Event replayed_;  // of the newest launch: until then the GPU reads what is kept
 };
 
 plumb::detail::GraphRuntime graph_runtime();

@@ -2,6 +2,7 @@
 #include "cuda/runtime/memory.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -285,6 +286,19 @@ PinnedCache& pinned_cache() {
   return cache;
 }
 
+// Four sizes to every power of two, so that batches whose lengths change find each other's blocks. At least a page.
+size_t pinned_size(size_t bytes) {
+  size_t step = std::max<size_t>(std::bit_floor(bytes) / 4, 4096);
+  return rounded(std::max<size_t>(bytes, 1), step);
+}
+
+void release_pinned_memory() {
+  PinnedCache& cache = pinned_cache();
+  std::lock_guard lock(cache.mutex);
+  for (auto [bytes, block] : cache.free) check(cudaFreeHost(block), "pinned memory");
+  cache.free.clear();
+}
+
 }  // namespace
 
 void* allocate(size_t bytes, const char* op, const Shape* shape) {
@@ -303,16 +317,20 @@ void keep_memory_of(cudaStream_t stream, bool on) { memory_of(current_device()).
 
 MemoryStats memory_stats(int device) { return memory_of(device).stats(); }
 void reset_peak_memory(int device) { memory_of(device).reset_peak(); }
-void release_cached_memory(int device) { memory_of(device).release_cached(); }
+void release_cached_memory(int device) {
+  memory_of(device).release_cached();
+  release_pinned_memory();
+}
 void set_memory_limit(int device, int64_t bytes) { memory_of(device).set_limit(bytes); }
 std::string live_memory(int device, int groups) { return memory_of(device).live_text(groups); }
 
-PinnedMemory::PinnedMemory(size_t bytes) : data_(nullptr), bytes_(rounded(std::max<size_t>(bytes, 1), 4096)) {
+PinnedMemory::PinnedMemory(size_t bytes) : data_(nullptr), bytes_(pinned_size(bytes)) {
   {
     PinnedCache& cache = pinned_cache();
     std::lock_guard lock(cache.mutex);
-    if (auto found = cache.free.find(bytes_); found != cache.free.end()) {
+    if (auto found = cache.free.lower_bound(bytes_); found != cache.free.end() && found->first <= 2 * bytes_) {
       data_ = found->second;
+      bytes_ = found->first;
       cache.free.erase(found);
       return;
     }

@@ -70,6 +70,9 @@ bool Event::done() const {
   return true;
 }
 void Event::synchronize() const { check(cudaEventSynchronize(event_), "event"); }
+void Event::wait_at_end() const noexcept {
+  if (cudaEventSynchronize(event_) != cudaSuccess) cudaGetLastError();
+}
 float Event::milliseconds_since(const Event& earlier) const {
   float milliseconds = 0;
   check(cudaEventElapsedTime(&milliseconds, earlier.event_, event_), "event");

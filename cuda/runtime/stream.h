@@ -51,6 +51,8 @@ class Event {
   void make_wait(cudaStream_t stream = current_stream()) const;
   bool done() const;
   void synchronize() const;
+  /// The same in a destructor: what a kernel did wrong is not thrown here, it shows again later.
+  void wait_at_end() const noexcept;
   /// Milliseconds from `earlier` to this; both timed and done.
   float milliseconds_since(const Event& earlier) const;
 

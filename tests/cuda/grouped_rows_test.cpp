@@ -6,6 +6,7 @@
 #include "engine/autograd/autocast.h"
 #include "engine/core/capture.h"
 #include "models/moe/feed_forward.h"
+#include "ops/create.h"
 #include "ops/grouped_matmul.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
@@ -74,6 +75,11 @@ TEST_CASE("grouped sum: columns of any number, segments of any size, equal the C
       CHECK(distance_from_cpu(f, {noise({400, width}, type, 1), tensor({0, 0, 130, 131, 131, 400})}, type) <= 4 * epsilon(type));
       CHECK(distance_from_cpu(f, {noise({0, width}, type, 1), tensor({0, 0})}, type) == 0);
     }
+}
+
+TEST_CASE("grouped sum: more segments than a grid has rows") {
+  Tensor x = some_numbers({70000, 1}, f32), ends = arange(70001, i64);
+  CHECK(same(to_cpu(grouped_sum(to_gpu(x), to_gpu(ends))), x));
 }
 
 // What waits for the device cannot be recorded, and throws.

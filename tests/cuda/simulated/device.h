@@ -1,4 +1,5 @@
-// The simulated GPU as tests see it: one device whose memory the host cannot touch. Kernels and copies run when something waits for them.
+// The simulated GPU as tests see it: one device (or several that share a memory) whose memory the host cannot touch. Kernels and copies run
+// when something waits for them.
 #pragma once
 #include <cstddef>
 #include <stdexcept>

@@ -18,6 +18,7 @@ enum cudaError_t {
   cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
+  cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
   cudaErrorMisalignedAddress = 716,
@@ -98,10 +99,13 @@ namespace plumb::simulated {
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
 /// Checks the launch as the driver does.
 cudaError_t check_grid(const dim3& blocks, const dim3& threads, size_t shared_bytes);
+/// Refuses a stream of another GPU than the current one.
+cudaError_t check_stream(cudaStream_t stream);
 
 template <typename... Parameters, typename... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, size_t shared_bytes, cudaStream_t stream, Arguments&&... arguments) {
   if (cudaError_t status = check_grid(blocks, threads, shared_bytes); status != cudaSuccess) return status;
+  if (cudaError_t status = check_stream(stream); status != cudaSuccess) return status;
   std::tuple<std::remove_cvref_t<Parameters>...> copied(std::forward<Arguments>(arguments)...);
   return enqueue(stream, [=] { run_grid(blocks, threads, shared_bytes, [&] { std::apply(kernel, copied); }, reinterpret_cast<const void*>(kernel)); });
 }

@@ -23,11 +23,16 @@ using Work = std::function<void()>;
 struct Graph {
   std::vector<Work> work;
 };
+// The GPU that the calling thread has made current. All share one memory; streams and events belong to the one they were made on.
+thread_local int current = 0;
+
 struct Stream {
+  int device = current;
   std::deque<Work> waiting;
   std::unique_ptr<Graph> captured;
 };
 struct Event {
+  int device = current;
   Stream* stream = nullptr;
   int64_t recorded = 0, reached = 0;
   std::chrono::steady_clock::time_point time;
@@ -94,6 +99,7 @@ cudaError_t check_grid(const dim3& blocks, const dim3& threads, size_t shared_by
               threads.x * threads.y * threads.z <= 1024 && blocks.x < 1u << 31 && blocks.y <= 65535 && blocks.z <= 65535 && shared_bytes <= 227 << 10;
   return fits ? cudaSuccess : remember(cudaErrorInvalidConfiguration);
 }
+cudaError_t check_stream(cudaStream_t stream) { return !stream || stream->device == current ? cudaSuccess : remember(cudaErrorInvalidResourceHandle); }
 
 void reset() {
   std::lock_guard lock(device().mutex);
@@ -116,6 +122,7 @@ const char* cudaGetErrorString(cudaError_t status) {
     case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice: return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle: return "invalid resource handle";
     case cudaErrorNotReady: return "device not ready";
     case cudaErrorLaunchFailure: return device().problem.c_str();
     case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
@@ -130,6 +137,7 @@ const char* cudaGetErrorName(cudaError_t status) {
     case cudaErrorInsufficientDriver: return "cudaErrorInsufficientDriver";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
+    case cudaErrorInvalidResourceHandle: return "cudaErrorInvalidResourceHandle";
     case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
     case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
     default: return "cudaErrorUnknown";
@@ -155,9 +163,13 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
   *value = which == cudaDevAttrMultiProcessorCount ? 1 : 227 << 10;
   return cudaSuccess;
 }
-cudaError_t cudaSetDevice(int index) { return index >= 0 && index < device().count ? cudaSuccess : remember(cudaErrorInvalidDevice); }
+cudaError_t cudaSetDevice(int index) {
+  if (index < 0 || index >= device().count) return remember(cudaErrorInvalidDevice);
+  current = index;
+  return cudaSuccess;
+}
 cudaError_t cudaGetDevice(int* index) {
-  *index = 0;
+  *index = current;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
@@ -219,6 +231,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (stream && stream->device != event->device) return remember(cudaErrorInvalidResourceHandle);
   event->stream = &stream_or_zero(stream);
   return enqueue(stream, [event, version = ++event->recorded] {
     event->reached = version;
