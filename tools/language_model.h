@@ -24,7 +24,7 @@ class LanguageModel {
   virtual Tensor logits(const Tensor& tokens) = 0;
   /// What training minimises: the mean cross-entropy of predicting target [B, T], and what a kind adds.
   virtual Tensor loss(const Tensor& tokens, const Tensor& target);
-  /// Whether computing the loss waits for the device, as it does where tokens are sorted by expert.
+  /// Whether computing the loss waits for the device, so that a step cannot be captured.
   virtual bool waits() const { return false; }
   /// Shares parts of it out over the processes of dist::world(), before its optimiser is made; nothing where all have the whole model.
   virtual void share_out() {}

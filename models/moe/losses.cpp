@@ -41,7 +41,8 @@ Tensor importance_loss(const Routing& r) { return squared_variation(of_all(binco
 
 Tensor load_loss(const Routing& r) {
   const Tensor& noisy = of_gate("load_loss", r.noisy_logits, "noise now; it has with --router noisy in training");
-  int64_t k = sum(r.chosen).item<int64_t>() / r.tokens;
+  // How many experts a token asked for, from a shape where there is one: reading a number would wait for the GPU.
+  int64_t k = r.place.defined() ? r.place.size(1) : sum(r.chosen).item<int64_t>() / r.tokens;
   if (k == r.experts) return sum(r.logits) * 0.0;  // every expert takes every token
   ValuesAndIndices top = topk(noisy, k + 1);
   Tensor last_in = slice(top.values, 1, k - 1, k), first_out = slice(top.values, 1, k, k + 1);

@@ -379,14 +379,18 @@ double Loop::add_captured_gradients(const Generator& before) {
 // Backward through every part of the batch, whose gradients add up to that of the mean. Returns the mean loss.
 double Loop::add_gradients(const Generator& before) {
   double total = 0, share = 1 / static_cast<double>(options_.accumulate);
+  std::vector<Tensor> losses;
   for (int64_t i = 0; i < options_.accumulate; ++i) {
     Tensor loss = probed_loss(own_part(i));
-    double value = loss.item();
-    if (!std::isfinite(value) && !buckets_) not_finite("the loss", value, before);
-    total += value * share;
+    losses.push_back(loss.detach());
     ProbedPhase phase("backward");
     if (buckets_ && i + 1 == options_.accumulate) buckets_->backward(scaled(loss));
     else scaled(loss).backward();
+  }
+  for (const Tensor& loss : losses) {  // not before: a GPU works on backward while the host waits for these numbers
+    double value = loss.item();
+    if (!std::isfinite(value) && !buckets_) not_finite("the loss", value, before);
+    total += value * share;
   }
   if (!buckets_) return total;
   Agreement all = agree(total, InterruptScope::signal());  // so that all stop alike, after the same step

@@ -31,7 +31,11 @@ class MoeModel final : public LanguageModel {
   const transformer::CausalDecoder& decoder() const override { return gpt; }
   Tensor logits(const Tensor& tokens) override { return gpt(tokens); }
   Tensor loss(const Tensor& tokens, const Tensor& target) override;
-  bool waits() const override { return true; }
+  // A limit of capacity sorts out tokens by what the device has found, and experts elsewhere get theirs through the host.
+  bool waits() const override {
+    const moe::MoeConfig& c = gpt.config().moe;
+    return expert_parallel_ || (c.capacity > 0 && c.router != "expert_choice");
+  }
   std::string note() const override { return fmt::format(", a token meets {}, {} of them in gates", gpt.active_parameters(), gpt.router_parameters()); }
   train::Measures measures() const override;
   void share_out() override {

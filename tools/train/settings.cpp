@@ -145,7 +145,7 @@ int TrainingSettings::train_model(const train::RunDirectory& run, nn::Module& mo
   training.model = &model;
   training.optimizer = optimizer.get();
   training.schedule = schedule();
-  require(!capture || training.batch, "--capture: this kind of training waits for the GPU within a step, which cannot be captured");
+  require(!capture || training.batch, "--capture: this training waits for the GPU within a step, which cannot be captured; leave --capture out (or --capacity, with experts)");
   if (training.loss)
     training.loss = [this, loss = std::move(training.loss)](const train::Part& part) {
       Autocast cast(autocast_type());

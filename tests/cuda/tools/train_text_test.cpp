@@ -45,6 +45,20 @@ TEST_CASE("train moe: on the device as on the CPU; what waits within a step is n
   CHECK(run_here("train " + moe + " --device cuda --capture --out " + r.run("no")) == 2);
 }
 
+TEST_CASE("train moe: a captured step gives the bits of the step itself, whatever the router and the losses") {
+  Runs r;
+  std::string moe = "moe --data " + r.text() + " --layers 1 --heads 2 --width 16 --context 8 --batch 4 --steps 4 --warmup 1 --eval-every 0 --experts 4 --device cuda";
+  int run = 0;
+  for (const char* router : {"softmax --z-loss 0.001", "sigmoid --balance-loss 0.01", "noisy --load-loss 0.1 --importance-loss 0.1", "switch", "expert_choice", "hash", "random_token"}) {
+    std::string plain = "plain" + std::to_string(run), captured = "captured" + std::to_string(run);
+    ++run;
+    r.train(plain, moe + " --router " + router);
+    r.train(captured, moe + " --router " + router + " --capture");
+    CHECK_MESSAGE(r.losses(plain) == r.losses(captured), router);
+    CHECK_MESSAGE(r.weights(plain) == r.weights(captured), router);
+  }
+}
+
 TEST_CASE("train translate: on the device as on the CPU") {
   Runs r;
   check_alike(r, "translate --digits 2 --layers 1 --decoder-layers 1 --heads 2 --width 16 --inner 32 --batch 8 --steps 2 --warmup 1 --eval-every 0 --dropout 0.1", 1e-3);
