@@ -87,13 +87,31 @@ build_all() {
     step build cmake --build "$build"
 }
 
+# Whether the programs can use the GPU that nvidia-smi sees. With a driver older than the toolkit they cannot, and all tests would skip.
+gpu_is_used() {
+  local said code=0
+  said=$(PLUMB_TEST_GPU=1 "$build/tests/cuda_tests" "--source-file=*tests/cuda/copy_test.cpp" 2>&1) || code=$?
+  echo "$said"
+  [ $code = 0 ] && [[ $said != skipped:* ]]
+}
+
+not_run() {  # step reason
+  echo "== $1: not run: $2"
+  steps+="${steps:+,
+    }{\"step\": \"$1\", \"passed\": null, \"seconds\": 0, \"last_line\": \"not run: $2\"}"
+}
+
 check_all() {
+  step gpu_is_used gpu_is_used || return
   step tests_on_gpu ctest --test-dir "$build" -R '^gpu/' -j 4 --output-on-failure --no-tests=error
   [ $built = yes ] || step tests ctest --test-dir "$build" -E '^gpu/' -j "$(nproc)" --output-on-failure
   if command -v compute-sanitizer >/dev/null; then
     step memcheck sanitize memcheck copy memory pointwise reduce scan sort index softmax norm embedding attention grouped_matmul grouped_rows channels_last windows optim
     [ $racecheck = no ] || step racecheck sanitize racecheck copy reduce scan sort softmax norm attention grouped_matmul grouped_rows channels_last
+  else
+    not_run memcheck "compute-sanitizer was not found"
   fi
+  [ $racecheck = yes ] || not_run racecheck "left out by --no-racecheck"
   if [ $bench = yes ]; then
     step bench_kernels "$build/plumb" bench kernels --device cuda --against plain own cublaslt cudnn --json
     for work in gpt moe unet resnet; do

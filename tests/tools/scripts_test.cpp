@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "engine/io/file.h"
 #include "tests/tools/run_command.h"
 
 using plumb_test::Scratch;
@@ -62,4 +63,19 @@ TEST_CASE("gpu_check.sh: without a GPU it says what is missing and exits 2, havi
   CHECK(outcome.code == 2);
   CHECK(outcome.err == "gpu_check: nvidia-smi was not found: this runs on a machine with a GPU, CUDA, CMake and Ninja\n");
   CHECK_FALSE(std::filesystem::exists(bin.path("out.json")));
+}
+
+TEST_CASE("gpu_check.sh: a GPU that the programs cannot use, so that every test would be skipped, is a failure") {
+  Scratch bin;
+  bin.put("nvidia-smi", "#!/bin/sh\ncase \"$1\" in *compute_cap*) echo 9.0;; *) echo 'some GPU, 1.0, 80 GiB';; esac\n");
+  bin.put("ctest", "#!/bin/sh\necho '100% tests passed, 0 tests failed out of 1'\n");
+  std::filesystem::create_directories(bin.path("build/tests"));
+  bin.put("build/tests/cuda_tests", "#!/bin/sh\necho 'skipped: the driver is too old'\n");
+  for (const char* name : {"nvidia-smi", "ctest", "build/tests/cuda_tests"}) std::filesystem::permissions(bin.path(name), std::filesystem::perms::owner_all);
+  Outcome outcome = run_shell("PATH=" + bin.path() + ":$PATH bash " + source("tools/gpu_check.sh") + " --built --no-bench --build " + bin.path("build") + " --out " + bin.path("out.json"));
+  CHECK(outcome.code == 1);
+  std::string written = plumb::read_file(bin.path("out.json"));
+  CHECK(written.find("\"passed\": false") != std::string::npos);
+  CHECK(written.find("skipped: the driver is too old") != std::string::npos);
+  CHECK(written.find("tests_on_gpu") == std::string::npos);
 }
