@@ -26,7 +26,7 @@ std::vector<double> finite_targets(const Tensor& targets) {
 
 // A unit impulse in the middle of `size` places, smoothed by a normal kernel cut at 4σ, the ends mirrored (the edge itself repeated).
 std::vector<double> mirrored_impulse(int64_t size, double sigma) {
-  auto radius = static_cast<int64_t>(4 * sigma + 0.5);
+  auto radius = std::llround(4 * sigma);
   std::vector<double> out(static_cast<size_t>(size));
   for (int64_t i = 0; i < size; ++i)
     for (int64_t j = -radius; j <= radius; ++j) {

@@ -77,9 +77,9 @@ FisherDiagonal eata_fisher(nn::Module& model, const std::function<Tensor(const T
   return estimate_fisher([&](const Tensor& x) { return forward(x); }, parameters, clean_inputs, {}, {.batch = batch});
 }
 
-TestTimeAdapter::TestTimeAdapter(nn::Module& model, Forward forward, AdapterOptions options, const FisherDiagonal& fisher)
+TestTimeAdapter::TestTimeAdapter(nn::Module& model, Forward forward, const AdapterOptions& options, const FisherDiagonal& fisher)
     : forward_(std::move(forward)),
-      options_((options.eata.check(), std::move(options))),
+      options_((options.eata.check(), options)),
       parameters_(batch_norm_parameters(model, "eata")),
       source_(optim::clone(tensors_of(parameters_))),
       sgd_(fresh_optimizer()) {

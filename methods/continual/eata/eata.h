@@ -74,10 +74,10 @@ class TestTimeAdapter {
   using Forward = std::function<Tensor(const Tensor&)>;
   /// `forward` gives the model's logits [B, C]; `fisher` is read by Mode::eata with a positive β. Throws ValueError for a model without
   /// batch norm, options out of range, or a missing Fisher diagonal; ShapeError for one that does not fit.
-  TestTimeAdapter(nn::Module& model, Forward forward, AdapterOptions options, const FisherDiagonal& fisher = {});
+  TestTimeAdapter(nn::Module& model, Forward forward, const AdapterOptions& options, const FisherDiagonal& fisher = {});
   template <typename Model>
-  TestTimeAdapter(Model& model, AdapterOptions options, const FisherDiagonal& fisher = {})
-      : TestTimeAdapter(model, [&model](const Tensor& x) -> Tensor { return model(x); }, std::move(options), fisher) {}
+  TestTimeAdapter(Model& model, const AdapterOptions& options, const FisherDiagonal& fisher = {})
+      : TestTimeAdapter(model, [&model](const Tensor& x) -> Tensor { return model(x); }, options, fisher) {}
 
   /// The logits of x [B, ..], then one step (of several steps: the last pass's logits). No step when no sample is selected.
   Tensor forward(const Tensor& x);

@@ -41,8 +41,10 @@ std::vector<int64_t> drawn_groups(const SyntheticOptions& o, int64_t n, Generato
     for (double s : o.shares) total += s;
     double u = g.next_double() * total;
     int64_t k = 0;
-    for (; k + 1 < o.groups; ++k)
-      if (u < (at += o.shares[static_cast<size_t>(k)])) break;
+    for (; k + 1 < o.groups; ++k) {
+      at += o.shares[static_cast<size_t>(k)];
+      if (u < at) break;
+    }
     group.push_back(k);
   }
   return group;

@@ -259,7 +259,7 @@ Measures of_mam(Cell& cell, const Task& task) {
   at.ms_a_step = trained->ms_a_step;
   if (!cell.is("MaM")) return at;
   time_steps(cell, step);
-  int64_t side = static_cast<int64_t>(std::sqrt(static_cast<double>(task.ising.sites())) + 0.5);
+  int64_t side = std::llround(std::sqrt(static_cast<double>(task.ising.sites())));
   Tensor x = fill(heads.conditionals, zeros({48, side * side}, i64), random_ranks(48, side * side)).x;
   cell.picture("samples in random orders", train::image_grid(reshape(to(x - 1, f32), {48, 1, side, side}), {.columns = 12}));
   return at;

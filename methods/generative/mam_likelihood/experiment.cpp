@@ -73,7 +73,7 @@ void train_marginals(Cell& cell, mam::MarginalModel& model, const BinaryDigits& 
   optim::Adam adam(model.marginal_part().parameters(), {.lr = kRate});
   Conditionals conditionals = model.heads().conditionals;
   Tensor samples = fill(conditionals, zeros({kBatch, kPixels}, i64), random_ranks(kBatch, kPixels)).x;
-  int64_t steps = cell.pick<int64_t>(40, 6000, 60'000);
+  int64_t steps = cell.pick<int64_t>(40, 6000, 60'000), every = steps / 10;
   double sum_of_losses = 0;
   for (int64_t k = 0; k < steps; ++k) {
     if (k % 25 == 0) cell.progress(static_cast<double>(k) / static_cast<double>(steps));
@@ -86,8 +86,8 @@ void train_marginals(Cell& cell, mam::MarginalModel& model, const BinaryDigits& 
     optim::clip_grad_norm(model.marginal_part().parameters(), kClip * kPixels);
     adam.step();
     sum_of_losses += loss.item();
-    if ((k + 1) % (steps / 10) == 0) {
-      cell.point("D · self-consistency", "training step", static_cast<double>(k + 1), sum_of_losses / static_cast<double>(steps / 10));
+    if ((k + 1) % every == 0) {
+      cell.point("D · self-consistency", "training step", static_cast<double>(k + 1), sum_of_losses / static_cast<double>(every));
       sum_of_losses = 0;
     }
   }

@@ -118,7 +118,7 @@ TensorProducts::TensorProducts(const Representation& representation, int64_t dim
 
 Tensor TensorProducts::operator()(const Tensor& x) const {
   int64_t n = x.size(0), at = 0;
-  size_t ranks = static_cast<size_t>(representation_.max_rank() + 1);
+  size_t ranks = static_cast<size_t>(representation_.max_rank()) + 1;
   std::vector<std::vector<Tensor>> pieces(ranks);  // [n, count, d^rank] by rank
   for (const auto& part : representation_.parts) {
     int64_t size = power(dimension_, part.rank);

@@ -69,7 +69,8 @@ void CompandingOptions::check() const {
 
 double he_scale(const Shape& weight) {
   if (weight.rank() < 2) throw ShapeError("weight_compander: a weight has two dimensions or more, not " + to_string(weight));
-  return std::sqrt(2 / static_cast<double>(numel(weight) / weight[0]));
+  int64_t fan_in = numel(weight) / std::max<int64_t>(weight[0], 1);
+  return std::sqrt(2 / static_cast<double>(fan_in));
 }
 
 CompandedWeight::CompandedWeight(const Tensor& weight, const CompandingOptions& o) : function_(o.function), range_(o.range) {

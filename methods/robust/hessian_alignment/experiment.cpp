@@ -154,7 +154,7 @@ Problem colored_problem(const Cell& cell, bool imbalanced) {
 // The first digits of an environment, the two channels as red and green.
 Tensor picture_of(const Environment& e) {
   int64_t n = std::min<int64_t>(e.inputs.size(0), 40);
-  auto side = static_cast<int64_t>(std::sqrt(static_cast<double>(e.inputs.size(1)) / 2) + 0.5);
+  auto side = std::llround(std::sqrt(static_cast<double>(e.inputs.size(1)) / 2));
   Tensor images = reshape(narrow(e.inputs, 0, 0, n), {n, 2, side, side});
   return train::image_grid(cat({images, zeros({n, 1, side, side})}, 1), {.columns = 10});
 }
