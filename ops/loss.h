@@ -1,6 +1,6 @@
 // Losses. Every one has a reduction: none keeps one value an example (an element, or a row where classes or features are summed over),
-// mean divides their sum by their number, sum does not. Inputs of 16-bit types are taken as f32, and so is the loss. Predictions and
-// targets must have the same shape (no broadcasting: a [n, 1] against an [n] is a mistake): ShapeError otherwise.
+// mean divides their sum by their number, sum does not. Inputs of 16-bit types are taken as f32, and so is the loss. Where targets are not
+// class numbers, predictions and targets must have the same shape (no broadcasting: a [n, 1] against an [n] is a mistake): ShapeError otherwise.
 #pragma once
 #include <cstdint>
 
@@ -46,7 +46,8 @@ struct MultiMarginOptions {
   int p = 1;                    ///< 1 or 2
   Reduction reduction = Reduction::mean;
 };
-/// Σ_{c ≠ t} max(0, margin − x_t + x_c)^p / C, the hinge loss over classes; scores x [.., C], class numbers t [..].
+/// Σ_{c ≠ t} max(0, margin − x_t + x_c)^p / C, the hinge loss over classes; scores x [.., C], class numbers t [..]. Throws IndexError naming
+/// a number outside [0, C), ValueError unless p is 1 or 2.
 Tensor multi_margin_loss(const Tensor& scores, const Tensor& target, const MultiMarginOptions& options = {});
 
 // -- yes or no: an element each ------------------------------------------------------------------------------
@@ -142,7 +143,7 @@ struct TripletOptions {
   bool swap = false;  ///< uses the nearer of anchor–negative and positive–negative (Balntas et al. 2016)
   Reduction reduction = Reduction::mean;
 };
-/// max(0, ‖a − p + eps‖_p − ‖a − n + eps‖_p + margin) over the last dimension.
+/// max(0, ‖anchor − positive + eps‖_p − ‖anchor − negative + eps‖_p + margin) over the last dimension.
 Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative, const TripletOptions& options = {});
 
 struct InfoNceOptions {

@@ -1,6 +1,7 @@
 // Losses over classes, over yes and no, and between distributions. Logarithms of probabilities come from log_softmax, logsigmoid and
 // softplus, never from log of a rounded probability, so extreme logits give neither NaN nor infinity.
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "engine/autograd/grad_mode.h"
@@ -41,7 +42,8 @@ Tensor focal_loss(const Tensor& logits, const Tensor& target, const FocalOptions
 Tensor multi_margin_loss(const Tensor& scores, const Tensor& target, const MultiMarginOptions& o) {
   if (o.p != 1 && o.p != 2) throw ValueError("multi_margin_loss: p must be 1 or 2, it is " + std::to_string(o.p));
   Tensor x = loss_input(scores);
-  auto labels = detail::checked_labels("multi_margin_loss", x, target, {}, -1);
+  constexpr int64_t kNothingIgnored = std::numeric_limits<int64_t>::min();  // no class has this number
+  auto labels = detail::checked_labels("multi_margin_loss", x, target, {}, kNothingIgnored);
   Tensor truth = unsqueeze(labels.index, -1), excess = relu(x - gather(x, -1, truth) + o.margin);
   if (o.p == 2) excess = square(excess);
   Tensor others = scatter(ones_like(x.detach()), -1, truth, 0);

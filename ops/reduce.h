@@ -19,7 +19,7 @@ Tensor mean(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = f
 /// Π x. Integers and bools give i64. The derivative is exact where elements are 0.
 Tensor prod(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
 /// Σ (x − mean)² / (n − correction) by two passes: correction 1 (or true) is the unbiased estimate, 0 (or false) the population's.
-/// NaN where n ≤ correction. Integers are taken as f32, as in all that follow but the counts.
+/// Where n ≤ correction: +∞, or NaN if all elements are equal. Integers are taken as f32, as in all that follow but the counts.
 Tensor var(const Tensor& x, const std::vector<int>& dims = {}, double correction = 1, bool keepdim = false);
 /// √var; its derivative at 0 is taken as 0. Not called std, which is a namespace.
 Tensor std_dev(const Tensor& x, const std::vector<int>& dims = {}, double correction = 1, bool keepdim = false);

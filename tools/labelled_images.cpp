@@ -93,7 +93,7 @@ LabelledImages cifar_files(const std::vector<std::string>& files) {
 
 // Images and labels are told apart by their rank.
 data::Dataset idx_pair(std::vector<std::string> files) {
-  if (files.size() != 2) throw ConfigError(fmt::format("--data: {} IDX files of the {} part; give its images and its labels, or a directory with a folder of images for each class", files.size(), !files.empty() && is_test(files[0]) ? "test" : "training"));
+  if (files.size() != 2) throw ConfigError(fmt::format("--data: {} of the {} part, not CIFAR's (.bin); give two IDX files, images and labels, or a directory of MNIST's or CIFAR's files or with a folder of images for each class", files.size() == 1 ? "one file" : fmt::format("{} files", files.size()), !files.empty() && is_test(files[0]) ? "test" : "training"));
   if (load_idx(files[0]).rank() == 1) std::swap(files[0], files[1]);
   return data::idx_images(files[0], files[1]);
 }
@@ -111,7 +111,7 @@ LabelledImages recognised(const std::vector<std::string>& names, bool labelled) 
     return {.train = digits.train(), .test = digits.test(), .class_names = digits.class_names()};
   }
   for (const std::string& name : names)
-    if (!path_exists(name)) throw IoError("images: " + name + " does not exist");
+    if (!path_exists(name)) throw IoError("images: " + name + " does not exist; give a path (`plumb data fetch mnist` makes data/mnist), or digits, which are built in");
   if (names.size() == 1 && fs::is_directory(names[0])) return directory_set(names[0], labelled);
   for (const std::string& name : names)
     if (fs::is_directory(name)) throw ConfigError("--data: give one directory, or files; " + name + " is a directory among several names");

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # What is too slow for every change: a debug build compared with a release build, bit by bit; all tests under the address and undefined-behaviour
 # sanitizers; damaged files for two minutes a reader where Clang is; the whole tree through Clang without a warning, and the library through clang-tidy
-# without a finding; the engine's core under valgrind; the engine, the operations and the threaded tests under the thread sanitizer; 200 kills of a run; and a run of two
+# without a finding; the engine's core under valgrind; the engine, the operations, the models and the threaded tests under the thread sanitizer; 200 kills of a run; and a run of two
 # hours (PLUMB_SOAK_SECONDS) whose memory must stay flat.
 # usage: nightly.sh [--sample]      --sample: the engine and the readers of files alone, about two minutes
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Tests in which several threads meet: the engine's, the operations', and what has them in its name elsewhere.
-threaded='^(engine|ops)/|thread|loader'
+# Tests in which several threads meet: the engine's, the operations', the models', and what has them in its name elsewhere.
+threaded='^(engine|ops|models)/|thread|loader'
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1

@@ -61,9 +61,9 @@ void check_count(const ImageSampleOptions& o) {
 }
 
 Tensor wanted_labels(int64_t classes, const ImageSampleOptions& o) {
-  require(o.label < 0 || o.label < classes, fmt::format("--class {} is outside [0, {}), the classes of the run", o.label, classes));
+  require(o.label < 0 || o.label < classes, fmt::format("--class {} is outside [0, {}), the classes of the run", o.label.value_or(0), classes));
   std::vector<int64_t> labels;
-  for (int64_t i = 0; i < o.count; ++i) labels.push_back(o.label > -2 ? o.label : classes > 0 ? i % classes : -1);
+  for (int64_t i = 0; i < o.count; ++i) labels.push_back(o.label >= -1 ? *o.label : classes > 0 ? i % classes : -1);
   return from_vector(labels);
 }
 

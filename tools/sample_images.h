@@ -11,7 +11,7 @@
 namespace plumb::tools {
 
 struct ImageSampleOptions {
-  int64_t label = -2;  ///< class; −1 none; −2: every class in turn
+  std::optional<int64_t> label;  ///< class; −1 none; not given: every class in turn
   int64_t count = 64;
   std::optional<int64_t> steps;
   std::vector<double> levels;  ///< few-step generators: noise levels of the steps

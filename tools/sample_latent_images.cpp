@@ -54,7 +54,7 @@ void from_gan(const train::RunDirectory& directory, const ImageSampleOptions& o,
 int sample_latent_images(const train::RunDirectory& directory, const ImageSampleOptions& o, uint64_t seed) {
   check_count(o);
   require(o.levels.empty() && !o.gamma, "--levels and --gamma are for runs of train consistency");
-  require(o.label == -2, "--class: runs of train vae and train gan do not know classes");
+  require(!o.label, "--class: runs of train vae and train gan do not know classes");
   if (o.steps.value_or(1) > 1) fmt::print(stderr, "--steps {}: a {} draws in one step\n", *o.steps, kind_of(directory));
   Generator random(seed);
   if (kind_of(directory) == "vae") from_autoencoder(directory, o, random);

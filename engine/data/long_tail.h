@@ -36,6 +36,7 @@ std::vector<double> logit_adjustment(const std::vector<int64_t>& counts, double 
 struct ShotGroups {
   std::vector<int64_t> many, medium, few;
 };
+/// The classes of each group, ascending, by their `counts`.
 ShotGroups shot_groups(const std::vector<int64_t>& counts, int64_t many_above = 100, int64_t few_below = 20);
 
 }  // namespace plumb::data

@@ -47,7 +47,7 @@ const CsvColumn* find_column(const CsvTable& table, const std::string& name) {
 
 std::string column_names(const CsvTable& table) {
   std::string names;
-  for (const CsvColumn& c : table.columns) names += (names.empty() ? "" : ", ") + c.name;
+  for (const CsvColumn& c : table.columns) names += (names.empty() ? "\"" : ", \"") + c.name + "\"";
   return names;
 }
 

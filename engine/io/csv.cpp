@@ -200,7 +200,7 @@ const CsvColumn& CsvTable::operator[](const std::string& name) const {
   std::string names;
   for (const CsvColumn& column : columns) {
     if (column.name == name) return column;
-    names += (names.empty() ? "" : ", ") + column.name;
+    names += (names.empty() ? "\"" : ", \"") + column.name + "\"";
   }
   throw IndexError("csv: there is no column \"" + name + "\"; there are " + names);
 }

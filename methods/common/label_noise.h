@@ -63,6 +63,7 @@ NoiseAudit audit(const Tensor& predictions, const NoisyLabels& labels);
 struct DetectionQuality {
   double precision = 0, recall = 0;  ///< NaN where there is nothing to divide by
 };
+/// flagged bool [n], one an example of `labels`. Throws ShapeError for another shape or type.
 DetectionQuality detection_quality(const Tensor& flagged, const NoisyLabels& labels);
 
 }  // namespace plumb::methods

@@ -259,6 +259,7 @@ TEST_CASE("losses: bad input is named") {
   CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(x, x - 1), "binary_cross_entropy_with_logits: target -1.000000 is outside [0, 1]", ValueError);
   CHECK_THROWS_WITH_AS(hinge_loss(x, x), "hinge_loss: target 0.000000 is neither 1 nor -1", ValueError);
   CHECK_THROWS_WITH_AS(multi_margin_loss(x, tensor({0, 3})), "multi_margin_loss: index 3 is outside [0, 3)", IndexError);
+  CHECK_THROWS_WITH_AS(multi_margin_loss(x, tensor({0, -1})), "multi_margin_loss: index -1 is outside [0, 3)", IndexError);
   CHECK_THROWS_WITH_AS(focal_loss(x, tensor({0, 1}), {.gamma = -1}), "focal_loss: gamma must not be negative, it is -1.000000", ValueError);
   CHECK_THROWS_WITH_AS(gaussian_nll_loss(x, x, x - 1), "gaussian_nll_loss: variance -1.000000 is negative", ValueError);
   CHECK_THROWS_WITH_AS(info_nce(x, x, {.temperature = 0}), "info_nce: temperature must be positive, it is 0.000000", ValueError);

@@ -99,7 +99,7 @@ TEST_CASE("audit: bad input is one line that names it, and no page is written") 
     CHECK_FALSE(t.scratch.has("bad.html"));
     return o.err;
   };
-  CHECK(error(t.data, "--protected race") == "plumb: audit: csv: there is no column \"race\"; there are age, hours, job, sex, earns\n");
+  CHECK(error(t.data, "--protected race") == "plumb: audit: csv: there is no column \"race\"; there are \"age\", \"hours\", \"job\", \"sex\", \"earns\"\n");
   CHECK(error(t.data, "--protected sex --positive maybe") == "plumb: audit: --positive maybe is no class of the run; there are no, yes\n");
   CHECK(error(t.data, "--protected age").find("different numbers; cut it in two groups: --split ") != std::string::npos);
   CHECK(error(t.data, "--protected sex --split 2") == "plumb: audit: --split: the protected column \"sex\" holds texts\n");

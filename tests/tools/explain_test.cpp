@@ -76,7 +76,7 @@ TEST_CASE("explain: an unknown operation is one line with the nearest names") {
   CHECK(std::ranges::count(o.err, '\n') == 1);
   CHECK(nearest_operations("batchnorm").front() == "batch_norm");
   CHECK(nearest_operations("wholly_unlike_anything").empty());
-  CHECK(run_plumb("explain wholly_unlike_anything").err == "plumb: explain: there is no operation wholly_unlike_anything; plumb explain lists all\n");
+  CHECK(run_plumb("explain wholly_unlike_anything").err == "plumb: explain: there is no operation wholly_unlike_anything (plumb explain lists all)\n");
 }
 
 TEST_CASE("edit distance: insertions, deletions, changes and swaps count one each") {

@@ -43,7 +43,7 @@ int explain(const std::string& name) {
     return 0;
   }
   std::vector<std::string_view> near = nearest_operations(name);
-  throw ConfigError(fmt::format("there is no operation {}{}; plumb explain lists all", name, near.empty() ? "" : fmt::format(", did you mean {}?", fmt::join(near, ", "))));
+  throw ConfigError(fmt::format("there is no operation {}{} (plumb explain lists all)", name, near.empty() ? "" : fmt::format(", did you mean {}?", fmt::join(near, ", "))));
 }
 
 Action define(CommandLine& line) {

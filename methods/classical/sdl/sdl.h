@@ -58,6 +58,7 @@ Lifted lifted_objective(const Tensor& theta, const Tensor& gamma, const SdlData&
 struct Curvature {
   double smooth = 0, convex = 0;
 };
+/// Both constants of the lifted objective of `data`.
 Curvature curvature(const SdlData& data, Kind kind, double xi, double nu);
 /// 2 max(|1 − τ μ|, |1 − τ L|): below 1, which takes 1 / 2μ < τ < 3 / 2L, every step brings the error down by that factor. The 2 is what
 /// projecting to a set that is not convex costs.

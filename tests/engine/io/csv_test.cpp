@@ -47,7 +47,7 @@ TEST_CASE("csv: columns of numbers and of categories, with and without a header"
   CHECK(plain.rows == 2);
   CHECK(plain.columns[0].name == "0");
   CHECK(plain["1"].categories == Texts{"Oslo", "Rome"});
-  CHECK_THROWS_WITH_AS(t["name"], "csv: there is no column \"name\"; there are age, city, score", IndexError);
+  CHECK_THROWS_WITH_AS(t["name"], "csv: there is no column \"name\"; there are \"age\", \"city\", \"score\"", IndexError);
 }
 
 TEST_CASE("csv: the first line is a header only if that is plain, or said") {
@@ -97,7 +97,7 @@ TEST_CASE("csv: kinds can be demanded, fields renamed") {
   CHECK(table(scratch, "10,a\n9,b\n", {.categorical = {"0"}})["0"].categories == Texts{"10", "9"});
   CHECK(error_of(scratch, "x,y\n1,2\n3,four\n", {.numeric = {"y"}}) == "line 3 column \"y\": \"four\" is no number");
   CHECK(table(scratch, "1,<=50K.\n2,>50K\n", {.rename = {{"<=50K.", "<=50K"}}})["1"].categories == Texts{"<=50K", ">50K"});
-  CHECK_THROWS_WITH_AS(table(scratch, "1,2\n", {.numeric = {"z"}}), "csv: there is no column \"z\"; there are 0, 1", IndexError);
+  CHECK_THROWS_WITH_AS(table(scratch, "1,2\n", {.numeric = {"z"}}), "csv: there is no column \"z\"; there are \"0\", \"1\"", IndexError);
 }
 
 TEST_CASE("csv: a second table follows the first one's kinds and categories") {

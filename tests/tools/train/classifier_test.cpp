@@ -144,7 +144,7 @@ TEST_CASE("train classifier: bad input is one line that names it, exit code 2, a
     CHECK_FALSE(path_exists(r.run("x")));
   };
   auto with = [&](const std::string& data) { return r.train("x", data); };
-  refused(with(r.run("none")), "none does not exist");
+  refused(with(r.run("none")), "none does not exist; give a path (`plumb data fetch mnist` makes data/mnist), or digits, which are built in");
   fs::create_directories(r.run("empty"));
   refused(with(r.run("empty")), "empty: has no subfolders; each class has its own");
   fs::create_directories(r.run("no-images/a"));
@@ -158,7 +158,7 @@ TEST_CASE("train classifier: bad input is one line that names it, exit code 2, a
   save_idx(r.run("half/train-labels-idx1-ubyte"), alternating(9, u8));
   refused(with(r.run("half")), "has 9 labels for 10 images");
   save_idx(r.run("short-images"), two_tones(10, {4, 4}));
-  refused(with(r.run("short-images")), "1 IDX files of the training part; give its images and its labels, or a directory ");
+  refused(with(r.run("short-images")), "one file of the training part, not CIFAR's (.bin); give two IDX files, images and labels, or a directory ");
   fs::create_directories(r.run("labels"));
   save_idx(r.run("labels/train-images-idx3-ubyte"), two_tones(10, {4, 4}));
   save_idx(r.run("labels/train-labels-idx1-ubyte"), alternating(10, u8));

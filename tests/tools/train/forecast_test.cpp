@@ -139,7 +139,7 @@ TEST_CASE("train forecast: bad input is one line that names it, exit code 2, and
   auto with = [&](const std::string& file, const std::string& options) {
     return "train forecast --out " + r.run("x") + " --data " + file + " " + options;
   };
-  refused(with(r.data, "--column wind"), "there is no column \"wind\"; there are time, temperature, label");
+  refused(with(r.data, "--column wind"), "there is no column \"wind\"; there are \"time\", \"temperature\", \"label\"");
   refused(with(r.data, "--column label"), "column \"label\" is not of numbers: it has \"a\"");
   std::string few = r.scratch.put("few.csv", "y\n1\n2\n3\n4\n5\n");
   refused(with(few, "--order 10 --horizon 2"), "column \"y\" has 5 values; --order 10 and --horizon 2 need 12 or more");
@@ -176,7 +176,7 @@ TEST_CASE("train forecast: what a run is asked beyond what it can is refused") {
   refused("eval " + r.run("a"), "the run has no test part; give --data");
   refused("predict " + r.run("a") + " --steps -1", "--steps must not be negative, it is -1");
   std::string other = r.scratch.put("other.csv", "a,b\n1,2\n3,4\n");
-  refused("predict " + r.run("a") + " --data " + other, "there is no column \"temperature\"; there are a, b");
+  refused("predict " + r.run("a") + " --data " + other, "there is no column \"temperature\"; there are \"a\", \"b\"");
   std::string brief = r.scratch.put("brief.csv", table(5));
   refused("eval " + r.run("a") + " --data " + brief, "has 5 values; --order 12 and --horizon 1 need 13 or more");
   REQUIRE(run_plumb("train segment --out " + r.run("s") +

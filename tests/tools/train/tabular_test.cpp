@@ -98,7 +98,7 @@ TEST_CASE("train tabular: bad input is one line that names it, exit code 2, and 
   auto with = [&](const std::string& file, const std::string& options) {
     return "train tabular --out " + r.run("x") + " --data " + file + " " + options;
   };
-  refused(with(r.data, "--target wage"), "there is no column \"wage\"; there are age, hours, job, sex, earns");
+  refused(with(r.data, "--target wage"), "there is no column \"wage\"; there are \"age\", \"hours\", \"job\", \"sex\", \"earns\"");
   refused(with(r.data, "--target earns --drop wage"), "there is no column \"wage\"");
   refused(with(r.data, "--target earns --drop earns"), "--drop: \"earns\" is the target");
   refused(with(r.data, ""), "--target is missing");
@@ -132,7 +132,7 @@ TEST_CASE("train tabular: a run does not go on with another table, nor is it mea
   std::string lacking = r.scratch.put("lacking.csv", "age,hours,sex,earns\n30,20,F,no\n");
   o = run_plumb("eval " + r.run("a") + " --data " + lacking);
   CHECK(o.code == 2);
-  CHECK(o.err.find("there is no column \"job\"; there are age, hours, sex, earns") != std::string::npos);
+  CHECK(o.err.find("there is no column \"job\"; there are \"age\", \"hours\", \"sex\", \"earns\"") != std::string::npos);
   r.scratch.put("people.csv", people_table(400, 2));
   o = run_plumb("eval " + r.run("a"));
   CHECK(o.code == 2);
