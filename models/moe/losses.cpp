@@ -37,7 +37,11 @@ Tensor load_balance_loss(const Routing& r) {
   return sum(f * p) * static_cast<double>(r.experts);
 }
 
-Tensor importance_loss(const Routing& r) { return squared_variation(of_all(bincount(r.expert, r.weight, r.experts), r)); }
+// Not bincount, which asks for the largest number that there is, and so waits for a GPU.
+Tensor importance_loss(const Routing& r) {
+  Tensor importance = scatter_add(zeros({r.experts}, r.weight.dtype(), r.weight.device()), 0, to(r.expert, i64), r.weight);
+  return squared_variation(of_all(importance, r));
+}
 
 Tensor load_loss(const Routing& r) {
   const Tensor& noisy = of_gate("load_loss", r.noisy_logits, "noise now; it has with --router noisy in training");
