@@ -44,6 +44,7 @@ std::string ConsistencyRun::to_json() const { return run_json("consistency", *th
 ConsistencyRun ConsistencyRun::from_json(const std::string& text) {
   ConsistencyRun run;
   read_run("consistency", text, run, fields);
+  require_image_sizes(run.image);
   return run;
 }
 

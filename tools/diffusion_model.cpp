@@ -58,6 +58,7 @@ std::string DiffusionRun::to_json() const { return run_json("unet", *this, field
 DiffusionRun DiffusionRun::from_json(const std::string& text) {
   DiffusionRun run;
   read_run("unet", text, run, fields);
+  require_image_sizes(run.image);
   return run;
 }
 

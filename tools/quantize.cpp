@@ -47,12 +47,14 @@ void check_unquantised(const train::RunDirectory& run) {
     throw ConfigError(run.path() + " is stored in few bits already; give the run that it was made of");
 }
 
-// What a run needs beside its weights: its files, without directories of checkpoints and samples.
+// What a run needs beside its weights: its files as they are, without directories of checkpoints and samples. Neither links, which may lead
+// to what is not of the run, nor hidden files (the lock, what a killed process left).
 void copy_files(const train::RunDirectory& from, const train::RunDirectory& to) {
   for (const auto& entry : fs::directory_iterator(from.path())) {
     std::string name = entry.path().filename().string();
-    if (entry.is_regular_file() && name != "config.json" && name != "model.safetensors")
-      write_file_atomic(to.file(name), read_file(entry.path().string()));
+    if (entry.is_symlink() || !entry.is_regular_file() || name.starts_with('.') || name == "config.json" || name == "model.safetensors") continue;
+    std::error_code error;
+    if (!fs::copy_file(entry.path(), to.file(name), error)) throw IoError(entry.path().string() + ": cannot be copied to " + to.path() + ": " + error.message());
   }
 }
 

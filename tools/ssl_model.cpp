@@ -77,6 +77,7 @@ std::string SslRun::to_json() const { return run_json("ssl", *this, fields).text
 SslRun SslRun::from_json(const std::string& text) {
   SslRun run;
   read_run("ssl", text, run, fields);
+  require_image_sizes(run.image);
   return run;
 }
 

@@ -186,8 +186,11 @@ AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(path) {
     std::unique_ptr<char, decltype(&std::free)> resolved(::realpath(path.c_str(), nullptr), std::free);
     if (resolved) target_ = resolved.get();
   }
-  std::string temporary = temporary_beside(target_);
-  descriptor_ = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  std::string temporary;
+  do {  // a process before us may have had our number, as in a container, and have left files of these names
+    temporary = temporary_beside(target_);
+    descriptor_ = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) fail("create", errno);
   temporary_ = std::move(temporary);
   if (exists) (void)!::fchmod(descriptor_, status.st_mode & 07777);

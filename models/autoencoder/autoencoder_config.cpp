@@ -24,6 +24,8 @@ constexpr auto vae_fields = [](auto& c, auto&& f) { f("network", c.network), f("
 constexpr auto quantizer_fields = [](auto& c, auto&& f) { f("codes", c.codes), f("commitment", c.commitment), f("decay", c.decay), f("restart", c.restart); };
 constexpr auto vqvae_fields = [](auto& c, auto&& f) { f("network", c.network), f("quantizer", c.quantizer); };
 
+constexpr int64_t kMostChannels = 1 << 20;  // products of sizes stay far from what 64 bits hold
+
 void not_negative(const char* model, std::initializer_list<std::pair<const char*, double>> numbers) {
   for (auto [name, value] : numbers) require(value >= 0, std::string(model) + ": " + name + " must not be negative, it is " + std::to_string(value));
 }
@@ -44,7 +46,10 @@ void AutoencoderConfig::check() const {
   not_negative("autoencoder", {{"sigma", sigma}});
   require(!multipliers.empty(), "autoencoder: multipliers must name at least one level");
   require_rate("autoencoder", "dropout", dropout);
-  for (int64_t m : multipliers) require(m >= 1, "autoencoder: multipliers must be at least 1, one is " + std::to_string(m));
+  require(levels() <= 16, "autoencoder: multipliers name " + std::to_string(levels()) + " levels; there can be 16");
+  require(width <= kMostChannels, "autoencoder: width must be at most " + std::to_string(kMostChannels) + ", it is " + std::to_string(width));
+  for (int64_t m : multipliers)
+    require(m >= 1 && m <= kMostChannels, "autoencoder: multipliers must lie in [1, " + std::to_string(kMostChannels) + "], one is " + std::to_string(m));
   require(width % groups == 0, "autoencoder: " + std::to_string(groups) + " groups do not divide the " + std::to_string(width) + " channels of the first convolution");
   for (int64_t l = 0; l < levels(); ++l)
     require(channels_at(l) % groups == 0, "autoencoder: " + std::to_string(groups) + " groups do not divide the " + std::to_string(channels_at(l)) + " channels of level " + std::to_string(l));

@@ -14,7 +14,9 @@ constexpr int kNoted[] = {SIGINT, SIGTERM, SIGHUP}, kIgnored[] = {SIGPIPE, SIGXF
 volatile sig_atomic_t received = 0;
 struct sigaction noted_before[std::size(kNoted)], ignored_before[std::size(kIgnored)];
 
+// A terminal that is closed sends SIGHUP twice: once by its shell, once by the system. The run has still to save.
 void note_signal(int signal) {
+  if (received && signal == SIGHUP) return;
   if (received) _exit(128 + signal);
   received = signal;
 }

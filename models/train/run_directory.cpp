@@ -147,9 +147,9 @@ void RunDirectory::save_best(const StateDict& model) const {
 StateDict RunDirectory::load_best() const { return load_safetensors(file("checkpoints/best.safetensors")); }
 
 std::string RunDirectory::samples_path(int64_t step) const { return fmt::format("{}/samples/step-{:08}.png", path_, step); }
-std::vector<int64_t> RunDirectory::sample_steps() const { return path_exists(file("samples")) ? steps_in(file("samples"), ".png") : std::vector<int64_t>{}; }
+std::vector<int64_t> RunDirectory::sample_steps() const { return fs::is_directory(file("samples")) ? steps_in(file("samples"), ".png") : std::vector<int64_t>{}; }
 std::string RunDirectory::text_path(int64_t step) const { return fmt::format("{}/samples/step-{:08}.txt", path_, step); }
-std::vector<int64_t> RunDirectory::text_steps() const { return path_exists(file("samples")) ? steps_in(file("samples"), ".txt") : std::vector<int64_t>{}; }
+std::vector<int64_t> RunDirectory::text_steps() const { return fs::is_directory(file("samples")) ? steps_in(file("samples"), ".txt") : std::vector<int64_t>{}; }
 
 std::string RunDirectory::samples_title() const {
   std::string path = file("samples/title.txt");

@@ -16,6 +16,8 @@ constexpr auto fields = [](auto& c, auto&& f) {
   f("transformer_depth", c.transformer_depth), f("self_condition", c.self_condition), f("zero_init", c.zero_init);
 };
 
+constexpr int64_t kMostChannels = 1 << 20;  // products of sizes stay far from what 64 bits hold
+
 void require(bool holds, const std::string& problem) {
   if (!holds) throw ConfigError("unet: " + problem);
 }
@@ -47,10 +49,13 @@ void UnetConfig::check() const {
   for (auto [name, value] : {std::pair{"head_width", head_width}, {"embedding", embedding}, {"classes", classes}, {"context", context}})
     require(value >= 0, std::string(name) + " must not be negative, it is " + std::to_string(value));
   require(!multipliers.empty(), "multipliers must name at least one level");
+  require(levels() <= 16, "multipliers name " + std::to_string(levels()) + " levels; there can be 16");
+  require(width <= kMostChannels, "width must be at most " + std::to_string(kMostChannels) + ", it is " + std::to_string(width));
   require(width % 2 == 0, "width must be even for the time embedding, it is " + std::to_string(width));
   require(dropout >= 0 && dropout < 1, "dropout must lie in [0, 1), it is " + std::to_string(dropout));
   for (int64_t l = 0; l < levels(); ++l) {
-    require(multipliers[static_cast<size_t>(l)] >= 1, "multipliers must be at least 1, one is " + std::to_string(multipliers[static_cast<size_t>(l)]));
+    int64_t m = multipliers[static_cast<size_t>(l)];
+    require(m >= 1 && m <= kMostChannels, "multipliers must lie in [1, " + std::to_string(kMostChannels) + "], one is " + std::to_string(m));
     int64_t c = channels(l), per_head = head_width > 0 ? head_width : heads;
     require(c % groups == 0, std::to_string(groups) + " groups do not divide the " + std::to_string(c) + " channels of level " + std::to_string(l));
     if (attends(l) || (middle_attention && l == levels() - 1))

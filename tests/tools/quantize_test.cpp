@@ -72,6 +72,19 @@ TEST_CASE("quantize: a scale for the tensor, another directory, and both runs me
   for (const auto& [name, stored] : quantize::load_stored(out + "/model.safetensors").coded) CHECK(stored.scale.numel() == 1);
 }
 
+TEST_CASE("quantize: of a run's other files those that are its own are copied, as they are; links and hidden files are not") {
+  Trained t;
+  std::string zipped = gzip("notes");
+  t.scratch.put("secret", "key");
+  std::filesystem::create_symlink(t.scratch.path("secret"), t.run() + "/linked");
+  std::ofstream(t.run() + "/notes.gz", std::ios::binary) << zipped;
+  std::ofstream(t.run() + "/.hidden") << "left";
+  REQUIRE(run_plumb("quantize " + t.run()).code == 0);
+  for (const char* name : {"linked", ".hidden", ".lock"}) CHECK_FALSE(path_exists(t.run("-int8") + "/" + name));
+  std::ifstream copied(t.run("-int8") + "/notes.gz", std::ios::binary);
+  CHECK(std::string{std::istreambuf_iterator<char>(copied), {}} == zipped);
+}
+
 TEST_CASE("quantize: bad input is one line, and nothing is written") {
   Trained t;
   auto error = [&](const std::string& arguments) {

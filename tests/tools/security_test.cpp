@@ -17,11 +17,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// What `code` calls that would start a program or load code; empty if nothing. Comments and texts are not told apart, members are.
-std::string call_that_executes(const std::string& code) {
-  static const std::regex call(R"((^|[^\w.>])(system|popen|posix_spawnp?|exec[lv]p?e?|dlopen)\s*\()");
-  std::smatch found;
-  return std::regex_search(code, found, call) ? found[2].str() : "";
+// What `code` calls that would start a program or load code, each call once, with spaces between; empty if nothing. Comments and texts are not
+// told apart, members are.
+std::string calls_that_execute(const std::string& code) {
+  static const std::regex call(R"((^|[^\w.>])(system|popen|posix_spawnp?|f?exec[lv]p?e?|execveat|wordexp|dlm?open)\s*\()");
+  std::string all;
+  for (std::sregex_iterator found(code.begin(), code.end(), call), end; found != end; ++found) all += (all.empty() ? "" : " ") + (*found)[2].str();
+  return all;
 }
 
 }  // namespace
@@ -32,20 +34,21 @@ TEST_CASE(
   const std::map<std::string, std::string> known{{"tools/cli/blas_speed.cpp", "popen"},
                                                  {"tools/graph/dot_program.cpp", "posix_spawnp"},
                                                  {"tools/bench/child.cpp", "posix_spawnp"},
-                                                 {"cuda/lazy/load.cpp", "dlopen"}};
-  CHECK(call_that_executes("x = std::system(\"ls\");") == "system");
-  CHECK(call_that_executes("::execvp(a, b)") == "execvp");
-  CHECK(call_that_executes("solve_system(a); from_system(c); set.system(x)").empty());
+                                                 {"cuda/lazy/load.cpp", "dlopen dlopen"}};
+  CHECK(calls_that_execute("x = std::system(\"ls\");") == "system");
+  CHECK(calls_that_execute("::execvp(a, b)") == "execvp");
+  CHECK(calls_that_execute("posix_spawnp(a); std::system(x); fexecve(f); dlmopen(n)") == "posix_spawnp system fexecve dlmopen");
+  CHECK(calls_that_execute("solve_system(a); from_system(c); set.system(x)").empty());
   const char* source = std::getenv("PLUMB_SOURCE");
   REQUIRE(source);
   int files = 0;
-  for (const char* folder : {"engine", "ops", "models", "methods", "tools", "cuda"})
+  for (const char* folder : {"engine", "ops", "models", "methods", "tools", "cuda", "capi"})
     for (const auto& entry : fs::recursive_directory_iterator(std::string(source) + "/" + folder)) {
       std::string extension = entry.path().extension();
       if (extension != ".cpp" && extension != ".h" && extension != ".cu") continue;
       std::ifstream file(entry.path());
       std::string code{std::istreambuf_iterator<char>(file), {}};
-      std::string path = fs::relative(entry.path(), source), call = call_that_executes(code);
+      std::string path = fs::relative(entry.path(), source), call = calls_that_execute(code);
       CHECK_MESSAGE(call == (known.contains(path) ? known.at(path) : ""), path << " calls \"" << call << "\"");
       ++files;
     }

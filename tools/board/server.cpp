@@ -97,7 +97,10 @@ void BoardServer::Parts::answer_about_runs() {
 // A page from elsewhere can make a browser send requests here by giving its own name this machine's address; the Host tells.
 void BoardServer::Parts::refuse_strangers() {
   std::set<std::string> names;
-  for (const char* name : {"127.0.0.1", "localhost", "[::1]"}) names.insert(fmt::format("{}:{}", name, port));
+  for (const char* name : {"127.0.0.1", "localhost", "[::1]"}) {
+    names.insert(fmt::format("{}:{}", name, port));
+    if (port == 80) names.insert(name);  // which browsers leave out
+  }
   http.set_pre_routing_handler([names](const Request& request, Response& response) {
     if (!names.contains(request.get_header_value("Host"))) refuse(response, 403, "this page is for browsers on this machine: open http://127.0.0.1 with the port");
     else if (request.method != "GET" && request.method != "HEAD") refuse(response, 405, "only GET is answered");

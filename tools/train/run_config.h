@@ -1,6 +1,7 @@
 // config.json of a run: its kind, the kind's own fields, and beside them the training settings.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "engine/io/json_fields.h"
 #include "tools/train/settings.h"
@@ -29,6 +30,13 @@ JsonObject read_run(const std::string& kind, const std::string& text, Run& run, 
   read_fields(json, run, fields);
   run.training.read(json);
   return json;
+}
+
+/// Throws ConfigError unless `image` of a stored run is what it must be: channels, height and width.
+inline void require_image_sizes(const std::vector<int64_t>& image) {
+  bool sizes = image.size() == 3;
+  for (int64_t size : image) sizes = sizes && size >= 1 && size <= 1 << 20;
+  require(sizes, "config.json: image must be three sizes: channels, height and width");
 }
 
 }  // namespace plumb::tools

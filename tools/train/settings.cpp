@@ -185,7 +185,9 @@ int go_on(const std::string& path, const std::string& kind, const std::function<
   std::string found = kind_of(run);
   if (found != kind) throw ConfigError(fmt::format("{} is a run of train {}, not of train {}", path, found, kind));
   if (!run.finished() || train::step_probe()) return resume(run);
-  fmt::print("{} is finished: {} steps. Its report: {}\n", path, train::read_metrics(run.file("metrics.jsonl")).back().step, run.file("report.html"));
+  std::vector<train::Metrics> metrics = train::read_metrics(run.file("metrics.jsonl"));
+  if (metrics.empty()) throw IoError(run.file("metrics.jsonl") + ": holds no step, though the run is finished; was it copied whole?");
+  fmt::print("{} is finished: {} steps. Its report: {}\n", path, metrics.back().step, run.file("report.html"));
   return 0;
 }
 

@@ -165,6 +165,20 @@ TEST_CASE("AtomicFile: a write that fails, or is abandoned, leaves the old file 
   CHECK(scratch.files() == 1);
 }
 
+TEST_CASE("write_file_atomic: files that an earlier process of our number left behind do not stand in the way") {
+  Scratch scratch;
+  std::string next;  // what the next temporary file is called
+  {
+    AtomicFile file(scratch.path("out"));
+    for (const auto& entry : std::filesystem::directory_iterator(scratch.path())) next = entry.path().filename();
+  }
+  size_t end = next.rfind(".tmp"), start = next.rfind('.', end - 1) + 1;
+  int64_t number = std::stoll(next.substr(start, end - start));
+  for (int i = 1; i <= 3; ++i) scratch.put(next.substr(0, start) + std::to_string(number + i) + ".tmp", "left");
+  write_file_atomic(scratch.path("out"), "whole");
+  CHECK(scratch.get("out") == "whole");
+}
+
 TEST_CASE("remove_abandoned_files: takes what killed processes left and nothing else") {
   Scratch scratch;
   std::string path = scratch.path("out");

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <optional>
 
 #include "engine/core/error.h"
@@ -83,6 +84,23 @@ TEST_CASE("run lock: it is free when its holder ends, also when that is killed; 
     CHECK(refusal(s.path()) != "");  // also within one process
   }
   CHECK(refusal(s.path()) == "");
+}
+
+TEST_CASE("run lock: a directory with symbolic links is refused: a stranger's run must not write to files outside of it") {
+  for (const char* name : {".lock", "metrics.jsonl", "checkpoints/step-00000003.safetensors", "samples"}) {
+    Scratch s, other;
+    std::string target = other.put("mine", "text");
+    std::filesystem::create_directories(s.path("checkpoints"));
+    std::filesystem::create_symlink(std::string(name) == "samples" ? other.path() : target, s.path(name));
+    CHECK(mentions(refusal(s.path()), s.path(name) + " is a symbolic link, and training would write where it points; put a copy in its place"));
+    CHECK(read_file(target) == "text");
+  }
+}
+
+TEST_CASE("run lock: the directory itself may be reached by a link") {
+  Scratch s, other;
+  std::filesystem::create_symlink(s.path(), other.path("link"));
+  CHECK(refusal(other.path("link")) == "");
 }
 
 TEST_CASE("run lock: directories have one each") {

@@ -159,6 +159,14 @@ TEST_CASE("run view: links out of the directory are not followed, and what is no
   CHECK(RunView(RunDirectory::open(f.s.path("link"))).picture(3) == "inside");
 }
 
+TEST_CASE("run view: samples that are no directory are none") {
+  Fixture f;
+  f.s.put("run/samples", "a file");
+  RunView view(f.run);
+  view.update();
+  CHECK(Json::parse(view.json("").text())["pictures"].empty());
+}
+
 TEST_CASE("page: one file that asks nobody for anything, whatever a run holds") {
   Fixture f;
   f.write(f.line(1, 4));

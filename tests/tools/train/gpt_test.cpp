@@ -73,6 +73,15 @@ TEST_CASE("train gpt: killed between checkpoints and resumed, the weights are th
   CHECK(r.weights("cut") == r.weights("whole"));
 }
 
+TEST_CASE("train gpt: a finished run without a line of metrics is said to be one, not looked into") {
+  Runs r;
+  REQUIRE(run_plumb(r.train("a")).code == 0);
+  r.scratch.put("a/metrics.jsonl", "");
+  Outcome o = run_plumb("train gpt --resume " + r.run("a"));
+  CHECK(o.code == 2);
+  CHECK(o.err == "plumb: train gpt: " + r.run("a") + "/metrics.jsonl: holds no step, though the run is finished; was it copied whole?\n");
+}
+
 TEST_CASE("train gpt: killed before the first checkpoint, it resumes from the start") {
   Runs r;
   REQUIRE(run_plumb(r.train("whole")).code == 0);

@@ -27,6 +27,20 @@ struct Runs {
 
 }  // namespace
 
+TEST_CASE("sample: a run whose images have no three sizes is refused, before anything is drawn") {
+  Runs r;
+  REQUIRE(run_plumb(r.train("a", 2)).code == 0);
+  auto config = nlohmann::json::parse(read_file(r.run("a") + "/config.json"));
+  for (auto sizes : {nlohmann::json::array(), nlohmann::json{1}, nlohmann::json{1, 8, -8}}) {
+    config["image"] = sizes;
+    r.scratch.put("a/config.json", config.dump());
+    Outcome o = run_plumb("sample " + r.run("a") + " --out " + r.run("x.png"));
+    CHECK(o.code == 2);
+    CHECK(o.err == "plumb: sample: config.json: image must be three sizes: channels, height and width\n");
+    CHECK_FALSE(path_exists(r.run("x.png")));
+  }
+}
+
 TEST_CASE("train unet: the loss falls, samples are drawn on the way, and a classifier judges them") {
   Runs r;
   Outcome o = run_plumb(r.train("a", 80, " --eval-every 40"));
