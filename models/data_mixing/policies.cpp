@@ -121,7 +121,7 @@ const Shares& DoReMiWeights::update(const Shares& losses, const Shares& referenc
 Shares DoReMiWeights::average() const { return averaged("doremi", total_, updates_); }
 
 void DoReMi::check(const Learner& learner, const LoopOptions&) const {
-  DoReMiWeights(learner.groups(), options_.mu, options_.smoothing);
+  [[maybe_unused]] DoReMiWeights accepts(learner.groups(), options_.mu, options_.smoothing);
   check_proxy("doremi", options_.proxy_steps);
 }
 
@@ -158,7 +158,7 @@ const Shares& DogeWeights::update(const Alignment& a) {
 Shares DogeWeights::average() const { return averaged("doge", total_, updates_); }
 
 void Doge::check(const Learner& learner, const LoopOptions&) const {
-  DogeWeights(learner.groups(), options_.mu);
+  [[maybe_unused]] DogeWeights accepts(learner.groups(), options_.mu);
   check_proxy("doge", options_.proxy_steps);
 }
 

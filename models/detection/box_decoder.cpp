@@ -100,13 +100,12 @@ BoxDecoder::BoxDecoder(const BoxDecoderOptions& o) : options_(o), time_mlp_(this
   for (int64_t i = 0; i < o.stages; ++i) head_series_.emplace_back(o);
   const double unlikely = -std::log((1 - 0.01) / 0.01);
   for (auto& [name, p] : named_parameters()) {
-    if (name.find("block_time_mlp") != std::string::npos)
-      nn::init::zeros(p);
-    else if (p.rank() >= 2)
+    bool of_time = name.find("block_time_mlp") != std::string::npos;
+    if (!of_time && p.rank() >= 2)
       nn::init::xavier_uniform(p);
-    else if (name.ends_with("class_logits.bias"))
+    else if (!of_time && name.ends_with("class_logits.bias"))
       nn::init::constant(p, unlikely);
-    else if (name.ends_with("bias"))
+    else if (of_time || name.ends_with("bias"))
       nn::init::zeros(p);
   }
 }

@@ -1,9 +1,9 @@
 // Rows of all processes put together, and cut apart again.
 #include "models/parallel/parted_parameters.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "engine/autograd/grad_mode.h"
@@ -65,10 +65,8 @@ Tensor PartedParameters::gathered(const Tensor& own, int64_t rows) const {
   shape[0] = rows;
   Tensor all = empty(shape, own.dtype(), cpu, "gathered");
   char* place = static_cast<char*>(all.raw_data());
-  for (const std::string& part : processes_->all_gather({static_cast<const char*>(here.raw_data()), static_cast<size_t>(here.numel()) * item_size(here.dtype())})) {
-    if (!part.empty()) std::memcpy(place, part.data(), part.size());
-    place += part.size();
-  }
+  for (const std::string& part : processes_->all_gather({static_cast<const char*>(here.raw_data()), static_cast<size_t>(here.numel()) * item_size(here.dtype())}))
+    place = std::ranges::copy(part, place).out;
   return all;
 }
 

@@ -35,8 +35,10 @@ int32_t sample_token(const std::vector<double>& logits, const SamplingOptions& o
     total = reached;
   }
   double target = u * total, reached = 0;
-  for (size_t i = 0; i < kept; ++i)
-    if ((reached += p[i]) > target) return order[i];
+  for (size_t i = 0; i < kept; ++i) {
+    reached += p[i];
+    if (reached > target) return order[i];
+  }
   return order[kept - 1];
 }
 

@@ -4,15 +4,37 @@
 
 #include "engine/core/error.h"
 #include "engine/io/json_object.h"
+#include "methods/time_series/ar_net/ar_net.h"
 #include "models/autoencoder/autoencoder_config.h"
+#include "models/autoencoder/quantizer.h"
+#include "models/autoencoder/vae.h"
+#include "models/autoencoder/vqvae.h"
+#include "models/contrastive/dual_encoder.h"
+#include "models/contrastive/prompted_clip.h"
+#include "models/contrastive/prototype.h"
+#include "models/detection/detector.h"
 #include "models/gan/dcgan.h"
 #include "models/gan/style.h"
+#include "models/mil/attention_pool.h"
+#include "models/mil/trans_mil.h"
+#include "models/mlp/mlp.h"
 #include "models/moe/gpt.h"
+#include "models/moe/tabular.h"
+#include "models/pose/pose_net.h"
+#include "models/recurrent/encoder.h"
 #include "models/resnet/resnet.h"
+#include "models/resnet/wide_resnet.h"
+#include "models/temporal/tcn.h"
+#include "models/temporal/text_cnn.h"
 #include "models/transformer/encoder.h"
 #include "models/transformer/gpt.h"
 #include "models/transformer/internal/hugging_face.h"
 #include "models/transformer/internal/sentence_files.h"
+#include "models/transformer/tabular.h"
+#include "models/transformer/translator.h"
+#include "models/transformer/vision.h"
+#include "models/unet/motion.h"
+#include "models/unet/segmentation.h"
 #include "models/unet/unet_config.h"
 #include "tests/fuzz/target.h"
 #include "tests/scratch.h"
@@ -37,6 +59,15 @@ void read_object(std::string_view bytes) {
   JsonObject::parse(copy.text(), "x");
 }
 
+/// The defaults of a configuration, with columns for those of tables, which make no model without.
+template <typename Config>
+Config small() {
+  Config c;
+  if constexpr (requires { c.inputs; }) c.inputs = 2;
+  if constexpr (requires { c.numeric, c.categories; }) c.numeric = 2, c.categories = {3};
+  return c;
+}
+
 /// Configurations of several models in one target: the first byte says of which.
 template <typename... Configs>
 struct OneOf {
@@ -56,7 +87,7 @@ struct OneOf {
   }
   static std::vector<std::string> seeds() {
     char i = 0;
-    return {std::string(1, i++) + Configs().to_json()...};
+    return {std::string(1, i++) + small<Configs>().to_json()...};
   }
   static void read_foreign(std::string_view bytes) {
     visit(bytes, [](auto config, const std::string& text) { transformer::detail::read_config(text, "config.json", config); });
@@ -74,7 +105,11 @@ struct OneOf {
   }
 };
 using Own = OneOf<transformer::GptConfig, transformer::EncoderConfig, transformer::LlamaConfig, resnet::ResNetConfig, unet::UnetConfig, autoencoder::AutoencoderConfig,
-                  gan::DcganConfig, gan::StyleConfig, moe::MoeGptConfig>;
+                  gan::DcganConfig, gan::StyleConfig, moe::MoeGptConfig, autoencoder::VaeConfig, autoencoder::VqVaeConfig, autoencoder::QuantizerConfig, moe::MoeConfig,
+                  moe::TabularMoeConfig, contrastive::DualEncoderConfig, contrastive::PromptedClipConfig, contrastive::ConvEmbeddingConfig, detection::DetectorConfig,
+                  mil::AbmilConfig, mil::TransMilConfig, mlp::MlpConfig, pose::PoseConfig, recurrent::RecurrentConfig, resnet::WideResNetConfig, temporal::TcnConfig,
+                  temporal::TextCnnConfig, transformer::TabularConfig, transformer::TranslatorConfig, transformer::VisionConfig, unet::MotionConfig,
+                  unet::SegmentationConfig, methods::ar_net::ArNetConfig>;
 using Foreign = OneOf<transformer::EncoderConfig, transformer::GptConfig, transformer::LlamaConfig, transformer::VisionConfig>;
 
 // The files of a sentence encoder, in one input, apart by zeros; in one directory of memory.

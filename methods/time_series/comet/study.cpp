@@ -67,10 +67,9 @@ Windows Windows::at(const std::vector<int64_t>& places) const {
   return {index_select(series, 0, at), index_select(labels, 0, at), index_select(patients, 0, at), index_select(trials, 0, at)};
 }
 
-temporal::DilatedEncoder pretrained(const temporal::DilatedEncoder& start, const Windows& windows, const PretrainOptions& o, Generator& g) {
-  if (o.kind == Pretraining::none) return start;
-  temporal::DilatedEncoder encoder = start;
-  WeightAverager<temporal::DilatedEncoder> average(start);
+temporal::DilatedEncoder pretrained(temporal::DilatedEncoder encoder, const Windows& windows, const PretrainOptions& o, Generator& g) {
+  if (o.kind == Pretraining::none) return encoder;
+  WeightAverager<temporal::DilatedEncoder> average(encoder);
   optim::AdamW adam(encoder.parameters(), {.lr = o.lr});
   GroupedBatches batches(windows.trials, o.batch);
   for (int64_t epoch = 1; epoch <= o.epochs; ++epoch) {
