@@ -18,6 +18,7 @@
 #include <new>
 
 #include "engine/core/error.h"
+#include "engine/io/flush.h"
 #include "engine/io/temporary_files.h"
 
 namespace plumb {
@@ -93,17 +94,6 @@ int flush(int descriptor) {
   return 0;
 }
 
-// Returns 0 or the error.
-int flush_directory_of(const std::string& path) {
-  size_t slash = path.rfind('/');
-  std::string directory = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-  int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return errno == EACCES ? 0 : errno;  // a directory that may be written but not read: the rename still stands
-  int error = flush(descriptor);
-  ::close(descriptor);
-  return error;
-}
-
 // "dir/.name.PID.N.tmp": hidden, in the same file system, unlike any other writer's.
 std::string temporary_beside(const std::string& target) {
   static std::atomic<uint64_t> counter{0};
@@ -123,6 +113,16 @@ pid_t maker_of(const std::string& name) {
 }
 
 }  // namespace
+
+int flush_directory_of(const std::string& path) {
+  size_t slash = path.rfind('/');
+  std::string directory = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return errno == EACCES ? 0 : errno;  // a directory that may be written but not read: the rename still stands
+  int error = flush(descriptor);
+  ::close(descriptor);
+  return error;
+}
 
 void remove_abandoned_files(const std::string& directory) {
   std::error_code ignored;

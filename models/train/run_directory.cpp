@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <vector>
 
 #include "engine/io/file.h"
+#include "engine/io/flush.h"
 #include "engine/io/image.h"
 #include "engine/io/json_object.h"
 #include "engine/io/temporary_files.h"
@@ -83,6 +85,8 @@ void make(const std::string& path, const std::string& config_json) {
   if (error) throw IoError("run: " + path + ": cannot be made: " + error.message());
   try {
     write_file_atomic(path + "/config.json", config.text(2) + "\n");
+    if (int failed = flush_directory_of(fs::canonical(path)))
+      throw IoError("run: " + path + ": its directory cannot be flushed to the disk: " + std::strerror(failed));
   } catch (...) {
     fs::remove_all(path, error);
     throw;

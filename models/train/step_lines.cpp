@@ -9,6 +9,7 @@
 
 #include "engine/core/error.h"
 #include "engine/io/file.h"
+#include "engine/io/flush.h"
 
 namespace plumb::train {
 namespace {
@@ -51,7 +52,8 @@ std::vector<StepLine> parse_step_lines(const std::string& what, const std::strin
 
 StepLines::StepLines(std::string what, const std::string& path, int64_t last_step) : what_(std::move(what)), path_(path) {
   size_t keep = 0, number = 0;
-  if (path_exists(path)) {
+  bool made = !path_exists(path);
+  if (!made) {
     std::string text = read_file(path);
     int64_t reached = 0;
     for_each_line(text, [&](std::string_view line, size_t end) {
@@ -63,6 +65,10 @@ StepLines::StepLines(std::string what, const std::string& path, int64_t last_ste
   descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor_ < 0 || ftruncate(descriptor_, static_cast<off_t>(keep)) != 0 || lseek(descriptor_, 0, SEEK_END) < 0)
     throw_io_error(what_, path, std::string("cannot be written: ") + std::strerror(errno));
+  int error = made ? flush_directory_of(path) : 0;
+  if (error == 0) return;
+  close(descriptor_);
+  throw_io_error(what_, path, std::string("its directory cannot be flushed to the disk: ") + std::strerror(error));
 }
 
 StepLines::~StepLines() { close(descriptor_); }

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdarg>
 #include <map>
+#include <set>
 
 extern "C" {
 int __real_open(const char* path, int flags, ...);
@@ -31,6 +32,7 @@ long calls = 0;
 const char* failed = "";
 std::map<int, std::string> open_files;       // of the directory
 std::map<std::string, off_t> synced_bytes;  // of files that were written to; the rest is lost with the power
+std::set<std::string> new_names;            // of files whose directory was not synced since they got them: lost with the power, too
 
 bool concerns(const std::string& path) { return active && path.starts_with(plan.directory); }
 bool concerns(int descriptor) { return active && open_files.contains(descriptor); }
@@ -46,6 +48,7 @@ off_t size_of(int descriptor) {
 
 [[noreturn]] void lose_power() {
   for (auto& [path, bytes] : synced_bytes) (void)!truncate(path.c_str(), bytes);
+  for (const std::string& path : new_names) __real_unlink(path.c_str());
   die();
 }
 
@@ -93,6 +96,7 @@ void begin(const Plan& wanted) {
   failed = "";
   open_files.clear();
   synced_bytes.clear();
+  new_names.clear();
   active = true;
 }
 
@@ -108,8 +112,10 @@ namespace {
 int open_file(const char* path, int flags, mode_t mode) {
   bool ours = concerns(std::string(path));
   if (ours && strike("open", flags & O_CREAT, false) == Verdict::fail) return -1;
+  bool made = (flags & O_CREAT) && access(path, F_OK) != 0;
   int descriptor = __real_open(path, flags, mode);
   if (!ours || descriptor < 0) return descriptor;
+  if (made) new_names.insert(path);
   open_files[descriptor] = path;
   if ((flags & O_ACCMODE) != O_RDONLY) synced_bytes.try_emplace(path, size_of(descriptor));
   return descriptor;
@@ -126,7 +132,9 @@ ssize_t write_file(int descriptor, const void* data, size_t bytes) {
 int sync_file(int descriptor) {
   if (!concerns(descriptor)) return __real_fsync(descriptor);
   if (strike("fsync", false, true) != Verdict::go_on) return -1;
-  if (auto entry = synced_bytes.find(open_files[descriptor]); entry != synced_bytes.end()) entry->second = size_of(descriptor);
+  const std::string& path = open_files[descriptor];
+  if (auto entry = synced_bytes.find(path); entry != synced_bytes.end()) entry->second = size_of(descriptor);
+  std::erase_if(new_names, [&](const std::string& name) { return name.substr(0, name.rfind('/')) == path; });
   return 0;
 }
 
@@ -144,7 +152,9 @@ int close_file(int descriptor) {
 int rename_file(const char* from, const char* to) {
   if (!concerns(std::string(to))) return __real_rename(from, to);
   if (strike("rename", true, false) == Verdict::fail) return -1;
+  bool made = access(to, F_OK) != 0;
   int result = __real_rename(from, to);
+  if (new_names.erase(from) && made) new_names.insert(to);
   if (auto entry = synced_bytes.extract(from)) {
     entry.key() = to;
     synced_bytes.erase(to);
@@ -162,6 +172,7 @@ int unlink_file(const char* path) {
   if (concerns(std::string(path))) {
     if (strike("unlink", false, false) == Verdict::fail) return -1;
     synced_bytes.erase(path);
+    new_names.erase(path);
   }
   return __real_unlink(path);
 }

@@ -9,7 +9,7 @@ enum class Fault {
   none,        ///< calls are only counted
   kill,        ///< the process is killed (SIGKILL) as the call begins
   kill_halfway,  ///< a write is half done when the process is killed; as kill for other calls
-  power_loss,  ///< the process is killed, and files lose what was written after their last sync
+  power_loss,  ///< the process is killed, files lose what was written after their last sync, and new ones vanish if their directory was not synced
   error,       ///< the call fails with `error`
   full,        ///< this call and all later ones that need room fail with ENOSPC
   cut_short,   ///< a write takes one byte only; other calls are interrupted once (EINTR) where they may be
