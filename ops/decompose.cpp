@@ -55,7 +55,8 @@ Tensor over_transposed(const Tensor& b, const Tensor& r) { return mT(triangular_
 //   da = u [ (F ∘ (uᵀdu − duᵀu)) diag(s) + diag(s) (F ∘ (vᵀdv − dvᵀv)) + diag(ds) ] vᵀ
 //        + (1 − u uᵀ) du diag(1/s) vᵀ   for tall a     + u diag(1/s) dvᵀ (1 − v vᵀ)   for wide a
 Tensor svd_gradient(const Tensor& u, const Tensor& s, const Tensor& vh, const Grads& dy) {
-  Tensor du = dy[0], ds = dy[1], dvh = dy[2], row = unsqueeze(s, -2), column = unsqueeze(s, -1), v = mT(vh);
+  const Tensor &du = dy[0], &ds = dy[1], &dvh = dy[2];
+  Tensor row = unsqueeze(s, -2), column = unsqueeze(s, -1), v = mT(vh);
   Tensor middle = ds.defined() ? diag_embed(ds) : zeros(joined(batch_of(u), {s.size(-1), s.size(-1)}), s.dtype(), s.device());
   Tensor inverse = du.defined() || dvh.defined() ? inverse_gaps(s * s) : Tensor(), da;
   if (du.defined()) middle = middle + inverse * antisymmetric(product(mT(u), du)) * row;

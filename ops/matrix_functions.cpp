@@ -46,7 +46,7 @@ Tensor small_exponential(const Tensor& a, int degree) {
   auto sum_of = [&](int from) {
     Tensor s = even[0] * b[static_cast<size_t>(from)];
     for (int k = 1; k <= highest && from + 2 * k <= degree; ++k)
-      s = s + even[static_cast<size_t>(k)] * b[static_cast<size_t>(from + 2 * k)];
+      s = s + even[static_cast<size_t>(k)] * b[static_cast<size_t>(from) + 2 * static_cast<size_t>(k)];
     return s;
   };
   Tensor v = sum_of(0), u = sum_of(1);

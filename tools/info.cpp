@@ -56,8 +56,8 @@ void pin_row() {
 void gpu_rows() {
   if (!std::string(PLUMB_CUDA_STATUS).starts_with("CUDA: built")) return;
   if (std::string problem = device_problem(DeviceType::cuda); !problem.empty()) row("", problem);
-  for (int8_t i = 0; i < device_count(DeviceType::cuda); ++i) {
-    Device gpu{DeviceType::cuda, i};
+  for (int i = 0; i < device_count(DeviceType::cuda); ++i) {
+    Device gpu{DeviceType::cuda, static_cast<int8_t>(i)};
     row("", to_string(gpu) + ": " + describe(gpu));
   }
 }

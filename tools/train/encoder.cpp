@@ -84,7 +84,7 @@ struct Parts {
 // Every tenth training review (or another share) of each class, spread over the folds, is held back for validation.
 Parts split(const EncoderRun& run, const std::vector<Review>& reviews, const Tokenizer& tokenizer) {
   Parts parts;
-  int64_t every = run.validation > 0 ? std::max<int64_t>(2, static_cast<int64_t>(1 / run.validation + 0.5)) : 0;
+  int64_t every = run.validation > 0 ? std::max<int64_t>(2, std::llround(1 / run.validation)) : 0;
   for (const Review& review : reviews) {
     Example example{tokenizer.encode(review.text), review.positive};
     bool held_back = every > 0 && review.number % every == 0;
