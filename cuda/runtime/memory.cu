@@ -295,8 +295,7 @@ size_t pinned_size(size_t bytes) {
 void release_pinned_memory() {
   PinnedCache& cache = pinned_cache();
   std::lock_guard lock(cache.mutex);
-  for (auto [bytes, block] : cache.free) check(cudaFreeHost(block), "pinned memory");
-  cache.free.clear();
+  while (!cache.free.empty()) check(cudaFreeHost(cache.free.extract(cache.free.begin()).mapped()), "pinned memory");
 }
 
 }  // namespace

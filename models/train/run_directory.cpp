@@ -150,10 +150,15 @@ void RunDirectory::save_best(const StateDict& model) const {
 }
 StateDict RunDirectory::load_best() const { return load_safetensors(file("checkpoints/best.safetensors")); }
 
+static bool is_directory(const std::string& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
 std::string RunDirectory::samples_path(int64_t step) const { return fmt::format("{}/samples/step-{:08}.png", path_, step); }
-std::vector<int64_t> RunDirectory::sample_steps() const { return fs::is_directory(file("samples")) ? steps_in(file("samples"), ".png") : std::vector<int64_t>{}; }
+std::vector<int64_t> RunDirectory::sample_steps() const { return is_directory(file("samples")) ? steps_in(file("samples"), ".png") : std::vector<int64_t>{}; }
 std::string RunDirectory::text_path(int64_t step) const { return fmt::format("{}/samples/step-{:08}.txt", path_, step); }
-std::vector<int64_t> RunDirectory::text_steps() const { return fs::is_directory(file("samples")) ? steps_in(file("samples"), ".txt") : std::vector<int64_t>{}; }
+std::vector<int64_t> RunDirectory::text_steps() const { return is_directory(file("samples")) ? steps_in(file("samples"), ".txt") : std::vector<int64_t>{}; }
 
 std::string RunDirectory::samples_title() const {
   std::string path = file("samples/title.txt");

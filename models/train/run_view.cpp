@@ -179,10 +179,17 @@ std::string RunView::summary() const {
 
 std::string RunView::picture(int64_t step) const {
   std::string path = run_.samples_path(step);
-  return lies_in(run_.path(), path) ? read_file(path) : "";
+  try {
+    return lies_in(run_.path(), path) ? read_file(path) : "";
+  } catch (const IoError&) { return ""; }  // damaged: as good as none
 }
 
 JsonObject RunView::json(const std::string& pictures) const {
+  auto readable = [&](const std::string& name) -> std::string {
+    try {
+      return contents(name);
+    } catch (const IoError&) { return ""; }  // damaged: as good as none
+  };
   JsonObject json, config, curves;
   json.set("name", valid_utf8(run_.path()));
   json.set("version", version_);
@@ -192,11 +199,14 @@ JsonObject RunView::json(const std::string& pictures) const {
   for (const Curve& curve : curves_) curves.set(curve.name, json_of(thinned(curve, kBuckets)));
   json.set("curves", curves);
   std::string problem = problem_;
-  if (std::string text = contents("config.json"); !text.empty()) try {
-      config = settings_of(text);
-    } catch (const ConfigError& error) {  // damaged since the run was opened
-      if (problem.empty()) problem = valid_utf8(error.what());
-    }
+  auto damaged = [&](const Error& error) {  // since the run was opened
+    if (problem.empty()) problem = valid_utf8(error.what());
+  };
+  try {
+    if (std::string text = contents("config.json"); !text.empty()) config = settings_of(text);
+  } catch (const ConfigError& error) {
+    damaged(error);
+  } catch (const IoError& error) { damaged(error); }
   json.set("config", config);
   json.set("problem", problem);
   std::vector<JsonObject> shown, written;
@@ -207,11 +217,12 @@ JsonObject RunView::json(const std::string& pictures) const {
     one.set("image", pictures.empty() ? png_address(png) : fmt::format("{}{}.png", pictures, step));
   }
   json.set("pictures", shown);
-  json.set("pictures_title", valid_utf8(contents("samples/title.txt").empty() ? "Samples" : contents("samples/title.txt")));
+  std::string title = readable("samples/title.txt");
+  json.set("pictures_title", valid_utf8(title.empty() ? "Samples" : title));
   for (int64_t step : some_of(run_.text_steps(), kFrozenPictures)) {
     JsonObject& one = written.emplace_back();
     one.set("step", step);
-    one.set("text", valid_utf8(contents(fmt::format("samples/{}", fs::path(run_.text_path(step)).filename().string()))));
+    one.set("text", valid_utf8(readable(fmt::format("samples/{}", fs::path(run_.text_path(step)).filename().string()))));
   }
   json.set("texts", written);
   return json;

@@ -89,6 +89,7 @@ TEST_CASE("run view: a configuration that was damaged, or is too long to be show
     return json["problem"].get<std::string>();
   };
   CHECK(problem("{") == "config.json: not a JSON object");
+  CHECK(problem("\x1f\x8bp no gzip").find("config.json: the gzip data is corrupt") != std::string::npos);
   std::string wide = "{\"a\":1";
   for (int i = 0; i < 1000; ++i) wide += ",\"" + std::to_string(i) + "\":1";
   CHECK(problem(wide + "}") == "config.json: has 1001 values, more than the 1000 that a page shows");
@@ -157,6 +158,17 @@ TEST_CASE("run view: links out of the directory are not followed, and what is no
   std::filesystem::create_symlink(f.s.path("run"), f.s.path("link"));  // the directory itself may be reached by one
   f.s.put("run/samples/step-00000003.png", "inside");
   CHECK(RunView(RunDirectory::open(f.s.path("link"))).picture(3) == "inside");
+}
+
+TEST_CASE("run view: samples that begin like gzip files and are none are left out") {
+  Fixture f;
+  std::string damaged = "\x1f\x8bp no gzip";
+  for (const char* name : {"title.txt", "step-00000001.txt", "step-00000002.png"}) f.s.put(std::string("run/samples/") + name, damaged);
+  RunView view(f.run);
+  auto json = Json::parse(view.json("").text());
+  CHECK(json["pictures_title"] == "Samples");
+  CHECK(json["texts"][0]["text"] == "");
+  CHECK(view.picture(2).empty());
 }
 
 TEST_CASE("run view: samples that are no directory are none") {
