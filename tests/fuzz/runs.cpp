@@ -76,6 +76,13 @@ void read_step_lines(std::string_view bytes) {
 // What the board reads, in one input, apart by zeros. Its files must lie in the run's directory: it follows no links out of it.
 constexpr std::array kShown{"metrics.jsonl", "histograms.jsonl", "config.json", "samples/title.txt", "samples/step-00000001.txt", "samples/step-00000002.png"};
 
+// Most inputs differ from the one before in one file.
+void put_if_other(const std::string& path, std::string& held, std::string_view bytes) {
+  if (held == bytes && std::filesystem::exists(path)) return;
+  std::ofstream(path, std::ios::binary) << bytes;
+  held = bytes;
+}
+
 // A page is made whatever they hold; what is wrong with them stands on it.
 void view_run(std::string_view bytes) {
   static const plumb_test::Scratch directory;
@@ -84,9 +91,10 @@ void view_run(std::string_view bytes) {
     std::filesystem::create_directory(directory.path("samples"));
     return train::RunDirectory::open(directory.path());
   }();
-  for (const char* name : kShown) {
+  static std::array<std::string, kShown.size()> held;
+  for (size_t i = 0; i < kShown.size(); ++i) {
     size_t end = std::min(bytes.find('\0'), bytes.size());
-    std::ofstream(run.file(name), std::ios::binary) << bytes.substr(0, end);
+    put_if_other(run.file(kShown[i]), held[i], bytes.substr(0, end));
     bytes.remove_prefix(std::min(end + 1, bytes.size()));
   }
   try {
