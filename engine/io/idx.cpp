@@ -40,37 +40,48 @@ void widen(const std::string& bytes, size_t at, Tensor& x) {
   }
 }
 
+const Kind* kind_of(uint8_t code) {
+  auto kind = std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& k) { return k.code == code; });
+  return kind == std::end(kKinds) ? nullptr : kind;
+}
+
 }  // namespace
+
+IdxHeader read_idx_header(std::string_view content, const std::string& path) {
+  auto fail = [&](const std::string& problem) { throw_io_error("idx", path, problem); };
+  if (content.size() < 4) fail("is truncated within its header");
+  const Kind* kind = kind_of(static_cast<uint8_t>(content[2]));
+  size_t rank = static_cast<uint8_t>(content[3]);
+  if (content[0] != 0 || content[1] != 0 || !kind) fail("is no IDX file: its first bytes are no IDX type");
+  if (rank < 1 || rank > kMaxRank) fail("is no IDX file: it claims " + std::to_string(rank) + " dimensions");
+  IdxHeader header{4 + 4 * rank, kind->bytes, {}};
+  if (content.size() < header.bytes) fail("is truncated within its header");
+  int64_t needed = static_cast<int64_t>(kind->bytes), span = needed;
+  for (size_t d = 0; d < rank; ++d) {
+    int64_t size = big_endian(content, 4 + 4 * d);
+    if (__builtin_mul_overflow(span, std::max<int64_t>(size, 1), &span)) fail("is corrupt: its sizes are beyond any memory");
+    needed *= size;
+    header.shape.push_back(size);
+  }
+  int64_t there = static_cast<int64_t>(content.size() - header.bytes);
+  if (there != needed)
+    fail((there < needed ? "is truncated: " : "has extra bytes: ") + to_string(header.shape) + " needs " + std::to_string(needed) +
+         " bytes of elements, the file has " + std::to_string(there));
+  return header;
+}
 
 Tensor load_idx(const std::string& path) {
   std::string bytes = read_nonempty_file(path);
-  auto fail = [&](const std::string& problem) { throw_io_error("idx", path, problem); };
-  if (bytes.size() < 4) fail("is truncated within its header");
-  auto kind = std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& k) { return k.code == static_cast<uint8_t>(bytes[2]); });
-  size_t rank = static_cast<uint8_t>(bytes[3]), start = 4 + 4 * rank;
-  if (bytes[0] != 0 || bytes[1] != 0 || kind == std::end(kKinds)) fail("is no IDX file: its first bytes are no IDX type");
-  if (rank < 1 || rank > kMaxRank) fail("is no IDX file: it claims " + std::to_string(rank) + " dimensions");
-  if (bytes.size() < start) fail("is truncated within its header");
-  Shape shape;
-  int64_t needed = static_cast<int64_t>(kind->bytes), span = needed;
-  for (size_t d = 0; d < rank; ++d) {
-    int64_t size = big_endian(bytes, 4 + 4 * d);
-    if (__builtin_mul_overflow(span, std::max<int64_t>(size, 1), &span)) fail("is corrupt: its sizes are beyond any memory");
-    needed *= size;
-    shape.push_back(size);
-  }
-  int64_t there = static_cast<int64_t>(bytes.size() - start);
-  if (there != needed)
-    fail((there < needed ? "is truncated: " : "has extra bytes: ") + to_string(shape) + " needs " + std::to_string(needed) +
-         " bytes of elements, the file has " + std::to_string(there));
-  swap_elements(bytes.data() + start, bytes.size() - start, kind->bytes);
-  Tensor x = empty(shape, kind->dtype, cpu, "load_idx");
+  IdxHeader header = read_idx_header(bytes, path);
+  const Kind* kind = kind_of(static_cast<uint8_t>(bytes[2]));
+  swap_elements(bytes.data() + header.bytes, bytes.size() - header.bytes, header.element_bytes);
+  Tensor x = empty(header.shape, kind->dtype, cpu, "load_idx");
   if (kind->code == 0x09)
-    widen<int8_t>(bytes, start, x);
+    widen<int8_t>(bytes, header.bytes, x);
   else if (kind->code == 0x0b)
-    widen<int16_t>(bytes, start, x);
+    widen<int16_t>(bytes, header.bytes, x);
   else
-    std::memcpy(x.raw_data(), bytes.data() + start, bytes.size() - start);
+    std::memcpy(x.raw_data(), bytes.data() + header.bytes, bytes.size() - header.bytes);
   return x;
 }
 

@@ -22,6 +22,8 @@ class MetricsFile {
   /// Opens `path` for appending, after dropping lines of steps beyond `last_step` (they will be written again) and a line cut short.
   /// Throws IoError if that cannot be done.
   MetricsFile(const std::string& path, int64_t last_step) : lines_("metrics", path, last_step) {}
+  /// The step of the last line that was there and stayed; 0: none.
+  int64_t last_step() const { return lines_.last_step(); }
   /// Writes the line at once. Throws IoError, naming the file, when it cannot be written whole (then it is taken back).
   void append(const Metrics& metrics);
   /// Waits until the disk has what was appended. Throws IoError if that fails.

@@ -23,6 +23,9 @@ class Recorder {
   /// all the others.
   Recorder(const RunDirectory& run, int64_t last_step, const RecorderOptions& options);
 
+  /// The last step that metrics.jsonl has a line of; 0: none. Before the first numbers() it is the step that the run goes on from, unless lines
+  /// were lost.
+  int64_t last_step() const { return last_step_; }
   /// A line of metrics.jsonl.
   void numbers(const Metrics& line);
   /// A line of histograms.jsonl: of the model's parameters, and of the gradients that they have.
@@ -39,6 +42,7 @@ class Recorder {
  private:
   const RunDirectory& run_;
   MetricsFile metrics_;
+  int64_t last_step_;
   std::optional<StepLines> histograms_;
   std::optional<EventFile> events_;
 };

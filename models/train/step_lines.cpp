@@ -59,7 +59,7 @@ StepLines::StepLines(std::string what, const std::string& path, int64_t last_ste
     for_each_line(text, [&](std::string_view line, size_t end) {
       if (reached >= last_step) return;  // what follows is dropped, whatever a loss of power made of it
       reached = parse_line(what_, path, line, ++number).step;
-      if (reached <= last_step) keep = end;
+      if (reached <= last_step) keep = end, last_step_ = reached;
     });
   }
   descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);

@@ -16,6 +16,8 @@ class StepLines {
   ~StepLines();
   StepLines(const StepLines&) = delete;
   StepLines& operator=(const StepLines&) = delete;
+  /// The step of the last line that was there and stayed; 0: none.
+  int64_t last_step() const { return last_step_; }
   /// Writes `line`, which has a "step", at once. Throws IoError, naming the file, when it cannot be written whole (then it is taken back).
   void append(const JsonObject& line);
   /// Waits until the disk has what was appended. Throws IoError if that fails.
@@ -24,6 +26,7 @@ class StepLines {
  private:
   std::string what_, path_;
   int descriptor_;
+  int64_t last_step_ = 0;
 };
 
 struct StepLine {

@@ -65,6 +65,8 @@ class Loop {
   int steps() {
     if (shared_state() && !run_.latest()) save();  // what a run that loses a process goes on from
     if (step_ > 0) progress_.say(fmt::format("going on from step {}", step_));
+    if (recorder_ && recorder_->last_step() < step_)
+      progress_.say(fmt::format("{} has no lines of steps {} to {}; they are lost", run_.file("metrics.jsonl"), recorder_->last_step() + 1, step_));
     while (step_ < options_.steps && !stopping_.stops()) {
       one_step();
       if (int signal = buckets_ ? signal_ : InterruptScope::signal()) return interrupted(signal);

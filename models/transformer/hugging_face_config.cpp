@@ -111,6 +111,13 @@ void checked(const ConfigReader& file, const Config& config) {
 
 }  // namespace
 
+std::string model_type(const std::string& text) {
+  if (json_extent(text).depth > kDeepestJson) return {};
+  Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object() || !json.contains("model_type") || !json["model_type"].is_string()) return {};
+  return json["model_type"].get<std::string>();
+}
+
 void read_config(const std::string& text, const std::string& path, EncoderConfig& c) {
   ConfigReader file(text, path, {"bert"});
   file.only<std::string>("position_embedding_type", "absolute");

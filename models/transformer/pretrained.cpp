@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/core/kept_generator.h"
@@ -267,16 +266,13 @@ void save_model(const Model& model, const std::string& config, const std::string
 
 bool is_pretrained(const std::string& directory) {
   std::string path = directory + "/config.json";
-  if (!path_exists(path)) return false;
-  auto json = nlohmann::json::parse(read_file(path), nullptr, false);
-  return json.is_object() && json.contains("model_type") && json["model_type"].is_string();
+  return path_exists(path) && !detail::model_type(read_file(path)).empty();
 }
 
 std::string pretrained_type(const std::string& directory) {
-  std::string path = directory + "/config.json";
-  auto json = nlohmann::json::parse(read_nonempty_file(path), nullptr, false);
-  if (!is_pretrained(directory)) throw IoError("load_pretrained: " + path + ": has no \"model_type\"");
-  return json["model_type"].get<std::string>();
+  std::string path = directory + "/config.json", type = detail::model_type(read_nonempty_file(path));
+  if (type.empty()) throw IoError("load_pretrained: " + path + ": has no \"model_type\"");
+  return type;
 }
 
 template <>

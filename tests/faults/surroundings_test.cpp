@@ -126,6 +126,17 @@ TEST_CASE("surroundings: a directory of checkpoints that is lost is an error, no
   CHECK(read_file(r.run("a") + "/metrics.jsonl") == metrics);
 }
 
+TEST_CASE("surroundings: metrics that are lost are told, and the run goes on") {
+  SmallRuns r;
+  REQUIRE(run_plumb(r.train("whole", 400)).code == 0);
+  CHECK(stop_midway(r.train("a", 400), r.run("a") + "/metrics.jsonl", 30, SIGTERM) == 128 + SIGTERM);
+  fs::resize_file(r.run("a") + "/metrics.jsonl", read_file(r.run("a") + "/metrics.jsonl").find('\n') + 1);
+  Outcome o = run_plumb(r.train("a", 400));
+  CHECK(o.code == 0);
+  CHECK_MESSAGE(o.err.find(r.run("a") + "/metrics.jsonl has no lines of steps 2 to ") != std::string::npos, o.err);
+  CHECK(r.weights("a") == r.weights("whole"));
+}
+
 TEST_CASE("surroundings: a file that may not grow enough for a checkpoint is an error; with more room the run goes on") {
   SmallRuns r;
   REQUIRE(run_plumb(r.train("whole")).code == 0);

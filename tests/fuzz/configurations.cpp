@@ -36,6 +36,7 @@
 #include "models/unet/motion.h"
 #include "models/unet/segmentation.h"
 #include "models/unet/unet_config.h"
+#include "tests/fuzz/one_of.h"
 #include "tests/fuzz/target.h"
 #include "tests/scratch.h"
 
@@ -59,40 +60,16 @@ void read_object(std::string_view bytes) {
   JsonObject::parse(copy.text(), "x");
 }
 
-/// The defaults of a configuration, with columns for those of tables, which make no model without.
-template <typename Config>
-Config small() {
-  Config c;
-  if constexpr (requires { c.inputs; }) c.inputs = 2;
-  if constexpr (requires { c.numeric, c.categories; }) c.numeric = 2, c.categories = {3};
-  return c;
-}
-
-/// Configurations of several models in one target: the first byte says of which.
+/// The configurations of Hugging Face's library, as OneOf has our own.
 template <typename... Configs>
-struct OneOf {
-  template <typename F>
-  static void visit(std::string_view bytes, F&& f) {
-    if (bytes.empty()) return;
-    size_t choice = static_cast<uint8_t>(bytes[0]) % sizeof...(Configs), i = 0;
-    std::string text(bytes.substr(1));
-    auto attempt = [&]<typename Config>(Config config) {
-      if (i++ == choice) f(config, text);
-    };
-    (attempt(Configs()), ...);
-  }
-  /// What is read can be written, and read again.
+struct OneForeign {
   static void read(std::string_view bytes) {
-    visit(bytes, []<typename Config>(Config, const std::string& text) { Config::from_json(Config::from_json(text).to_json()); });
+    OneOf<Configs...>::visit(bytes, [](auto config, const std::string& text) {
+      transformer::detail::model_type(text);
+      transformer::detail::read_config(text, "config.json", config);
+    });
   }
   static std::vector<std::string> seeds() {
-    char i = 0;
-    return {std::string(1, i++) + small<Configs>().to_json()...};
-  }
-  static void read_foreign(std::string_view bytes) {
-    visit(bytes, [](auto config, const std::string& text) { transformer::detail::read_config(text, "config.json", config); });
-  }
-  static std::vector<std::string> foreign_seeds() {
     char i = 0;
     auto write = []<typename Config>(Config config) {
       if constexpr (requires { config.bias; }) config.bias = true;  // as the library's GPT-2 has
@@ -110,7 +87,7 @@ using Own = OneOf<transformer::GptConfig, transformer::EncoderConfig, transforme
                   mil::AbmilConfig, mil::TransMilConfig, mlp::MlpConfig, pose::PoseConfig, recurrent::RecurrentConfig, resnet::WideResNetConfig, temporal::TcnConfig,
                   temporal::TextCnnConfig, transformer::TabularConfig, transformer::TranslatorConfig, transformer::VisionConfig, unet::MotionConfig,
                   unet::SegmentationConfig, methods::ar_net::ArNetConfig>;
-using Foreign = OneOf<transformer::EncoderConfig, transformer::GptConfig, transformer::LlamaConfig, transformer::VisionConfig>;
+using Foreign = OneForeign<transformer::EncoderConfig, transformer::GptConfig, transformer::LlamaConfig, transformer::VisionConfig>;
 
 // The files of a sentence encoder, in one input, apart by zeros; in one directory of memory.
 void read_sentence_encoder(std::string_view bytes) {
@@ -144,7 +121,7 @@ std::vector<Target> configuration_targets() {
   return {
       {"json", read_object, [] { return std::vector<std::string>{R"({"a":1,"b":[1.5,2],"c":{"d":"x","e":[{"f":null}]},"g":["h"],"i":true,"j":-7})"}; }, "json"},
       {"config", Own::read, Own::seeds, "json"},
-      {"hugging_face_config", Foreign::read_foreign, Foreign::foreign_seeds, "json"},
+      {"hugging_face_config", Foreign::read, Foreign::seeds, "json"},
       {"sentence_encoder", read_sentence_encoder, sentence_encoder_seeds, "json"},
   };
 }

@@ -34,6 +34,7 @@ std::vector<Target> result_targets();
 std::vector<Target> run_targets();
 std::vector<Target> table_targets();
 std::vector<Target> tokenizer_targets();
+std::vector<Target> tool_targets();
 
 /// True if the target refused the bytes with one of Plumb's errors. OutOfMemoryError is none that a file may cause: it, and any other
 /// exception, comes through.

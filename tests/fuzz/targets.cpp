@@ -13,7 +13,7 @@ namespace plumb_fuzz {
 
 std::vector<Target> all_targets() {
   std::vector<Target> all;
-  for (auto part : {archive_targets, array_targets, configuration_targets, data_set_targets, image_targets, result_targets, run_targets, table_targets, tokenizer_targets})
+  for (auto part : {archive_targets, array_targets, configuration_targets, data_set_targets, image_targets, result_targets, run_targets, table_targets, tokenizer_targets, tool_targets})
     for (const Target& target : part()) all.push_back(target);
   return all;
 }

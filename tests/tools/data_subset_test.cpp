@@ -40,7 +40,12 @@ TEST_CASE("data subset: a draw is distinct, ordered, and a function of its seed"
 TEST_CASE("data subset: an IDX file keeps its header but for the number of records") {
   std::string content = idx_images(9);
   CHECK(cut_records(content, "images", false).pick({2, 5}) == std::string({0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2}) + "\2\2\2\2\5\5\5\5");
-  CHECK_THROWS_WITH_AS(cut_records(content.substr(0, 40), "images", false), "subset: images: its IDX header promises 52 bytes, it has 40", IoError);
+  CHECK_THROWS_WITH_AS(cut_records(content.substr(0, 40), "images", false), "idx: images: is truncated: [9, 2, 2] needs 36 bytes of elements, the file has 24", IoError);
+  // Sizes whose product is 40 only where 64 bits overflow.
+  std::string sizes{0, 0, 8, 5};
+  for (uint32_t size : {5u, 1u << 31, 1u << 31, 4u, 8u})
+    for (int shift : {24, 16, 8, 0}) sizes += static_cast<char>(size >> shift);
+  CHECK_THROWS_WITH_AS(cut_records(sizes + std::string(40, 'x'), "images", false), "idx: images: is corrupt: its sizes are beyond any memory", IoError);
   CHECK_THROWS_WITH_AS(cut_records("hello", "images", false), "subset: images: neither .csv, .bin nor .txt by its name, nor IDX by its content",
                        IoError);
 }

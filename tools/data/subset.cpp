@@ -10,6 +10,7 @@
 #include "engine/core/error.h"
 #include "engine/core/generator.h"
 #include "engine/io/file.h"
+#include "engine/io/idx.h"
 #include "engine/io/sha256.h"
 
 namespace plumb::tools {
@@ -17,29 +18,17 @@ namespace {
 
 constexpr size_t kCifarRecord = 1 + 3 * 32 * 32;
 
-uint32_t big_endian(std::string_view bytes) {
-  uint32_t value = 0;
-  for (char c : bytes) value = value << 8 | static_cast<uint8_t>(c);
-  return value;
-}
-
 void cut_equal(RecordFile& file, std::string_view data, size_t size) {
   for (size_t at = 0; at < data.size(); at += size) file.records.push_back(data.substr(at, size));
 }
 
-/// IDX: two zero bytes, a type, the rank, and one 32-bit size a dimension; then the elements.
 RecordFile cut_idx(std::string_view content, const std::string& path) {
-  constexpr size_t kSizes[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 2, 4, 4, 8, 0};
-  size_t type = content.size() >= 4 ? static_cast<uint8_t>(content[2]) : 0, rank = content.size() >= 4 ? static_cast<uint8_t>(content[3]) : 0;
-  if (content.size() < 4 || content[0] || content[1] || type > 15 || kSizes[type] == 0 || rank == 0 || content.size() < 4 + 4 * rank)
-    throw IoError("subset: " + path + ": neither .csv, .bin nor .txt by its name, nor IDX by its content");
-  size_t record = kSizes[type];
-  for (size_t d = 1; d < rank; ++d) record *= big_endian(content.substr(4 + 4 * d, 4));
-  size_t count = big_endian(content.substr(4, 4)), expected = 4 + 4 * rank + count * record;
-  if (content.size() != expected || record == 0)
-    throw IoError(fmt::format("subset: {}: its IDX header promises {} bytes, it has {}", path, expected, content.size()));
-  RecordFile file{std::string(content.substr(0, 4 + 4 * rank)), {}, RecordFile::Kind::idx};
-  cut_equal(file, content.substr(4 + 4 * rank), record);
+  if (!content.starts_with(std::string_view("\0\0", 2))) throw IoError("subset: " + path + ": neither .csv, .bin nor .txt by its name, nor IDX by its content");
+  IdxHeader header = read_idx_header(content, path);
+  std::string_view elements = content.substr(header.bytes);
+  RecordFile file{std::string(content.substr(0, header.bytes)), {}, RecordFile::Kind::idx};
+  if (elements.empty()) throw IoError("subset: " + path + ": an array of shape " + to_string(header.shape) + " has no records");
+  cut_equal(file, elements, elements.size() / static_cast<size_t>(header.shape[0]));
   return file;
 }
 

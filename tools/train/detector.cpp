@@ -6,16 +6,15 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
-#include "engine/data/shapes.h"
 #include "engine/data/step_batches.h"
 #include "models/detection/average_precision.h"
-#include "models/detection/detector.h"
 #include "models/detection/draw.h"
 #include "models/nn/placement.h"
 #include "ops/index.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
+#include "tools/train/detector_run.h"
 #include "tools/train/kinds.h"
 #include "tools/train/run_config.h"
 #include "tools/train/settings.h"
@@ -29,44 +28,13 @@ constexpr int64_t kInPicture =
 constexpr double kShown = 0.3;  // the least score that is drawn
 constexpr int64_t kPictureSide = 128;  // pixels, about
 
-/// Everything that config.json of a detector run holds. Training, validation and test images are drawn from three seeds.
-struct DetectorRun {
-  detection::DetectorConfig network{.classes = data::kShapeKinds};
-  int64_t size = 64, shapes = 3, images = 4000, validation = 200, test = 500;
-  double noise = 0.05;
-  bool overlap = false;
-  int64_t denoising_steps = 1;  ///< of evaluations
-  uint64_t data_seed = 1;
-  TrainingSettings training;
-
-  DetectorRun() {
-    training.batch = 8;
-    training.steps = 5000;
-    training.warmup = 100;
-    training.lr = 3e-3;
-    training.min_lr = 1e-5;
-    training.weight_decay = 1e-4;
-    training.beta2 = 0.999;
-    training.eval_every = 1000;
-  }
-  void check() const;
-  std::string to_json() const;
-  static DetectorRun from_json(const std::string& text);
-  data::Dataset part(int64_t n, uint64_t number) const {
-    return data::shapes(n, {.size = size,
-                            .channels = network.channels,
-                            .max_shapes = shapes,
-                            .overlap = overlap,
-                            .noise = noise,
-                            .seed = 3 * data_seed + number});
-  }
-};
-
 constexpr auto fields = [](auto& r, auto&& f) {
   f("network", r.network), f("size", r.size), f("shapes", r.shapes), f("images", r.images), f("validation", r.validation),
       f("test", r.test), f("noise", r.noise);
   f("overlap", r.overlap), f("denoising_steps", r.denoising_steps), f("data_seed", r.data_seed);
 };
+
+}  // namespace
 
 void DetectorRun::check() const {
   training.check();
@@ -89,6 +57,8 @@ DetectorRun DetectorRun::from_json(const std::string& text) {
   read_run("detector", text, run, fields);
   return run;
 }
+
+namespace {
 
 // Images, boxes and classes alone, padded to `shapes` objects: every batch has one form.
 data::Dataset objects_only(const data::Dataset& images, int64_t shapes) {

@@ -19,6 +19,7 @@
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
+#include "tools/train/encoder_run.h"
 #include "tools/train/kinds.h"
 #include "tools/train/run_config.h"
 #include "tools/train/settings.h"
@@ -29,31 +30,12 @@ namespace {
 using data::read_film_reviews;
 using data::Review;
 
-/// Everything that config.json of an encoder run holds.
-struct EncoderRun {
-  std::string data;         ///< absolute path of review_polarity.tar.gz
-  std::string data_sha256;
-  int64_t fold = 9;         ///< what is tested on; the other nine are trained on
-  double validation = 0.1;  ///< share of the nine to choose settings by; 0: none
-  int64_t vocab = 8000, min_count = 3;
-  double word_dropout = 0.1;  ///< share of the words of a training review that are made unknown
-  double head_dropout = 0.5;
-  transformer::EncoderConfig model{.layers = 1, .heads = 4, .width = 64, .inner = 128, .context = 256, .token_types = 1, .dropout = 0.2, .attention_dropout = 0.1, .norm_eps = 1e-5, .pooler = false};
-  TrainingSettings training;
-
-  EncoderRun() {
-    training.batch = 16, training.steps = 2000, training.warmup = 100, training.eval_every = 250;
-    training.lr = 1e-3, training.min_lr = 1e-5, training.weight_decay = 0.05, training.beta2 = 0.999;
-  }
-  std::string to_json() const;
-  static EncoderRun from_json(const std::string& text);
-  void check() const;
-};
-
 constexpr auto fields = [](auto& r, auto&& f) {
   f("data", r.data), f("data_sha256", r.data_sha256), f("fold", r.fold), f("validation", r.validation), f("vocab", r.vocab), f("min_count", r.min_count), f("word_dropout", r.word_dropout);
   f("head_dropout", r.head_dropout), f("model", r.model);
 };
+
+}  // namespace
 
 std::string EncoderRun::to_json() const { return run_json("encoder", *this, fields).text(); }
 
@@ -72,6 +54,8 @@ void EncoderRun::check() const {
   model.check();
   training.check();
 }
+
+namespace {
 
 struct Example {
   std::vector<int32_t> tokens;

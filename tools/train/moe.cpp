@@ -10,11 +10,10 @@
 #include "engine/io/file.h"
 #include "engine/io/safetensors.h"
 #include "models/moe/expert_parallel.h"
-#include "models/moe/gpt.h"
-#include "models/moe/losses.h"
 #include "ops/pointwise.h"
 #include "tools/train/gpt_run.h"
 #include "tools/train/kinds.h"
+#include "tools/train/moe_run.h"
 #include "tools/train/run_config.h"
 #include "tools/train/text.h"
 
@@ -74,28 +73,13 @@ train::Measures MoeModel::measures() const {
   return sums;
 }
 
-struct MoeRun : TextRun {
-  moe::MoeGptConfig model;
-  moe::LossWeights losses;
-  std::string upcycle;  // absolute path of the dense run; empty: none
-  bool expert_parallel = false;
-
-  const char* kind() const override { return "moe"; }
-  std::string to_json() const override;
-  static MoeRun from_json(const std::string& json);
-  void check() const override;
-  void set_vocab(int64_t tokens) override { model.gpt.vocab = tokens; }
-  int64_t context() const override { return model.gpt.context; }
-  std::optional<Tokenizer> given_tokenizer() const override;
-  void complete(const train::RunDirectory& run) const override;
-  std::unique_ptr<LanguageModel> make(const train::RunDirectory& run) const override;
-};
-
 constexpr auto fields = [](auto& r, auto&& f) {
   f("model", r.model), f("balance_loss", r.losses.balance), f("importance_loss", r.losses.importance), f("load_loss", r.losses.load);
   f("z_loss", r.losses.z), f("upcycle", r.upcycle);
   text_fields(r, f);
 };
+
+}  // namespace
 
 std::string MoeRun::to_json() const {
   JsonObject json = run_json("moe", *this, fields);
@@ -141,6 +125,8 @@ std::unique_ptr<LanguageModel> MoeRun::make(const train::RunDirectory& run) cons
   if (!upcycle.empty()) moe::upcycle(load_safetensors(run.file(kDense)), made->gpt);
   return made;
 }
+
+namespace {
 
 struct Options {
   MoeRun run;

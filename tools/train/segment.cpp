@@ -6,10 +6,8 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
-#include "engine/data/shapes.h"
 #include "engine/data/step_batches.h"
 #include "models/nn/placement.h"
-#include "models/unet/segmentation.h"
 #include "ops/join.h"
 #include "ops/loss.h"
 #include "ops/pointwise.h"
@@ -17,6 +15,7 @@
 #include "ops/shape.h"
 #include "tools/train/kinds.h"
 #include "tools/train/run_config.h"
+#include "tools/train/segment_run.h"
 #include "tools/train/settings.h"
 
 namespace plumb::tools {
@@ -25,34 +24,12 @@ namespace {
 constexpr int64_t kEvalBatch = 50;
 constexpr int64_t kInPicture = 12;  // three pictures each: a square of six by six, so that they stand side by side
 
-/// Everything that config.json of a segmentation run holds. Training, validation and test images are drawn from three seeds.
-struct SegmentRun {
-  unet::SegmentationConfig network{.in_channels = 3, .classes = 1 + data::kShapeKinds, .width = 16, .depth = 3};
-  int64_t size = 64, images = 2000, validation = 200, test = 500;
-  double noise = 0.05;
-  bool overlap = true;
-  uint64_t data_seed = 1;
-  TrainingSettings training;
-
-  SegmentRun() {
-    training.batch = 16;
-    training.steps = 800;
-    training.warmup = 50;
-    training.lr = 2e-3;
-    training.min_lr = 1e-5;
-    training.weight_decay = 1e-4;
-    training.eval_every = 200;
-  }
-  void check() const;
-  std::string to_json() const;
-  static SegmentRun from_json(const std::string& text);
-  data::Dataset shapes(int64_t n, uint64_t part) const { return data::shapes(n, {.size = size, .channels = network.in_channels, .overlap = overlap, .noise = noise, .seed = 3 * data_seed + part}); }
-};
-
 constexpr auto fields = [](auto& r, auto&& f) {
   f("network", r.network), f("size", r.size), f("images", r.images), f("validation", r.validation), f("test", r.test), f("noise", r.noise), f("overlap", r.overlap);
   f("data_seed", r.data_seed);
 };
+
+}  // namespace
 
 void SegmentRun::check() const {
   training.check();
@@ -71,6 +48,8 @@ SegmentRun SegmentRun::from_json(const std::string& text) {
   read_run("segment", text, run, fields);
   return run;
 }
+
+namespace {
 
 // [B, classes, H, W] against [B, H, W].
 Tensor pixel_loss(const Tensor& logits, const Tensor& truth) { return cross_entropy(movedim(logits, 1, -1), truth); }

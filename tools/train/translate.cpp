@@ -5,40 +5,24 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/generator.h"
-#include "engine/data/number_pairs.h"
 #include "models/nn/placement.h"
-#include "models/transformer/translator.h"
 #include "ops/loss.h"
 #include "ops/shape.h"
 #include "tools/train/kinds.h"
 #include "tools/train/run_config.h"
 #include "tools/train/settings.h"
+#include "tools/train/translate_run.h"
 
 namespace plumb::tools {
 namespace {
 
 using data::NumberPairs;
 
-/// Everything that config.json of a translate run holds.
-struct TranslateRun {
-  int64_t digits = 6;
-  bool to_words = false;
-  transformer::TranslatorConfig model{.encoder_layers = 2, .decoder_layers = 2, .width = 64, .inner = 256};
-  TrainingSettings training;
-
-  TranslateRun() {
-    training.batch = 64, training.steps = 1500, training.warmup = 100, training.eval_every = 250;
-    training.lr = 1e-3, training.min_lr = 1e-5, training.weight_decay = 0.01, training.beta2 = 0.98;
-  }
-  NumberPairs pairs() const { return {digits, to_words}; }
-
-  std::string to_json() const;
-  static TranslateRun from_json(const std::string& text);
-};
-
 constexpr auto fields = [](auto& r, auto&& f) {
   f("digits", r.digits), f("to_words", r.to_words), f("model", r.model);
 };
+
+}  // namespace
 
 std::string TranslateRun::to_json() const { return run_json("translate", *this, fields).text(); }
 
@@ -47,6 +31,8 @@ TranslateRun TranslateRun::from_json(const std::string& text) {
   read_run("translate", text, run, fields);
   return run;
 }
+
+namespace {
 
 data::PairBatch placed(const nn::Module& model, const data::PairBatch& batch) {
   return {nn::input_for(model, batch.source), nn::input_for(model, batch.input), nn::input_for(model, batch.output)};

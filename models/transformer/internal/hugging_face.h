@@ -30,6 +30,8 @@ const NameTable& names_of(const Gpt*);
 const NameTable& names_of(const Llama*);
 const NameTable& names_of(const VisionTransformer*);
 
+/// The "model_type" in the text of a config.json; empty if it has none.
+std::string model_type(const std::string& json);
 /// From and to the text of a config.json at `path`, which errors name. Throws ConfigError for settings that are not known.
 void read_config(const std::string& json, const std::string& path, EncoderConfig& config);
 void read_config(const std::string& json, const std::string& path, GptConfig& config);

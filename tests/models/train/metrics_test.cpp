@@ -50,8 +50,10 @@ TEST_CASE("metrics: reopening drops later steps and a line cut short, so each st
   std::ofstream(d.file("m.jsonl"), std::ios::app) << "{\"step\": 5, \"train_l";
   {
     MetricsFile file(d.file("m.jsonl"), 2);
+    CHECK(file.last_step() == 2);
     file.append({3, {{"train_loss", 30}}});
   }
+  CHECK(MetricsFile(d.file("m.jsonl"), 7).last_step() == 3);  // the lines of steps 4 to 7 are lost
   auto lines = read_metrics(d.file("m.jsonl"));
   REQUIRE(lines.size() == 3);
   CHECK(lines[2].step == 3);
