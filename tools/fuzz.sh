@@ -59,6 +59,7 @@ run() {  # target dictionary options…
   spent=$(trap : INT TERM HUP; { time "$program" "--target=$target" "--seeds=$corpus" "${options[@]}" -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=512 -reload=0 \
     -print_final_stats=1 -print_funcs=0 "-artifact_prefix=build-fuzz/harm/$target-" "$corpus" >"$log" 2>&1; } 2>&1) || code=$?
   executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -1 | grep . || echo 0)
+  if [ $code = 126 ] || [ $code = 127 ]; then echo "fuzz.sh: $program cannot be run: $(tail -1 "$log")" >&2; exit 2; fi
   if [ $code -ge 128 ] || [ $code = 72 ] || [ -n "$stopped" ]; then  # 72: libFuzzer's answer to a signal
     add "$target" "$executions" 0 "$(awk '{ print $1 + $2 }' <<<"$spent")"
     exit 130
