@@ -20,6 +20,7 @@ void register_sort();
 void register_index();
 void register_softmax();
 void register_cross_entropy();
+void register_check_values();
 void register_norm();
 void register_group_norm();
 void register_group_norm_last();
@@ -64,6 +65,7 @@ void register_cuda() {
   cuda_backend::register_index();
   cuda_backend::register_softmax();
   cuda_backend::register_cross_entropy();
+  cuda_backend::register_check_values();
   cuda_backend::register_norm();
   cuda_backend::register_group_norm();
   cuda_backend::register_group_norm_last();

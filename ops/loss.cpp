@@ -32,18 +32,11 @@ Tensor reduced(const Tensor& losses, Reduction reduction) {
   return reduction == Reduction::sum ? sum(losses) : mean(losses);
 }
 
-static void reject(const char* op, const char* what, const Tensor& x, const Tensor& wrong, const std::string& allowed) {
-  Tensor offending = masked_select(x.detach(), wrong);
-  if (offending.numel() > 0) throw ValueError(std::string(op) + ": " + what + " " + std::to_string(select(offending, 0, 0).item()) + " " + allowed);
-}
-void check_within(const char* op, const char* what, const Tensor& x, double low, double high) {
-  NoGrad off;
-  std::string allowed = std::isinf(high) ? "is negative" : "is outside [" + std::to_string(static_cast<int>(low)) + ", " + std::to_string(static_cast<int>(high)) + "]";
-  reject(op, what, x, logical_or(x < low, x > high), allowed);
-}
-void check_signs(const char* op, const Tensor& x) {
-  NoGrad off;
-  reject(op, "target", x, abs(x) != 1, "is neither 1 nor -1");
+void check_allowed(const char* op, const char* what, const Tensor& x, Allowed allowed) {
+  bool found = false;
+  double value = 0;
+  kernel::check_values(x.device(), op, what, contiguous_data(loss_input(x.detach())), allowed, found, value);
+  if (found) throw ValueError(std::string(op) + ": " + what + " " + std::to_string(value) + " " + complaint(allowed));
 }
 void check_positive(const char* op, const char* what, double value) {
   if (!(value > 0)) throw ValueError(std::string(op) + ": " + what + " must be positive, it is " + std::to_string(value));
@@ -119,7 +112,7 @@ Tensor gaussian_nll_loss(const Tensor& prediction, const Tensor& target, const T
   auto [x, t] = detail::loss_inputs("gaussian_nll_loss", prediction, target);
   if (broadcast_shapes("gaussian_nll_loss", x.shape(), variance.shape()) != x.shape())
     throw ShapeError("gaussian_nll_loss: the variance " + to_string(variance.shape()) + " does not broadcast to the prediction " + to_string(x.shape()));
-  detail::check_within("gaussian_nll_loss", "variance", variance, 0, INFINITY);
+  detail::check_allowed("gaussian_nll_loss", "variance", variance, Allowed::not_negative);
   Tensor v = clamp_min(to(variance, x.dtype()), o.eps);
   Tensor loss = (log(v) + square(x - t) / v) * 0.5;
   return reduced(o.full ? loss + 0.5 * std::log(2 * std::numbers::pi) : loss, o.reduction);

@@ -1,5 +1,6 @@
 // What losses share: checks of their inputs and the reduction. For operations only.
 #pragma once
+#include "ops/kernels/check_values.h"
 #include "ops/loss.h"
 
 namespace plumb::detail {
@@ -12,10 +13,8 @@ struct LossInputs {
 };
 LossInputs loss_inputs(const char* op, const Tensor& prediction, const Tensor& target);
 Tensor reduced(const Tensor& losses, Reduction reduction);
-/// Throws ValueError naming the first element of x outside [low, high].
-void check_within(const char* op, const char* what, const Tensor& x, double low, double high);
-/// Throws ValueError naming the first element of x that is neither 1 nor −1.
-void check_signs(const char* op, const Tensor& x);
+/// Throws ValueError naming the first element of x that is not allowed; on a GPU where the host next waits. `op` and `what` are literals.
+void check_allowed(const char* op, const char* what, const Tensor& x, Allowed allowed);
 /// Throws ValueError unless value > 0.
 void check_positive(const char* op, const char* what, double value);
 

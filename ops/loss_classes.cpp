@@ -17,7 +17,7 @@
 
 namespace plumb {
 
-using detail::check_within;
+using detail::check_allowed;
 using detail::loss_input;
 using detail::reduced;
 
@@ -59,15 +59,15 @@ static Tensor binary_losses(const Tensor& x, const Tensor& y, const Tensor& pos_
 
 Tensor binary_cross_entropy_with_logits(const Tensor& logits, const Tensor& target, const BinaryCrossEntropyOptions& o) {
   auto [x, y] = detail::loss_inputs("binary_cross_entropy_with_logits", logits, target);
-  check_within("binary_cross_entropy_with_logits", "target", y, 0, 1);
+  check_allowed("binary_cross_entropy_with_logits", "target", y, Allowed::unit_interval);
   Tensor losses = binary_losses(x, y, o.pos_weight);
   return reduced(o.weight.defined() ? losses * to(o.weight, x.dtype()) : losses, o.reduction);
 }
 
 Tensor binary_cross_entropy(const Tensor& probabilities, const Tensor& target, const BinaryCrossEntropyOptions& o) {
   auto [p, y] = detail::loss_inputs("binary_cross_entropy", probabilities, target);
-  check_within("binary_cross_entropy", "probability", p, 0, 1);
-  check_within("binary_cross_entropy", "target", y, 0, 1);
+  check_allowed("binary_cross_entropy", "probability", p, Allowed::unit_interval);
+  check_allowed("binary_cross_entropy", "target", y, Allowed::unit_interval);
   // Logarithms are held at −100, not probabilities at e⁻¹⁰⁰, which f32 has among its subnormals to two digits only.
   Tensor log_p = where(p == 0, -100, clamp_min(log(where(p == 0, 1, p)), -100));
   Tensor losses = neg(y * log_p + (1 - y) * where(p == 1, -100, log1p(where(p == 1, 0, neg(p)))));
@@ -78,7 +78,7 @@ Tensor binary_cross_entropy(const Tensor& probabilities, const Tensor& target, c
 Tensor sigmoid_focal_loss(const Tensor& logits, const Tensor& target, const SigmoidFocalOptions& o) {
   if (!(o.gamma >= 0)) throw ValueError("sigmoid_focal_loss: gamma must not be negative, it is " + std::to_string(o.gamma));
   auto [x, y] = detail::loss_inputs("sigmoid_focal_loss", logits, target);
-  check_within("sigmoid_focal_loss", "target", y, 0, 1);
+  check_allowed("sigmoid_focal_loss", "target", y, Allowed::unit_interval);
   Tensor losses = binary_losses(x, y, {}) * exp(logsigmoid(x * (1 - 2 * y)) * o.gamma);
   if (o.alpha >= 0) losses = losses * (y * o.alpha + (1 - y) * (1 - o.alpha));
   return reduced(losses, o.reduction);
@@ -86,7 +86,7 @@ Tensor sigmoid_focal_loss(const Tensor& logits, const Tensor& target, const Sigm
 
 Tensor hinge_loss(const Tensor& scores, const Tensor& target, const HingeOptions& o) {
   auto [x, y] = detail::loss_inputs("hinge_loss", scores, target);
-  detail::check_signs("hinge_loss", y);
+  check_allowed("hinge_loss", "target", y, Allowed::sign);
   Tensor excess = relu(o.margin - y * x);
   return reduced(o.squared ? square(excess) : excess, o.reduction);
 }

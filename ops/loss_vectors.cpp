@@ -31,7 +31,7 @@ Tensor cosine_embedding_loss(const Tensor& first, const Tensor& second, const Te
   auto [a, b] = detail::loss_inputs("cosine_embedding_loss", first, second);
   if (a.rank() == 0 || target.shape() != a.shape().slice(0, a.rank() - 1))
     throw ShapeError("cosine_embedding_loss: the target must have the vectors' shape without its last dimension: vectors " + to_string(a.shape()) + ", target " + to_string(target.shape()));
-  detail::check_signs("cosine_embedding_loss", target);
+  detail::check_allowed("cosine_embedding_loss", "target", target, Allowed::sign);
   Tensor c = cosine_similarity(a, b, -1);
   return reduced(where(target > 0, 1 - c, relu(c - o.margin)), o.reduction);
 }

@@ -196,10 +196,13 @@ void join_partial_results(const Op& op, const typename Op::Value* partial, const
 
 template <typename Op>
 bool packs_fit(const Op& op, const ReduceAxes& axes, int from) {
-  if (Op::kPack == 1 || !op.aligned()) return false;
-  for (int d = from; d < axes.rank; ++d)
-    if (axes.axis[d].x % Op::kPack != 0) return false;
-  return true;
+  if constexpr (Op::kPack == 1) {
+    return false;
+  } else {
+    for (int d = from; d < axes.rank; ++d)
+      if (axes.axis[d].x % Op::kPack != 0) return false;
+    return op.aligned();
+  }
 }
 
 template <typename Op>

@@ -26,13 +26,17 @@ DeferredError* record() {
 }  // namespace
 
 RangeCheck range_check(const char* op, const char* what, int64_t low, int64_t high) { return {op, what, low, high, record()}; }
+ValueCheck value_check(const char* op, const char* what, const char* complaint) { return {op, what, complaint, record()}; }
 
 void throw_deferred_error() {
   DeferredError* r = the_record.load(std::memory_order_acquire);
   if (!r || reinterpret_cast<volatile int&>(r->state) != 2) return;
-  std::string message = std::string(r->op) + ": " + r->what + " " + std::to_string(r->value) + " is outside [" + std::to_string(r->low) + ", " + std::to_string(r->high) + ")";
+  std::string message = std::string(r->op) + ": " + r->what + " ";
+  bool index = !r->complaint;
+  message += index ? std::to_string(r->index) + " is outside [" + std::to_string(r->low) + ", " + std::to_string(r->high) + ")" : std::to_string(r->value) + " " + r->complaint;
   r->state = 0;
-  throw IndexError(message);
+  if (index) throw IndexError(message);
+  throw ValueError(message);
 }
 
 }  // namespace plumb::cuda_backend

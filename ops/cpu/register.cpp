@@ -24,6 +24,7 @@ void register_softmax();
 void register_embedding();
 void register_embedding_bag();
 void register_cross_entropy();
+void register_check_values();
 void register_attention();
 void register_dropout();
 void register_optim();
@@ -62,6 +63,7 @@ void register_cpu() {
   cpu_kernels::register_embedding();
   cpu_kernels::register_embedding_bag();
   cpu_kernels::register_cross_entropy();
+  cpu_kernels::register_check_values();
   cpu_kernels::register_attention();
   cpu_kernels::register_dropout();
   cpu_kernels::register_optim();

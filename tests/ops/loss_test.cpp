@@ -257,6 +257,11 @@ TEST_CASE("losses: bad input is named") {
   CHECK_THROWS_WITH_AS(smooth_l1_loss(x, x, -1), "smooth_l1_loss: beta must not be negative, it is -1.000000", ValueError);
   CHECK_THROWS_WITH_AS(binary_cross_entropy(x + 1.5, x), "binary_cross_entropy: probability 1.500000 is outside [0, 1]", ValueError);
   CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(x, x - 1), "binary_cross_entropy_with_logits: target -1.000000 is outside [0, 1]", ValueError);
+  Tensor many = zeros({7, 9000}), late = zeros({7, 9000});  // in parts of several threads, and with strides: the first refused is named
+  late.data<float>()[7 * 9000 - 2] = 3;
+  late.data<float>()[7 * 9000 - 1] = 2;
+  CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(many, late), "binary_cross_entropy_with_logits: target 3.000000 is outside [0, 1]", ValueError);
+  CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(transpose(many, 0, 1), transpose(late, 0, 1)), "binary_cross_entropy_with_logits: target 3.000000 is outside [0, 1]", ValueError);
   CHECK_THROWS_WITH_AS(hinge_loss(x, x), "hinge_loss: target 0.000000 is neither 1 nor -1", ValueError);
   CHECK_THROWS_WITH_AS(multi_margin_loss(x, tensor({0, 3})), "multi_margin_loss: index 3 is outside [0, 3)", IndexError);
   CHECK_THROWS_WITH_AS(multi_margin_loss(x, tensor({0, -1})), "multi_margin_loss: index -1 is outside [0, 3)", IndexError);
