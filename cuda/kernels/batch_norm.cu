@@ -34,7 +34,6 @@ template <typename S>
 struct ChannelSum {
   using Value = TwoSums;
   static constexpr int kPack = 1;
-  bool aligned() const { return false; }
   __device__ Value start() const { return {0, 0}; }
   __device__ Value join(const Value& x, const Value& y) const { return {x.a + y.a, x.b + y.b}; }
 };

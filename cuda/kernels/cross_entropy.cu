@@ -117,7 +117,6 @@ struct JoinLosses {
   bool mean, reduced;
   C *loss, *scale;
 
-  bool aligned() const { return false; }
   __device__ Value start() const { return {0, 0}; }
   __device__ Value join(const Value& a, const Value& b) const { return {a.weight + b.weight, a.loss + b.loss}; }
   __device__ Value element(int64_t row, int64_t, int64_t) const {

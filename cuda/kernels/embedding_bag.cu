@@ -61,7 +61,6 @@ struct RowProducts {
   const int64_t *keys, *bag_of;
   int64_t rows, columns;
   Value* dscale;
-  bool aligned() const { return false; }
   __device__ Value start() const { return 0; }
   __device__ Value join(Value a, Value b) const { return a + b; }
   __device__ Value element(int64_t, int64_t i, int64_t c) const {

@@ -23,7 +23,6 @@ struct ExtremumOp {
   int64_t* places;
   bool largest;
 
-  bool aligned() const { return false; }
   __device__ Value start() const { return {T(), -1}; }
   __device__ Value join(const Value& a, const Value& b) const {
     if (a.place < 0 || b.place < 0) return a.place < 0 ? b : a;

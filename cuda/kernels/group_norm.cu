@@ -129,7 +129,6 @@ struct OverExamples {
   int64_t width;
   C *dweight, *dbias;
 
-  bool aligned() const { return false; }
   __device__ Value start() const { return {0, 0}; }
   __device__ Value join(const Value& a, const Value& b) const { return {a.g + b.g, a.gx + b.gx}; }
   __device__ Value element(int64_t plane, int64_t, int64_t) const { return {sums[plane].g, sums[plane].gx * rstds[plane / width]}; }

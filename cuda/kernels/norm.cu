@@ -109,7 +109,6 @@ struct ParameterGradients {
   NormInput<C> norm;
   C *dweight, *dbias;
 
-  bool aligned() const { return false; }
   __device__ Value start() const { return {0, 0}; }
   __device__ Value join(const Value& a, const Value& b) const { return {a.weight + b.weight, a.bias + b.bias}; }
   __device__ Value element(int64_t at, int64_t, int64_t row) const {

@@ -179,7 +179,6 @@ struct SumPartials {
   static constexpr int kPack = 1;
   const double* partial;
   double* total;
-  bool aligned() const { return false; }
   __device__ double start() const { return 0; }
   __device__ double join(double a, double b) const { return a + b; }
   __device__ double element(int64_t at, int64_t, int64_t) const { return partial[at]; }

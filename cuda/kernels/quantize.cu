@@ -48,7 +48,6 @@ struct StepGradient {
   C low, high;
   double gradient_scale;
   C* dstep;
-  bool aligned() const { return false; }
   __device__ double start() const { return 0; }
   __device__ double join(double a, double b) const { return a + b; }
   __device__ double element(int64_t at, int64_t channel, int64_t) const {

@@ -4,7 +4,7 @@
 //   Value element(x, shift, n)             what the element at offset x contributes to the output at `shift`; it is the output's n-th
 //   kPack, pack(x, shift, step, v)         v[j] ← the same for the kPack neighbours from x on, which belong to shift + j · step; no pack() where
 //                                          kPack is 1
-//   aligned()                              whether packs can be read where offsets are multiples of kPack
+//   aligned()                              whether packs can be read where offsets are multiples of kPack; only where kPack is more than 1
 //   store(y, value)                        puts an output into its place
 // Which elements are joined in which order follows from the geometry alone. As on the CPU there are two ways:
 //   by rows      a reduced dimension is dense: neighbouring threads take neighbouring elements of one output, then join
@@ -156,7 +156,6 @@ struct PartialResults {
   static constexpr int kPack = 1;
   Op op;
   const Value* partial;
-  bool aligned() const { return false; }
   __device__ Value start() const { return op.start(); }
   __device__ Value join(const Value& a, const Value& b) const { return op.join(a, b); }
   __device__ Value element(int64_t x, int64_t, int64_t) const { return partial[x]; }
