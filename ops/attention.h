@@ -17,7 +17,7 @@ struct AttentionOptions {
 
 /// softmax(q kᵀ · scale + mask) v:  q [B, H, T, D], k [B, G, S, D], v [B, G, S, E] → [B, H, T, E], H a multiple of G (grouped-query heads:
 /// head h reads group h / (H/G)). A query that may see nothing gives 0. Any device, any floating type; scores are summed in f32 (f64 for f64).
-/// Throws ShapeError for sizes that do not fit, ValueError for options outside their range.
+/// Throws ShapeError for sizes that do not fit, ValueError for options outside their range, DTypeError unless q, k and v are floating and of one type.
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {});
 
 /// The same from one projection qkv [B, T, (H + 2G) · D], heads of q first, then k, then v → [B, T, H · D]. Saves the copies of
