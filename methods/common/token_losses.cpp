@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "methods/common/reduction.h"
 #include "ops/elementary.h"
 #include "ops/index.h"
 #include "ops/pointwise.h"
@@ -21,10 +22,6 @@ void check_same(const char* op, const Tensor& a, const Tensor& b) {
 Tensor log_probabilities(const char* op, const Tensor& logits, const Tensor& mask) {
   Tensor rows = token_rows(op, logits, mask);
   return log_softmax(rows.dtype() == f64 ? rows : to(rows, f32), -1);
-}
-
-Tensor reduced(const Tensor& values, Reduction how) {
-  return how == Reduction::none ? values : how == Reduction::sum ? sum(values) : mean(values);
 }
 
 }  // namespace

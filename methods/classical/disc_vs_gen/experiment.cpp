@@ -1,5 +1,6 @@
 // Naive Bayes against logistic regression on normal mixtures (how many samples are enough, as features grow?) and on frozen features of
 // images (who is better with few labels, who with many?).
+#include "methods/common/image_sets.h"
 #include "methods/experiment.h"
 
 #include <algorithm>
@@ -122,8 +123,6 @@ struct Images {
   Tensor pool, pool_labels, test, test_labels;
 };
 
-bool garments_there() { return !data::find_optional_data_file(data::data_directory(), "fashion_mnist", "train-images-idx3-ubyte").empty(); }
-
 Images read_images(const data::Dataset& train, const data::Dataset& test, int64_t learned, int64_t pool, int64_t judged) {
   data::Batch first = train.take(learned).with_labels({0, 1, 2, 3, 4}).batch(learned).next(),
               rest = train.skip(learned).take(pool).batch(pool).next(), asked = test.take(judged).batch(judged).next();
@@ -134,7 +133,7 @@ Images read_images(const data::Dataset& train, const data::Dataset& test, int64_
 Images images_of(const Cell& cell) {
   data::DatasetParts digits = data::digits();
   if (cell.budget() == Budget::smoke) return read_images(digits.train(), digits.test(), 300, 400, 150);
-  if (!garments_there()) return read_images(digits.train(), digits.test(), 600, 838, 359);
+  if (!images_there("fashion_mnist")) return read_images(digits.train(), digits.test(), 600, 838, 359);
   int64_t learned = cell.pick<int64_t>(0, 6000, 30'000), pool = cell.pick<int64_t>(0, 6000, 25'000);
   return read_images(data::fashion_mnist().train(), data::fashion_mnist().test(), learned, pool, cell.pick<int64_t>(0, 2000, 10'000));
 }

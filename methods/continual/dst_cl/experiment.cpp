@@ -9,6 +9,7 @@
 #include "engine/data/files.h"
 #include "engine/data/images.h"
 #include "methods/common/continual_baselines.h"
+#include "methods/common/image_sets.h"
 #include "methods/continual/dst_cl/dst_cl.h"
 #include "methods/experiment.h"
 #include "models/nn/linear.h"
@@ -42,7 +43,7 @@ struct Problem {
 
 Problem make_problem(Cell& cell) {
   bool real =
-      cell.budget() != Budget::smoke && !data::find_optional_data_file(data::data_directory(), "mnist", "train-images-idx3-ubyte").empty();
+      cell.budget() != Budget::smoke && images_there("mnist");
   auto count = cell.pick<int64_t>(3, 10, 10);
   ContinualStream stream = domain_stream(real ? data::mnist() : data::digits(), permuted_domains(count, cell.seed()),
                                          {.scenario = Scenario::task,

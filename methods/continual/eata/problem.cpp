@@ -1,4 +1,5 @@
 // Data, corruptions and the source network.
+#include "methods/common/image_sets.h"
 #include "methods/continual/eata/problem.h"
 
 #include "engine/data/digits/digits.h"
@@ -29,11 +30,8 @@ struct Images {
 };
 
 Images load(bool small) {
-  auto there = [](const char* folder) {
-    return !data::find_optional_data_file(data::data_directory(), folder, "train-images-idx3-ubyte").empty();
-  };
-  if (!small && there("fashion_mnist")) return {"Fashion-MNIST", data::fashion_mnist().train(), data::fashion_mnist().test()};
-  if (!small && there("mnist")) return {"MNIST", data::mnist().train(), data::mnist().test()};
+  if (!small && images_there("fashion_mnist")) return {"Fashion-MNIST", data::fashion_mnist().train(), data::fashion_mnist().test()};
+  if (!small && images_there("mnist")) return {"MNIST", data::mnist().train(), data::mnist().test()};
   return {"digits", data::digits().train(), data::digits().test()};
 }
 

@@ -8,6 +8,7 @@
 #include "engine/data/digits/digits.h"
 #include "engine/data/files.h"
 #include "engine/data/images.h"
+#include "methods/common/image_sets.h"
 #include "methods/continual/happy/discovery.h"
 #include "methods/continual/happy/learner.h"
 #include "methods/experiment.h"
@@ -37,7 +38,7 @@ struct Source {
 };
 
 Source source_of(const Cell& cell) {
-  bool there = !data::find_optional_data_file(data::data_directory(), "mnist", "train-images-idx3-ubyte").empty();
+  bool there = images_there("mnist");
   if (cell.budget() == Budget::smoke) return {data::digits(), {.labelled = 30, .fresh = 30, .old = 6}, 10, false};
   if (!there) return {data::digits(), {.labelled = 70, .fresh = 70, .old = 10}, 30, false};
   auto first = [](data::Dataset set, int64_t n) { return set.take(n); };

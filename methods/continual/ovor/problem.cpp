@@ -1,4 +1,5 @@
 // Data, the tower, and stage one kept for every stage two.
+#include "methods/common/image_sets.h"
 #include "methods/continual/ovor/problem.h"
 
 #include <cmath>
@@ -24,11 +25,8 @@ struct Sources {
 };
 
 Sources sources(const Cell& cell) {
-  auto there = [](const char* folder) {
-    return !data::find_optional_data_file(data::data_directory(), folder, "train-images-idx3-ubyte").empty();
-  };
   int64_t count = cell.pick<int64_t>(200, 6000, 60'000);
-  if (cell.budget() != Budget::smoke && there("mnist") && there("fashion_mnist"))
+  if (cell.budget() != Budget::smoke && images_there("mnist") && images_there("fashion_mnist"))
     return {data::fashion_mnist().train().take(count), data::mnist(), 28, 7, 10};
   data::ShapeOptions shape{.size = 8, .channels = 1, .max_shapes = 1, .min_radius = 0.25, .max_radius = 0.45, .seed = cell.seed()};
   return {data::shapes(count, shape).cache(), data::digits(), 8, 2, data::kShapeKinds};

@@ -11,6 +11,7 @@
 #include "engine/data/files.h"
 #include "engine/data/images.h"
 #include "engine/data/shapes.h"
+#include "methods/common/image_sets.h"
 #include "methods/common/pooled_cnn.h"
 #include "methods/continual/rehearsal_free/rehearsal_free.h"
 #include "methods/experiment.h"
@@ -59,10 +60,7 @@ data::DatasetParts first_of(const data::DatasetParts& parts, int64_t train, int6
 // MNIST and Fashion-MNIST in half their resolution where they are; tests always take the digits that the library carries, and rendered
 // shapes to begin with.
 Sources sources_of(const Cell& cell) {
-  auto there = [](const char* set) {
-    return !data::find_optional_data_file(data::data_directory(), set, "train-images-idx3-ubyte").empty();
-  };
-  if (cell.budget() != Budget::smoke && there("mnist") && there("fashion_mnist"))
+  if (cell.budget() != Budget::smoke && images_there("mnist") && images_there("fashion_mnist"))
     return {first_of(data::mnist(), 8000, 3000), first_of(data::fashion_mnist(), 5000, 100), true};
   auto shapes = [] { return data::shapes(100, {.size = 8, .channels = 1, .max_shapes = 1}); };
   return {data::digits(), {shapes, shapes}, false};

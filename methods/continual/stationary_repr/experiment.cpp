@@ -10,6 +10,7 @@
 #include "engine/data/digits/digits.h"
 #include "engine/data/files.h"
 #include "engine/data/images.h"
+#include "methods/common/image_sets.h"
 #include "methods/continual/stationary_repr/stationary_repr.h"
 #include "methods/experiment.h"
 #include "models/contrastive/prototype.h"
@@ -59,8 +60,7 @@ Examples all_of(const data::Dataset& set) {
 }
 
 bool with_files(const Cell& cell) {
-  auto there = [](const char* set) { return !data::find_optional_data_file("", set, "train-images-idx3-ubyte").empty(); };
-  return cell.budget() == Budget::full || (cell.budget() == Budget::usual && there("mnist") && there("fashion_mnist"));
+  return cell.budget() == Budget::full || (cell.budget() == Budget::usual && images_there("mnist") && images_there("fashion_mnist"));
 }
 
 Sources sources_of(const Cell& cell, Generator& g) {

@@ -252,7 +252,7 @@ Experiment experiment() {
                {"attribution time (µs a row)", Better::lower},
                {"attribution error (%)", Better::lower}};
   for (const Setup& s : setups()) e.variants.push_back({s.name, s.about});
-  e.baseline = "online logistic regression";
+  e.baseline = "MLP-32, λ = 10";
   e.method = "FEAMOE, λ = 10";
   e.run = run;
   return e;

@@ -239,7 +239,7 @@ Experiment experiment() {
                {"NLL, test − train, Adult", Better::lower},
                {"NLL, test − train, German credit", Better::lower}};
   for (const Setup& s : setups()) e.variants.push_back({s.name, s.about});
-  e.baseline = "accuracy only";
+  e.baseline = "noise alone";
   e.method = "joint with noise";
   e.run = run;
   return e;

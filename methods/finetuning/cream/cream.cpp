@@ -17,13 +17,6 @@ void check_scores(std::span<const double> scores) {
     if (!std::isfinite(s)) throw ValueError(fmt::format("cream: a score must be finite, it is {}", s));
 }
 
-// Whether lowest and highest rank fall on the same answers.
-bool same_ends(const std::vector<double>& a, const std::vector<double>& b) {
-  auto [low_a, high_a] = std::minmax_element(a.begin(), a.end());
-  auto [low_b, high_b] = std::minmax_element(b.begin(), b.end());
-  return low_a - a.begin() == low_b - b.begin() && high_a - a.begin() == high_b - b.begin();
-}
-
 // Ordinal ranks have no ties, so ρ = 1 − 6 Σ d² / (n (n² − 1)): whole numbers, and exactly ±1 at the ends.
 double spearman(const std::vector<double>& a, const std::vector<double>& b) {
   double squares = 0, n = static_cast<double>(a.size());
@@ -58,8 +51,9 @@ double consistency(std::span<const double> current, std::span<const double> prev
   if (current.size() < 2) throw ValueError(fmt::format("cream: a ranking needs at least 2 answers, got {}", current.size()));
   check_scores(current);
   check_scores(previous);
+  // The answers that make pairs: of equal scores the first.
+  if (agreement == Agreement::top_order) return preference::best_and_worst(current) == preference::best_and_worst(previous) ? 1 : 0;
   std::vector<double> a = ordinal_ranks(current), b = ordinal_ranks(previous);
-  if (agreement == Agreement::top_order) return same_ends(a, b) ? 1 : 0;
   return ((agreement == Agreement::kendall ? kendall_correlation(a, b) : spearman(a, b)) + 1) / 2;
 }
 

@@ -88,7 +88,7 @@ struct Objective {
 };
 /// L_DSM is EDM's loss at levels drawn half lognormal, half high; L_GAN = −E Dis(x_est).
 Objective objective(const Parts& parts, const Tensor& clean, const CtmOptions& options, Generator& generator = default_generator());
-/// E max(0, 1 − Dis(x)) + E max(0, 1 + Dis(sg x_est)): what the discriminator minimises in the steps between.
+/// E max(0, 1 − Dis(x)) + E max(0, 1 + Dis(sg x_est)): what the discriminator minimises.
 Tensor discriminator_objective(const std::function<Tensor(const Tensor& x)>& discriminator, const Tensor& clean, const Tensor& estimate);
 
 // -- sampling --------------------------------------------------------------------------------------------

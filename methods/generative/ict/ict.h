@@ -13,7 +13,7 @@ namespace plumb::methods::ict {
 diffusion::ConsistencyRecipe improved(int64_t steps, int64_t s0 = 10, int64_t s1 = 1280);
 
 /// Consistency training as first published (Song et al., ICML 2023), with the squared error in the place of LPIPS: an average of the
-/// weights as target, μ(k) = exp(2 ln μ₀ / N(k)), the mean of squares, N growing from 3 to s₁ + 1, all intervals alike, λ = 1.
+/// weights as target, μ(k) = exp(2 ln μ₀ / N(k)), the mean of squares, N growing from 2 to s₁ + 1, all intervals alike, λ = 1.
 diffusion::ConsistencyRecipe original(int64_t steps, int64_t s1 = 150, double mu0 = 0.9);
 
 struct SampleOptions {

@@ -10,6 +10,7 @@
 
 #include "engine/core/error.h"
 #include "methods/common/mixing.h"
+#include "methods/common/reduction.h"
 #include "ops/index.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
@@ -33,10 +34,6 @@ void check_labels(const char* op, const Tensor& logits, const Tensor& a, const T
 void check_rescaling(const char* op, double t, double xi) {
   if (!(t > 0 && t <= 1)) throw ValueError(fmt::format("{}: the threshold must lie in (0, 1], it is {}", op, t));
   if (!(xi >= 0)) throw ValueError(fmt::format("{}: the exponent must not be negative, it is {}", op, xi));
-}
-
-Tensor reduced(const Tensor& rows, Reduction reduction) {
-  return reduction == Reduction::none ? rows : reduction == Reduction::mean ? mean(rows) : sum(rows);
 }
 
 Tensor same_share(const Tensor& logits, double lambda) {

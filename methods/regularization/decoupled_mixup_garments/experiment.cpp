@@ -7,6 +7,7 @@
 #include "engine/data/files.h"
 #include "engine/data/images.h"
 #include "engine/data/step_batches.h"
+#include "methods/common/image_sets.h"
 #include "methods/common/pooled_cnn.h"
 #include "methods/experiment.h"
 #include "methods/regularization/decoupled_mixup/decoupled_mixup.h"
@@ -33,8 +34,6 @@ struct Problem {
   decoupled_mixup::HardPairs pairs;
   PooledCnn initial;
 };
-
-bool garments_there() { return !data::find_optional_data_file(data::data_directory(), "fashion_mnist", "train-images-idx3-ubyte").empty(); }
 
 Problem make_problem(const data::Dataset& train, const data::Dataset& test, int64_t count, int64_t judged) {
   Generator& g = default_generator();
@@ -69,7 +68,7 @@ Tensor logits_of(PooledCnn& net, const Tensor& images) {
 }
 
 void run(Cell& cell) {
-  bool garments = garments_there() && cell.budget() != Budget::smoke;
+  bool garments = images_there("fashion_mnist") && cell.budget() != Budget::smoke;
   auto problem = cell.shared("images", [&] {
     if (!garments) return make_problem(data::digits().train(), data::digits().test(), 200, 359);
     return make_problem(data::fashion_mnist().train(), data::fashion_mnist().test(), 2000, 2000);

@@ -7,6 +7,7 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/error.h"
+#include "methods/common/reduction.h"
 #include "methods/common/robust_losses.h"
 #include "ops/activation.h"
 #include "ops/elementary.h"
@@ -39,10 +40,6 @@ Tensor soft_maximum(const Tensor& d, const Lambda& lambda) {
   Tensor top = amax(d.detach(), {1}, true);
   Tensor risen = log1p(mean(expm1((d - top) / lambda), {1}, true));
   return squeeze(top + lambda * risen, 1);
-}
-
-Tensor reduced(const Tensor& rows, Reduction reduction) {
-  return reduction == Reduction::none ? rows : reduction == Reduction::sum ? sum(rows) : mean(rows);
 }
 
 void check_lambda(const char* op, double lambda) {

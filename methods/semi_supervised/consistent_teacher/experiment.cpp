@@ -219,7 +219,7 @@ Experiment experiment() {
               "detector better",
           .metrics = {{"mAP (%)"}, {"AP50 (%)"}, {"inconsistency", Better::lower}, {"boxes an image", Better::neither}},
           .variants = variants(),
-          .baseline = "mean teacher",
+          .baseline = "supervised, ASA + FAM-3D",
           .method = "Consistent-Teacher",
           .run = run};
 }

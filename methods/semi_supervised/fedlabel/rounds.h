@@ -20,7 +20,7 @@ struct FedLabelOptions {
   int64_t burn_in = 60;             ///< rounds in which v stays w; as many as there are rounds or more: the damped baseline
   double lr = 0.05, momentum = 0;
   double tau = 0.6;                 ///< τ suits the number of classes: 0.3 for a hundred
-  double temperature = 1;           ///< T of both teachers' probabilities
+  double temperature = 1;           ///< T of the probabilities, both teachers' and, in L_cons, the student's
   double lambda_u = 1, lambda_c = 0.05, lambda_p = 1;
   Certainty certainty = Certainty::variance;
   Choice choice = Choice::certain;
@@ -102,7 +102,8 @@ FedLabelUpdate fedlabel_client(Model& worker, const StateDict& global, const Cli
       detail::count(update.counts, chosen, rows);
       if (chosen.index.numel() == 0) continue;
       if (!options.accumulate_gradients) sgd.zero_grad();
-      detail::student_loss(chosen, student(rows.strong), student(rows.weak), local_probs, parameters, start, options).backward();
+      Tensor strong = student(rows.strong), weak = student(rows.weak);  // in this order: dropout draws in both
+      detail::student_loss(chosen, strong, weak, local_probs, parameters, start, options).backward();
       sgd.step();
     }
     sgd.zero_grad();

@@ -7,6 +7,7 @@
 #include "engine/data/digits/digits.h"
 #include "engine/data/files.h"
 #include "engine/data/images.h"
+#include "methods/common/image_sets.h"
 #include "methods/common/small_cnn.h"
 #include "methods/experiment.h"
 #include "methods/semi_supervised/simmatchv2/simmatch.h"
@@ -43,8 +44,6 @@ data::Dataset reduced(const data::Dataset& from, int64_t count, int64_t side) {
   auto rows = from.subset(order).batch(count).next();
   return data::from_tensors({{"image", avg_pool2d(rows.image, side)}, {"label", rows.label}});
 }
-
-bool garments_there() { return !data::find_optional_data_file(data::data_directory(), "fashion_mnist", "train-images-idx3-ubyte").empty(); }
 
 Problem finished(std::string set, SemiData data, int64_t side, augment::View weak) {
   augment::View strong = augment::rand_augment_view(augment::small_digits_policy(), weak);
@@ -172,7 +171,7 @@ void run_level(Cell& cell, const Level& level, const Problem& problem) {
 void run(Cell& cell) {
   auto digits = cell.shared("digits", [] { return make_digits(2); });
   run_level(cell, {"20 labels", 0, cell.pick<int64_t>(10, 600, 1500)}, *digits);
-  bool garments = garments_there() && cell.budget() != Budget::smoke;
+  bool garments = images_there("fashion_mnist") && cell.budget() != Budget::smoke;
   auto harder =
       cell.shared("harder", [&] { return garments ? make_garments(4, cell.pick<int64_t>(4, 4, 2), 2040, 1000) : make_digits(4); });
   run_level(cell, {"40 labels", 0.5, cell.pick<int64_t>(4, 400, 1500)}, *harder);

@@ -94,6 +94,9 @@ TEST_CASE("fedlabel: worked example B, the consistency of rows that agree, and t
   FedLabelOptions o{.lambda_u = 2, .lambda_c = 3, .lambda_p = 0};
   CHECK(fedlabel::detail::student_loss(c, student_logits(), student_logits(), local_probs(), {}, {}, o).item() ==
         doctest::Approx(2 * .685127 + 3 * .00429329).epsilon(5e-6));
+  o.temperature = 2;  // of both distributions that the consistency compares: the student's logits doubled are the same student
+  CHECK(fedlabel::detail::student_loss(c, student_logits(), 2 * student_logits(), local_probs(), {}, {}, o).item() ==
+        doctest::Approx(2 * .685127 + 3 * .00429329).epsilon(5e-6));
 }
 
 TEST_CASE("fedlabel: worked example C, the server's average and the proximal mean") {
