@@ -1,4 +1,6 @@
 // Group, instance and batch norm. Forward and backward are fused; under create_graph the formula is differentiated.
+#include <algorithm>
+
 #include "engine/autograd/record.h"
 #include "engine/core/channels_last.h"
 #include "ops/activated_norm.h"
@@ -144,7 +146,7 @@ Tensor group_norm_silu(const Tensor& input, int64_t groups, const Tensor& weight
 
 Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
   ChannelInputs in("instance_norm", x, weight, bias);
-  return grouped("instance_norm", in, x.size(1), eps);
+  return grouped("instance_norm", in, std::max<int64_t>(1, x.size(1)), eps);
 }
 
 BatchNorm batch_norm_training(const Tensor& input, const Tensor& weight, const Tensor& bias, double eps) {

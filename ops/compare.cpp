@@ -1,5 +1,8 @@
 // Comparisons, tests and selection. Bool results have no derivative; where sends the gradient to the side it chose.
+#include <algorithm>
+#include <cmath>
 #include <limits>
+#include <utility>
 
 #include "engine/autograd/record.h"
 #include "engine/core/channels_last.h"
@@ -18,9 +21,20 @@ static Tensor compare(const char* name, CompareOp op, const Tensor& a, const Ten
   kernel::compare(a.device(), op, broadcast_view(name, to(a, t), shape), broadcast_view(name, to(b, t), shape), out);
   return out;
 }
+// The range of an integer type.
+static std::pair<int64_t, int64_t> range_of(DType t) {
+  if (t == u8) return {0, 255};
+  if (t == i32) return {std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()};
+  return {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()};
+}
+
+// A number that the tensor's type does not have is not squeezed into it: integers are compared with it in i64, or in f64 if it has a fraction.
 static Tensor compare(const char* name, CompareOp op, const Tensor& a, Scalar b) {
   NoGrad off;
   DType t = b.promote_with(a.dtype());
+  if (!is_floating(a.dtype()) && b.floating()) t = f64;
+  if (!is_floating(t) && t != boolean && !b.floating())
+    if (auto [least, most] = range_of(t); b.integer() < least || b.integer() > most) t = i64;
   return compare(name, op, to(a, t), scalar_tensor(b, t, a.device()));
 }
 
@@ -76,16 +90,30 @@ Tensor where(const Tensor& condition, Scalar a, const Tensor& b) {
 }
 
 // dx = dy where low ≤ x ≤ high
+static Tensor clamp_integers(Tensor x, double low, double high) {
+  auto [least, most] = range_of(x.dtype());
+  auto bound = [&, least = least, most = most](double v) {  // cut off, as a conversion does, and kept to the range
+    int64_t n = v <= static_cast<double>(least) ? least : v >= static_cast<double>(most) ? most : static_cast<int64_t>(v);
+    return scalar_tensor(n, x.dtype(), x.device());
+  };
+  if (low > static_cast<double>(least)) x = maximum(x, bound(low));
+  return high < static_cast<double>(most) ? minimum(x, bound(high)) : x;
+}
+
 Tensor clamp(const Tensor& x, double low, double high) {
-  return record("clamp", detail::unary("clamp", UnaryOp::clamp, x, low, high), {x}, saving(x), [low, high](const Grads& dy, const Saved& s, Needs) -> Grads {
+  if (std::isnan(low) || std::isnan(high)) throw ValueError("clamp: a bound is NaN");
+  if (!is_floating(x.dtype()) && x.dtype() != boolean) {
+    Tensor y = clamp_integers(x, low, high);
+    return y.impl() == x.impl() ? clone(x) : y;
+  }
+  // Of bounds that are crossed the upper one holds.
+  return record("clamp", detail::unary("clamp", UnaryOp::clamp, x, std::min(low, high), high), {x}, saving(x), [low, high](const Grads& dy, const Saved& s, Needs) -> Grads {
     return where(logical_and(s[0] >= low, s[0] <= high), dy[0], 0);
   });
 }
 Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) { return minimum(maximum(x, low), high); }
 
-static double lowest(DType t) { return is_floating(t) ? -std::numeric_limits<double>::infinity() : -9.0e18; }
-static double highest(DType t) { return is_floating(t) ? std::numeric_limits<double>::infinity() : 9.0e18; }
-Tensor clamp_min(const Tensor& x, double low) { return clamp(x, low, highest(x.dtype())); }
-Tensor clamp_max(const Tensor& x, double high) { return clamp(x, lowest(x.dtype()), high); }
+Tensor clamp_min(const Tensor& x, double low) { return clamp(x, low, std::numeric_limits<double>::infinity()); }
+Tensor clamp_max(const Tensor& x, double high) { return clamp(x, -std::numeric_limits<double>::infinity(), high); }
 
 }  // namespace plumb

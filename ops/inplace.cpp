@@ -13,8 +13,8 @@ static void binary_(const char* name, BinaryOp op, Tensor& a, const Tensor& b, T
   if (broadcast_shapes(name, a.shape(), b.shape()) != a.shape())
     throw ShapeError(std::string(name) + ": " + to_string(b.shape()) + " does not fit into " + to_string(a.shape()));
   bool shared = a.impl()->storage == b.impl()->storage;
-  if (grad_enabled() && (a.requires_grad() || b.requires_grad()))  // what `plain` saves of b must not be overwritten
-    return assign(name, a, to(plain(a, shared ? clone(b) : b), a.dtype()));
+  if (write_is_recorded(a) || (grad_enabled() && b.requires_grad()))  // what `plain` saves of b must not be overwritten
+    return assign(name, a, to(plain(recorded_value(a), shared ? clone(b) : b), a.dtype()));
   detail::check_same_device(name, a, b);
   NoGrad off;
   bool overlaps = shared && (a.raw_data() != b.raw_data() || a.strides() != b.strides() || a.shape() != b.shape());
@@ -33,7 +33,7 @@ void div_(Tensor& a, const Tensor& b) { binary_("div_", BinaryOp::div, a, b, div
 
 static void scalar_(const char* name, UnaryOp op, Tensor& a, Scalar b, Tensor (*plain)(const Tensor&, Scalar)) {
   check_writable(name, a);
-  if (grad_enabled() && a.requires_grad()) return assign(name, a, plain(a, b));
+  if (write_is_recorded(a)) return assign(name, a, plain(recorded_value(a), b));
   kernel::unary(a.device(), op, a, b.value(), 0, a);
   a.impl()->storage->bump_version();
 }
@@ -42,7 +42,7 @@ void mul_(Tensor& a, Scalar b) { scalar_("mul_", UnaryOp::mul_scalar, a, b, mul)
 
 void fill_(Tensor& a, Scalar value) {
   check_writable("fill_", a);
-  if (grad_enabled() && a.requires_grad()) return assign("fill_", a, full(a.shape(), value, a.dtype(), a.device()));
+  if (write_is_recorded(a)) return assign("fill_", a, full(a.shape(), value, a.dtype(), a.device()));
   kernel::fill(a.device(), value, a);
   a.impl()->storage->bump_version();
 }
@@ -50,7 +50,7 @@ void zero_(Tensor& a) { fill_(a, 0); }
 
 void copy_(Tensor& target, const Tensor& source) {
   check_writable("copy_", target);
-  bool recorded = grad_enabled() && (target.requires_grad() || source.requires_grad());
+  bool recorded = write_is_recorded(target) || (grad_enabled() && source.requires_grad());
   if (!recorded) {
     broadcast_view("copy_", source, target.shape());  // throws before anything is written
     return copy_data(source, target);
@@ -60,7 +60,7 @@ void copy_(Tensor& target, const Tensor& source) {
 
 void masked_fill_(Tensor& a, const Tensor& condition, Scalar value) {
   check_writable("masked_fill_", a);
-  Tensor filled = where(condition, scalar_tensor(value, a.dtype(), a.device()), a);
+  Tensor filled = where(condition, scalar_tensor(value, a.dtype(), a.device()), recorded_value(a));
   if (filled.shape() != a.shape()) throw ShapeError("masked_fill_: the mask " + to_string(condition.shape()) + " does not fit into " + to_string(a.shape()));
   assign("masked_fill_", a, filled);
 }

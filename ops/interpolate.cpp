@@ -39,7 +39,7 @@ AxisMap interpolation_map(const InterpolateOptions& o, int64_t size, int64_t out
   for (int64_t i = 0; i < outputs; ++i) {
     const auto place = static_cast<double>(i);
     if (o.mode == Interpolation::nearest) {
-      builder.read(std::min<int64_t>(size - 1, static_cast<int64_t>(std::floor(place * step))));
+      builder.read(o.size ? i * size / outputs : std::min<int64_t>(size - 1, static_cast<int64_t>(std::floor(place * step))));
     } else if (o.mode == Interpolation::area) {
       const int64_t begin = i * size / outputs, end = ((i + 1) * size + outputs - 1) / outputs;
       for (int64_t at = begin; at < end; ++at) builder.read(at, 1 / static_cast<double>(end - begin));

@@ -95,11 +95,22 @@ static void check_rows(const char* op, const Tensor& x) {
   if (x.rank() == 0) throw ShapeError(std::string(op) + ": the distributions must be [.., classes], they are single numbers");
 }
 
+// e^p (p − q), 0 where e^p is, with finite derivatives there.
+static Tensor weighed(const Tensor& weight, const Tensor& p, const Tensor& q) {
+  Tensor none = weight == -std::numeric_limits<double>::infinity();
+  return exp(weight) * (where(none, 0, p) - where(none, 0, q));
+}
+
 Tensor kl_div(const Tensor& input, const Tensor& target, const KlOptions& o) {
   auto [q, t] = detail::loss_inputs("kl_div", input, target);
   check_rows("kl_div", q);
   Tensor log_q = o.logits ? log_softmax(q, -1) : q;
-  Tensor each = o.log_target ? exp(t) * (t - log_q) : xlogy(t, t) - t * log_q;
+  Tensor each;
+  if (o.log_target) {
+    each = weighed(t, t, log_q);
+  } else {  // what has no probability counts nothing, whatever q says of it
+    each = xlogy(t, t) - t * where(t == 0, 0, log_q);
+  }
   return reduced(sum(each, {-1}), o.reduction);
 }
 
@@ -108,7 +119,7 @@ Tensor js_divergence(const Tensor& a, const Tensor& b, const JsOptions& o) {
   check_rows("js_divergence", x);
   Tensor p = o.logits ? log_softmax(x, -1) : x, q = o.logits ? log_softmax(y, -1) : y;
   Tensor m = logaddexp(p, q) - std::numbers::ln2;
-  return reduced(sum((exp(p) * (p - m) + exp(q) * (q - m)) * 0.5, {-1}), o.reduction);
+  return reduced(sum((weighed(p, p, m) + weighed(q, q, m)) * 0.5, {-1}), o.reduction);
 }
 
 }  // namespace plumb

@@ -75,7 +75,8 @@ Tensor isfinite(const Tensor& a);
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 Tensor where(const Tensor& condition, const Tensor& a, Scalar b);
 Tensor where(const Tensor& condition, Scalar a, const Tensor& b);
-/// min(max(x, low), high). The derivative is 1 where low ≤ x ≤ high, else 0.
+/// min(max(x, low), high). The derivative is 1 where low ≤ x ≤ high, else 0; between tensors that of minimum and maximum. For integers bounds are cut
+/// off to integers. Throws ValueError for a bound that is NaN.
 Tensor clamp(const Tensor& x, double low, double high);
 Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high);
 Tensor clamp_min(const Tensor& x, double low);

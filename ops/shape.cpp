@@ -44,12 +44,13 @@ Shape resolved(const char* op, const Shape& wanted, int64_t count) {
   Shape shape = wanted;
   int64_t known = 1;
   int open = -1;
+  bool beyond = false;  // any count of elements
   for (int i = 0; i < shape.rank(); ++i) {
     if (shape[i] == -1 && open < 0) open = i;
-    else known *= shape[i];
+    else beyond = __builtin_mul_overflow(known, shape[i], &known) || beyond;
   }
   if (open >= 0 && known > 0 && count % known == 0) shape[open] = count / known;
-  if (numel(shape) != count || std::any_of(shape.begin(), shape.end(), [](int64_t v) { return v < 0; }))
+  if (beyond || numel(shape) != count || std::any_of(shape.begin(), shape.end(), [](int64_t v) { return v < 0; }))
     throw ShapeError(std::string(op) + ": " + std::to_string(count) + " elements do not take the shape " + to_string(wanted));
   return shape;
 }
@@ -133,6 +134,8 @@ Tensor expand(const Tensor& x, const Shape& wanted) {
   int shift = shape.rank() - x.rank();
   for (int i = 0; i < shape.rank(); ++i)
     if (shape[i] == -1 && i >= shift) shape[i] = x.shape()[i - shift];
+  for (int64_t size : shape)
+    if (size < 0) throw ShapeError("expand: " + to_string(wanted) + " has a negative size; -1 stands for a dimension that " + to_string(x.shape()) + " has");
   if (shape == x.shape()) return x;
   return record("expand", broadcast_view("expand", x, shape), {x}, saving(), [before = x.shape()](const Grads& dy, const Saved&, Needs) -> Grads { return sum_to(dy[0], before); });
 }
@@ -180,7 +183,8 @@ Tensor slice(const Tensor& x, int dim, int64_t start, int64_t end, int64_t step)
   int64_t first = clipped(start), last = std::max(first, clipped(end));
   if (first == 0 && last == size && step == 1) return x;
   Shape shape = x.shape();
-  shape[dim] = (last - first + step - 1) / step;
+  shape[dim] = last > first ? (last - first - 1) / step + 1 : 0;
+  if (shape[dim] <= 1) step = 1;  // it leads nowhere
   Strides strides = x.strides(), plain = contiguous_strides(x.shape());
   int64_t offset = first * strides[dim], plain_offset = first * plain[dim];
   strides[dim] *= step;
@@ -190,8 +194,8 @@ Tensor slice(const Tensor& x, int dim, int64_t start, int64_t end, int64_t step)
 
 Tensor narrow(const Tensor& x, int dim, int64_t start, int64_t length) {
   dim = checked_dim("narrow", dim, x.rank());
-  if (start < 0 || length < 0 || start + length > x.size(dim))
-    throw IndexError("narrow: [" + std::to_string(start) + ", " + std::to_string(start + length) + ") is outside [0, " + std::to_string(x.size(dim)) + ")");
+  if (start < 0 || length < 0 || start > x.size(dim) || length > x.size(dim) - start)
+    throw IndexError("narrow: [" + std::to_string(start) + ", " + (length < 0 || start <= INT64_MAX - length ? std::to_string(start + length) : "2^63 and more") + ") is outside [0, " + std::to_string(x.size(dim)) + ")");
   return slice(x, dim, start, start + length);
 }
 
@@ -263,9 +267,10 @@ static bool may_overlap(const Shape& shape, const Strides& strides) {
 }
 
 Tensor as_strided(const Tensor& x, const Shape& shape, const Strides& strides, int64_t offset) {
-  int64_t last = offset;
-  for (int i = 0; i < shape.rank(); ++i) last += (shape[i] - 1) * strides[i];
-  if (numel(shape) > 0 && (offset < 0 || last >= x.numel() || std::any_of(strides.begin(), strides.end(), [](int64_t s) { return s < 0; })))
+  int64_t last = offset, reach = 0;
+  bool beyond = false;
+  for (int i = 0; i < shape.rank(); ++i) beyond = beyond || __builtin_mul_overflow(shape[i] - 1, strides[i], &reach) || __builtin_add_overflow(last, reach, &last);
+  if (numel(shape) > 0 && (beyond || offset < 0 || last >= x.numel() || std::any_of(strides.begin(), strides.end(), [](int64_t s) { return s < 0; })))
     throw IndexError("as_strided: shape " + to_string(shape) + " with strides " + to_string(strides) + " at " + std::to_string(offset) + " leaves the " + std::to_string(x.numel()) + " elements");
   if (x.is_contiguous()) return subview("as_strided", x, shape, strides, offset, strides, offset, may_overlap(shape, strides));
   return as_strided(clone(x), shape, strides, offset);

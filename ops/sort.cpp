@@ -132,7 +132,10 @@ Tensor quantile(const Tensor& x, const std::vector<double>& q, const std::vector
     double h = part * static_cast<double>(n - 1), weight = h - std::floor(h);
     auto below = static_cast<int64_t>(h);
     Tensor y = select(rows, 1, below);
-    if (weight > 0) y = lerp(y, select(rows, 1, below + 1), weight);
+    if (weight > 0) {
+      Tensor above = select(rows, 1, below + 1);
+      y = where(y == above, y, lerp(y, above, weight));  // also where both are infinite
+    }
     y = where(squeeze(spoiled, 1), NAN, y);
     results.push_back(reshape(y, d.result(keepdim)));
   }

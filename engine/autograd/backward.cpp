@@ -182,7 +182,8 @@ void BackwardPass::deliver_leaf(TensorImpl& leaf, Tensor gradient) {
   if (!leaf.grad_state) leaf.grad_state = std::make_shared<GradState>();
   Tensor& grad = leaf.grad_state->grad;
   if (!grad.defined()) {
-    grad = options_.create_graph || sole_owner(gradient) ? std::move(gradient) : detail::engine_operations().clone(gradient);
+    // Its own memory, under create_graph too: later passes add to it in place.
+    grad = sole_owner(gradient) ? std::move(gradient) : detail::engine_operations().clone(gradient);
   } else if (options_.create_graph || grad.requires_grad()) {
     grad = detail::engine_operations().add(grad, gradient);
   } else {

@@ -34,9 +34,24 @@ static bool elements_overlap(const Tensor& t) {
   return std::adjacent_find(places.begin(), places.end()) != places.end();
 }
 
+// A view may be made without recording of what is recorded.
+bool write_is_recorded(const Tensor& target) {
+  return grad_enabled() && (target.requires_grad() || (target.impl()->base && target.impl()->base->requires_grad));
+}
+
+static int64_t offset_in_base(const Tensor& view) {
+  const TensorImpl& base = *view.impl()->base;
+  return (view.impl()->data - base.data) / static_cast<int64_t>(item_size(base.dtype));
+}
+
+Tensor recorded_value(const Tensor& target) {
+  if (!write_is_recorded(target) || target.requires_grad() || !target.impl()->base->contiguous) return target;
+  return detail::engine_operations().as_strided(Tensor(target.impl()->base), target.shape(), target.strides(), offset_in_base(target));
+}
+
 void check_writable(const char* op, const Tensor& target) {
   if (elements_overlap(target)) throw AutogradError(std::string(op) + ": cannot write to a tensor whose elements overlap (an expanded one, overlapping windows); clone it first");
-  if (!grad_enabled() || !target.requires_grad()) return;
+  if (!write_is_recorded(target)) return;
   TensorImpl* owner = target.impl()->base ? target.impl()->base.get() : target.impl();
   if (!owner->node && owner->requires_grad)
     throw AutogradError(std::string(op) + ": a leaf that requires a gradient cannot be changed in place; do it under NoGrad");
@@ -55,10 +70,9 @@ static void assign_whole(const char* op, Tensor& target, const Tensor& value) {
 // The written tensor is a view of `base`:   d value = (d base)[view],   d base_before = d base with zeros in [view].
 static void assign_view(const char* op, const Tensor& view, const Tensor& value) {
   TensorImpl& base = *view.impl()->base;
-  if (!base.contiguous) throw AutogradError(std::string(op) + ": cannot record a write to a view of a tensor with gaps; make the base contiguous first");
   Shape shape = view.shape();
   Strides strides = view.strides();
-  int64_t offset = (view.impl()->data - base.data) / static_cast<int64_t>(item_size(base.dtype));
+  int64_t offset = offset_in_base(view);
   Tensor whole(view.impl()->base);
   Tensor renewed = record(op, alias(whole), {whole, value}, saving(), [=](const Grads& dy, const Saved&, Needs needs) -> Grads {
     const auto& ops = detail::engine_operations();
@@ -79,7 +93,9 @@ static void assign_view(const char* op, const Tensor& view, const Tensor& value)
 
 void assign(const char* op, Tensor& target, const Tensor& value) {
   check_writable(op, target);
-  bool recorded = grad_enabled() && (target.requires_grad() || value.requires_grad() || (target.impl()->base && target.impl()->base->requires_grad));
+  bool recorded = write_is_recorded(target) || (grad_enabled() && value.requires_grad());
+  if (recorded && target.impl()->base && !target.impl()->base->contiguous)  // before anything is written
+    throw AutogradError(std::string(op) + ": cannot record a write to a view of a tensor with gaps; make the base contiguous first");
   copy_data(value, target);
   if (!recorded) return;
   if (target.impl()->base) assign_view(op, target, value);

@@ -1,6 +1,7 @@
 // Attention on the CPU, a tile of queries against a tile of keys at a time (FlashAttention's online softmax), so that scores stay in L2.
 // Forward: tasks are (batch, head, query tile). Backward: tasks are (batch, group), each of which owns its dk and dv.
 // Operations: 4·T·S·D forward, 10·T·S·D backward (half of both if causal). Bound: the matrix product.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -157,6 +158,8 @@ void forward_tile(const AttentionPlan& plan, const Tensor& q, const Tensor& k, c
       finish_scores(plan, row, seen, b, h, q0 + i, k0, mask);
       A high = std::max(most[i], lane_max(row + seen.begin, seen.end - seen.begin));
       if (high == -std::numeric_limits<A>::infinity()) {
+        // It sees nothing, or nothing but NaN, which must show.
+        if (std::any_of(row + seen.begin, row + seen.end, [](A score) { return std::isnan(score); })) total[i] = std::numeric_limits<A>::quiet_NaN();
         std::fill_n(row, m, A(0));
         continue;
       }
@@ -176,10 +179,11 @@ void forward_tile(const AttentionPlan& plan, const Tensor& q, const Tensor& k, c
   auto result = head_rows<T>(out, b, h);
   A* logs = static_cast<A*>(lse.raw_data()) + (b * q.size(1) + h) * queries + q0;
   for (int64_t i = 0; i < n; ++i) {
-    A scale = total[i] > 0 ? 1 / total[i] : 0;
+    bool nothing = total[i] == 0;
+    A scale = nothing ? 0 : 1 / total[i];
     T* y = result.row(q0 + i);
     for (int64_t c = 0; c < values; ++c) y[c] = static_cast<T>(static_cast<compute_t<T>>(acc[i * values + c] * scale));
-    logs[i] = total[i] > 0 ? most[i] + std::log(total[i]) : -std::numeric_limits<A>::infinity();
+    logs[i] = nothing ? -std::numeric_limits<A>::infinity() : most[i] + std::log(total[i]);
   }
 }
 

@@ -212,3 +212,15 @@ TEST_CASE("sinusoidal embedding: sines, then cosines, of falling frequencies") {
   for (size_t i = 0; i < 8; ++i) CHECK(y[i] == doctest::Approx(expected[i]).epsilon(1e-6));
   CHECK_THROWS_AS(sinusoidal_embedding(tensor({1.0}), 3), ValueError);
 }
+
+TEST_CASE("attention: a query or keys of NaN give NaN, not what a query gives that sees nothing") {
+  Tensor q = ones({1, 1, 2, 4}), k = ones({1, 1, 3, 4}), v = ones({1, 1, 3, 4});
+  q.data<float>()[0] = NAN;
+  Tensor y = scaled_dot_product_attention(q.requires_grad_(), k, v);
+  CHECK(to_vector(isnan(y)) == std::vector<double>{1, 1, 1, 1, 0, 0, 0, 0});
+  sum(y).backward();
+  CHECK(to_vector(isnan(q.grad()))[0] == 1);
+  CHECK(all(isnan(scaled_dot_product_attention(ones({1, 1, 2, 4}), full({1, 1, 3, 4}, NAN), v))).item<bool>());
+  Tensor nothing = scaled_dot_product_attention(ones({1, 1, 2, 4}), k, v, {.mask = zeros({2, 3}, boolean)});
+  CHECK(to_vector(nothing) == std::vector<double>(8, 0));
+}

@@ -158,3 +158,5 @@ TEST_CASE("group_norm_silu: the CPU's kernels are the two operations and their g
     CHECK(to_vector(db) == to_vector(gradients[2]));
   }
 }
+
+TEST_CASE("instance_norm: no channels are no error") { CHECK(instance_norm(zeros({2, 0, 4})).shape() == Shape{2, 0, 4}); }

@@ -271,3 +271,15 @@ TEST_CASE("losses: bad input is named") {
   CHECK_THROWS_WITH_AS(info_nce(zeros({3}), zeros({3})), "info_nce: queries and keys must be [batch, n], they are [3]", ShapeError);
   CHECK_THROWS_AS(cosine_embedding_loss(x, x, tensor({1})), ShapeError);
 }
+
+TEST_CASE("losses: what has no probability counts nothing") {
+  Tensor certain = log(tensor({1., 0.}, f64)), other = log(tensor({0., 1.}, f64));
+  CHECK(js_divergence(certain, other).item() == doctest::Approx(std::numbers::ln2));
+  CHECK(js_divergence(certain, certain).item() == 0);
+  CHECK(kl_div(certain, tensor({1., 0.}, f64)).item() == 0);
+  CHECK(kl_div(certain, certain, {.log_target = true}).item() == 0);
+  CHECK(kl_div(certain, tensor({0.5, 0.5}, f64)).item() == INFINITY);
+  Tensor q = certain.requires_grad_();
+  kl_div(q, tensor({1., 0.}, f64)).backward();
+  CHECK(to_vector(q.grad()) == std::vector<double>{-1, 0});
+}

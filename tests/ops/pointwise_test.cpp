@@ -301,3 +301,25 @@ TEST_CASE("binary operations: shapes that do not broadcast are named") {
   CHECK_THROWS_WITH_AS(static_cast<void>(zeros({2, 3}) < zeros({4})), "<: shapes [2, 3] and [4] do not broadcast", ShapeError);
   CHECK_THROWS_AS(where(ones({3}, boolean), zeros({2}), zeros({2})), ShapeError);
 }
+
+TEST_CASE("comparisons: a number that the tensor's type does not have is not squeezed into it") {
+  Tensor bytes = tensor({5}, u8);
+  CHECK((bytes > -1).item<bool>());
+  CHECK_FALSE((bytes == 261).item<bool>());
+  CHECK((tensor({7}, i32) < 3'000'000'000).item<bool>());
+  CHECK((tensor({16'777'217}) > 16'777'216.0).item<bool>());
+  CHECK((tensor({2}, u8) < 2.5).item<bool>());
+}
+
+TEST_CASE("clamp: bounds beyond the type, of one side, and crossed") {
+  CHECK(clamp(tensor({5}), 0, INFINITY).item<int64_t>() == 5);
+  CHECK(clamp_min(full({1}, INT64_MAX, i64), 0).item<int64_t>() == INT64_MAX);
+  CHECK(clamp_max(full({1}, INT64_MIN, i64), 0).item<int64_t>() == INT64_MIN);
+  CHECK(clamp(tensor({5}, u8), -3, 4).item<int64_t>() == 4);
+  CHECK(clamp(tensor({0.}), 5, 3).item() == 3);
+  CHECK(clamp(tensor({4}), 5, 3).item<int64_t>() == 3);
+  CHECK(std::isnan(clamp(tensor({NAN}), 5, 3).item()));
+  CHECK_THROWS_AS(clamp(tensor({0.}), NAN, 3), ValueError);
+  Tensor x = tensor({1}), y = clamp(x, -10, 10);
+  CHECK(y.raw_data() != x.raw_data());
+}

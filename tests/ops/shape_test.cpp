@@ -138,3 +138,14 @@ TEST_CASE("clone, contiguous, to: copies, and conversions between all types") {
   CHECK(leaf.grad().dtype() == f32);
   CHECK(to_vector(leaf.grad()) == std::vector<double>{3, 3});
 }
+
+TEST_CASE("shapes: sizes beyond 64 bits and negative ones are refused") {
+  Tensor x = zeros({4});
+  CHECK_THROWS_AS(expand(ones({3}), {-1, 3}), ShapeError);
+  CHECK_THROWS_AS(expand(ones({1, 3}), {-2, 3}), ShapeError);
+  CHECK_THROWS_AS(narrow(x, 0, 1, INT64_MAX), IndexError);
+  CHECK(slice(x, 0, 0, INT64_MAX, INT64_MAX).shape() == Shape{1});
+  CHECK(slice(x, 0, 4, INT64_MAX, INT64_MAX).shape() == Shape{0});
+  CHECK_THROWS_AS(reshape(zeros({0}), {int64_t{1} << 32, int64_t{1} << 32}), ShapeError);
+  CHECK_THROWS_AS(as_strided(x, {3, 2}, {int64_t{1} << 62, 1}, 0), IndexError);
+}

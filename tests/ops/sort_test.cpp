@@ -203,3 +203,8 @@ TEST_CASE("bincount and histc") {
   CHECK(to_vector(histc(tensor({0.0, 0.5, 1.0, 2.0, 1.999, -1.0, NAN}), 4, 0, 2)) == std::vector<double>{1, 1, 1, 2});
   CHECK_THROWS_AS(histc(x, 0, 0, 1), ValueError);
 }
+
+TEST_CASE("quantile: between two that are equal it is theirs, infinite ones too") {
+  Tensor x = full({3}, -INFINITY);
+  CHECK(quantile(x, 0.3).item() == -INFINITY);
+}

@@ -5,6 +5,7 @@
 
 #include "engine/core/parallel.h"
 #include "ops/conv.h"
+#include "ops/create.h"
 #include "ops/matmul.h"
 #include "tests/ops/samples.h"
 
@@ -200,4 +201,14 @@ TEST_CASE("upfirdn2d: zeros between and around, filtered, every so many places k
   CHECK_THROWS_WITH_AS(upfirdn2d(x, taps, {.down = 0}), "upfirdn2d: up and down must be at least 1, they are 1 and 0", ValueError);
   CHECK_THROWS_WITH_AS(upfirdn2d(x, taps, {.before = -2}), "upfirdn2d: nothing is left of [2, 3, 5, 4] under 4 taps with padding -2 and 0", ShapeError);
   CHECK_THROWS_WITH_AS(upfirdn2d(ones({1, 5, 4}, i64), taps), "upfirdn2d: takes a floating tensor, got i64", DTypeError);
+}
+
+TEST_CASE("interpolate: nearest takes the element at ⌊i L / L'⌋, for every pair of sizes") {
+  for (int64_t size : {2, 3, 7, 49})
+    for (int64_t outputs : {1, 5, 98, 195}) {
+      Tensor x = reshape(arange(size), {1, 1, 1, size}), y = interpolate(to(x, f32), {.size = Size2(1, outputs)});
+      std::vector<double> expected;
+      for (int64_t i = 0; i < outputs; ++i) expected.push_back(static_cast<double>(i * size / outputs));
+      CHECK(to_vector(y) == expected);
+    }
 }

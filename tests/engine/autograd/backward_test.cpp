@@ -318,3 +318,16 @@ TEST_CASE("no_derivative: usable forward, refused backward by name, also behind 
   CHECK_THROWS_WITH_AS((y * 3.0).backward(), "choose has no derivative", AutogradError);
   CHECK(grad({y * x}, {y})[0].item() == 2);
 }
+
+TEST_CASE("backward: a gradient kept under create_graph has its own memory, to which later passes add") {
+  Tensor x = tensor({1., 2., 3.}, f64).requires_grad_(), z = tensor({1., 1., 1.}, f64).requires_grad_(), given = ones({3}, f64);
+  sum(x).backward({}, false, true);
+  sum(x * x).backward();
+  CHECK(to_vector(x.grad()) == std::vector<double>{3, 5, 7});
+  x.set_grad({});
+  (x + z).backward(given, false, true);
+  (x * 10).backward(ones({3}, f64));
+  CHECK(to_vector(x.grad()) == std::vector<double>(3, 11));
+  CHECK(to_vector(z.grad()) == std::vector<double>(3, 1));
+  CHECK(to_vector(given) == std::vector<double>(3, 1));
+}

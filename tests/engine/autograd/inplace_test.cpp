@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "engine/autograd/backward.h"
 #include "engine/autograd/grad_mode.h"
 #include "ops/elementary.h"
@@ -204,4 +206,29 @@ TEST_CASE("in place: requires_grad of a plain tensor begins with a recorded writ
   CHECK(view.requires_grad());
   sum(plain * view).backward();
   CHECK(x.grad().item() == 0);
+}
+
+TEST_CASE("in place: a view that was made without recording is of its base all the same") {
+  Tensor w = leaf({1, 2}), h = exp(w) + 0, v;
+  {
+    NoGrad off;
+    v = slice(h, 0, 0, 1);
+  }
+  mul_(v, 10);
+  sum(h).backward();
+  CHECK(to_vector(w.grad())[0] == doctest::Approx(10 * std::exp(1.0)));
+  CHECK(to_vector(w.grad())[1] == doctest::Approx(std::exp(2.0)));
+  {
+    NoGrad off;
+    v = slice(w, 0, 0, 1);
+  }
+  CHECK_THROWS_AS(fill_(v, 7), AutogradError);
+  CHECK_THROWS_AS(masked_fill_(v, v > 0, 7), AutogradError);
+  CHECK(to_vector(w) == Values{1, 2});
+}
+
+TEST_CASE("in place: what cannot be recorded is refused before anything is written") {
+  Tensor p = leaf({1, 2}), base = transpose(ones({2, 3}, f64), 0, 1).detach(), row = select(base, 0, 0);
+  CHECK_THROWS_AS(copy_(row, p * 5), AutogradError);
+  CHECK(to_vector(base) == Values(6, 1));
 }
