@@ -13,6 +13,7 @@
 #include "tools/image_classifier.h"
 #include "tools/language_model.h"
 #include "tools/train/kinds.h"
+#include "tools/whole_directory.h"
 
 namespace plumb::tools {
 namespace {
@@ -25,12 +26,6 @@ struct Options {
 };
 
 constexpr const char* kChoices = "export takes a run of train gpt or vit, or a directory with a pretrained GPT-2, Llama, Mistral, Qwen2, BERT or ViT";
-
-void copy_if_there(const std::string& name, const std::string& from, const std::string& to) {
-  if (!path_exists(from + "/" + name)) return;
-  fs::create_directories(fs::path(to + "/" + name).parent_path());
-  write_file_atomic(to + "/" + name, read_file(from + "/" + name));
-}
 
 template <typename Model>
 void save_again(const std::string& from, const std::string& out) {
@@ -69,8 +64,8 @@ void export_gpt(const train::RunDirectory& run, const Options& o) {
   if (tokenizer.name() == "bpe")
     tokenizer.save(o.out + "/tokenizer.json");
   else
-    std::fprintf(stderr, "plumb: export: the run's tokens are %ss, for which that library has no tokenizer: %s holds the model alone\n",
-                 tokenizer.name().c_str(), o.out.c_str());
+    std::fprintf(stderr, "plumb: export: the run's tokens are %ss, for which that library has no tokenizer: the model alone is exported\n",
+                 tokenizer.name().c_str());
 }
 
 /// With preprocessor_config.json: bytes / 255, shifted and scaled as the network was trained on them.
@@ -92,12 +87,8 @@ void export_vit(const train::RunDirectory& run, const Options& o) {
   write_file_atomic(o.out + "/preprocessor_config.json", json.dump(2) + "\n");
 }
 
-int export_model(const Options& o) {
-  if (path_exists(o.out)) throw ConfigError(o.out + " exists already; choose another --out");
-  if (is_pretrained(o.model)) {
-    export_library(o);
-    return 0;
-  }
+void export_into(const Options& o) {
+  if (is_pretrained(o.model)) return export_library(o);
   auto run = train::RunDirectory::open(o.model);
   const std::string kind = kind_of(run);
   if (kind == "gpt")
@@ -106,6 +97,10 @@ int export_model(const Options& o) {
     export_vit(run, o);
   else
     throw ConfigError(fmt::format("{} is a run of {}, for which Hugging Face's library has no class; {}", o.model, kind, kChoices));
+}
+
+int export_model(const Options& o) {
+  make_whole_directory(o.out, [&](const std::string& directory) { export_into({o.model, directory}); });
   return 0;
 }
 

@@ -32,7 +32,13 @@ std::string read_texts(const std::vector<std::string>& files) {
   return text;
 }
 
-data::TokenStream encode_text(const Tokenizer& tokenizer, const std::string& text, const std::string& name) { return data::TokenStream(tokenizer.encode(text), name); }
+data::TokenStream encode_text(const Tokenizer& tokenizer, const std::string& text, const std::string& name) {
+  std::vector<int32_t> tokens;
+  try {
+    tokens = tokenizer.encode(text);
+  } catch (const ValueError& error) { throw ValueError(name + ": " + error.what()); }  // tokenizers know nothing of files
+  return data::TokenStream(std::move(tokens), name);
+}
 
 double mean_loss(LanguageModel& model, const data::ConsecutiveWindows& windows, const std::function<void(int64_t)>& done) {
   NoGrad off;

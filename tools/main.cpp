@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 
 #include "tools/cli/cpu.h"
@@ -46,6 +47,7 @@ static void let_messages_be_lost() {
 }
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow further (ulimit -f): the write fails, which is said
   keep_standard_streams();
   let_messages_be_lost();
   if (const char* feature = plumb::tools::missing_cpu_feature()) {

@@ -9,6 +9,7 @@
 #include "models/train/run_directory.h"
 #include "tools/commands.h"
 #include "tools/train/kinds.h"
+#include "tools/whole_directory.h"
 
 namespace plumb::tools {
 namespace {
@@ -53,8 +54,7 @@ void copy_files(const train::RunDirectory& from, const train::RunDirectory& to) 
   for (const auto& entry : fs::directory_iterator(from.path())) {
     std::string name = entry.path().filename().string();
     if (entry.is_symlink() || !entry.is_regular_file() || name.starts_with('.') || name == "config.json" || name == "model.safetensors") continue;
-    std::error_code error;
-    if (!fs::copy_file(entry.path(), to.file(name), error)) throw IoError(entry.path().string() + ": cannot be copied to " + to.path() + ": " + error.message());
+    copy_file(entry.path().string(), to.file(name));
   }
 }
 
@@ -83,16 +83,18 @@ int quantize_run(const Options& o) {
   quantize::StoredState stored = quantize::encode_state(weights, options);
   if (stored.coded.empty()) throw ConfigError(o.run + " has no weights of two dimensions or more");
 
-  auto made = train::RunDirectory::create(out, run.config());
-  copy_files(run, made);
-  quantize::save_stored(made.file("model.safetensors"), stored);
+  make_whole_directory(out, [&](const std::string& directory) {
+    auto made = train::RunDirectory::create(directory, run.config());
+    copy_files(run, made);
+    quantize::save_stored(made.file("model.safetensors"), stored);
+  });
   quantize::StorageError error = quantize::storage_error(weights, stored);
   fmt::print("{}: {} of {} tensors as {}, a scale for each {}; {:.2f} MB were {:.2f}\n", out, stored.coded.size(), weights.size(),
              short_name(options), o.granularity, static_cast<double>(stored.bytes()) / 1e6, static_cast<double>(bytes_of(weights)) / 1e6);
   fmt::print("relative error of the weights: {:.3g}; the largest, {:.3g}, in {}\n", error.relative, error.worst, error.worst_name);
   if (!o.measure) return 0;
   evaluate(run, kind, o.data);
-  evaluate(made, kind, o.data);
+  evaluate(train::RunDirectory::open(out), kind, o.data);
   return 0;
 }
 

@@ -67,6 +67,7 @@ std::string checkpoint_path(const std::string& run, int64_t step) { return fmt::
 }  // namespace
 
 bool may_begin_at(const std::string& path) {
+  if (path.empty()) throw ConfigError("the run directory's name is empty; give --out a directory");
   if (!path_exists(path)) return true;
   std::error_code error;
   if (!fs::is_directory(path + "/checkpoints", error) || !fs::is_empty(path + "/checkpoints", error)) return false;
@@ -112,6 +113,7 @@ RunDirectory RunDirectory::create(const std::string& path, const std::string& co
 }
 
 RunDirectory RunDirectory::open(const std::string& path) {
+  if (path.empty()) throw IoError("run: the name is empty; give a run directory");
   std::string config_path = path + "/config.json";
   if (!path_exists(config_path)) throw IoError("run: " + path + " is not a run directory (it has no config.json)");
   int format = 0;

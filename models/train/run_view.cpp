@@ -10,6 +10,7 @@
 
 #include "engine/core/error.h"
 #include "engine/io/file.h"
+#include "engine/io/inside.h"
 #include "engine/io/unicode.h"
 #include "models/train/html.h"
 
@@ -19,16 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 constexpr size_t kBuckets = 750, kFrozenPictures = 4, kHistograms = 12;
 constexpr size_t kMostCurves = 1000, kMostSettings = 1000;  // more than a page can show; names are looked up one by one
-
-// Whether `path` is an ordinary file that lies in the directory `run`, wherever links lead.
-bool lies_in(const std::string& run, const std::string& path) {
-  std::error_code error;
-  fs::path real = fs::canonical(path, error);
-  if (error || !fs::is_regular_file(real, error)) return false;
-  fs::path home = fs::canonical(run, error);
-  if (error) return false;
-  return std::ranges::mismatch(home, real).in1 == home.end();
-}
 
 // Bytes of the file from `from` on.
 std::string rest_of(const std::string& path, size_t from) {

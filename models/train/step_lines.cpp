@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <optional>
 #include <string_view>
 
 #include "engine/core/error.h"
@@ -29,6 +30,21 @@ StepLine parse_line(const std::string& what, const std::string& path, std::strin
 template <typename F>
 void for_each_line(std::string_view text, F&& f) {
   for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string_view::npos; begin = end + 1) f(text.substr(begin, end - begin), end + 1);
+}
+
+// The step of a line, or nothing for what is none: a loss of power may leave anything behind the last line.
+std::optional<int64_t> step_of(std::string_view line) {
+  int64_t step = 0;
+  try {
+    JsonObject::parse(line, "line").read("step", step);
+  } catch (const ConfigError&) { return {}; }
+  return step;
+}
+
+// Steps rise from line to line. Where they do not, a line was changed, and what follows it must not be taken for lines to be written again.
+[[noreturn]] void out_of_order(const std::string& what, const std::string& path, size_t number, int64_t step, int64_t after) {
+  throw_io_error(what, path, "line " + std::to_string(number) + " is of step " + std::to_string(step) + " and stands behind one of step " + std::to_string(after) +
+                                 ": a line was changed; mend it, or move the file away to go on without it");
 }
 
 // Returns 0 or the error. A write may be cut short, by a disk that just became full for one.
@@ -57,8 +73,14 @@ StepLines::StepLines(std::string what, const std::string& path, int64_t last_ste
     std::string text = read_file(path);
     int64_t reached = 0;
     for_each_line(text, [&](std::string_view line, size_t end) {
-      if (reached >= last_step) return;  // what follows is dropped, whatever a loss of power made of it
-      reached = parse_line(what_, path, line, ++number).step;
+      ++number;
+      if (reached >= last_step) {  // what follows is dropped, whatever a loss of power made of it
+        if (auto step = step_of(line); step && *step > 0 && *step <= reached) out_of_order(what_, path, number, *step, reached);
+        return;
+      }
+      int64_t step = parse_line(what_, path, line, number).step;
+      if (step <= reached) out_of_order(what_, path, number, step, reached);
+      reached = step;
       if (reached <= last_step) keep = end, last_step_ = reached;
     });
   }

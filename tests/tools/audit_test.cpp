@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "engine/io/file.h"
@@ -119,4 +120,14 @@ TEST_CASE("audit: bad input is one line that names it, and no page is written") 
   CHECK(error(empty, "--protected town") == "plumb: audit: the protected column \"town\" has no values: all 2 rows are missing\n");
   Outcome o = run_plumb("audit " + t.scratch.path("none") + " --data " + t.data + " --protected sex");
   CHECK(o.err == "plumb: audit: run: " + t.scratch.path("none") + " is not a run directory (it has no config.json)\n");
+}
+
+TEST_CASE("audit: a link where the page goes by itself is not followed") {
+  Trained t;
+  std::string victim = t.scratch.put("victim", "mine");
+  std::filesystem::create_symlink(victim, t.run + "/audit-sex.html");
+  Outcome o = t.audit(t.data, "--protected sex");
+  CHECK(o.code == 2);
+  CHECK_MESSAGE(o.err.find("audit-sex.html is a link, which may lead out of the run; take it away, or give --out") != std::string::npos, o.err);
+  CHECK(read_file(victim) == "mine");
 }

@@ -120,6 +120,19 @@ TEST_CASE("board: a Host that is not this machine's loopback, and methods that c
   CHECK(body(board.request("HEAD", "/", board.host())).empty());
 }
 
+TEST_CASE("board: a connection has one request, whatever is hidden in what a refused one carries; two Hosts are none") {
+  Board board;
+  std::string hidden = "GET /data HTTP/1.1\r\nHost: " + board.host() + "\r\nX: ";
+  for (const char* method : {"POST", "GET"}) {
+    std::string refused = std::string(method) + " / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 9000\r\n\r\n" + std::string(method[0] == 'P' ? 4096 : 0, 'x') + hidden;
+    std::string answer = ask("127.0.0.1", board.server.port(), refused + "GET /x HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    CHECK(status(answer) != 200);
+    CHECK_MESSAGE(answer.find("runs") == std::string::npos, answer);
+  }
+  std::string two = ask("127.0.0.1", board.server.port(), "GET /data HTTP/1.1\r\nHost: " + board.host() + "\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+  CHECK(status(two) == 403);
+}
+
 TEST_CASE("board: it listens on loopback only") {
   std::string address = other_address();
   if (address.empty()) {

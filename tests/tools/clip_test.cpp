@@ -74,6 +74,11 @@ TEST_CASE("train clip: a CSV file's images find their captions; killed and resum
   Outcome resumed = run_plumb("train clip --resume " + bars.file("cut"));
   REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
   CHECK(read_file(bars.file("cut") + "/model.safetensors") == read_file(bars.file("whole") + "/model.safetensors"));
+  // Killed between config.json and tokenizer.json.
+  std::filesystem::create_directories(bars.file("early") + "/checkpoints");
+  std::filesystem::copy_file(bars.file("whole") + "/config.json", bars.file("early") + "/config.json");
+  REQUIRE(run_plumb("train clip --resume " + bars.file("early")).code == 0);
+  CHECK(read_file(bars.file("early") + "/model.safetensors") == read_file(bars.file("whole") + "/model.safetensors"));
 }
 
 TEST_CASE("train clip: words are those of the images to train on, none of those that are held back") {

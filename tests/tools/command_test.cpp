@@ -83,6 +83,14 @@ TEST_CASE("plumb: a full disk under the log, and a closed one, do not stop the w
   }
 }
 
+TEST_CASE("plumb: a text that is not UTF-8 is named") {
+  plumb_test::Scratch scratch;
+  std::string path = scratch.put("latin.txt", std::string(400, 'a') + "\xff");
+  Outcome o = run_plumb("train gpt --tokenizer char --data " + path + " --out " + scratch.path("run"));
+  CHECK(o.code == 2);
+  CHECK_MESSAGE(o.err.starts_with("plumb: train gpt: " + path + ": char tokenizer: the text is not UTF-8 at byte 400"), o.err);
+}
+
 TEST_CASE("plumb: a path that is not UTF-8 is one clear line") {
   plumb_test::Scratch scratch;
   Outcome o = run_plumb("train gpt --data " + scratch.put("caf\xe9.txt", std::string(400, 'a') + std::string(400, 'b')) + " --context 8 --out " + scratch.path("run"));

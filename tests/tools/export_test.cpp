@@ -60,7 +60,7 @@ TEST_CASE("export: a GPT that was trained here, with its byte pairs; what the li
     auto model = plumb::transformer::load_pretrained<plumb::transformer::Gpt>(out);
     CHECK(model.context() == 16);
     if (tokenizer == "char") {
-      CHECK(o.err == "plumb: export: the run's tokens are chars, for which that library has no tokenizer: " + out + " holds the model alone\n");
+      CHECK(o.err == "plumb: export: the run's tokens are chars, for which that library has no tokenizer: the model alone is exported\n");
     } else {
       CHECK(o.err == "");
       CHECK(plumb::Tokenizer::load(out + "/tokenizer.json").vocab_size() == model.config().vocab);

@@ -175,3 +175,13 @@ TEST_CASE("inspect: what holds no tensors is one line that says what was looked 
   CHECK(step.code == 2);
   CHECK(step.err.find("leave --step out") != std::string::npos);
 }
+
+TEST_CASE("inspect: what a file calls its tensors and itself gives a terminal no orders") {
+  Scratch scratch;
+  std::string path = saved(scratch, "x.safetensors", {{"\x1b]0;own\x07" "a\nb\x7f", zeros({2})}}, {{"k\x1b[2J", "v\xc2\x9b" "2J"}});
+  Outcome o = run_plumb("inspect " + path);
+  REQUIRE(o.code == 0);
+  for (char c : {'\x1b', '\x07', '\x7f'}) CHECK(o.out.find(c) == std::string::npos);
+  CHECK(o.out.find("\xc2\x9b") == std::string::npos);
+  CHECK(o.out.find(" ]0;own a b ") != std::string::npos);
+}

@@ -104,3 +104,12 @@ TEST_CASE("quantize: bad input is one line, and nothing is written") {
   CHECK(error(t.run("-int8") + " --bits 4") ==
         "plumb: quantize: " + t.run("-int8") + " is stored in few bits already; give the run that it was made of\n");
 }
+
+TEST_CASE("quantize: a file that may not grow enough leaves nothing behind, and the same command works with more room") {
+  Trained t;
+  Outcome o = run_shell("ulimit -f 2; exec $PLUMB_BINARY quantize " + t.run() + " --out " + t.run("-8"));
+  CHECK(o.code == 2);
+  CHECK_MESSAGE(o.err.find("nothing was written") != std::string::npos, o.err);
+  for (const auto& entry : std::filesystem::directory_iterator(t.scratch.path())) CHECK(entry.path().filename().string().find("-8") == std::string::npos);
+  CHECK(run_plumb("quantize " + t.run() + " --out " + t.run("-8")).code == 0);
+}

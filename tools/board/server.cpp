@@ -102,7 +102,7 @@ void BoardServer::Parts::refuse_strangers() {
     if (port == 80) names.insert(name);  // which browsers leave out
   }
   http.set_pre_routing_handler([names](const Request& request, Response& response) {
-    if (!names.contains(request.get_header_value("Host"))) refuse(response, 403, "this page is for browsers on this machine: open http://127.0.0.1 with the port");
+    if (request.get_header_value_count("Host") != 1 || !names.contains(request.get_header_value("Host"))) refuse(response, 403, "this page is for browsers on this machine: open http://127.0.0.1 with the port");
     else if (request.method != "GET" && request.method != "HEAD") refuse(response, 405, "only GET is answered");
     else return httplib::Server::HandlerResponse::Unhandled;
     return httplib::Server::HandlerResponse::Handled;
@@ -118,7 +118,9 @@ BoardServer::BoardServer(std::vector<train::RunDirectory> runs, int port) : part
   });
   http.new_task_queue = [] { return new httplib::ThreadPool(4); };  // owned by the library
   http.set_payload_max_length(1024);
-  http.set_read_timeout(5);
+  // One request a connection: what a refused request carries is never read as the next one.
+  http.set_keep_alive_max_count(1);
+  http.set_read_timeout(1);
   http.set_write_timeout(5);
   http.set_default_headers(kHeaders);
   errno = 0;

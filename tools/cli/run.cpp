@@ -15,6 +15,7 @@
 #include "engine/core/error.h"
 #include "engine/dist/world.h"
 #include "tools/cli/edit_distance.h"
+#include "tools/cli/printable.h"
 #include "tools/commands.h"
 
 namespace plumb::tools {
@@ -63,8 +64,7 @@ std::string names_of_commands(const CLI::App& app) {
 
 std::string one_line(std::string text) {
   while (!text.empty() && text.back() == '\n') text.pop_back();
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  return text;
+  return printable(std::move(text));
 }
 
 int fail(const std::string& path, std::string message, int code = 2) {

@@ -8,6 +8,7 @@
 
 #include "engine/core/error.h"
 #include "engine/io/file.h"
+#include "models/train/beginning.h"
 #include "models/train/run_directory.h"
 #include "tools/commands.h"
 
@@ -41,7 +42,7 @@ int plumb(std::vector<std::string> arguments) {
 
 int make_one(const PretrainedModel& model, const PretrainedOptions& o) {
   std::string path = o.directory + "/" + model.name, kind = model.arguments[0];
-  if (path_exists(path)) {
+  if (!train::may_begin_at(path)) {
     if (train::RunDirectory::open(path).finished()) {
       fmt::print("{}: there already\n", path);
       return 0;

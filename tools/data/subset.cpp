@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <numeric>
 
 #include "engine/core/error.h"
@@ -121,14 +122,21 @@ std::vector<int64_t> draw_indices(int64_t total, int64_t count, uint64_t seed) {
 }
 
 void write_subset(const SubsetOptions& o) {
-  if (path_exists(o.output)) throw IoError("subset: " + o.output + " is there already; choose another --out");
+  for (const std::string& path : {o.output, o.output + ".indices"})
+    if (path_exists(path)) throw IoError("subset: " + path + " is there already; choose another --out");
   std::string content = read_nonempty_file(o.input);
   RecordFile file = cut_records(content, o.input, o.csv_header);
   std::vector<int64_t> indices =
       o.indices.empty() ? draw_indices(static_cast<int64_t>(file.records.size()), o.count, o.seed) : read_indices(o.indices);
   std::string picked = file.pick(indices);
   write_file_atomic(o.output + ".indices", listing(o, indices, file.records.size()));
-  write_data_file(o.output, picked);
+  try {
+    write_data_file(o.output, picked);
+  } catch (...) {
+    std::error_code ignored;
+    std::filesystem::remove(o.output + ".indices", ignored);
+    throw;
+  }
 }
 
 }  // namespace plumb::tools

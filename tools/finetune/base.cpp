@@ -12,6 +12,7 @@
 #include "models/transformer/pretrained.h"
 #include "ops/shape.h"
 #include "tools/train/kinds.h"
+#include "tools/whole_directory.h"
 
 namespace plumb::tools {
 namespace {
@@ -28,10 +29,6 @@ struct LibraryModel final : LanguageModel {
 
   Model model;
 };
-
-void copy_if_there(const std::string& name, const std::string& from, const std::string& to) {
-  if (path_exists(from + "/" + name)) write_file_atomic(to + "/" + name, read_file(from + "/" + name));
-}
 
 // Those of `state` that the module has: a run's file may hold more than its network.
 StateDict for_module(const StateDict& state, const nn::Module& module) {
@@ -113,17 +110,18 @@ std::unique_ptr<ImageClassifier> Base::classifier() const {
 
 std::unique_ptr<ClipModel> Base::dual_encoder() const { return std::make_unique<ClipModel>(load_clip(train::RunDirectory::open(path_))); }
 
-void Base::save(const StateDict& merged, const std::string& out) const {
-  if (path_exists(out)) throw ConfigError(out + " exists already; choose another --out");
-  if (library_ && kind_ == "gpt2") return save_library<transformer::Gpt>(path_, merged, out);
-  if (library_ && kind_ == "vit") return save_library<transformer::VisionTransformer>(path_, merged, out);
-  if (library_) return save_library<transformer::Llama>(path_, merged, out);
-  auto from = train::RunDirectory::open(path_);
-  StateDict all = from.load_model();
-  for (const auto& [name, value] : merged) all[name] = value;
-  auto run = train::RunDirectory::create(out, from.config());
-  copy_if_there("tokenizer.json", path_, out);
-  run.save_model(all);
+void Base::save(const StateDict& merged, const std::string& path) const {
+  make_whole_directory(path, [&](const std::string& out) {
+    if (library_ && kind_ == "gpt2") return save_library<transformer::Gpt>(path_, merged, out);
+    if (library_ && kind_ == "vit") return save_library<transformer::VisionTransformer>(path_, merged, out);
+    if (library_) return save_library<transformer::Llama>(path_, merged, out);
+    auto from = train::RunDirectory::open(path_);
+    StateDict all = from.load_model();
+    for (const auto& [name, value] : merged) all[name] = value;
+    auto run = train::RunDirectory::create(out, from.config());
+    copy_if_there("tokenizer.json", path_, out);
+    run.save_model(all);
+  });
 }
 
 LoadedBase load(const Base& base) {

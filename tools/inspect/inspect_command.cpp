@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "engine/io/json_object.h"
+#include "tools/cli/printable.h"
 #include "tools/commands.h"
 #include "tools/inspect/statistics.h"
 #include "tools/inspect/stored_tensors.h"
@@ -80,8 +81,7 @@ void print_json(const StoredTensors& stored, const StateDict& chosen, bool value
 // -- as a table ---------------------------------------------------------------------------------------
 
 std::string shortened(std::string text, size_t most) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < ' ') c = ' ';
+  text = printable(std::move(text));
   if (text.size() <= most) return text;
   size_t end = most;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not within a character
@@ -102,7 +102,7 @@ void print_table(const StoredTensors& stored, const StateDict& chosen, bool valu
   Total total = total_of(chosen), of_all = total_of(stored.tensors);
   for (const std::string& file : stored.files) fmt::print("{}\n", file);
   for (const std::string& other : stored.others) fmt::print("beside it: {}\n", other);
-  for (const auto& [key, value] : stored.metadata) fmt::print("  {}: {}\n", key, shortened(value, 80));
+  for (const auto& [key, value] : stored.metadata) fmt::print("  {}: {}\n", shortened(key, 80), shortened(value, 80));
   std::string of = chosen.size() == stored.tensors.size() ? "" : fmt::format(" (of {}, {} elements)", stored.tensors.size(), of_all.elements);
   fmt::print("{} tensors{}, {} elements, {}\n\n", chosen.size(), of, total.elements, readable_bytes(total.bytes));
   size_t name_width = longest(chosen, [](const auto& entry) { return entry.first; });
@@ -111,7 +111,7 @@ void print_table(const StoredTensors& stored, const StateDict& chosen, bool valu
   if (values) heading += fmt::format(" {:>10} {:>10} {:>10} {:>10} {:>9} {:>5} {:>5}  histogram from min to max", "mean", "std", "min", "max", "zeros", "NaN", "inf");
   fmt::print("{}\n", heading);
   for (const auto& [name, x] : chosen) {
-    std::string row = fmt::format("{:{}}  {:5} {:{}} {:>10}", name, name_width, plumb::name(x.dtype()), to_string(x.shape()), shape_width, readable_bytes(bytes_of(x)));
+    std::string row = fmt::format("{:{}}  {:5} {:{}} {:>10}", printable(name), name_width, plumb::name(x.dtype()), to_string(x.shape()), shape_width, readable_bytes(bytes_of(x)));
     if (values) row += " " + numbers(statistics_of(x));
     fmt::print("{}\n", row.substr(0, row.find_last_not_of(' ') + 1));
   }

@@ -5,6 +5,7 @@
 
 #include "engine/core/generator.h"
 #include "engine/data/step_batches.h"
+#include "engine/io/file.h"
 #include "models/augment/augment.h"
 #include "ops/pointwise.h"
 #include "ops/random.h"
@@ -69,8 +70,10 @@ int start(ClipRun& run, const std::string& out) {
 int resume(const train::RunDirectory& directory) {
   ClipRun run = ClipRun::from_json(directory.config());
   run.check();
-  return train_run(directory, run, Tokenizer::load(directory.file("tokenizer.json")),
-                   same_captioned(run.data, run.model.channels, run.data_sha256));
+  CaptionedParts parts = same_captioned(run.data, run.model.channels, run.data_sha256);
+  std::string path = directory.file("tokenizer.json");
+  if (!path_exists(path)) caption_tokenizer(run, parts.train).save(path);  // killed between the files of a new run
+  return train_run(directory, run, Tokenizer::load(path), parts);
 }
 
 Action define(CommandLine& line) {

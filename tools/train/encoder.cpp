@@ -10,6 +10,7 @@
 #include "engine/core/generator.h"
 #include "engine/data/film_reviews.h"
 #include "engine/data/step_batches.h"
+#include "engine/io/file.h"
 #include "engine/io/sha256.h"
 #include "engine/io/wordpiece.h"
 #include "models/nn/placement.h"
@@ -184,7 +185,10 @@ int resume(const train::RunDirectory& directory) {
   EncoderRun run = EncoderRun::from_json(directory.config());
   run.check();
   std::vector<Review> reviews = own_reviews(run);
-  return train_run(directory, run, make_tokenizer(run, reviews), reviews);
+  Tokenizer tokenizer = make_tokenizer(run, reviews);
+  std::string path = directory.file("tokenizer.json");
+  if (!path_exists(path)) tokenizer.save(path);  // killed between the files of a new run
+  return train_run(directory, run, tokenizer, reviews);
 }
 
 Action define(CommandLine& line) {

@@ -16,16 +16,16 @@
 namespace plumb::tools {
 namespace {
 
-Tokenizer make_tokenizer(const TextRun& run, const std::string& text) {
+std::string text_name(const TextRun& run) {
+  return run.data.size() == 1 ? run.data[0] : fmt::format("{} and {} more", run.data[0], run.data.size() - 1);
+}
+
+Tokenizer make_tokenizer(const TextRun& run, const std::string& text) try {
   if (std::optional<Tokenizer> given = run.given_tokenizer()) return *given;
   if (run.tokenizer == "byte") return Tokenizer::bytes();
   if (run.tokenizer == "char") return Tokenizer::characters(text);
   return Tokenizer::byte_pairs(text, {.vocab_size = run.bpe_vocab});
-}
-
-std::string text_name(const TextRun& run) {
-  return run.data.size() == 1 ? run.data[0] : fmt::format("{} and {} more", run.data[0], run.data.size() - 1);
-}
+} catch (const ValueError& error) { throw ValueError(text_name(run) + ": " + error.what()); }  // tokenizers know nothing of files
 
 int train_text(const train::RunDirectory& directory, const TextRun& run, const Tokenizer& tokenizer, const data::TokenSplit& text) {
   const TrainingSettings& settings = run.training;

@@ -47,6 +47,11 @@ TEST_CASE("run: what was killed before it had a configuration can begin again in
   CHECK_THROWS_AS(RunDirectory::create(s.run(), "{}"), ConfigError);
 }
 
+TEST_CASE("run: a directory without a name is refused before the root is looked at") {
+  CHECK_THROWS_WITH_AS(RunDirectory::create("", R"({"kind": "gpt"})"), "the run directory's name is empty; give --out a directory", ConfigError);
+  CHECK_THROWS_WITH_AS(RunDirectory::open(""), "run: the name is empty; give a run directory", IoError);
+}
+
 TEST_CASE("run: a directory of checkpoints that is missing, or cannot be listed, is not a run that has none") {
   Scratch s;
   auto run = RunDirectory::create(s.run(), "{}");

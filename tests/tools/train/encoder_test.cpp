@@ -1,6 +1,7 @@
 // `plumb train encoder` on reviews made here: what is positive says so.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "engine/core/error.h"
@@ -48,6 +49,11 @@ TEST_CASE("train encoder: learns what words say, on nine folds, measured on the 
   CHECK(measured["reviews"] == 4);
   CHECK(measured["accuracy"] == 1.0);
   REQUIRE(run_plumb("train encoder --out " + scratch.path("again") + options).code == 0);
+  // Killed between config.json and tokenizer.json.
+  std::filesystem::create_directories(scratch.path("killed/checkpoints"));
+  scratch.put("killed/config.json", scratch.get("run/config.json"));
+  REQUIRE(run_plumb("train encoder --resume " + scratch.path("killed")).code == 0);
+  CHECK(run_plumb("eval " + scratch.path("killed")).out == eval.out);
   CHECK(scratch.get("run/model.safetensors") == scratch.get("again/model.safetensors"));
 }
 
