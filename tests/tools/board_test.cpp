@@ -124,10 +124,12 @@ TEST_CASE("board: a connection has one request, whatever is hidden in what a ref
   Board board;
   std::string hidden = "GET /data HTTP/1.1\r\nHost: " + board.host() + "\r\nX: ";
   for (const char* method : {"POST", "GET"}) {
-    std::string refused = std::string(method) + " / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 9000\r\n\r\n" + std::string(method[0] == 'P' ? 4096 : 0, 'x') + hidden;
-    std::string answer = ask("127.0.0.1", board.server.port(), refused + "GET /x HTTP/1.1\r\nHost: evil.example\r\n\r\n");
-    CHECK(status(answer) != 200);
-    CHECK_MESSAGE(answer.find("runs") == std::string::npos, answer);
+    // 4,096 bytes of headers: the server reads so many at once, and forgets at the end of a request what else it has read.
+    std::string head = std::string(method) + " / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: " + std::to_string(hidden.size()) + "\r\nP: ";
+    head += std::string(4096 - head.size() - 4, 'p') + "\r\n\r\n";
+    std::string answer = ask("127.0.0.1", board.server.port(), head + hidden + "GET /x HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    CHECK(status(answer) == 403);
+    CHECK_MESSAGE(answer.find("runs") == std::string::npos, method << ": " << answer);
   }
   std::string two = ask("127.0.0.1", board.server.port(), "GET /data HTTP/1.1\r\nHost: " + board.host() + "\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
   CHECK(status(two) == 403);
