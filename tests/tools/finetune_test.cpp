@@ -82,6 +82,12 @@ TEST_CASE("finetune: every adapter learns the new text; merged, it is a run that
     double beside = train::read_metrics(b.file(name) + "/metrics.jsonl").back()["val_loss"];
     CHECK(b.loss(name + "-merged", "validation.txt") == doctest::Approx(beside).epsilon(1e-4));
   }
+  Outcome adapters = run_plumb("sample " + b.file("lora"));
+  CHECK(adapters.code == 2);
+  CHECK_MESSAGE(adapters.err.find(b.file("lora") + " holds adapters alone; make a model of it first: plumb merge " + b.file("lora") + " --out DIRECTORY") != std::string::npos, adapters.err);
+  Outcome again = run_plumb("train gpt --resume " + b.file("lora-merged"));
+  CHECK(again.code == 0);
+  CHECK(again.out == b.file("lora-merged") + " is a finished model; nothing was trained in it\n");
   Outcome sampled = run_plumb("sample " + b.file("lora-merged") + " --prompt 'cat ' --tokens 10");
   CHECK(sampled.code == 0);
   CHECK(sampled.out.size() == 4 + 10 + 1);

@@ -23,6 +23,7 @@ const TrainingKind& kind_of_run(const train::RunDirectory& run) {
   std::string name = kind_of(run);
   for (const TrainingKind* kind : training_kinds())
     if (name == kind->command.name) return *kind;
+  if (name == "finetune") throw ConfigError(run.path() + " holds adapters alone; make a model of it first: plumb merge " + run.path() + " --out DIRECTORY");
   throw ConfigError(run.path() + " is a run of kind \"" + name + "\", which this program does not know");
 }
 

@@ -11,6 +11,7 @@
 #include "engine/core/device_runtime.h"
 #include "engine/core/precision.h"
 #include "engine/dist/world.h"
+#include "engine/io/file.h"
 #include "engine/io/json_fields.h"
 #include "models/optim/adam.h"
 #include "models/optim/sgd.h"
@@ -185,6 +186,10 @@ int go_on(const std::string& path, const std::string& kind, const std::function<
   std::string found = kind_of(run);
   if (found != kind) throw ConfigError(fmt::format("{} is a run of train {}, not of train {}", path, found, kind));
   if (!run.finished() || train::step_probe()) return resume(run);
+  if (!path_exists(run.file("metrics.jsonl"))) {  // merged
+    fmt::print("{} is a finished model; nothing was trained in it\n", path);
+    return 0;
+  }
   std::vector<train::Metrics> metrics = train::read_metrics(run.file("metrics.jsonl"));
   if (metrics.empty()) throw IoError(run.file("metrics.jsonl") + ": holds no step, though the run is finished; was it copied whole?");
   fmt::print("{} is finished: {} steps. Its report: {}\n", path, metrics.back().step, run.file("report.html"));
