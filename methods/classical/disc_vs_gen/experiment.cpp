@@ -1,6 +1,5 @@
 // Naive Bayes against logistic regression on normal mixtures (how many samples are enough, as features grow?) and on frozen features of
 // images (who is better with few labels, who with many?).
-#include "methods/common/image_sets.h"
 #include "methods/experiment.h"
 
 #include <algorithm>
@@ -9,9 +8,9 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/data/digits/digits.h"
-#include "engine/data/files.h"
 #include "engine/data/images.h"
 #include "methods/classical/disc_vs_gen/mixtures.h"
+#include "methods/common/image_sets.h"
 #include "methods/common/logistic_regression.h"
 #include "methods/common/small_cnn.h"
 #include "models/metrics/line_fit.h"

@@ -1,6 +1,5 @@
 // Supervised dictionary learning on data whose labels lie outside the subspace that rebuilds best, and on digits that look alike: against
 // factorising first, and against all features.
-#include "methods/common/image_sets.h"
 #include "methods/experiment.h"
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include "engine/data/film_reviews.h"
 #include "engine/data/images.h"
 #include "methods/classical/sdl/planted.h"
+#include "methods/common/image_sets.h"
 #include "methods/common/logistic_regression.h"
 #include "models/metrics/confusion.h"
 #include "models/metrics/roc.h"
@@ -86,8 +86,7 @@ std::pair<Tensor, Tensor> fours_and_nines(const data::Dataset& set, int64_t coun
 }
 
 Problem digits_problem(const Cell& cell) {
-  bool there =
-      images_there("mnist") && cell.budget() != Budget::smoke;
+  bool there = images_there("mnist") && cell.budget() != Budget::smoke;
   data::DatasetParts parts = there ? data::mnist() : data::digits();
   int64_t train = cell.pick<int64_t>(150, 500, 5000), test = cell.pick<int64_t>(70, 1000, 2000);
   auto [x, y] = fours_and_nines(parts.train(), train, default_generator());

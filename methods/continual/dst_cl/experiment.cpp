@@ -6,7 +6,6 @@
 #include <map>
 
 #include "engine/data/digits/digits.h"
-#include "engine/data/files.h"
 #include "engine/data/images.h"
 #include "methods/common/continual_baselines.h"
 #include "methods/common/image_sets.h"
@@ -42,8 +41,7 @@ struct Problem {
 };
 
 Problem make_problem(Cell& cell) {
-  bool real =
-      cell.budget() != Budget::smoke && images_there("mnist");
+  bool real = cell.budget() != Budget::smoke && images_there("mnist");
   auto count = cell.pick<int64_t>(3, 10, 10);
   ContinualStream stream = domain_stream(real ? data::mnist() : data::digits(), permuted_domains(count, cell.seed()),
                                          {.scenario = Scenario::task,

@@ -1,11 +1,10 @@
 // Data, corruptions and the source network.
-#include "methods/common/image_sets.h"
 #include "methods/continual/eata/problem.h"
 
 #include "engine/data/digits/digits.h"
-#include "engine/data/files.h"
 #include "engine/data/images.h"
 #include "engine/data/step_batches.h"
+#include "methods/common/image_sets.h"
 #include "models/augment/corruption.h"
 #include "models/optim/adam.h"
 #include "models/optim/schedule.h"

@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "engine/data/digits/digits.h"
-#include "engine/data/files.h"
 #include "engine/data/images.h"
 #include "methods/common/image_sets.h"
 #include "methods/continual/happy/discovery.h"

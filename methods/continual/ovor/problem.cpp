@@ -1,14 +1,13 @@
 // Data, the tower, and stage one kept for every stage two.
-#include "methods/common/image_sets.h"
 #include "methods/continual/ovor/problem.h"
 
 #include <cmath>
 
 #include "engine/data/digits/digits.h"
-#include "engine/data/files.h"
 #include "engine/data/images.h"
 #include "engine/data/shapes.h"
 #include "engine/data/step_batches.h"
+#include "methods/common/image_sets.h"
 #include "ops/create.h"
 #include "ops/index.h"
 #include "ops/loss.h"

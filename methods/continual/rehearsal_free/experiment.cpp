@@ -8,7 +8,6 @@
 #include <memory>
 
 #include "engine/data/digits/digits.h"
-#include "engine/data/files.h"
 #include "engine/data/images.h"
 #include "engine/data/shapes.h"
 #include "methods/common/image_sets.h"

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "engine/data/digits/digits.h"
-#include "engine/data/files.h"
 #include "engine/data/images.h"
 #include "methods/common/image_sets.h"
 #include "methods/continual/stationary_repr/stationary_repr.h"

@@ -4,7 +4,6 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/data/digits/digits.h"
-#include "engine/data/files.h"
 #include "engine/data/images.h"
 #include "engine/data/step_batches.h"
 #include "methods/common/image_sets.h"

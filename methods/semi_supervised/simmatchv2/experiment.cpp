@@ -5,7 +5,6 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/data/digits/digits.h"
-#include "engine/data/files.h"
 #include "engine/data/images.h"
 #include "methods/common/image_sets.h"
 #include "methods/common/small_cnn.h"

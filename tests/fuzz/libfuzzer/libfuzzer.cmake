@@ -21,7 +21,7 @@ set(readers
 # Of these the functions that read a run's configuration are called, and watched for coverage (read_a_run.list). The rest must be dropped: what is
 # watched cannot be, nor what a checked global refers to, such as the command.
 set(commands
-  methods/common/image_views.cpp methods/common/mix_objective.cpp methods/common/robust_losses.cpp methods/common/noisy_label_losses.cpp  tools/cli/device_option.cpp tools/cli/winograd_option.cpp
+  methods/common/image_views.cpp methods/common/mix_objective.cpp methods/common/robust_losses.cpp methods/common/noisy_label_losses.cpp tools/cli/device_option.cpp tools/cli/winograd_option.cpp
   tools/autoencoder_model.cpp tools/classifier_recipe.cpp tools/clip_model.cpp tools/consistency_model.cpp tools/diffusion_model.cpp tools/finetune/finetune_command.cpp
   tools/forecast_model.cpp tools/gan_model.cpp tools/image_classifier.cpp tools/language_model.cpp tools/ssl_model.cpp tools/tabular_model.cpp tools/train/detector.cpp
   tools/train/encoder.cpp tools/train/gpt.cpp tools/train/moe.cpp tools/train/segment.cpp tools/train/settings.cpp tools/train/translate.cpp)
