@@ -32,7 +32,8 @@ Recording::Recording() : device_(current_device()), moved_(std::make_unique<Scra
 Recording::~Recording() {
   abandon();
   replayed_.wait_at_end();
-  for (cudaGraphExec_t part : parts_) cudaGraphExecDestroy(part);
+  for (cudaGraphExec_t part : parts_)
+    if (part) cudaGraphExecDestroy(part);
   keep_memory_of(stream_.get(), false);
 }
 
@@ -59,7 +60,9 @@ size_t Recording::end() {
   cudaGraph_t graph = nullptr;
   check(cudaStreamEndCapture(stream_.get(), &graph), "capture");
   cudaGraphExec_t part = nullptr;
-  cudaError_t status = cudaGraphInstantiate(&part, graph, 0);
+  size_t nodes = 0;
+  cudaError_t status = cudaGraphGetNodes(graph, nullptr, &nodes);
+  if (status == cudaSuccess && nodes > 0) status = cudaGraphInstantiate(&part, graph, 0);
   cudaGraphDestroy(graph);
   check(status, "capture");
   parts_.push_back(part);
@@ -76,6 +79,7 @@ void Recording::abandon() noexcept {
 
 // Two launches at most: how far the generator has moved on, where that is something else than in the last part, and the graph.
 void Recording::launch(size_t part, uint64_t shift) {
+  if (!parts_[part]) return;
   make_current(device_);
   if (shift != moved_by_) cuda_backend::launch(set_number, Grid{dim3(1), dim3(1)}, moved_->data(), moved_by_ = shift);
   check(cudaGraphLaunch(parts_[part], current_stream()), "captured step");

@@ -29,7 +29,7 @@ class Recording {
 
   /// Until end(), the thread's work on the current device is recorded.
   void begin();
-  /// Returns the part's number.
+  /// Returns the part's number. A part in which nothing was recorded costs nothing to start.
   size_t end();
   /// Gives up the part that is being recorded.
   void abandon() noexcept;
@@ -44,7 +44,7 @@ class Recording {
   std::unique_ptr<Scratch<uint64_t>> moved_;  // what recorded kernels add to their places (cuda/runtime/random_place.h)
   uint64_t moved_by_ = 0;
   std::unique_ptr<StreamScope> scope_;  // while a part is recorded
-  std::vector<cudaGraphExec_t> parts_;
+  std::vector<cudaGraphExec_t> parts_;  // null for one without work
   std::vector<PinnedMemory> kept_;
   Event replayed_;  // of the newest launch: until then the GPU reads what is kept
 };

@@ -12,10 +12,11 @@
 namespace plumb {
 
 struct CapturedStep::Impl {
-  // What was recorded between two pieces of host work, and where the default generator stood before and behind it.
+  // What was recorded between two pieces of host work, where the default generator stood before and behind it, and what the host does first.
   struct Part {
     size_t number;
     Generator before, after;
+    std::vector<std::function<void()>> preparations;
   };
   using Piece = std::variant<Part, std::function<void()>>;
 
@@ -25,19 +26,22 @@ struct CapturedStep::Impl {
   void* recording = nullptr;
   std::vector<Piece> pieces;
   Generator part_began;
+  std::vector<std::function<void()>> preparations;  // of the part that is being recorded
   Tensor result;
 
   const detail::GraphRuntime& graphs() const { return detail::device_runtime().graphs; }
 
   void begin() {
     part_began = default_generator();
+    preparations.clear();
     graphs().begin(recording);
   }
   // The part is run now: capturing alone does nothing.
   void end() {
-    Part part{graphs().end(recording), part_began, default_generator()};
+    Part part{graphs().end(recording), part_began, default_generator(), std::move(preparations)};
+    for (const auto& prepare : part.preparations) prepare();
     graphs().launch(recording, part.number, 0);
-    pieces.push_back(part);
+    pieces.push_back(std::move(part));
   }
 
   void record();
@@ -82,6 +86,7 @@ void CapturedStep::Impl::replay() {
     Generator& generator = default_generator();
     if (generator.seed() != part.before.seed())
       throw ValueError("capture: the default generator was seeded anew after the step was captured; call reset() then");
+    for (const auto& prepare : part.preparations) prepare();
     graphs().launch(recording, part.number, generator.offset() - part.before.offset());
     generator.take(part.after.offset() - part.before.offset());
   }
@@ -130,5 +135,12 @@ void eagerly(const std::function<void()>& work) {
   impl->pieces.push_back(work);
   impl->begin();
 }
+
+void before_replay(std::function<void()> work) {
+  if (!capturing) return work();
+  capturing->preparations.push_back(std::move(work));
+}
+
+bool is_recording() { return capturing != nullptr; }
 
 }  // namespace plumb

@@ -12,7 +12,7 @@ void AdagradOptions::check() const {
 }
 
 void Adagrad::update(std::span<Slot* const> slots) {
-  Fused fused(UpdateRule::adagrad, slots.size());
+  Fused fused(*this, UpdateRule::adagrad, slots.size());
   for (Slot* s : slots) {
     const AdagradOptions& o = options_of(*s);
     double lr = rate(*s) / (1 + static_cast<double>(s->steps - 1) * o.lr_decay);

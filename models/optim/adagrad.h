@@ -20,6 +20,7 @@ class Adagrad : public GroupedOptimizer<AdagradOptions> {
 
  protected:
   void update(std::span<Slot* const> slots) override;
+  bool is_fused() const override { return true; }
   std::vector<std::string> state_names() const override { return {"sum"}; }
 };
 

@@ -19,7 +19,7 @@ void AdamOptions::check() const { check_adam("adam", *this); }
 void AdamWOptions::check() const { check_adam("adamw", *this); }
 
 void Adam::update(std::span<Slot* const> slots) {
-  Fused fused(UpdateRule::adam, slots.size());
+  Fused fused(*this, UpdateRule::adam, slots.size());
   BiasCorrections corrections;
   for (Slot* s : slots) {
     const AdamOptions& o = options_of(*s);
@@ -29,7 +29,7 @@ void Adam::update(std::span<Slot* const> slots) {
 }
 
 void AdamW::update(std::span<Slot* const> slots) {
-  Fused fused(UpdateRule::adam, slots.size());
+  Fused fused(*this, UpdateRule::adam, slots.size());
   BiasCorrections corrections;
   for (Slot* s : slots) {
     const AdamWOptions& o = options_of(*s);

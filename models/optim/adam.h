@@ -46,6 +46,7 @@ class Adam : public GroupedOptimizer<AdamOptions> {
 
  protected:
   void update(std::span<Slot* const> slots) override;
+  bool is_fused() const override { return true; }
   std::vector<std::string> state_names() const override { return {"exp_avg", "exp_avg_sq"}; }
 };
 
@@ -64,6 +65,7 @@ class AdamW : public GroupedOptimizer<AdamWOptions> {
 
  protected:
   void update(std::span<Slot* const> slots) override;
+  bool is_fused() const override { return true; }
   std::vector<std::string> state_names() const override { return {"exp_avg", "exp_avg_sq"}; }
 };
 

@@ -11,7 +11,7 @@ void LionOptions::check() const {
 }
 
 void Lion::update(std::span<Slot* const> slots) {
-  Fused fused(UpdateRule::lion, slots.size());
+  Fused fused(*this, UpdateRule::lion, slots.size());
   for (Slot* s : slots) {
     const LionOptions& o = options_of(*s);
     fused.add(*s, {state_of(*s, 0)}, {1 - rate(*s) * o.weight_decay, rate(*s), o.beta1, o.beta2});

@@ -18,6 +18,7 @@ class Lion : public GroupedOptimizer<LionOptions> {
 
  protected:
   void update(std::span<Slot* const> slots) override;
+  bool is_fused() const override { return true; }
   std::vector<std::string> state_names() const override { return {"exp_avg"}; }
 };
 

@@ -47,7 +47,7 @@ void Muon::update_matrix(Slot& s) {
 }
 
 void Muon::update(std::span<Slot* const> slots) {
-  Fused rest(UpdateRule::adam, slots.size());
+  Fused rest(*this, UpdateRule::adam, slots.size());
   BiasCorrections corrections;
   for (Slot* s : slots) {
     if (orthogonal(*s) && s->parameter.numel() > 0) update_matrix(*s);

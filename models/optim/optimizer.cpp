@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <set>
 
 #include "engine/core/capture.h"
@@ -16,9 +17,29 @@ void check_option(bool fine, const char* optimizer, const char* what, const char
   if (!fine) throw ValueError(fmt::format("{}: {} must {}, it is {}", optimizer, what, wanted, value));
 }
 
+// A fused update as it was recorded: which slots, where their tensors lie, and the constants that its kernel reads.
+struct Optimizer::Recorded {
+  std::vector<size_t> slots;
+  std::vector<const void*> places;
+  Tensor constants, brought;  ///< [slots, 8], on the device and on the host
+  bool renewing = false;      ///< update() is called for its constants alone
+  int64_t next = 0;           ///< row of `brought`
+
+  static void add_places(const Slot& s, std::vector<const void*>& to) {
+    to.push_back(s.parameter.raw_data());
+    to.push_back(s.master.defined() ? s.master.raw_data() : nullptr);
+    for (const Tensor& t : s.state) to.push_back(t.defined() ? t.raw_data() : nullptr);
+  }
+  void place(std::vector<UpdateTensor>& tensors) {
+    for (size_t i = 0; i < tensors.size(); ++i) tensors[i].device_constants = select(constants, 0, static_cast<int64_t>(i));
+  }
+  void bring(const std::array<double, 8>& row) { std::copy(row.begin(), row.end(), brought.data<double>() + 8 * next++); }
+};
+
 // -- a step -----------------------------------------------------------------------------------------
 
 void Optimizer::step() {
+  if (is_recording() && can_be_recorded()) return record_step();
   eagerly([this] { step_now(); });
 }
 
@@ -94,6 +115,7 @@ Tensor Optimizer::state_of(Slot& s, size_t i, double start) {
 }
 
 void Optimizer::Fused::add(Slot& slot, std::array<Tensor, 3> state, const std::array<double, 8>& constants) {
+  if (optimizer_.recorded_ && optimizer_.recorded_->renewing) return optimizer_.recorded_->bring(constants);
   value_of(slot);
   tensors_.push_back({contiguous_data(slot.parameter), contiguous_data(to(slot.gradient, slot.parameter.dtype())), slot.master, std::move(state), constants});
   slots_.push_back(&slot);
@@ -104,6 +126,7 @@ void Optimizer::Fused::run() {
   Device device = tensors_[0].parameter.device();
   for (const UpdateTensor& u : tensors_)
     if (u.parameter.device() != device) throw DeviceError("optimizer: parameters on " + to_string(device) + " and " + to_string(u.parameter.device()));
+  if (optimizer_.recorded_) optimizer_.recorded_->place(tensors_);
   kernel::update(device, rule_, tensors_);
   for (size_t i = 0; i < tensors_.size(); ++i) {
     Tensor& parameter = slots_[i]->parameter;
@@ -114,6 +137,63 @@ void Optimizer::Fused::run() {
 
 void Optimizer::zero_grad() {
   for (Slot& s : slots_) s.parameter.zero_grad();
+}
+
+// -- a step that is captured --------------------------------------------------------------------------
+
+// State that is made while recording would be made again at each replay: each slot must have had an update before.
+bool Optimizer::can_be_recorded() const {
+  if (!is_fused() || !transforms_.empty() || !hooks_.empty()) return false;
+  bool any = false;
+  for (const Slot& s : slots_)
+    if (s.parameter.grad().defined()) {
+      if (s.steps == 0) return false;
+      any = true;
+    }
+  return any;
+}
+
+void Optimizer::update_for(Recorded& recorded, std::span<Slot* const> slots) {
+  recorded_ = &recorded;
+  struct Scope {
+    Recorded*& recorded;
+    ~Scope() { recorded = nullptr; }
+  } scope{recorded_};
+  update(slots);
+}
+
+void Optimizer::record_step() {
+  NoGrad off;
+  std::vector<Slot*> active = prepare();
+  auto recorded = std::make_shared<Recorded>();
+  auto count = static_cast<int64_t>(active.size());
+  recorded->constants = empty({count, 8}, f64, active[0]->parameter.device(), "optimizer");
+  recorded->brought = empty({count, 8}, f64, cpu, "optimizer");
+  for (Slot* s : active) {
+    recorded->slots.push_back(static_cast<size_t>(s - slots_.data()));
+    Recorded::add_places(*s, recorded->places);
+  }
+  update_for(*recorded, active);
+  finish(active, {});
+  recorded->renewing = true;
+  before_replay([this, recorded] { renew(*recorded); });
+}
+
+void Optimizer::renew(Recorded& recorded) {
+  NoGrad off;
+  std::vector<Slot*> active;
+  std::vector<const void*> places;
+  for (size_t i : recorded.slots) {
+    active.push_back(&slots_.at(i));
+    Recorded::add_places(slots_[i], places);
+  }
+  if (places != recorded.places || !transforms_.empty() || !hooks_.empty())
+    throw ValueError("optimizer: its tensors, transforms or hooks are others than when the step was captured; call reset() of the captured step then");
+  for (Slot* s : active) ++s->steps;
+  recorded.next = 0;
+  update_for(recorded, active);
+  copy_data(recorded.brought, recorded.constants);
+  for (Slot* s : active) s->parameter.impl()->storage->bump_version();
 }
 
 // -- parameters -------------------------------------------------------------------------------------

@@ -48,7 +48,9 @@ class Optimizer {
   Optimizer& operator=(const Optimizer&) = delete;
 
   /// Gradients through the transforms, the update, then the hooks. Parameters without a gradient are left alone, state and all. In a step
-  /// that is captured it is done eagerly() (engine/core/capture.h): its learning rate and its corrections are the host's.
+  /// that is captured (engine/core/capture.h) one fused update is recorded, and the host brings its learning rates and corrections before each
+  /// replay; an optimiser that does more, or has transforms or hooks, works eagerly() in between. A replay throws ValueError if the optimiser
+  /// has other tensors than when it was recorded.
   void step();
   /// Forgets the gradients of all parameters.
   void zero_grad();
@@ -94,6 +96,8 @@ class Optimizer {
   virtual std::vector<std::string> state_names() const = 0;
   virtual double& lr_of(size_t group) = 0;
   virtual size_t group_count() const = 0;
+  /// Whether update() does nothing but one Fused of all slots, in their order.
+  virtual bool is_fused() const { return false; }
 
   /// The learning rate of one parameter in this step.
   virtual double rate(const Slot& slot) { return lr_of(slot.group) * lr_scale_; }
@@ -106,7 +110,7 @@ class Optimizer {
   class Fused {
    public:
     /// With room for `parameters` of them.
-    Fused(UpdateRule rule, size_t parameters) : rule_(rule) {
+    Fused(Optimizer& optimizer, UpdateRule rule, size_t parameters) : optimizer_(optimizer), rule_(rule) {
       tensors_.reserve(parameters);
       slots_.reserve(parameters);
     }
@@ -114,6 +118,7 @@ class Optimizer {
     void run();
 
    private:
+    Optimizer& optimizer_;
     UpdateRule rule_;
     std::vector<UpdateTensor> tensors_;
     std::vector<Slot*> slots_;
@@ -128,13 +133,19 @@ class Optimizer {
   std::vector<Slot> slots_;
 
  private:
+  struct Recorded;
   void step_now();
+  bool can_be_recorded() const;
+  void record_step();
+  void update_for(Recorded& recorded, std::span<Slot* const> slots);
+  void renew(Recorded& recorded);
   void transform_gradients(std::vector<Slot*>& active);
   void run_hooks(std::span<Slot* const> active, const std::vector<Tensor>& before);
 
   double lr_scale_ = 1;
   std::vector<GradientTransform> transforms_;
   std::vector<UpdateHook> hooks_;
+  Recorded* recorded_ = nullptr;  // for which update() is called now: to be recorded, or for its constants alone
 };
 
 /// An optimiser whose groups have `Options`: a struct with `double lr` and `void check() const`, which throws ValueError.

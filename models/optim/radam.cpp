@@ -23,7 +23,7 @@ static std::array<double, 8> radam_constants(const RAdamOptions& o, double lr, i
 }
 
 void RAdam::update(std::span<Slot* const> slots) {
-  Fused fused(UpdateRule::adam, slots.size());
+  Fused fused(*this, UpdateRule::adam, slots.size());
   for (Slot* s : slots) fused.add(*s, {state_of(*s, 0), state_of(*s, 1)}, radam_constants(options_of(*s), rate(*s), s->steps));
   fused.run();
 }

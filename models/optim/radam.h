@@ -22,6 +22,7 @@ class RAdam : public GroupedOptimizer<RAdamOptions> {
 
  protected:
   void update(std::span<Slot* const> slots) override;
+  bool is_fused() const override { return true; }
   std::vector<std::string> state_names() const override { return {"exp_avg", "exp_avg_sq"}; }
 };
 

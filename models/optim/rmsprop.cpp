@@ -12,7 +12,7 @@ void RmsPropOptions::check() const {
 }
 
 void RMSprop::update(std::span<Slot* const> slots) {
-  Fused fused(UpdateRule::rmsprop, slots.size());
+  Fused fused(*this, UpdateRule::rmsprop, slots.size());
   for (Slot* s : slots) {
     const RmsPropOptions& o = options_of(*s);
     Tensor velocity = o.momentum > 0 ? state_of(*s, 1) : Tensor(), average = o.centered ? state_of(*s, 2) : Tensor();

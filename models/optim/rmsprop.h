@@ -22,6 +22,7 @@ class RMSprop : public GroupedOptimizer<RmsPropOptions> {
 
  protected:
   void update(std::span<Slot* const> slots) override;
+  bool is_fused() const override { return true; }
   std::vector<std::string> state_names() const override { return {"square_avg", "momentum", "grad_avg"}; }
 };
 

@@ -12,7 +12,7 @@ void SgdOptions::check() const {
 }
 
 void SGD::update(std::span<Slot* const> slots) {
-  Fused fused(UpdateRule::sgd, slots.size());
+  Fused fused(*this, UpdateRule::sgd, slots.size());
   for (Slot* s : slots) {
     const SgdOptions& o = options_of(*s);
     if (o.momentum == 0) {

@@ -21,6 +21,7 @@ class SGD : public GroupedOptimizer<SgdOptions> {
 
  protected:
   void update(std::span<Slot* const> slots) override;
+  bool is_fused() const override { return true; }
   std::vector<std::string> state_names() const override { return {"momentum"}; }
 };
 

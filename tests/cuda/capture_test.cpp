@@ -7,6 +7,9 @@
 #include "engine/core/device_runtime.h"
 #include "engine/core/generator.h"
 #include "models/optim/adam.h"
+#include "models/optim/lion.h"
+#include "models/optim/radam.h"
+#include "models/optim/sgd.h"
 #include "ops/activation.h"
 #include "ops/dropout.h"
 #include "ops/loss.h"
@@ -16,6 +19,7 @@
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "tests/cuda/on_device.h"
+#include "tests/ops/samples.h"
 
 using namespace plumb;
 using namespace plumb::testing;
@@ -60,6 +64,82 @@ TEST_CASE("capture: losses, weights and draws are those of the plain step, bit f
   CHECK(learned(true, false) == plain);
   CHECK(learned(false, true) == plain);
   CHECK(learned(true, true) == plain);  // the optimiser's step within: its learning rate moves on
+}
+
+namespace {
+
+// Seven steps of an optimiser whose learning rate falls, on parameters of two types; the parameters after them.
+template <typename Optimizer, typename Options>
+std::vector<double> descended(const Options& options, bool captured) {
+  Tensor w = to_gpu(plumb::test::sample({40, 3}, 1, f32)).requires_grad_(), narrow = to_gpu(plumb::test::sample({50}, 2, bf16)).requires_grad_();
+  Optimizer optimizer({w, narrow}, options);
+  CapturedStep step = capture(
+      [&] {
+        optimizer.zero_grad();
+        Tensor loss = sum(w * w * w) + to(sum(narrow * narrow), f32);
+        loss.backward();
+        optimizer.step();
+        return loss;
+      },
+      captured ? kGpu : cpu);
+  for (int i = 0; i < 7; ++i) {
+    optimizer.set_lr_scale(1 - 0.1 * i);
+    step();
+  }
+  std::vector<double> all = to_vector(w), rest = to_vector(narrow);
+  all.insert(all.end(), rest.begin(), rest.end());
+  CHECK(optimizer.state().scalars.at("0.steps") == 7);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("capture: an optimiser's step within, of any rule, is that of the plain step, bit for bit") {
+  CHECK(descended<optim::SGD>(optim::SgdOptions{.lr = 0.01, .momentum = 0.9}, true) == descended<optim::SGD>(optim::SgdOptions{.lr = 0.01, .momentum = 0.9}, false));
+  CHECK(descended<optim::RAdam>(optim::RAdamOptions{.lr = 0.01}, true) == descended<optim::RAdam>(optim::RAdamOptions{.lr = 0.01}, false));
+  CHECK(descended<optim::Lion>(optim::LionOptions{.lr = 0.01}, true) == descended<optim::Lion>(optim::LionOptions{.lr = 0.01}, false));
+}
+
+TEST_CASE("capture: an optimiser with other tensors or more to do than when it was recorded asks to be reset") {
+  Tensor w = to_gpu(ones({5})).requires_grad_();
+  optim::AdamW adamw({w}, {.lr = 0.1});
+  CapturedStep step = capture(
+      [&] {
+        adamw.zero_grad();
+        Tensor loss = sum(w * w);
+        loss.backward();
+        adamw.step();
+        return loss;
+      },
+      kGpu);
+  for (int i = 0; i < 4; ++i) step();
+  adamw.load_state(adamw.state());
+  std::vector<double> before = to_vector(w);
+  CHECK_THROWS_WITH_AS(step(), doctest::Contains("call reset()"), ValueError);
+  CHECK(to_vector(w) == before);
+  step.reset();
+  for (int i = 0; i < 4; ++i) step();
+  adamw.add_transform([](const std::vector<Tensor>&, std::vector<Tensor>&) {});
+  CHECK_THROWS_WITH_AS(step(), doctest::Contains("call reset()"), ValueError);
+  step.reset();
+  for (int i = 0; i < 4; ++i) step();  // eagerly, in between
+  CHECK(adamw.state().scalars.at("0.steps") == 12);
+}
+
+TEST_CASE("capture: what prepares a replay is done before each of them, outside the recording") {
+  Tensor x = to_gpu(zeros({2}));
+  int64_t times = 0;
+  CapturedStep step = capture(
+      [&] {
+        Tensor y = x * 2;
+        before_replay([&] { copy_data(full({2}, static_cast<double>(++times)), x); });
+        return sum(y);
+      },
+      kGpu);
+  CHECK(step().item() == 0);  // as it is: in the place where it stands
+  CHECK(step().item() == 4);
+  for (int i = 3; i < 7; ++i) CHECK(step().item() == 4 * i);
+  CHECK(times == 6);
 }
 
 TEST_CASE("capture: on the CPU a step runs as it is") {
