@@ -42,7 +42,6 @@ struct Board {
   std::thread thread{[this] { server.serve(); }};
 
   ~Board() {
-    get("/");  // it runs by now, so that it can be stopped
     server.stop();
     thread.join();
   }

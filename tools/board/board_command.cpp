@@ -47,15 +47,16 @@ int serve(const Options& o) {
   BoardServer server(opened(o.runs), static_cast<int>(o.port));
   train::InterruptScope interrupts;
   std::atomic<bool> over = false;
-  std::thread waiting([&] {
-    while (!over && train::InterruptScope::signal() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    server.stop();
+  std::thread serving([&] {
+    server.serve();
+    over = true;
   });
   fmt::print("http://127.0.0.1:{}/  (Ctrl-C ends it)\n", server.port());
   std::fflush(stdout);
-  server.serve();
-  over = true;
-  waiting.join();
+  // Signals go to this thread, the first one: it sleeps, where the server's waits for a browser.
+  while (!over && train::InterruptScope::signal() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  server.stop();
+  serving.join();
   return 0;
 }
 

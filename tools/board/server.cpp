@@ -9,11 +9,14 @@
 
 #include <httplib.h>
 
+#include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 #include <mutex>
 #include <set>
+#include <thread>
 
 #include "models/train/page.h"
 
@@ -55,6 +58,7 @@ std::vector<std::string> words_of(const std::string& list) {
 
 struct BoardServer::Parts {
   httplib::Server http;
+  std::atomic<bool> ended = false;
   int port = 0;
   std::mutex mutex;  // of runs: browsers ask in several connections
   std::vector<train::RunView> runs;
@@ -136,8 +140,15 @@ BoardServer::BoardServer(std::vector<train::RunDirectory> runs, int port) : part
 
 BoardServer::~BoardServer() = default;
 int BoardServer::port() const { return parts_->port; }
-void BoardServer::serve() { parts_->http.listen_after_bind(); }
-void BoardServer::stop() { parts_->http.stop(); }
+void BoardServer::serve() {
+  parts_->http.listen_after_bind();
+  parts_->ended = true;
+}
+void BoardServer::stop() {
+  // The library's stop() does nothing before its server runs.
+  while (!parts_->http.is_running() && !parts_->ended) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  parts_->http.stop();
+}
 
 }  // namespace plumb::tools
 

@@ -21,8 +21,9 @@ class BoardServer {
   BoardServer& operator=(const BoardServer&) = delete;
 
   int port() const;
-  /// Answers until stop() is called, from any thread.
+  /// Answers until stop() is called. Once.
   void serve();
+  /// From another thread; waits for serve() to have begun.
   void stop();
 
  private:
