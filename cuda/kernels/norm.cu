@@ -155,7 +155,7 @@ void row_norm(const Tensor& x, const Tensor& branch, const Tensor& weight, const
     using C = compute_t<S>;
     bool alike = !narrow(y, x) || !narrow(branch, x) || y.dtype() == branch.dtype();
     if (alike && HeldRows::fit<S>(n) && aligned(x) && aligned(branch) && aligned(weight) && aligned(bias) && aligned(sum) && aligned(y))
-      return launch_norm_held<S, N>(held_rows<S>(rows, n), {x.data<S>(), branch.defined() ? branch.raw_data() : nullptr, narrow(branch, x), data_or_null<C>(weight), data_or_null<C>(bias), centred,
+      return launch_norm_held<S, N>(held_rows_by_warp<S>(rows, n), {x.data<S>(), branch.defined() ? branch.raw_data() : nullptr, narrow(branch, x), data_or_null<C>(weight), data_or_null<C>(bias), centred,
                                                             static_cast<C>(eps), data_or_null<S>(sum), y.raw_data(), narrow(y, x), data_or_null<C>(mean), rstd.data<C>()});
     if (branch.defined()) kernel::binary(x.device(), BinaryOp::add, x, branch, sum);
     norm_streamed<S>(branch.defined() ? sum : x, weight, bias, centred, eps, y, mean, rstd);

@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kMostThreads<S, P>) norm_held_rows(NormForward
   using C = compute_t<S>;
   constexpr int R = kForwardRows<S, P>, V = kPerAccess<S>;
   __shared__ C parts[2][16 * R];
-  RowBlock<S, P, R> block{static_cast<int64_t>(blockIdx.x) * R, rows, n};
+  RowBlock<S, P, R> block{first_row(R), rows, n};
   C v[R][P][V];
   block.read(t.x, v);
   if (t.branch) {
@@ -185,7 +185,7 @@ __global__ void __launch_bounds__(kJoinColumns * kJoinRows) join_parameter_gradi
 
 template <typename S, typename N>
 void launch_norm_held(const HeldRows& plan, const NormForward<S>& operands) {
-  with_packs<S>(plan.packs, [&]<int P>() {
+  with_packs<S, kWarpPacks>(plan.packs, [&]<int P>() {
     launch(norm_held_rows<S, N, P>, plan.grid(kForwardRows<S, P>), operands, plan.rows, plan.n);
   });
 }

@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(kMostThreads<S, P>) softmax_held(const S* x, i
   using C = compute_t<S>;
   constexpr int R = kForwardRows<S, P>, V = kPerAccess<S>;
   __shared__ C parts[2][16 * R];
-  RowBlock<S, P, R> block{static_cast<int64_t>(blockIdx.x) * R, rows, n};
+  RowBlock<S, P, R> block{first_row(R), rows, n};
   C v[R][P][V], top[R], total[R] = {};
   block.read(x, v);
 #pragma unroll
@@ -215,8 +215,8 @@ void softmax(const Tensor& input, double scale, bool logarithm, Tensor& output) 
       RowPlan plan = plan_rows<S>(outer, n, false);
       return launch(softmax_streamed<S>, plan.grid, x, outer, n, factor, logarithm, y, plan.team);
     }
-    HeldRows plan = held_rows<S>(outer, n);
-    with_packs<S>(plan.packs, [&]<int P>() { launch(softmax_held<S, P>, plan.grid(kForwardRows<S, P>), x, outer, n, factor, logarithm, y); });
+    HeldRows plan = held_rows_by_warp<S>(outer, n);
+    with_packs<S, kWarpPacks>(plan.packs, [&]<int P>() { launch(softmax_held<S, P>, plan.grid(kForwardRows<S, P>), x, outer, n, factor, logarithm, y); });
   });
 }
 

@@ -21,7 +21,7 @@ void check_option(bool fine, const char* optimizer, const char* what, const char
 struct Optimizer::Recorded {
   std::vector<size_t> slots;
   std::vector<const void*> places;
-  Tensor constants, brought;  ///< [slots, 8], on the device and on the host
+  Tensor constants, brought;  ///< [slots, 8], on the GPU and on the host
   bool renewing = false;      ///< update() is called for its constants alone
   int64_t next = 0;           ///< row of `brought`
 
@@ -127,6 +127,7 @@ void Optimizer::Fused::run() {
   for (const UpdateTensor& u : tensors_)
     if (u.parameter.device() != device) throw DeviceError("optimizer: parameters on " + to_string(device) + " and " + to_string(u.parameter.device()));
   if (optimizer_.recorded_) optimizer_.recorded_->place(tensors_);
+  else if (device.type != DeviceType::cpu) optimizer_.make_room_for_constants(static_cast<int64_t>(tensors_.size()), device);
   kernel::update(device, rule_, tensors_);
   for (size_t i = 0; i < tensors_.size(); ++i) {
     Tensor& parameter = slots_[i]->parameter;
@@ -141,16 +142,20 @@ void Optimizer::zero_grad() {
 
 // -- a step that is captured --------------------------------------------------------------------------
 
+void Optimizer::make_room_for_constants(int64_t count, Device device) {
+  if (is_fused() && (!constants_.defined() || constants_.size(0) < count)) constants_ = empty({count, 8}, f64, device, "optimizer");
+}
+
 // State that is made while recording would be made again at each replay: each slot must have had an update before.
 bool Optimizer::can_be_recorded() const {
   if (!is_fused() || !transforms_.empty() || !hooks_.empty()) return false;
-  bool any = false;
+  int64_t count = 0;
   for (const Slot& s : slots_)
     if (s.parameter.grad().defined()) {
       if (s.steps == 0) return false;
-      any = true;
+      ++count;
     }
-  return any;
+  return count > 0 && constants_.defined() && constants_.size(0) >= count;
 }
 
 void Optimizer::update_for(Recorded& recorded, std::span<Slot* const> slots) {
@@ -167,7 +172,7 @@ void Optimizer::record_step() {
   std::vector<Slot*> active = prepare();
   auto recorded = std::make_shared<Recorded>();
   auto count = static_cast<int64_t>(active.size());
-  recorded->constants = empty({count, 8}, f64, active[0]->parameter.device(), "optimizer");
+  recorded->constants = narrow(constants_, 0, 0, count);
   recorded->brought = empty({count, 8}, f64, cpu, "optimizer");
   for (Slot* s : active) {
     recorded->slots.push_back(static_cast<size_t>(s - slots_.data()));

@@ -135,6 +135,7 @@ class Optimizer {
  private:
   struct Recorded;
   void step_now();
+  void make_room_for_constants(int64_t count, Device device);
   bool can_be_recorded() const;
   void record_step();
   void update_for(Recorded& recorded, std::span<Slot* const> slots);
@@ -145,6 +146,7 @@ class Optimizer {
   double lr_scale_ = 1;
   std::vector<GradientTransform> transforms_;
   std::vector<UpdateHook> hooks_;
+  Tensor constants_;              // [parameters, 8] on a GPU, of the recorded updates; made before them: what is made in a recording lasts a replay
   Recorded* recorded_ = nullptr;  // for which update() is called now: to be recorded, or for its constants alone
 };
 
