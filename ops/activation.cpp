@@ -66,7 +66,7 @@ Tensor softplus(T x, double beta, double threshold) {
 }
 Tensor logsigmoid(T x) { return activation("logsigmoid", UnaryOp::logsigmoid, x, [](T dy, T x) { return dy * sigmoid(neg(x)); }); }
 Tensor softsign(T x) { return x / (abs(x) + 1); }
-Tensor hardtanh(T x, double low, double high) { return clamp(x, low, high); }
+Tensor hardtanh(T x, double low, double high) { return clamp(detail::floating(x), low, high); }
 Tensor hardsigmoid(T x) {
   return activation("hardsigmoid", UnaryOp::hardsigmoid, x, [](T dy, T x) { return where(logical_and(x > -3, x < 3), dy * (1.0 / 6), 0); });
 }
@@ -96,7 +96,8 @@ Tensor glu(T x, int dim) {
 }
 Tensor softshrink(T x, double lambda) {
   if (!(lambda >= 0)) throw ValueError("softshrink: lambda must not be negative, it is " + std::to_string(lambda));
-  return x - clamp(x, -lambda, lambda);
+  T v = detail::floating(x);
+  return v - clamp(v, -lambda, lambda);
 }
 Tensor hardshrink(T x, double lambda) { return where(abs(x) <= lambda, 0, x); }
 // Where the two parts of a difference are close to each other, 16 bits would leave few of its digits: f32 until the end.

@@ -1,4 +1,4 @@
-// Activation functions, element by element. Integers are taken as f32.
+// Activation functions, element by element. Integers are taken as f32; relu and relu6 keep them.
 #pragma once
 #include "engine/core/tensor.h"
 

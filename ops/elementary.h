@@ -6,7 +6,7 @@ namespace plumb {
 
 Tensor abs(const Tensor& x);      ///< derivative sign(x), 0 at 0; keeps integers
 Tensor sign(const Tensor& x);     ///< −1, 0 or 1; derivative 0; keeps integers
-Tensor square(const Tensor& x);   ///< x²
+Tensor square(const Tensor& x);   ///< x²; keeps integers
 Tensor sqrt(const Tensor& x);
 Tensor rsqrt(const Tensor& x);    ///< 1/√x
 Tensor reciprocal(const Tensor& x);

@@ -1,6 +1,8 @@
 // Operations that write to their first argument. Outside recording they run in place; inside it is the plain operation, assigned.
 #include "engine/autograd/inplace.h"
 
+#include <cmath>
+
 #include "engine/core/data_kernels.h"
 #include "ops/pointwise.h"
 #include "ops/pointwise_call.h"
@@ -8,10 +10,15 @@
 
 namespace plumb {
 
+static DTypeError fractions_lost(const char* name, const Tensor& a) {
+  return DTypeError(std::string(name) + ": a fraction does not fit into a tensor of " + std::string(plumb::name(a.dtype())) + "; convert the tensor to f32 first");
+}
+
 static void binary_(const char* name, BinaryOp op, Tensor& a, const Tensor& b, Tensor (*plain)(const Tensor&, const Tensor&)) {
   check_writable(name, a);
   if (broadcast_shapes(name, a.shape(), b.shape()) != a.shape())
     throw ShapeError(std::string(name) + ": " + to_string(b.shape()) + " does not fit into " + to_string(a.shape()));
+  if (!is_floating(a.dtype()) && is_floating(b.dtype())) throw fractions_lost(name, a);
   bool shared = a.impl()->storage == b.impl()->storage;
   if (write_is_recorded(a) || (grad_enabled() && b.requires_grad()))  // what `plain` saves of b must not be overwritten
     return assign(name, a, to(plain(recorded_value(a), shared ? clone(b) : b), a.dtype()));
@@ -33,6 +40,7 @@ void div_(Tensor& a, const Tensor& b) { binary_("div_", BinaryOp::div, a, b, div
 
 static void scalar_(const char* name, UnaryOp op, Tensor& a, Scalar b, Tensor (*plain)(const Tensor&, Scalar)) {
   check_writable(name, a);
+  if (!is_floating(a.dtype()) && b.value() != std::trunc(b.value())) throw fractions_lost(name, a);
   if (write_is_recorded(a)) return assign(name, a, plain(recorded_value(a), b));
   kernel::unary(a.device(), op, a, b.value(), 0, a);
   a.impl()->storage->bump_version();

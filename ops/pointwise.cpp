@@ -131,12 +131,17 @@ static Tensor number_typed(const Tensor& a, Scalar b) {
   return to(a, t == boolean ? i64 : t);
 }
 
+// Kernels take a number as f64, which has not all integers beyond 2⁵³; those go as a tensor.
+static bool fits_f64(Scalar b) { return b.floating() || std::abs(static_cast<double>(b.integer())) <= 0x1p53; }
+
 Tensor add(const Tensor& a, Scalar b) {
   Tensor x = number_typed(a, b);
+  if (!fits_f64(b) && x.dtype() == i64) return add(x, scalar_tensor(b, i64, x.device()));
   return record("add", unary("add", UnaryOp::add_scalar, x, b.value()), {x}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0]; });
 }
 Tensor mul(const Tensor& a, Scalar b) {
   Tensor x = number_typed(a, b);
+  if (!fits_f64(b) && x.dtype() == i64) return mul(x, scalar_tensor(b, i64, x.device()));
   return record("mul", unary("mul", UnaryOp::mul_scalar, x, b.value()), {x}, saving(), [b](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0] * b; });
 }
 Tensor div(const Tensor& a, Scalar b) { return mul(detail::floating(a), 1.0 / b.value()); }
@@ -146,6 +151,7 @@ Tensor operator-(const Tensor& a, Scalar b) {
 }
 Tensor operator-(Scalar a, const Tensor& b) {
   Tensor x = number_typed(b, a);
+  if (!fits_f64(a) && x.dtype() == i64) return sub(scalar_tensor(a, i64, x.device()), x);
   return record("sub", unary("sub", UnaryOp::rsub_scalar, x, a.value()), {x}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return neg(dy[0]); });
 }
 Tensor operator/(Scalar a, const Tensor& b) { return mul(reciprocal(b), a.value()); }
@@ -207,11 +213,12 @@ Tensor pow(Scalar base, const Tensor& exponent) {
   });
 }
 
-// The share of the gradient that goes to a: 1 where it won, ½ where both are equal.
+// The share of the gradient that goes to a: 1 where it won, ½ where both are equal. NaN wins, as in the result.
 static Tensor share_of_first(const Tensor& a, const Tensor& b, bool larger) {
   NoGrad off;
-  Tensor won = to(larger ? a > b : a < b, a.dtype());
-  return won + to(a == b, a.dtype()) * 0.5;
+  Tensor a_is_nan = isnan(a), b_is_nan = isnan(b);
+  Tensor won = logical_or(larger ? a > b : a < b, logical_and(a_is_nan, logical_not(b_is_nan)));
+  return to(won, a.dtype()) + to(logical_or(a == b, logical_and(a_is_nan, b_is_nan)), a.dtype()) * 0.5;
 }
 
 static Tensor extremum(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {

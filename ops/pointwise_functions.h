@@ -97,8 +97,12 @@ struct FloorDivide {
       if (b == 0) return 0;
       if (b == -1) return static_cast<T>(-static_cast<std::make_unsigned_t<T>>(a));
       return a / b - (a % b != 0 && (a < 0) != (b < 0));
-    } else {
-      return std::floor(a / b);
+    } else {  // by the remainder, as Python: the quotient of 1 and 0.1 rounds to 10, while nine times 0.1 is the most that fits
+      if (b == 0) return a / b;
+      T r = std::fmod(a, b), q = (a - r) / b;
+      if (r != 0 && (r < 0) != (b < 0)) q -= 1;
+      T whole = std::floor(q);
+      return q - whole > T(0.5) ? whole + 1 : whole;
     }
   }
 };

@@ -42,6 +42,9 @@ void check_bounds(double low, double high) {
 void check_truncation(double mean, double std, double low, double high) {
   check_std("truncated_normal", mean, std);
   if (std == 0 || !(low < high)) throw ValueError("truncated_normal: std " + number(std) + " within [" + number(low) + ", " + number(high) + "]: std must be positive and low < high");
+  constexpr double kFarthest = 37;  // standard deviations: beyond, doubles have no probability
+  if ((low - mean) / std > kFarthest || (mean - high) / std > kFarthest)
+    throw ValueError("truncated_normal: [" + number(low) + ", " + number(high) + "] lies more than 37 standard deviations from the mean " + number(mean));
 }
 void check_exponential(double rate) {
   if (!(rate > 0) || std::isinf(rate)) throw ValueError("exponential: the rate must be positive and finite, it is " + number(rate));
@@ -92,6 +95,8 @@ Tensor randn_like(const Tensor& like, Generator* g) { return randn(like.shape(),
 
 Tensor uniform(const Shape& shape, double low, double high, RandomOptions o) {
   check_bounds(low, high);
+  if (high - low > (o.dtype == f64 ? std::numeric_limits<double>::max() : double{std::numeric_limits<float>::max()}))
+    throw ValueError("uniform: [" + number(low) + ", " + number(high) + ") is wider than the largest number of " + std::string(name(o.dtype == f64 ? f64 : f32)));
   return drawn("uniform", Draw::uniform, low, high, shape, o);
 }
 Tensor normal(const Shape& shape, double mean, double std, RandomOptions o) {

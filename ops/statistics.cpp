@@ -89,7 +89,8 @@ Tensor general_norm(const Tensor& x, double p, const std::vector<int>& dims, con
   {
     NoGrad off;
     Tensor size = abs(x), m = nonzero_or_one(p > 0 ? amax(size, dims, true) : amin(size, dims, true));
-    y = reshape(m * pow(sum(pow(size / m, p), dims, true), 1 / p), d.result(keepdim));
+    Tensor scaled = m * pow(sum(pow(size / m, p), dims, true), 1 / p);
+    y = reshape(where(isinf(m), m, scaled), d.result(keepdim));
   }
   return record("norm", y, {x}, saving(x, y), [p, kept = d.kept](const Grads& dy, const Saved& s, Needs) -> Grads {
     Tensor x = s[0], y = reshape(nonzero_or_one(s[1]), kept);

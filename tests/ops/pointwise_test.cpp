@@ -107,6 +107,24 @@ TEST_CASE("binary operations: integers, floor_divide and remainder of either sig
   CHECK((tensor({true, true}) + tensor({true, false})).dtype() == i64);
 }
 
+TEST_CASE("floor_divide: how often b fits into a, also where the quotient rounds up to the next whole number") {
+  Tensor a = from_vector(std::vector<double>{1, -1, 0.3, 6, 1, -1, INFINITY, 1}), b = from_vector(std::vector<double>{0.1, 0.1, 0.1, -2.5, 0, INFINITY, 2, INFINITY});
+  std::vector<double> y = to_vector(floor_divide(a, b));
+  CHECK(std::isnan(y[6]));
+  y.erase(y.begin() + 6);
+  CHECK(y == std::vector<double>{9, -10, 2, -3, INFINITY, -1, 0});  // Python's //, but for the infinity
+  CHECK(to_vector(floor_divide(full({3}, 1.0), full({3}, 0.1))) == std::vector<double>(3, 9));
+}
+
+TEST_CASE("numbers: integers beyond 2^53 are added and multiplied exactly") {
+  int64_t large = (int64_t{1} << 60) + 1;
+  Tensor one = full({2}, 1, i64);
+  CHECK(to_vector<int64_t>(one + large) == std::vector<int64_t>(2, large + 1));
+  CHECK(to_vector<int64_t>(one * large) == std::vector<int64_t>(2, large));
+  CHECK(to_vector<int64_t>(large - one) == std::vector<int64_t>(2, large - 1));
+  CHECK(to_vector<int64_t>(one - large) == std::vector<int64_t>(2, 1 - large));
+}
+
 TEST_CASE("binary operations: types are promoted, a plain number keeps the tensor's type") {
   CHECK((zeros({2}, f16) + zeros({2}, f32)).dtype() == f32);
   CHECK((zeros({2}, f16) + zeros({2}, bf16)).dtype() == f32);
@@ -281,6 +299,25 @@ TEST_CASE("in place: results stand in the tensor itself, through any view, in it
   add_(one, one);
   CHECK(to_vector(one) == std::vector<double>{2, 4});
   CHECK_THROWS_AS(add_(one, zeros({3, 2})), ShapeError);
+}
+
+TEST_CASE("in place: integers refuse what has a fraction, and stay as they were") {
+  Tensor n = full({3}, 5, i64);
+  CHECK_THROWS_WITH_AS(add_(n, 0.5), doctest::Contains("a fraction does not fit into a tensor of i64"), DTypeError);
+  CHECK_THROWS_WITH_AS(mul_(n, 1.5), doctest::Contains("convert the tensor to f32 first"), DTypeError);
+  CHECK_THROWS_AS(add_(n, full({3}, 0.5)), DTypeError);
+  CHECK(to_vector<int64_t>(n) == std::vector<int64_t>(3, 5));
+  mul_(n, 2.0);
+  CHECK(to_vector<int64_t>(n) == std::vector<int64_t>(3, 10));
+}
+
+TEST_CASE("maximum and minimum: the gradient goes to the NaN that the result is") {
+  for (auto f : {static_cast<Tensor (*)(const Tensor&, const Tensor&)>(maximum), static_cast<Tensor (*)(const Tensor&, const Tensor&)>(minimum)}) {
+    Tensor a = from_vector(std::vector<double>{NAN, 1, NAN}).requires_grad_(), b = from_vector(std::vector<double>{1, NAN, NAN}).requires_grad_();
+    sum(f(a, b)).backward();
+    CHECK(to_vector(a.grad()) == std::vector<double>{1, 0, 0.5});
+    CHECK(to_vector(b.grad()) == std::vector<double>{0, 1, 0.5});
+  }
 }
 
 TEST_CASE("sum_to: the adjoint of broadcasting") {

@@ -416,6 +416,10 @@ TEST_CASE("draws: shapes without elements take nothing from the generator") {
 }
 
 TEST_CASE("draws: bad parameters are errors that name them") {
+  CHECK_THROWS_WITH_AS(truncated_normal({3}, 0, 1, 50, 60), doctest::Contains("more than 37 standard deviations"), ValueError);
+  CHECK_THROWS_WITH_AS(truncated_normal({3}, 0, 1, -60, -50), doctest::Contains("more than 37 standard deviations"), ValueError);
+  CHECK_THROWS_WITH_AS(uniform({3}, -3e38, 3e38), doctest::Contains("wider than the largest number of f32"), ValueError);
+  CHECK_NOTHROW(uniform({3}, -3e38, 3e38, {.dtype = f64}));
   Generator g(21);
   RandomOptions o{.generator = &g};
   CHECK_THROWS_WITH_AS(uniform({2}, 1, 0, o), "uniform: [1, 0) is not a finite interval", ValueError);

@@ -249,6 +249,9 @@ TEST_CASE("variance: stable far from zero") {
 }
 
 TEST_CASE("norm: neither overflow nor a NaN gradient at zero") {
+  CHECK(norm(from_vector(std::vector<double>{INFINITY, 1}), 3).item() == INFINITY);
+  CHECK(norm(from_vector(std::vector<double>{-INFINITY, 1}), 0.5).item() == INFINITY);
+  CHECK(std::isnan(norm(from_vector(std::vector<double>{INFINITY, NAN}), 3).item()));
   CHECK(norm(full({4}, 1e200, f64), 3).item() == doctest::Approx(1e200 * std::cbrt(4)).epsilon(1e-14));
   for (double p : {2.0, 3.0, 1.5}) {
     Tensor x = zeros({3}, f64).requires_grad_();

@@ -53,6 +53,9 @@ TEST_CASE("plumb: a full standard output is an error") {
   Outcome full = run_shell(std::string(std::getenv("PLUMB_BINARY")) + " data fetch --list >/dev/full");
   CHECK(full.code == 2);
   CHECK(full.err == "plumb: data fetch: standard output cannot be written\n");
+  Outcome help = run_shell(std::string(std::getenv("PLUMB_BINARY")) + " train gpt --help >/dev/full");
+  CHECK(help.code == 2);
+  CHECK(help.err == "plumb: train gpt: standard output cannot be written\n");
 }
 
 TEST_CASE("plumb info: names the build, the processor, the BLAS and its kernels, devices, threads and memory") {

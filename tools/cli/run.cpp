@@ -101,11 +101,6 @@ std::string usage_message(CLI::App& root, const CLI::ParseError& error) {
   return what + " (see plumb " + (path.empty() ? "" : path + " ") + "--help)";
 }
 
-int parse_failed(CLI::App& root, const CLI::ParseError& error) {
-  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return root.exit(error);  // --help and --version
-  return fail(command_path(root), usage_message(root, error));
-}
-
 int perform(const Action& action, const std::string& path) {
   try {
     int code = action();
@@ -120,6 +115,12 @@ int perform(const Action& action, const std::string& path) {
   } catch (const std::exception& e) {
     return fail(path, std::string("internal error: ") + e.what(), 1);
   }
+}
+
+int parse_failed(CLI::App& root, const CLI::ParseError& error) {
+  bool answered = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);  // --help and --version
+  if (answered) return perform([&] { return root.exit(error); }, command_path(root));
+  return fail(command_path(root), usage_message(root, error));
 }
 
 }  // namespace
