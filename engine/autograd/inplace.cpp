@@ -57,14 +57,21 @@ void check_writable(const char* op, const Tensor& target) {
     throw AutogradError(std::string(op) + ": a leaf that requires a gradient cannot be changed in place; do it under NoGrad");
 }
 
+// The written tensor's node is another now: a gradient that it retains is that of what it holds after the write.
+static void become(TensorImpl& t, NodePtr node) {
+  bool retains = t.node && t.grad_state && t.grad_state->retain;
+  if (retains) std::erase_if(t.node->made_watchers().retained, [&](const auto& watcher) { return watcher.second == t.grad_state; });
+  t.node = std::move(node);
+  t.output_index = 0;
+  t.requires_grad = static_cast<bool>(t.node);
+  if (retains && t.node) t.node->made_watchers().retained.push_back({0, t.grad_state});
+  ++t.writes;
+}
+
 // The written tensor owns its elements: it is simply the value now.
 static void assign_whole(const char* op, Tensor& target, const Tensor& value) {
   Tensor renewed = record(op, alias(target), {value}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0]; });
-  TensorImpl& t = *target.impl();
-  t.node = renewed.impl()->node;
-  t.output_index = 0;
-  t.requires_grad = static_cast<bool>(t.node);
-  ++t.writes;
+  become(*target.impl(), renewed.impl()->node);
 }
 
 // The written tensor is a view of `base`:   d value = (d base)[view],   d base_before = d base with zeros in [view].
@@ -85,10 +92,7 @@ static void assign_view(const char* op, const Tensor& view, const Tensor& value)
     }
     return {d_base, d_value};
   });
-  base.node = renewed.impl()->node;
-  base.output_index = 0;
-  base.requires_grad = true;
-  ++base.writes;
+  become(base, renewed.impl()->node);
 }
 
 void assign(const char* op, Tensor& target, const Tensor& value) {

@@ -1,5 +1,6 @@
 // The members of Tensor that have to do with gradients.
 #include "engine/autograd/backward.h"
+#include "engine/autograd/engine_operations.h"
 #include "engine/autograd/node.h"
 
 namespace plumb {
@@ -30,7 +31,10 @@ void Tensor::set_grad(Tensor gradient) const {
   }
   if (gradient.shape() != shape()) throw ShapeError("set_grad: the gradient is " + to_string(gradient.shape()) + ", the tensor " + to_string(shape()));
   if (gradient.dtype() != dtype()) throw DTypeError("set_grad: the gradient is " + std::string(name(gradient.dtype())) + ", the tensor " + std::string(name(dtype())));
-  grad_state(*this).grad = std::move(gradient);
+  // Later gradients are added to it in place: an expanded one gets elements of its own.
+  bool expanded = false;
+  for (int d = 0; d < rank(); ++d) expanded = expanded || (gradient.shape()[d] > 1 && gradient.strides()[d] == 0);
+  grad_state(*this).grad = expanded ? detail::engine_operations().clone(gradient) : std::move(gradient);
 }
 
 void Tensor::retain_grad() const {

@@ -247,6 +247,23 @@ TEST_CASE("hooks: run on wanted intermediates of grad() as well") {
   CHECK(g[1].item() == 72);
 }
 
+TEST_CASE("retain_grad: of a tensor that is written to afterwards, the gradient of what it holds then") {
+  Tensor x = full({2}, 1.0, f64).requires_grad_();
+  Tensor h = x * 2;
+  h.retain_grad();
+  mul_(h, 3);
+  sum(h * h).backward();
+  CHECK(to_vector(h.grad()) == std::vector<double>{12, 12});
+  CHECK(to_vector(x.grad()) == std::vector<double>{72, 72});
+}
+
+TEST_CASE("set_grad: an expanded gradient is added to like any other") {
+  Tensor x = full({3}, 1.0, f64).requires_grad_();
+  x.set_grad(expand(full({1}, 5.0, f64), {3}));
+  sum(x * from_vector(std::vector<double>{1, 2, 3})).backward();
+  CHECK(to_vector(x.grad()) == std::vector<double>{6, 7, 8});
+}
+
 TEST_CASE("retain_grad: an intermediate tensor keeps its gradient") {
   Tensor x = leaf({2}), h = x * 3.0, y = h * h;
   CHECK_FALSE(h.is_leaf());

@@ -24,6 +24,8 @@ std::vector<OpCase> attention_cases() {
       {"packed attention", {real({1, 3, 16})}, [](T x) { return packed_attention(x, 2, 1, {.causal = true}); }},
       {"rotary embedding", {real({2, 2, 4})}, [positions](T x) { return rotary_embedding(x, to(positions, x.device())); }},
       {"rotary embedding interleaved", {real({2, 4})}, [positions](T x) { return rotary_embedding(x, to(positions, x.device()), {.base = 50, .interleaved = true}); }},
+      {"rotary embedding scaled", {real({2, 4})},
+       [positions](T x) { return rotary_embedding(x, to(positions, x.device()), {.base = 50, .scaling = {.factor = 4, .low = 1, .high = 4, .original_context = 16}}); }},
       {"sinusoidal embedding", {real({2, 3})}, [](T p) { return sinusoidal_embedding(p, 4, 50); }},
       {"feature_dropout", {real({3, 4, 2})},
        [](T x) {
