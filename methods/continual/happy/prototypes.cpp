@@ -8,6 +8,7 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/error.h"
+#include "methods/common/class_labels.h"
 #include "ops/elementary.h"
 #include "ops/index.h"
 #include "ops/join.h"
@@ -25,8 +26,7 @@ namespace {
 void check_rows(const Tensor& features, const Tensor& labels, int64_t classes) {
   if (features.rank() != 2 || labels.shape() != Shape{features.size(0)})
     throw ShapeError(fmt::format("prototypes: features {} with labels {}", to_string(features.shape()), to_string(labels.shape())));
-  for (int64_t y : to_vector<int64_t>(labels))
-    if (y < 0 || y >= classes) throw IndexError(fmt::format("prototypes: label {} is outside [0, {})", y, classes));
+  check_class_labels("prototypes", labels, classes);
 }
 
 /// The normalised features of one class, f64 [m, d].

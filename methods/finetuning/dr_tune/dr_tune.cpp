@@ -1,6 +1,7 @@
 // The queue of aligned features and their calibration.
 #include "methods/finetuning/dr_tune/dr_tune.h"
 
+#include "methods/common/class_labels.h"
 #include "methods/common/procrustes.h"
 #include "ops/elementary.h"
 #include "ops/index.h"
@@ -17,12 +18,6 @@ void check_sizes(const Tensor& features, const Tensor& labels, int64_t width) {
   if (features.rank() != 2 || features.size(1) != width || labels.shape() != Shape{features.size(0)})
     throw ShapeError("dr_tune: takes features [K, " + std::to_string(width) + "] and labels [K], got " + to_string(features.shape()) +
                      " and " + to_string(labels.shape()));
-}
-
-void check_labels(const Tensor& labels, int64_t classes) {
-  for (int64_t label : to_vector<int64_t>(labels))
-    if (label < 0 || label >= classes)
-      throw IndexError("dr_tune: label " + std::to_string(label) + " is outside [0, " + std::to_string(classes) + ")");
 }
 
 // [K, C], true where row k is of class c.
@@ -44,7 +39,7 @@ void AlignedQueue::push(const Tensor& current, const Tensor& pretrained, const T
   if (labels.size(0) == 0 || capacity() % labels.size(0) != 0)
     throw ValueError("dr_tune: a batch of " + std::to_string(labels.size(0)) + " does not divide the queue's " +
                      std::to_string(capacity()) + " places");
-  check_labels(labels, classes_);
+  check_class_labels("dr_tune", labels, classes_);
   queue_.push(cat({current.detach(), pretrained.detach(), to(unsqueeze(labels, 1), current.dtype())}, 1));
 }
 
@@ -57,7 +52,7 @@ Tensor class_weighted_centers(const Tensor& features, const Tensor& labels, cons
   NoGrad off;
   if (prototypes.rank() != 2) throw ShapeError("dr_tune: takes prototypes [C, D], got " + to_string(prototypes.shape()));
   check_sizes(features, labels, prototypes.size(1));
-  check_labels(labels, prototypes.size(0));
+  check_class_labels("dr_tune", labels, prototypes.size(0));
   std::vector<double> lengths = to_vector(norm(prototypes, 2, {1}));
   for (size_t c = 0; c < lengths.size(); ++c)
     if (!(lengths[c] > 0)) throw ValueError("dr_tune: the prototype of class " + std::to_string(c) + " has length 0 and no direction");
@@ -70,7 +65,7 @@ Tensor class_weighted_centers(const Tensor& features, const Tensor& labels, cons
 Tensor class_means(const Tensor& features, const Tensor& labels, int64_t classes) {
   if (features.rank() != 2) throw ShapeError("dr_tune: takes features [K, D], got " + to_string(features.shape()));
   check_sizes(features, labels, features.size(1));
-  check_labels(labels, classes);
+  check_class_labels("dr_tune", labels, classes);
   Tensor member = to(membership(labels, classes), features.dtype());
   return matmul(mT(member / clamp_min(sum(member, {0}, true), 1)), features);
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
+#include "methods/common/class_labels.h"
 #include "methods/common/mixing.h"
 #include "methods/common/reduction.h"
 #include "ops/index.h"
@@ -26,8 +27,7 @@ void check_labels(const char* op, const Tensor& logits, const Tensor& a, const T
   for (const Tensor* labels : {&a, &b}) {
     if (labels->rank() != 1 || labels->dtype() != i64 || labels->size(0) != logits.size(0))
       throw ShapeError(fmt::format("{}: labels must be i64 [{}], got {}", op, logits.size(0), to_string(labels->shape())));
-    for (int64_t label : to_vector<int64_t>(*labels))
-      if (label < 0 || label >= logits.size(1)) throw IndexError(fmt::format("{}: label {} is outside [0, {})", op, label, logits.size(1)));
+    check_class_labels(op, *labels, logits.size(1));
   }
 }
 

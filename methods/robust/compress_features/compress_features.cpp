@@ -8,6 +8,7 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/error.h"
+#include "methods/common/class_labels.h"
 #include "ops/create.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
@@ -27,8 +28,7 @@ void check_labels(const Tensor& labels, int64_t examples, int64_t classes) {
   if (labels.shape() != Shape{examples})
     throw ShapeError(fmt::format("nested_dropout: labels {} for {} examples", to_string(labels.shape()), examples));
   if (examples == 0) throw ValueError("nested_dropout: no examples to judge by");
-  for (int64_t y : to_vector<int64_t>(labels))
-    if (y < 0 || y >= classes) throw IndexError(fmt::format("nested_dropout: label {} is outside [0, {})", y, classes));
+  check_class_labels("nested_dropout", labels, classes);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/error.h"
+#include "methods/common/class_labels.h"
 #include "methods/common/long_tail_losses.h"
 #include "ops/index.h"
 #include "ops/join.h"
@@ -30,8 +31,7 @@ void check_experts(const std::vector<Tensor>& logits) {
 void check_labels(const Tensor& labels, int64_t rows, int64_t classes) {
   if (labels.dtype() != DType::i64 || labels.shape() != Shape{rows})
     throw ShapeError(fmt::format("mdcs: labels must be i64 [{}], got {} {}", rows, name(labels.dtype()), to_string(labels.shape())));
-  for (int64_t label : to_vector<int64_t>(labels))
-    if (label < 0 || label >= classes) throw IndexError(fmt::format("mdcs: label {} is outside [0, {})", label, classes));
+  check_class_labels("mdcs", labels, classes);
 }
 
 // The places of the rows that may teach, i64 [|I|].
