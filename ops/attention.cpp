@@ -9,6 +9,7 @@
 
 #include "engine/autograd/autocast.h"
 #include "engine/autograd/record.h"
+#include "engine/core/capture.h"
 #include "ops/create.h"
 #include "ops/dropout_mask.h"
 #include "ops/elementary.h"
@@ -101,6 +102,8 @@ Tensor attention_formula(const AttentionPlan& plan, const Tensor& q, const Tenso
   if (mask.defined()) scores = scores + to(mask, scores.dtype());
   if (plan.causal) scores = where(visible(plan, q.size(2), k.size(2), q.device()), scores, -std::numeric_limits<double>::infinity());
   Tensor weights = softmax(scores, -1);
+  if (plan.dropout > 0 && is_recording())
+    throw AutogradError("scaled_dot_product_attention: derivatives of derivatives with dropout cannot be part of a step that is captured");
   if (plan.dropout > 0) weights = weights * to(dropout_scale(plan, weights.shape(), weights.dtype()), weights.device());
   return matmul(weights, repeated_heads(v, q.size(1)));
 }

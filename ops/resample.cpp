@@ -2,6 +2,7 @@
 #include "ops/resample.h"
 
 #include "engine/autograd/record.h"
+#include "engine/core/capture.h"
 #include "engine/core/channels_last.h"
 #include "ops/shape.h"
 
@@ -13,7 +14,8 @@ static AxisMap axis_map(const AxisEntries& e, int64_t inputs, Device device) {
 }
 
 AxisMap AxisMapBuilder::build(Device device) const {
-  if (device.type == DeviceType::cpu) return axis_map(entries_, inputs_, device);
+  // In a step that is captured a map is made at every replay: a recording would outlast what is kept here, and give up what it made.
+  if (device.type == DeviceType::cpu || is_recording()) return axis_map(entries_, inputs_, device);
   constexpr size_t kKnown = 512;
   static thread_local auto* known = new std::vector<AxisMap>;  // never destroyed: the device may be gone by then
   for (const AxisMap& m : *known)

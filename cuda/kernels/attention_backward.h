@@ -59,9 +59,10 @@ __device__ __forceinline__ void differentiate_scores(FragmentC (&p)[kRowTiles][k
     for (int n = 0; n < kRowTiles * kTiles * 4; ++n) {
       const int r = n / (4 * kTiles), tile = n / 4 % kTiles, i = n % 4, slot = 2 * r + i / 2, column = tile * 8 + t + i % 2;
       float &weight = p[r][tile].value[i], &gradient = dp[r][tile].value[i];
-      weight = fast_exp2(weight - log_sum(slot, column));
+      const bool seen = weight != -std::numeric_limits<float>::infinity();  // a row's NaN is not that of keys it does not see
+      weight = seen ? fast_exp2(weight - log_sum(slot, column)) : 0.0f;
       if constexpr (dropped) gradient *= kept >> n & 1u ? keep : 0.0f;
-      gradient = weight * (gradient - delta(slot, column));
+      gradient = seen ? weight * (gradient - delta(slot, column)) : 0.0f;
       if constexpr (dropped) weight *= kept >> n & 1u ? keep : 0.0f;
     }
   };

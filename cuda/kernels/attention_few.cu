@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(kFewThreads)
   if (gridDim.y > 1)
     piece.most[at] = high, piece.total[at] = total;
   else
-    lse[blockIdx.x] = total > 0 ? high + special::log(total) : kNever;
+    lse[blockIdx.x] = total == 0 ? kNever : high + special::log(total);  // NaN stays
 }
 
 // One block a row: the pieces brought to one maximum and added up, in order.
@@ -127,7 +127,7 @@ __global__ void __launch_bounds__(kFewThreads)
       sum = std::fma(piece.sums[(first + p) * a.values + c], special::exp(piece.most[first + p] - shift), sum);
     out.of(b, h)[query * out.row + c] = static_cast<T>(total == 0 ? 0.0f : sum / total);
   }
-  if (threadIdx.x == 0) lse[blockIdx.x] = total > 0 ? high + special::log(total) : kNever;
+  if (threadIdx.x == 0) lse[blockIdx.x] = total == 0 ? kNever : high + special::log(total);  // NaN stays
 }
 
 }  // namespace

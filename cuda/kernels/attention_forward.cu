@@ -127,7 +127,7 @@ __global__ void __launch_bounds__(128)
         const int query = q0 + warp_row + r * 16 + i * 8 + lane_index() / 4;
         const float total = softmax.total[r][i];
         if (query < a.queries)
-          lse[a.row_of(b, h, query)] = total > 0 ? softmax.most[r][i] * kLogOf2 + logf(total) : -std::numeric_limits<float>::infinity();
+          lse[a.row_of(b, h, query)] = total == 0 ? -std::numeric_limits<float>::infinity() : softmax.most[r][i] * kLogOf2 + logf(total);
       }
 }
 

@@ -179,7 +179,7 @@ __global__ void __launch_bounds__(kPlainThreads) attention_plain_forward(Attenti
       if (column + thread_column(j) < a.values)
         out.of(b, h)[query * out.row + column + thread_column(j)] = static_cast<T>(static_cast<compute_t<T>>(sums[i][j] * inverse));
     if (column == 0 && thread_column(0) == 0)
-      lse[a.row_of(b, h, query)] = total[i] > 0 ? most[i] + special::log(total[i]) : -std::numeric_limits<A>::infinity();
+      lse[a.row_of(b, h, query)] = total[i] == 0 ? -std::numeric_limits<A>::infinity() : most[i] + special::log(total[i]);  // NaN stays
   }
 }
 
@@ -202,10 +202,11 @@ __device__ void weights_and_gradients(const AttentionArguments<T>& a, const Plai
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       const A score = finished_score(a, s[i][j], b, h, query, k0 + thread_column(j));
-      A weight = log_sum == -std::numeric_limits<A>::infinity() ? A(0) : special::exp(score - log_sum);
+      const bool seen = score != -std::numeric_limits<A>::infinity() && log_sum != -std::numeric_limits<A>::infinity();
+      const A weight = seen ? special::exp(score - log_sum) : A(0);
       const A factor = a.dropout.on ? a.dropout.template factor<A>(row * a.keys + k0 + thread_column(j)) : A(1);
       const int at = thread_row(i) * kWeightPitch + thread_column(j);
-      gradients[at] = weight * (dp[i][j] * factor - shift) * a.scale;
+      gradients[at] = seen ? weight * (dp[i][j] * factor - shift) * a.scale : A(0);  // a row's NaN is not that of keys it does not see
       tiles.weights[at] = weight * factor;
     }
   }

@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(kRowThreads) cross_entropy_rows(const S* x, in
   if (team.row >= rows) return;
   const S* from = x + team.row * q.classes;
   C pivot = base_of(load(from[0]));  // for Σ w (pivot − x): what a sum relative to the maximum would be, but for a constant
-  C below = 0;
+  double below = 0;                  // in f64, for the pivot may be far from all others: a class that is masked out
   RunningSum<S> running;
   Row<S, false, 1> row(team, q.classes, {from});
   row.each([&](int64_t column, auto& v) {
@@ -85,11 +85,11 @@ __global__ void __launch_bounds__(kRowThreads) cross_entropy_rows(const S* x, in
     for (int j = 0; j < N; ++j) running.add(v[j]);
     if (q.rest > 0)
 #pragma unroll
-      for (int j = 0; j < N; ++j) below += (q.weight ? q.weight[column + j] : C(1)) * (pivot - v[j]);
+      for (int j = 0; j < N; ++j) below += static_cast<double>(q.weight ? q.weight[column + j] : C(1)) * (static_cast<double>(pivot) - static_cast<double>(v[j]));
   });
   C top = base_of(team.max(running.top));
   C total = team.sum(running.sum != 0 ? running.sum * special::exp(running.base - top) : C(0));
-  if (q.rest > 0) below = team.sum(below) + q.total_weight() * (top - pivot);
+  if (q.rest > 0) below = team.sum(below) + static_cast<double>(q.total_weight()) * (static_cast<double>(top) - static_cast<double>(pivot));
   if (team.lane != 0) return;
   C log_total = special::log(total);
   statistics[2 * team.row] = top;
@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(kRowThreads) cross_entropy_rows(const S* x, in
     losses[team.row] = -log_total;  // all −∞
   } else {
     C loss = q.hit(target) * (log_total + (top - load(from[target])));
-    losses[team.row] = q.rest > 0 ? loss + q.rest * (q.total_weight() * log_total + below) : loss;
+    losses[team.row] = q.rest > 0 ? loss + q.rest * (q.total_weight() * log_total + static_cast<C>(below)) : loss;
   }
 }
 

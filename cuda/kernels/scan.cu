@@ -4,6 +4,8 @@
 // threads side by side. Bytes: x twice where a line has more than one tile, else once, and y once. Bound: memory.
 #include "ops/kernels/scan.h"
 
+#include <limits>
+
 #include "cuda/kernels/prefix.h"
 #include "cuda/kernels/sort.h"
 #include "cuda/runtime/launch.h"
@@ -36,8 +38,19 @@ struct Recur {
   const S *a, *b;
   S* h;
   __device__ Value neutral() const { return {1, 0}; }
-  /// A product of many a may be ∞ where h is still 0: that is not NaN.
-  __device__ Value join(const Value& l, const Value& r) const { return {l.a * r.a, (l.b == 0 ? 0 : r.a * l.b) + r.b}; }
+  // A product of many a that is beyond f64 is the largest number: ∞ times an h of 0 were NaN.
+  __device__ static double product(double a, double b) {
+    constexpr double kLargest = std::numeric_limits<double>::max();
+    if (a == 0 || b == 0) return 0;
+    double p = a * b;
+    bool beyond = (p > kLargest || p < -kLargest) && a - a == 0 && b - b == 0;
+    return beyond ? (p > 0 ? kLargest : -kLargest) : p;
+  }
+  /// Nothing comes before the first step, whose a counts for nothing, nor is carried over an a of 0.
+  __device__ Value join(const Value& l, const Value& r) const {
+    bool nothing = r.a == 0 || (l.a == 1 && l.b == 0);
+    return {product(l.a, r.a), (nothing ? 0 : r.a * l.b) + r.b};
+  }
   __device__ Value read(int64_t at) const { return {static_cast<double>(a[at]), static_cast<double>(b[at])}; }
   __device__ void write(int64_t at, const Value& v) const { h[at] = static_cast<S>(v.b); }
 };

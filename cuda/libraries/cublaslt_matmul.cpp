@@ -146,6 +146,8 @@ std::vector<Algorithm> Product::candidates() const {
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<uint32_t>(layout_.second_alignment));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<uint32_t>(layout_.out_alignment));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<uint32_t>(layout_.out_alignment));
+  // Parts of a sum are joined before they are rounded to 16 bits.
+  if (item_size(layout_.type) == 2) prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
   cublasLtMatmulHeuristicResult_t results[kCandidates];
   int count = 0;
   cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(cublaslt(), operation_, first_.handle, second_.handle, out_.handle, out_.handle, preference, kCandidates, results, &count);

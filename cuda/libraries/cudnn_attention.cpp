@@ -12,7 +12,9 @@
 #include "cuda/libraries/cudnn_graph.h"
 #include "cuda/libraries/library_handles.h"
 #include "cuda/runtime/device.h"
+#include "cuda/runtime/error.h"
 #include "cuda/runtime/memory.h"
+#include "cuda/runtime/stream.h"
 #include "ops/kernels/attention_choice.h"
 
 namespace plumb::cuda_backend {
@@ -221,7 +223,14 @@ void backward_of_piece(const AttentionPlan& plan, const Tensor& q, const Tensor&
       plan_for(p, true, {&q, &k, &v, &out, &dout, &dq, &dk, &dv}, [&] { return backward_graph(p, q, k, v, out, dout, dq, dk, dv); });
   if (!library) return own_attention_backward(plan, q, k, v, {}, out, lse, dout, dq, dk, dv);
   Scratch<float> sums(lse.numel());
-  library->run(std::array<const void*, 10>{q.raw_data(), k.raw_data(), v.raw_data(), out.raw_data(), lse.raw_data(), dout.raw_data(),
+  // The library is told of 16 bytes for all tensors; a piece's rows begin where those before it end.
+  Scratch<float> moved(reinterpret_cast<uintptr_t>(lse.raw_data()) % 16 == 0 ? 0 : lse.numel());
+  if (moved.data())
+    check(cudaMemcpyAsync(moved.data(), lse.raw_data(), static_cast<size_t>(lse.numel()) * sizeof(float), cudaMemcpyDeviceToDevice,
+                          current_stream()),
+          "scaled_dot_product_attention");
+  const void* log_sums = moved.data() ? moved.data() : lse.raw_data();
+  library->run(std::array<const void*, 10>{q.raw_data(), k.raw_data(), v.raw_data(), out.raw_data(), log_sums, dout.raw_data(),
                                            dq.raw_data(), dk.raw_data(), dv.raw_data(), sums.data()});
 }
 

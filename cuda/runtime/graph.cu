@@ -31,6 +31,11 @@ Recording::Recording() : device_(current_device()), moved_(std::make_unique<Scra
 
 Recording::~Recording() {
   abandon();
+  try {
+    make_current(device_);  // whose streams' memory this is
+  } catch (const DeviceError&) {
+    // It was current when the recording was made.
+  }
   replayed_.wait_at_end();
   for (cudaGraphExec_t part : parts_)
     if (part) cudaGraphExecDestroy(part);

@@ -47,6 +47,12 @@ void unpin(void* block, size_t) noexcept {
   pinned_blocks().blocks.erase(block);
 }
 
+// When a copy is there, and on which device it is to be waited for.
+struct Arrival {
+  int device;
+  Event done;
+};
+
 void* start(int index, const void* pinned, size_t bytes, void** event) {
   make_current(index);
   cudaStream_t stream = upload_stream(index);
@@ -55,19 +61,29 @@ void* start(int index, const void* pinned, size_t bytes, void** event) {
   given.make_wait(stream);
   StreamScope scope(stream);
   void* block = allocate(bytes, "upload");
-  check(cudaMemcpyAsync(block, pinned, bytes, cudaMemcpyHostToDevice, stream), "upload");
-  auto done = std::make_unique<Event>();
-  done->record(stream);
-  *event = done.release();
+  try {
+    check(cudaMemcpyAsync(block, pinned, bytes, cudaMemcpyHostToDevice, stream), "upload");
+    auto arrival = std::make_unique<Arrival>();
+    arrival->device = index;
+    arrival->done.record(stream);
+    *event = arrival.release();
+  } catch (...) {
+    deallocate(block);
+    throw;
+  }
   return block;
 }
 
-void wait(void* event) { static_cast<Event*>(event)->make_wait(); }
+void wait(void* event) {
+  auto* arrival = static_cast<Arrival*>(event);
+  make_current(arrival->device);
+  arrival->done.make_wait();
+}
 
 void finish(void* event) noexcept {
-  std::unique_ptr<Event> done(static_cast<Event*>(event));
+  std::unique_ptr<Arrival> arrival(static_cast<Arrival*>(event));
   try {
-    done->synchronize();
+    arrival->done.synchronize();
   } catch (const DeviceError&) {
     // What went wrong on the device shows at the next call that can say so.
   }

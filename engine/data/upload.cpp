@@ -12,7 +12,8 @@ const detail::TransferRuntime& transfers() { return detail::device_runtime().tra
 
 }  // namespace
 
-Upload::Upload(int64_t number, const Batch& batch, Device device) : number_(number) {
+// By way of another constructor, so that what was begun is ended where one of the tensors finds no room.
+Upload::Upload(int64_t number, const Batch& batch, Device device) : Upload(number) {
   for (const std::string& name : batch.names()) batch_.set(name, start(batch[name], device));
   if (batch.index.defined()) batch_.index = start(batch.index, device);
 }
@@ -23,10 +24,10 @@ Tensor Upload::start(const Tensor& x, Device device) {
   Tensor rows = contiguous_data(x);
   size_t bytes = static_cast<size_t>(x.numel()) * item_size(x.dtype());
   if (bytes == 0) return empty(x.shape(), x.dtype(), device, "upload");
-  Copy copy{transfers().pin(bytes), bytes, nullptr};
+  copies_.reserve(copies_.size() + 1);
+  Copy& copy = copies_.emplace_back(transfers().pin(bytes), bytes, nullptr);
   std::memcpy(copy.pinned, rows.raw_data(), bytes);
   void* block = transfers().start(device.index, copy.pinned, bytes, &copy.event);
-  copies_.push_back(copy);
   struct Owner {
     Device device;
     void* block;
@@ -48,7 +49,7 @@ Batch Upload::finish() {
 
 Upload::~Upload() {
   for (const Copy& copy : copies_) {
-    transfers().finish(copy.event);
+    if (copy.event) transfers().finish(copy.event);
     transfers().unpin(copy.pinned, copy.bytes);
   }
 }

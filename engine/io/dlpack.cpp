@@ -52,6 +52,15 @@ Device device_of(const Array& array) {
   throw DeviceError(fmt::format("from_dlpack: the elements are on a device of type {}; move the array to the CPU or a GPU first", array.device.type));
 }
 
+// Memory that goes back to one library may be read by kernels that the other has started on streams of its own.
+void wait_for_readers(Device device) {
+  try {
+    synchronize(device);
+  } catch (const Error&) {
+    // In a destructor; what went wrong on the device shows at the next call that can say so.
+  }
+}
+
 /// What a given tensor needs as long as it is held.
 template <typename Managed>
 struct Export {
@@ -77,13 +86,18 @@ Export<Managed>* exported(const Tensor& x) {
   array.shape = holder->shape.begin();
   array.strides = holder->strides.begin();
   holder->managed.context = holder.get();
-  holder->managed.deleter = [](Managed* m) { delete static_cast<Export<Managed>*>(m->context); };
+  holder->managed.deleter = [](Managed* m) {
+    auto* held = static_cast<Export<Managed>*>(m->context);
+    wait_for_readers(held->tensor.device());
+    delete held;
+  };
   return holder.release();
 }
 
 template <typename Managed>
 void let_go(void* context) {
   auto* managed = static_cast<Managed*>(context);
+  if (managed->array.device.type == dlpack::kCuda) wait_for_readers({DeviceType::cuda, static_cast<int8_t>(managed->array.device.index)});
   if (managed->deleter) managed->deleter(managed);
 }
 

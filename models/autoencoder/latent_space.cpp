@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "engine/autograd/grad_mode.h"
+#include "models/nn/modes.h"
 #include "models/nn/placement.h"
 #include "ops/create.h"
 #include "ops/elementary.h"
@@ -27,14 +28,10 @@ DType type_of(const Autoencoder& model) { return model.parameters()[0].dtype(); 
 // As the model was found, evaluating meanwhile.
 class Evaluating {
  public:
-  explicit Evaluating(Autoencoder& model) : model_(model), training_(model.training()) { model_.eval(); }
-  ~Evaluating() { model_.train(training_); }
-  Evaluating(const Evaluating&) = delete;
-  Evaluating& operator=(const Evaluating&) = delete;
+  explicit Evaluating(Autoencoder& model) : modes_(model) { model.eval(); }
 
  private:
-  Autoencoder& model_;
-  bool training_;
+  nn::Modes modes_;
   NoGrad off_;
 };
 

@@ -73,7 +73,8 @@ void VectorQuantizer::follow(const Tensor& rows, const Tensor& indices) const {
   Tensor sums = ema_sum_, codes = codebook();
   copy_data(lerp(index_add(zeros_like(sums), 0, flatten(indices), rows), sums, config_.decay), sums);
   Tensor total = sum(ema_count_), smoothed = (ema_count_ + kSmoothing) / (total + kSmoothing * static_cast<double>(config_.codes)) * total;
-  copy_data(sums / unsqueeze(smoothed, 1), codes);
+  Tensor used = unsqueeze(ema_count_ > kSmoothing, 1);  // a code that nothing uses stays where it is
+  copy_data(where(used, sums / unsqueeze(smoothed, 1), codes), codes);
 }
 
 Quantized VectorQuantizer::operator()(const Tensor& z, Generator& random) const {

@@ -82,7 +82,10 @@ double recall_at(const Tensor& scores, int64_t k, const Tensor& truth) {
       throw IndexError("recall_at: truth " + std::to_string(own[i]) + " is outside [0, " + std::to_string(columns) + ")");
     const double* row = &v[i * columns];
     int64_t larger = 0;
-    for (size_t j = 0; j < columns; ++j) larger += row[j] > row[column] || (row[j] == row[column] && j < column);
+    for (size_t j = 0; j < columns; ++j) {
+      bool after = j == column || row[j] < row[column] || (row[j] == row[column] && j > column);
+      larger += !after;  // NaN, of either, counts against the truth
+    }
     found += larger < k;
   }
   return rows == 0 ? NAN : static_cast<double>(found) / static_cast<double>(rows);

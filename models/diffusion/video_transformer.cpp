@@ -51,7 +51,7 @@ VideoEmbedder::VideoEmbedder(nn::Module* parent, std::string name, const VideoTr
       label(this, "label", c.classes + 1, c.width) {}
 
 VideoEmbedder::Result VideoEmbedder::operator()(const Tensor& sigma, const Tensor& labels) const {
-  Tensor e = out(silu(in(nn::timestep_embedding(sigma * 1000.0, in.weight.size(1)))));
+  Tensor e = out(silu(in(plumb::to(nn::timestep_embedding(sigma * 1000.0, in.weight.size(1)), in.weight.dtype()))));
   e = silu(e + label(where(labels == -1, label.weight.size(0) - 1, labels)));
   return {e, unflatten(modulation(e), 1, {6, e.size(1)})};
 }

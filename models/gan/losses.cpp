@@ -58,14 +58,16 @@ Tensor r1_penalty(const Tensor& logits, const Tensor& images) { return mean(squa
 Tensor gradient_penalty(const std::function<Tensor(const Tensor&)>& discriminator, const Tensor& real, const Tensor& generated, Generator& random) {
   if (real.shape() != generated.shape())
     throw ShapeError("gradient_penalty: real images are " + to_string(real.shape()) + ", generated ones " + to_string(generated.shape()));
-  Shape one_each{real.size(0), 1, 1, 1};
+  Shape one_each = Shape::filled(real.rank(), 1);
+  one_each[0] = real.size(0);
   Tensor share = rand(one_each, {.dtype = real.dtype(), .device = real.device(), .generator = &random});
   Tensor between = lerp(real.detach(), generated.detach(), share).detach().requires_grad_();
   return mean(square(sqrt(squared_slopes(discriminator(between), between) + 1e-12) - 1));
 }
 
 Tensor path_lengths(const Tensor& images, const Tensor& w, Generator& random) {
-  Tensor noise = randn_like(images, &random) / std::sqrt(static_cast<double>(images.size(2) * images.size(3)));
+  int64_t places = images.rank() <= 2 ? 1 : images.numel() / std::max<int64_t>(1, images.size(0) * images.size(1));
+  Tensor noise = randn_like(images, &random) / std::sqrt(static_cast<double>(places));
   Tensor slope = grad({sum(images * noise)}, {w}, {.create_graph = true})[0];
   return sqrt(mean(sum(square(slope), {2}), {1}));
 }

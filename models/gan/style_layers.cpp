@@ -71,6 +71,8 @@ Tensor modulated_conv2d(const Tensor& x, const Tensor& weight, const Tensor& sty
 }
 
 Tensor with_minibatch_deviation(const Tensor& x, int64_t group) {
+  if (x.rank() != 4 || x.numel() == 0) throw ShapeError("with_minibatch_deviation: takes images [B, C, H, W] that are not empty, got " + to_string(x.shape()));
+  if (group < 1) throw ValueError("with_minibatch_deviation: a group has at least 1 example, not " + std::to_string(group));
   int64_t batch = x.size(0), members = std::min(group, batch);
   while (batch % members != 0) --members;
   Tensor groups = reshape(x, {members, batch / members, x.numel() / batch});

@@ -17,16 +17,22 @@ namespace {
 
 constexpr double kPathRate = 0.01;  // of the running mean of path lengths
 
-// While alive, a part of the pair gets no gradients.
+// While alive, a part of the pair gets no gradients. What was frozen before stays so.
 class Frozen {
  public:
-  explicit Frozen(nn::Module& module) : module_(module) { module_.requires_grad_(false); }
-  ~Frozen() { module_.requires_grad_(true); }
+  explicit Frozen(nn::Module& module) {
+    for (const Tensor& p : module.parameters())
+      if (p.requires_grad()) learning_.push_back(p);
+    module.requires_grad_(false);
+  }
+  ~Frozen() {
+    for (const Tensor& p : learning_) p.requires_grad_(true);
+  }
   Frozen(const Frozen&) = delete;
   Frozen& operator=(const Frozen&) = delete;
 
  private:
-  nn::Module& module_;
+  std::vector<Tensor> learning_;
 };
 
 }  // namespace

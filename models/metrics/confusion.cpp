@@ -154,7 +154,8 @@ double top_k_accuracy(const Tensor& scores, const Tensor& labels, int64_t k) {
     int64_t before = 0;
     for (size_t c = 0; c < classes; ++c) {
       double other = s[i * classes + c], mine = s[i * classes + own];
-      if (other > mine || (other == mine && c < own)) ++before;
+      bool after = c == own || other < mine || (other == mine && c > own);
+      if (!after) ++before;  // NaN, of either, counts against the label
     }
     right += before < k ? 1 : 0;
   }

@@ -90,7 +90,8 @@ double pearson_correlation(std::span<const double> a, std::span<const double> b)
     double x = a[i] - mean_a, y = b[i] - mean_b;
     aa += x * x, bb += y * y, ab += x * y;
   }
-  if (aa == 0 || bb == 0) return std::numeric_limits<double>::quiet_NaN();
+  auto constant = [](std::span<const double> v) { return std::ranges::all_of(v, [&](double x) { return x == v[0]; }); };
+  if (aa == 0 || bb == 0 || constant(a) || constant(b)) return std::numeric_limits<double>::quiet_NaN();  // the means are rounded
   return std::clamp(ab / (std::sqrt(aa) * std::sqrt(bb)), -1.0, 1.0);
 }
 

@@ -83,7 +83,8 @@ TestResult paired_t_test(std::span<const double> a, std::span<const double> b) {
   std::vector<double> d = differences("paired_t_test", a, b, 2);
   double n = static_cast<double>(d.size()), mean = mean_of(d), squares = 0;
   for (double x : d) squares += (x - mean) * (x - mean);
-  if (squares == 0) return {mean == 0 ? 0 : std::copysign(std::numeric_limits<double>::infinity(), mean), mean == 0 ? 1.0 : 0.0};
+  bool equal = std::ranges::all_of(d, [&](double x) { return x == d[0]; });  // whose mean is rounded
+  if (equal || squares == 0) return {mean == 0 ? 0 : std::copysign(std::numeric_limits<double>::infinity(), mean), mean == 0 ? 1.0 : 0.0};
   double t = mean / std::sqrt(squares / (n - 1) / n);
   return {t, 2 * student_t_cdf(-std::abs(t), n - 1)};
 }

@@ -52,14 +52,15 @@ double student_t_cdf(double t, double degrees) {
 double student_t_quantile(double p, double degrees) {
   if (!(p > 0 && p < 1)) throw ValueError("student_t_quantile: p must lie in (0, 1), got " + std::to_string(p));
   if (!(degrees > 0)) throw ValueError("student_t_quantile: degrees must be positive, got " + std::to_string(degrees));
-  if (p < 0.5) return -student_t_quantile(1 - p, degrees);
-  double low = 0, high = 1;
-  while (student_t_cdf(high, degrees) < p) high *= 2;
+  // In the lower tail, where a small p is not rounded away: −t with P(T ≤ −t) = tail.
+  double tail = std::min(p, 1 - p), low = 0, high = 1;
+  while (student_t_cdf(-high, degrees) > tail) high *= 2;
   for (int i = 0; i < 200 && high - low > 1e-15 * high; ++i) {
     double middle = 0.5 * (low + high);
-    (student_t_cdf(middle, degrees) < p ? low : high) = middle;
+    (student_t_cdf(-middle, degrees) > tail ? low : high) = middle;
   }
-  return 0.5 * (low + high);
+  double t = 0.5 * (low + high);
+  return p < 0.5 ? -t : t;
 }
 
 Interval t_interval(std::span<const double> values, double level) {

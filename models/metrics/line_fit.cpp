@@ -1,6 +1,7 @@
 // Lines of least squares.
 #include "models/metrics/line_fit.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -35,7 +36,8 @@ LineFit line_fit(std::span<const double> x, std::span<const double> y) {
     xy += (x[i] - mx) * (y[i] - my);
     yy += (y[i] - my) * (y[i] - my);
   }
-  if (!(xx > 0)) throw ValueError("line_fit: all x are " + std::to_string(x[0]));
+  bool equal = std::ranges::all_of(x, [&](double a) { return a == x[0]; });  // whose mean is rounded, so that xx need not be 0
+  if (equal || !(xx > 0)) throw ValueError("line_fit: all x are " + std::to_string(x[0]));
   LineFit fit;
   fit.slope = xy / xx;
   fit.intercept = my - fit.slope * mx;

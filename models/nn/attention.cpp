@@ -68,7 +68,7 @@ Tensor MultiheadAttention::operator()(const Tensor& x, KeyValueCache& cache, siz
   auto [keys, values] = cache.extend(layer, rotated(k, cache.length, rotary_), v);
   AttentionOptions o = options;
   o.causal = true;
-  return attended(rotated(q, cache.length, rotary_), keys, values, o);
+  return attended(plumb::to(rotated(q, cache.length, rotary_), keys.dtype()), keys, values, o);  // of another type under autocast
 }
 
 Tensor MultiheadAttention::operator()(const Tensor& x, const Tensor& context, const AttentionOptions& options) const {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "engine/autograd/grad_mode.h"
@@ -130,6 +131,12 @@ int64_t add_adapter(Module& model, const std::string& name, const LowRankOptions
   if (name.empty() || name.find('.') != std::string::npos) throw ValueError("add_adapter: a name must be non-empty and without dots: \"" + name + "\"");
   std::vector<NamedLayer> layers = layers_of(model);
   std::erase_if(layers, [&](const NamedLayer& n) { return !is_target(n.name, targets); });
+  std::map<const TensorImpl*, int> users;  // a weight that two layers share would change both
+  for (const auto& p : model.named_parameters()) ++users[p.tensor.impl()];
+  auto shared = [&](const NamedLayer& n) { return n.layer->weight.defined() && users[n.layer->weight.impl()] > 1; };
+  if (targets.empty()) std::erase_if(layers, shared);
+  for (const NamedLayer& n : layers)
+    if (shared(n)) throw ValueError("add_adapter: the weight of \"" + n.name + "\" is tied to another parameter, which the adapter would change too");
   if (layers.empty()) throw ValueError("add_adapter: no linear or convolution layer has one of the names asked for");
   require_unmerged(layers, "add_adapter");
   for (const NamedLayer& n : layers) {

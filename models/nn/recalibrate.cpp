@@ -2,6 +2,7 @@
 #include "models/nn/recalibrate.h"
 
 #include "engine/autograd/grad_mode.h"
+#include "models/nn/modes.h"
 #include "models/nn/norm.h"
 #include "ops/pointwise.h"
 
@@ -13,22 +14,6 @@ void forget(BatchNorm& norm) {
   Tensor mean = norm.running_mean, variance = norm.running_var, count = norm.num_batches_tracked;
   fill_(mean, 0), fill_(variance, 1), fill_(count, 0);
 }
-
-// Puts back every module's own mode, also after an exception.
-class Modes {
- public:
-  explicit Modes(Module& module) {
-    for (auto& [name, m] : module.named_modules()) before_.emplace_back(m, m->training());
-  }
-  ~Modes() {
-    for (auto& [m, training] : before_) m->train(training);  // parents first: children have the last word
-  }
-  Modes(const Modes&) = delete;
-  Modes& operator=(const Modes&) = delete;
-
- private:
-  std::vector<std::pair<Module*, bool>> before_;
-};
 
 }  // namespace
 

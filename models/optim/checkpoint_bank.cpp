@@ -30,7 +30,9 @@ CheckpointBank::CheckpointBank(BankWindow window) : window_(window) { window.che
 bool CheckpointBank::offer(int64_t step, const std::vector<Tensor>& parameters) {
   if (step < window_.first || (step - window_.first) % window_.interval != 0) return false;
   NoGrad off;
-  Tensor row = to(to(flatten(parameters), Device(cpu)), f32);
+  std::vector<Tensor> wide;
+  for (const Tensor& p : parameters) wide.push_back(to(p, f32));
+  Tensor row = to(flatten(wide), Device(cpu));
   if (!rows_.empty() && row.numel() != rows_.front().numel())
     throw ShapeError("checkpoint_bank: a checkpoint of " + std::to_string(row.numel()) + " parameters among others of " +
                      std::to_string(rows_.front().numel()));
@@ -86,7 +88,7 @@ void CheckpointBank::combine(const std::vector<double>& coefficients, const std:
     throw ShapeError("checkpoint_bank: " + std::to_string(parameters()) + " parameters do not fit into " + std::to_string(count));
   NoGrad off;
   Tensor row = combined(coefficients, any_sum);
-  if (!into.empty()) row = to(to(row, into.front().dtype()), into.front().device());
+  if (!into.empty()) row = to(row, into.front().device());
   unflatten(row, into);
 }
 

@@ -14,7 +14,7 @@ constexpr double kArmijo = 1e-4, kCurvature = 0.9;  // of the Wolfe conditions
 
 double largest(const Tensor& row) {
   double most = 0;
-  for (double v : to_vector(row)) most = std::max(most, std::abs(v));
+  for (double v : to_vector(row)) most = most != most || v != v ? NAN : std::max(most, std::abs(v));  // max() would pass over NaN
   return most;
 }
 
@@ -159,6 +159,7 @@ double LBFGS::step(const std::function<Tensor()>& closure) {
   Point at = evaluate(0);
   double first_loss = at.loss;
   if (!std::isfinite(first_loss)) throw ValueError("lbfgs: the loss is not finite");
+  if (!std::isfinite(largest(at.gradient))) throw ValueError("lbfgs: the gradient is not finite");
   std::vector<Slot*> active;
   for (Slot& s : slots_) active.push_back(&s);
   std::vector<Tensor> before = values_before(active);

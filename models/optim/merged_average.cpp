@@ -42,7 +42,7 @@ void merged_ema_update(nn::Module& average, const nn::Module& source, double dec
   if (from.size() != into.size()) throw ValueError("merged_ema_update: the average lacks tensors that the source has");
   for (auto& [name, tensor] : into) {
     Tensor target = tensor.detach();
-    copy_data(lerp(target, from.at(name), 1 - decay), target);
+    copy_data(is_floating(target.dtype()) ? lerp(target, from.at(name), 1 - decay) : from.at(name), target);
   }
 }
 

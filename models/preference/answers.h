@@ -6,6 +6,7 @@
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/core/tensor.h"
+#include "models/nn/modes.h"
 
 namespace plumb::preference {
 
@@ -32,14 +33,10 @@ Tensor sequence_log_prob(const Tensor& logits, const Tensor& target, const Tenso
 template <typename Module>
 class Evaluating {
  public:
-  explicit Evaluating(Module& module) : module_(module), training_(module.training()) { module.eval(); }
-  ~Evaluating() { module_.train(training_); }
-  Evaluating(const Evaluating&) = delete;
-  Evaluating& operator=(const Evaluating&) = delete;
+  explicit Evaluating(Module& module) : modes_(module) { module.eval(); }
 
  private:
-  Module& module_;
-  bool training_;
+  nn::Modes modes_;
 };
 
 /// sequence_log_prob of every answer under `model` (tokens [B, T] → logits [B, T, V]), `batch` at once, in evaluation mode and outside the

@@ -26,7 +26,8 @@ Tensor CausalAttention::operator()(const Tensor& x) const {
 Tensor CausalAttention::operator()(const Tensor& x, KeyValueCache& cache, size_t block) const {
   Tensor split = transpose(unflatten(qkv(x), 2, {3 * heads, x.size(2) / heads}), 1, 2);  // [B, 3 heads, T, width / heads]
   auto [keys, values] = cache.extend(block, slice(split, 1, heads, 2 * heads), slice(split, 1, 2 * heads));
-  Tensor y = scaled_dot_product_attention(slice(split, 1, 0, heads), keys, values, {.causal = true});
+  Tensor queries = plumb::to(slice(split, 1, 0, heads), keys.dtype());  // of another type under autocast
+  Tensor y = scaled_dot_product_attention(queries, keys, values, {.causal = true});
   return through_bottleneck(out(flatten(transpose(y, 1, 2), 2)));
 }
 

@@ -146,7 +146,7 @@ Tensor Unet::embed(const Tensor& t, const UnetInputs& in) const {
   const UnetConfig& c = config_;
   Tensor scaled = t * c.time_scale;
   Tensor e = time_frequencies_ ? (*time_frequencies_)(scaled) : nn::timestep_embedding(scaled, c.width);
-  e = time_embed_.out(silu(time_embed_.in(e)));
+  e = time_embed_.out(silu(time_embed_.in(plumb::to(e, time_embed_.in.weight.dtype()))));
   if (label_emb_) {
     Tensor labels = in.labels.defined() ? in.labels : full({t.size(0)}, -1, i64, t.device());
     if (c.null_class) labels = where(labels == -1, c.classes, labels);

@@ -102,7 +102,7 @@ void linear_scan(const Tensor& a, const Tensor& b, bool reverse, Tensor& h) {
       for (int64_t t = 0; t < n; ++t) {
         int64_t row = at + place(t, n, reverse) * inner;
         for (int64_t c = 0; c < width; ++c) {
-          double carried = t == 0 ? 0 : static_cast<double>(pa[row + c]) * running[c];  // not 0 · ∞
+          double factor = t == 0 ? 0 : static_cast<double>(pa[row + c]), carried = factor == 0 ? 0 : factor * running[c];  // not 0 · ∞
           running[c] = carried + static_cast<double>(pb[row + c]);
           ph[row + c] = static_cast<S>(running[c]);
         }

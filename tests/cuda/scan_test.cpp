@@ -1,6 +1,8 @@
 // Running sums and recurrences on the device against the CPU's kernels.
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "ops/kernels/scan.h"
 #include "tests/cuda/on_device.h"
 #include "tests/ops/samples.h"
@@ -21,6 +23,16 @@ TEST_CASE("cumulate: sums and products either way agree with the CPU's, within t
           INFO(name(t) << " " << to_string(shape) << (product ? " product" : " sum") << (reverse ? " reversed" : ""));
           CHECK(difference(to_cpu(gpu_y), y) <= (t == f64 ? 1e-12 : t == f32 ? 2e-7 : t == i64 ? 0 : 1e-2));
         }
+}
+
+TEST_CASE("linear_scan: NaN and infinite factors, and those of 0, do as on the CPU") {
+  Tensor a = from_vector(std::vector<double>{1, NAN, 1, 0, 2, INFINITY, 0, INFINITY, 1}), b = from_vector(std::vector<double>{0, 5, 1, 3, 1, 1, INFINITY, 0, 2});
+  Tensor h = empty({1, 9, 1}, f64), gpu_h = empty({1, 9, 1}, f64, kGpu);
+  a = reshape(a, {1, 9, 1}), b = reshape(b, {1, 9, 1});
+  kernel::linear_scan(cpu, a, b, false, h);
+  kernel::linear_scan(kGpu, to_gpu(a), to_gpu(b), false, gpu_h);
+  std::vector<double> there = to_vector(to_cpu(gpu_h)), here = to_vector(h);
+  for (size_t i = 0; i < here.size(); ++i) CHECK((there[i] == here[i] || (std::isnan(there[i]) && std::isnan(here[i]))));
 }
 
 TEST_CASE("linear_scan: recurrences agree with the CPU's; an infinite factor of the first step does not count, and growth is not NaN") {

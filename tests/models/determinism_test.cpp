@@ -209,7 +209,7 @@ Run wide_resnet(bool) {
 
 Run segmentation(bool) {
   unet::SegmentationUnet model({.classes = 3, .width = 8, .depth = 2});
-  return trained(model, [&] { return cross_entropy(model(images(18)), randint(0, 3, {6 * times, 18, 18})); });
+  return trained(model, [&] { return cross_entropy(permute(model(images(18)), {0, 2, 3, 1}), randint(0, 3, {6 * times, 18, 18})); });
 }
 
 Run temporal_convolutions(bool) {

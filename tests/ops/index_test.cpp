@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstring>
 
 #include "engine/core/parallel.h"
@@ -55,6 +56,14 @@ TEST_CASE("gather and scatter: values for any dimension, strides and type") {
           CHECK(error(scatter(x, g.dim, index, src), scattered(x, g.dim, index, src, [](double, double v) { return v; })) == 0);
           CHECK(gather(x, g.dim, to(index, i32)).dtype() == t);
         }
+}
+
+TEST_CASE("scatter_reduce: a product that is infinite or NaN stays in its place") {
+  Tensor index = tensor({0, 1, 1, 2}), src = from_vector(std::vector<double>{INFINITY, 2, 3, 5});
+  CHECK(to_vector(scatter_reduce(ones({3}, f64), 0, index, src, ScatterReduce::prod)) == std::vector<double>{INFINITY, 6, 5});
+  Tensor y = scatter_reduce(ones({3}, f64), 0, index, from_vector(std::vector<double>{NAN, 2, 3, 5}), ScatterReduce::prod);
+  CHECK(std::isnan(to_vector(y)[0]));
+  CHECK(to_vector(narrow(y, 0, 1, 2)) == std::vector<double>{6, 5});
 }
 
 TEST_CASE("scatter_add and scatter_reduce: values") {

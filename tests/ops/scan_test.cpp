@@ -76,6 +76,7 @@ TEST_CASE("running sums: types, sizes of 0, errors") {
   CHECK(none.grad().shape() == Shape{2, 0});
   CHECK(linear_scan(tensor({INFINITY, 1.0}), tensor({1.0, 1.0}), 0).numel() == 2);
   CHECK(to_vector(linear_scan(tensor({INFINITY, 1.0}), tensor({1.0, 1.0}), 0)) == std::vector<double>{1, 2});
+  CHECK(to_vector(linear_scan(tensor({1.0, 0.0, 2.0}), tensor({INFINITY, 3.0, 1.0}), 0)) == std::vector<double>{INFINITY, 3, 7});  // starts anew
   CHECK_THROWS_AS(cumsum(zeros({2}), 1), IndexError);
   CHECK_THROWS_WITH_AS(linear_scan(tensor({1}), tensor({1}), 0), "linear_scan: takes floating tensors, not i64", DTypeError);
   CHECK_THROWS_AS(linear_scan(zeros({2}), zeros({3}), 0), ShapeError);

@@ -29,8 +29,9 @@ class Upload {
   struct Copy {
     void* pinned;
     size_t bytes;
-    void* event;
+    void* event;  ///< null until the copy was started
   };
+  explicit Upload(int64_t number) : number_(number) {}
   Tensor start(const Tensor& x, Device device);
 
   int64_t number_;
