@@ -69,6 +69,7 @@ void ClipRun::check() const {
   require(augment.zoom >= 0 && augment.zoom < 1, fmt::format("--zoom must lie in [0, 1), it is {}", augment.zoom));
   require(augment.noise >= 0, fmt::format("--noise must not be negative, it is {}", augment.noise));
   training.check();
+  require(!training.recompute, "--recompute: a dual encoder has no blocks to compute again; choose a smaller --batch");
 }
 
 CaptionedParts load_captioned(const std::string& data, int64_t channels) {

@@ -55,6 +55,8 @@ ForecastRun ForecastRun::from_json(const std::string& json) {
 
 void ForecastRun::check() const {
   training.check();
+  require(validation > 0 || training.early_stop == 0, "--early-stop needs a validation part: --validation must not be 0");
+  require(!training.recompute, "--recompute: a forecast's network has no blocks to compute again");
   require(network.order >= 1, fmt::format("--order must be at least 1, it is {}", network.order));
   require(network.horizon >= 1, fmt::format("--horizon must be at least 1, it is {}", network.horizon));
   for (int64_t width : network.hidden) require(width >= 1, fmt::format("--hidden must be at least 1, it is {}", width));

@@ -2,6 +2,7 @@
 #include "tools/labelled_images.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -156,8 +157,20 @@ LabelledImages images_to_measure(const std::vector<std::string>& given, const st
   if (given.empty()) return load_same_images(own, sha256);
   LabelledImages images = load(given, labelled);
   if (images.shape != shape) throw ConfigError(fmt::format("{}: images are {}, those of the run {}", given[0], to_string(images.shape), to_string(shape)));
-  if (!images.own_test) images.test = data::concat({images.train, images.test});
+  bool seen = fingerprint(images) == sha256;  // all but what was split off
+  if (!images.own_test && !seen) images.test = data::concat({images.train, images.test});
   return images;
+}
+
+data::Dataset labelled_as(const LabelledImages& images, const std::vector<std::string>& known, const std::string& source) {
+  if (known.empty() || images.class_names.empty() || known == images.class_names) return images.test;
+  std::vector<int64_t> label;
+  for (const std::string& name : images.class_names) {
+    auto found = std::ranges::find(known, name);
+    if (found == known.end()) throw ConfigError(fmt::format("{}: the run knows no class \"{}\"; it has {}", source, name, fmt::join(known, ", ")));
+    label.push_back(found - known.begin());
+  }
+  return images.test.map("label", [label](const Tensor& l) { return scalar_tensor(label[static_cast<size_t>(l.item<int64_t>())], i64); });
 }
 
 std::string fingerprint(const LabelledImages& images) {

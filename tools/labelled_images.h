@@ -32,10 +32,14 @@ std::vector<std::string> lasting_names(std::vector<std::string> names);
 /// load_images for a run that goes on. Throws ConfigError unless their fingerprint is `sha256`.
 LabelledImages load_same_images(const std::vector<std::string>& names, const std::string& sha256);
 /// What a run on images [C, H, W] = `shape` is measured on, as the test part: that of its own data, which must not have changed, or, if
-/// images are `given`, their test part, all of them where it was not one of its own; unlabelled ones are taken if not `labelled`. Throws
+/// images are `given`, their test part, all of them where it was not one of its own and they are not the run's data; unlabelled ones are taken if not `labelled`. Throws
 /// ConfigError for given images of another shape.
 LabelledImages images_to_measure(const std::vector<std::string>& given, const std::vector<std::string>& own, const std::string& sha256, const Shape& shape,
                                  bool labelled = true);
+
+/// The test part with the labels that a run has for its classes' names (`known`); as it is where one of the two has no names. Throws ConfigError
+/// naming `source` and a class that the run does not know.
+data::Dataset labelled_as(const LabelledImages& images, const std::vector<std::string>& known, const std::string& source);
 
 /// The SHA-256 over the hashes of all files that `images` came from, in order.
 std::string fingerprint(const LabelledImages& images);

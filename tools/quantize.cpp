@@ -76,6 +76,7 @@ int quantize_run(const Options& o) {
   const TrainingKind& kind = kind_of_run(run);
   if (o.measure && !kind.evaluate)
     throw ConfigError(o.run + ": runs of train " + kind.command.name + " are not evaluated; leave --eval out");
+  if (!o.measure && !o.data.empty()) throw ConfigError("--data says what --eval measures on; give --eval, or leave --data out");
   check_unquantised(run);
   std::string out = o.out.empty() ? without_slash(o.run) + "-" + short_name(options) : o.out;
   if (path_exists(out)) throw ConfigError(out + " exists already; choose another --out");
@@ -83,6 +84,7 @@ int quantize_run(const Options& o) {
   quantize::StoredState stored = quantize::encode_state(weights, options);
   if (stored.coded.empty()) throw ConfigError(o.run + " has no weights of two dimensions or more");
 
+  if (o.measure) evaluate(run, kind, o.data);  // before anything is written: it may lack its data
   make_whole_directory(out, [&](const std::string& directory) {
     auto made = train::RunDirectory::create(directory, run.config());
     copy_files(run, made);
@@ -93,7 +95,6 @@ int quantize_run(const Options& o) {
              short_name(options), o.granularity, static_cast<double>(stored.bytes()) / 1e6, static_cast<double>(bytes_of(weights)) / 1e6);
   fmt::print("relative error of the weights: {:.3g}; the largest, {:.3g}, in {}\n", error.relative, error.worst, error.worst_name);
   if (!o.measure) return 0;
-  evaluate(run, kind, o.data);
   evaluate(train::RunDirectory::open(out), kind, o.data);
   return 0;
 }

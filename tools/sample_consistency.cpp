@@ -36,7 +36,7 @@ int sample_few_steps(const train::RunDirectory& directory, const ImageSampleOpti
   JsonObject json;
   json.set("samples", samples.size(0));
   json.set("steps", static_cast<int64_t>(calls));
-  if (run.network.classes > 0) json.set("as_asked", mean(to(judge.answers(samples) == labels, f64)).item());
+  if (asks_for_classes(labels)) json.set("as_asked", mean(to(judge.answers(samples) == labels, f64)).item());
   for (const auto& [name, value] : measure_samples(judge, load_images(run.data), samples)) json.set(name, value);
   fmt::print("{}\n", json.text());
   return 0;

@@ -30,8 +30,8 @@ ImageSampling chosen(const DiffusionRun& run, const ImageSampleOptions& o) {
 
 void print_measures(const DiffusionRun& run, const ImageSampling& s, const Tensor& samples, const Tensor& labels, const std::string& judge_path) {
   ImageJudge judge(judge_path);
-  double accuracy = mean(to(judge.answers(samples) == labels, f64)).item();
-  std::string text = fmt::format("{{\"samples\": {}, \"sampler\": \"{}\", \"steps\": {}, \"guidance\": {}, \"as_asked\": {:.4f}", samples.size(0), s.sampler, s.steps, s.guidance, accuracy);
+  std::string text = fmt::format("{{\"samples\": {}, \"sampler\": \"{}\", \"steps\": {}, \"guidance\": {}", samples.size(0), s.sampler, s.steps, s.guidance);
+  if (asks_for_classes(labels)) text += fmt::format(", \"as_asked\": {:.4f}", mean(to(judge.answers(samples) == labels, f64)).item());
   for (const auto& [name, value] : measure_samples(judge, load_images(run.data), samples)) text += fmt::format(", \"{}\": {:.4f}", name, value);
   fmt::print("{}}}\n", text);
 }
@@ -56,6 +56,7 @@ void define_image_options(CommandLine& line, ImageSampleOptions& o) {
 
 void check_count(const ImageSampleOptions& o) {
   require(o.count >= 1, fmt::format("--count must be at least 1, it is {}", o.count));
+  require(!o.label || *o.label >= -1, fmt::format("--class must be a class, or -1 for none, it is {}", o.label.value_or(0)));
   require(!o.steps || *o.steps >= 1, fmt::format("--steps must be at least 1, it is {}", o.steps.value_or(1)));
   require(o.judge.empty() || o.count > 3, fmt::format("--judge needs more than 3 images, --count is {}", o.count));
 }
@@ -66,6 +67,8 @@ Tensor wanted_labels(int64_t classes, const ImageSampleOptions& o) {
   for (int64_t i = 0; i < o.count; ++i) labels.push_back(o.label >= -1 ? *o.label : classes > 0 ? i % classes : -1);
   return from_vector(labels);
 }
+
+bool asks_for_classes(const Tensor& labels) { return all(labels >= 0).item<bool>(); }
 
 void save_picture(const ImageSampleOptions& o, const Tensor& images) {
   int64_t count = images.size(0);

@@ -36,5 +36,7 @@ void save_picture(const ImageSampleOptions& options, const Tensor& images);
 void check_count(const ImageSampleOptions& options);
 /// The class asked for, or every one in turn (−1 where the run has none): [count]. Throws ConfigError for a class outside the run's.
 Tensor wanted_labels(int64_t classes, const ImageSampleOptions& options);
+/// Whether each of them is a class.
+bool asks_for_classes(const Tensor& labels);
 
 }  // namespace plumb::tools

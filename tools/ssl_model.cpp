@@ -83,6 +83,7 @@ SslRun SslRun::from_json(const std::string& text) {
 
 void SslRun::check() const {
   training.check();
+  require(validation > 0 || training.early_stop == 0, "--early-stop needs a validation part: --validation must not be 0");
   require(std::ranges::find(kMethods, method) != kMethods.end(), "--method " + method + " is unknown; choose " + ssl_method_names());
   require(model == "cnn" || model == "wide-resnet", "--model " + model + " is unknown; choose cnn or wide-resnet");
   require(ratio >= 1, fmt::format("--ratio must be at least 1, it is {}", ratio));

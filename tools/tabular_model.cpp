@@ -132,11 +132,25 @@ void TabularRun::check() const {
   require(!training.recompute, "--recompute: an mlp has no blocks to compute again");
 }
 
+// Where the second line has no number either, only the target's name tells a header.
+static CsvTable load_table(const TabularRun& run, const std::string& path, CsvOptions options) {
+  CsvTable table = load_csv(path, options);
+  auto has_target = [&](const CsvTable& t) { return std::ranges::any_of(t.columns, [&](const CsvColumn& c) { return c.name == run.target; }); };
+  if (!has_target(table) && options.header == CsvOptions::Header::automatic) {
+    options.header = CsvOptions::Header::present;
+    if (CsvTable named = load_csv(path, options); has_target(named)) table = std::move(named);
+  }
+  for (const CsvColumn& c : table.columns)
+    for (size_t r = 0; r < c.values.size(); ++r)
+      require(!std::isinf(c.values[r]), fmt::format("{}: column \"{}\" is infinite in row {}; leave the field empty where there is no value", path, c.name, r + 1));
+  return table;
+}
+
 TabularRows read_new_table(TabularRun& run) {
   CsvOptions options;
   options.delimiter = run.delimiter[0];
   options.categorical = run.categorical;
-  TabularRows rows = with_target(run, load_csv(run.data, options));
+  TabularRows rows = with_target(run, load_table(run, run.data, options));
   for (const std::string& name : run.drop) rows.csv[name];  // throws for one that is not there
   require(std::ranges::find(run.drop, run.target) == run.drop.end(), "--drop: \"" + run.target + "\" is the target");
   run.named_target = rows.csv[run.target].categorical;
@@ -148,7 +162,7 @@ TabularRows read_new_table(TabularRun& run) {
 TabularRows read_table(const TabularRun& run, const std::string& path) {
   CsvOptions options = csv_options(run);
   if (run.named_target) options.categorical.push_back(run.target);
-  TabularRows rows = with_target(run, load_csv(path, options));
+  TabularRows rows = with_target(run, load_table(run, path, options));
   add_labels(run, path, rows);
   return rows;
 }

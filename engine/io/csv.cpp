@@ -117,8 +117,10 @@ class CsvReader {
     if (options_.header != CsvOptions::Header::automatic) return options_.header == CsvOptions::Header::present;
     double ignored;
     auto is_number = [&](const std::string& field) { return parse_number(field, ignored); };
+    // An empty name is that of row numbers, as pandas writes them.
     for (const std::string& field : rows_[0].fields)
-      if (is_number(field) || is_missing(field)) return false;
+      if (is_number(field) || (is_missing(field) && !field.empty())) return false;
+    if (std::ranges::all_of(rows_[0].fields, [](const std::string& field) { return field.empty(); })) return false;
     return rows_.size() > 1 && std::any_of(rows_[1].fields.begin(), rows_[1].fields.end(), is_number);
   }
 

@@ -77,8 +77,8 @@ Routing Router::operator()(const Tensor& x, const Tensor& ids) const {
 
 int64_t Router::capacity(int64_t tokens) const {
   if (capacity_ == 0 || !training()) return 0;
-  return std::max<int64_t>(
-      1, static_cast<int64_t>(std::ceil(capacity_ * static_cast<double>(tokens * top_k) / static_cast<double>(experts_))));
+  double all = static_cast<double>(tokens * top_k), places = std::ceil(capacity_ * all / static_cast<double>(experts_));
+  return std::max<int64_t>(1, static_cast<int64_t>(std::min(places, all)));
 }
 
 // Token choice, within the capacity.

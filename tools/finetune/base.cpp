@@ -120,6 +120,7 @@ void Base::save(const StateDict& merged, const std::string& path) const {
     for (const auto& [name, value] : merged) all[name] = value;
     auto run = train::RunDirectory::create(out, from.config());
     copy_if_there("tokenizer.json", path_, out);
+    copy_if_there("dense.safetensors", path_, out);  // what experts were made of, which a run of them reads
     run.save_model(all);
   });
 }

@@ -41,6 +41,8 @@ std::string command_of(const Options& o) {
   if (o.first_seed != 0) text += fmt::format(" --first-seed {}", o.first_seed);
   if (o.budget != "default") text += " --budget " + o.budget;
   if (o.device != "cpu") text += " --device " + o.device;
+  if (!o.variants.empty()) text += " --variants";
+  for (const std::string& variant : o.variants) text += fmt::format(" \"{}\"", variant);
   return text;
 }
 

@@ -225,12 +225,14 @@ int evaluate(const train::RunDirectory& directory, const std::vector<std::string
   ClassifierRun run = ClassifierRun::from_json(directory.config());
   StateDict weights = directory.load_model();
   LabelledImages images = images_to_measure(names, run.data, run.data_sha256, Shape(run.image));
-  require(images.classes <= run.classes(), fmt::format("{}: has {} classes, the run {}", names.empty() ? run.data[0] : names[0], images.classes, run.classes()));
+  std::string source = names.empty() ? run.data[0] : names[0];
+  data::Dataset test = labelled_as(images, run.class_names, source);
+  require(images.classes <= run.classes(), fmt::format("{}: has {} classes, the run {}", source, images.classes, run.classes()));
   ImageClassifier classifier(run);
   classifier.module().load_state(network_weights(weights));
   classifier.module().eval();
-  Scores scores = measure(classifier, images.test);
-  fmt::print("{{\"accuracy\": {}, \"loss\": {}, \"images\": {}}}\n", scores.accuracy, scores.loss, images.test.size());
+  Scores scores = measure(classifier, test);
+  fmt::print("{{\"accuracy\": {}, \"loss\": {}, \"images\": {}}}\n", scores.accuracy, scores.loss, test.size());
   return 0;
 }
 

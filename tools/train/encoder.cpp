@@ -54,6 +54,8 @@ void EncoderRun::check() const {
   require(head_dropout >= 0 && head_dropout < 1, fmt::format("--head-dropout must lie in [0, 1), it is {}", head_dropout));
   model.check();
   training.check();
+  require(validation > 0 || training.early_stop == 0, "--early-stop needs a validation part: --validation must not be 0");
+  require(!training.recompute, "--recompute: a sentence encoder has no blocks to compute again");
 }
 
 namespace {

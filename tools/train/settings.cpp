@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <unordered_set>
 
@@ -79,9 +80,9 @@ void TrainingSettings::check() const {
   require(early_stop >= 0, "--early-stop must not be negative");
   require(early_stop == 0 || eval_every > 0, "--early-stop needs evaluations on the way: --eval-every must not be 0");
   require(warmup >= 0, "--warmup must not be negative");
-  require(lr > 0, "--lr must be positive");
+  require(lr > 0 && std::isfinite(lr), fmt::format("--lr must be positive and finite, it is {}", lr));
   require(min_lr >= 0 && min_lr <= lr, "--min-lr must lie between 0 and --lr");
-  require(weight_decay >= 0, "--weight-decay must not be negative");
+  require(weight_decay >= 0 && std::isfinite(weight_decay), fmt::format("--weight-decay must be finite and not negative, it is {}", weight_decay));
   require(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1, "--beta1 and --beta2 must lie in [0, 1)");
   require(momentum >= 0 && momentum < 1, "--momentum must lie in [0, 1)");
   require(clip >= 0, "--clip must not be negative");

@@ -136,7 +136,7 @@ int evaluate(const train::RunDirectory& directory, const std::vector<std::string
   } else {
     LabelledImages images = images_to_measure(names, {}, "", Shape(run.image));
     require(images.classes <= run.classes(), fmt::format("{}: has {} classes, the run {}", names[0], images.classes, run.classes()));
-    test = images.test;
+    test = labelled_as(images, run.class_names, names[0]);
   }
   SslNetwork network(run);
   network.load_state(train::without_prefix(directory.load_model(), "student."));

@@ -140,8 +140,9 @@ int evaluate(const train::RunDirectory& directory, const std::vector<std::string
   TabularRun run = TabularRun::from_json(directory.config());
   mlp::Mlp network = load_network(run, directory);
   require(names.size() <= 1, "--data: give one CSV file");
+  bool own = names.empty() || is_own_table(run, names[0]);  // of which the model has seen all but the test part
   TabularRows rows = names.empty() ? read_same_table(run) : read_table(run, names[0]);
-  std::vector<int64_t> places = names.empty() ? split_rows(run, rows).test : all_places(rows);
+  std::vector<int64_t> places = own ? split_rows(run, rows).test : all_places(rows);
   require(!places.empty(), "the run has no test part; give --data");
   data::Dataset part = part_of(run, rows, places);
   Scores s = measure(network, part);

@@ -159,3 +159,10 @@ TEST_CASE("csv: published tables are read") {
   CHECK(load_csv(root + "/timeseries/monthly-sunspots.csv")["Sunspots"].values[0] == 58.0);
   CHECK(load_csv(root + "/uci/digits.csv.gz").tensor().shape() == Shape{1797, 65});
 }
+
+TEST_CASE("csv: a header whose first name is empty, as pandas writes row numbers") {
+  Scratch s;
+  CsvTable table = load_csv(s.put("p.csv", ",a,b\n0,1.5,x\n1,2.5,y\n"));
+  CHECK(table.rows == 2);
+  CHECK(table.columns[1].name == "a");
+}

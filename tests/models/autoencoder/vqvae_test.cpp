@@ -17,6 +17,7 @@
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "tests/models/module_gradients.h"
+#include "models/autoencoder/quantizer.h"
 
 using namespace plumb;
 using namespace plumb::autoencoder;
@@ -193,4 +194,16 @@ TEST_CASE("vqvae: configurations that do not fit are named") {
   CHECK_THROWS_WITH_AS(VqVae({.network = vector}), "vqvae: the latent must be a map, whose places are quantised one by one; vector is set", ConfigError);
   CHECK_THROWS_WITH_AS(VqVae({.network = kSmall, .quantizer = {.codes = 0}}), "vqvae: codes must be at least 1, it is 0", ConfigError);
   CHECK_THROWS_WITH_AS(VqVae({.network = kSmall, .quantizer = {.decay = 1}}), "vqvae: decay must lie in [0, 1), it is 1.000000", ConfigError);
+}
+
+TEST_CASE("vector quantizer: codes that nothing uses stay where they are") {
+  manual_seed(3);
+  VectorQuantizer quantizer({.codes = 6, .decay = 0.9, .restart = 0}, 2);
+  Tensor before = clone(quantizer.codebook());
+  Tensor z = full({4, 2, 1, 1}, 0.1);
+  Generator g(1);
+  int64_t used = to_vector<int64_t>(flatten(quantizer.nearest(z)))[0];
+  quantizer(z, g);
+  for (int64_t code = 0; code < 6; ++code)
+    if (code != used) CHECK(to_vector(select(quantizer.codebook(), 0, code)) == to_vector(select(before, 0, code)));
 }

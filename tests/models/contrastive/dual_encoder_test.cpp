@@ -142,3 +142,5 @@ TEST_CASE("dual encoder: state and settings survive; what does not fit is named"
   CHECK_THROWS_WITH_AS(a.project_text(images), "dual_encoder: the text encoder is to give [B, 6], it gave [3, 4]", ShapeError);
   CHECK_THROWS_WITH_AS(symmetric_cross_entropy(zeros({2, 3})), "symmetric_cross_entropy: takes logits [n, n], got [2, 3]", ShapeError);
 }
+
+TEST_CASE("recall_at: scores that are NaN find nothing") { CHECK(recall_at(full({3, 3}, NAN), 1) == 0); }

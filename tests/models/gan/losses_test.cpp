@@ -103,3 +103,10 @@ TEST_CASE("gan losses: path lengths of a linear generator are those of its colum
     CHECK(got[i] == doctest::Approx(std::sqrt(total / 2)).epsilon(1e-12));
   }
 }
+
+TEST_CASE("gan losses: the gradient penalty of vectors") {
+  Generator g(3);
+  Tensor real = randn({5, 2}, {.generator = &g}), generated = randn({5, 2}, {.generator = &g});
+  auto three_times_the_first = [](const Tensor& x) { return narrow(x, 1, 0, 1) * 3; };
+  CHECK(gradient_penalty(three_times_the_first, real, generated, g).item() == doctest::Approx(4).epsilon(1e-5));
+}

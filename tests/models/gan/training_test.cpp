@@ -148,3 +148,14 @@ TEST_CASE("gan training: the lazy rates of Adam, and options out of range") {
   CHECK_THROWS_WITH_AS(GanTrainingOptions{.r1 = -1}.check(), "--r1 must not be negative, it is -1.000000", ConfigError);
   CHECK_THROWS_WITH_AS(GanTrainingOptions{.path_every = 0}.check(), "--path-every must be at least 1, it is 0", ConfigError);
 }
+
+TEST_CASE("gan training: a part of the discriminator that was frozen stays so") {
+  manual_seed(6);
+  Dcgan pair({.side = 8, .width = 8, .latent = 6});
+  optim::Adam generator(pair.generator().parameters(), {.lr = 1e-3}), discriminator(pair.discriminator().parameters(), {.lr = 1e-3});
+  Tensor frozen = pair.discriminator().parameters()[0].requires_grad_(false), before = clone(frozen);
+  GanTraining training(pair, generator, discriminator, {}, [](int64_t, int64_t) { return randn({6, 1, 8, 8}); });
+  for (int64_t step = 1; step <= 3; ++step) training.step(step);
+  CHECK_FALSE(frozen.requires_grad());
+  CHECK(to_vector(frozen) == to_vector(before));
+}

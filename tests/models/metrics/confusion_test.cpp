@@ -86,3 +86,7 @@ TEST_CASE("top-k accuracy: ties go to the lower class") {
                        "top_k_accuracy: k = 4 must lie in [1, C] and there must be rows; scores are [3, 3]", ValueError);
   CHECK_THROWS_WITH_AS(top_k_accuracy(scores, tensor({0, 3, 0}), 1), "top_k_accuracy: label 3 is outside [0, 3)", IndexError);
 }
+
+TEST_CASE("top-k accuracy: scores that are NaN are never right") {
+  CHECK(top_k_accuracy(full({2, 3}, NAN), from_vector(std::vector<int64_t>{0, 2}), 1) == 0);
+}

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <vector>
 
 #include "engine/core/error.h"
 #include "engine/core/generator.h"
@@ -60,4 +61,9 @@ TEST_CASE("correlations: constants have none, bad input is named") {
   CHECK_THROWS_WITH_AS(spearman_correlation(up, two), "spearman_correlation: 3 values beside 2; they must be pairs", ValueError);
   CHECK_THROWS_WITH_AS(kendall_correlation(up, bad), "kendall_correlation: value 1 is NaN", ValueError);
   CHECK_THROWS_WITH_AS(pearson_correlation({}, {}), "pearson_correlation: needs at least 2 pairs, got 0", ValueError);
+}
+
+TEST_CASE("correlations: of constants whose mean is rounded there is none") {
+  std::vector<double> v(10, 0.1);
+  CHECK(std::isnan(pearson_correlation(v, v)));
 }

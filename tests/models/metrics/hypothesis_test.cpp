@@ -83,3 +83,9 @@ TEST_CASE("tests: bad input is named") {
   CHECK_THROWS_WITH_AS(sign_flip_test(two, two, 0), "sign_flip_test: needs at least 1 sample, got 0", ValueError);
   CHECK_THROWS_WITH_AS(permutation_test({}, one), "permutation_test: a sample is empty", ValueError);
 }
+
+TEST_CASE("paired_t_test: equal differences whose mean is rounded are beyond all doubt") {
+  std::vector<double> a(10, 0.1), b(10, 0.0);
+  CHECK(paired_t_test(a, b).p_value == 0);
+  CHECK(std::isinf(paired_t_test(a, b).statistic));
+}

@@ -54,3 +54,9 @@ TEST_CASE("intervals: bad input is named") {
   CHECK_THROWS_AS(student_t_cdf(0, 0), ValueError);
   CHECK_THROWS_WITH_AS(paired_difference(std::array{1.0}, std::array{1.0, 2.0}), "paired_difference: 1 values beside 2; they must be pairs", ValueError);
 }
+
+TEST_CASE("student_t_quantile: far in the lower tail, and the same on both sides") {
+  CHECK(student_t_cdf(student_t_quantile(1e-17, 5), 5) == doctest::Approx(1e-17).epsilon(1e-9));
+  CHECK(student_t_quantile(0.975, 5) == doctest::Approx(2.570581835636).epsilon(1e-10));
+  CHECK(student_t_quantile(0.025, 5) == doctest::Approx(-2.570581835636).epsilon(1e-10));
+}

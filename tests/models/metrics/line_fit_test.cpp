@@ -43,3 +43,8 @@ TEST_CASE("line_fit: bad input is named") {
   CHECK_THROWS_WITH_AS(line_fit(equal, two), "line_fit: all x are 2.000000", ValueError);
   CHECK_THROWS_WITH_AS(power_law_fit(zero, two), "power_law_fit: point 0 (0.000000, 1.000000) must be positive", ValueError);
 }
+
+TEST_CASE("line_fit: equal x whose mean is rounded are equal all the same") {
+  std::vector<double> x(6, 0.1), y{1, 2, 4, 3, 5, 6};
+  CHECK_THROWS_WITH_AS(line_fit(x, y), doctest::Contains("all x are 0.1"), ValueError);
+}

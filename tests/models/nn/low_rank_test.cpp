@@ -8,6 +8,8 @@
 #include "ops/linalg.h"
 #include "ops/matmul.h"
 #include "tests/models/module_gradients.h"
+#include "models/transformer/gpt.h"
+#include "ops/random.h"
 
 using namespace plumb;
 using namespace plumb_test;
@@ -174,4 +176,13 @@ TEST_CASE("low rank: what cannot be is named, and nothing is changed") {
   CHECK_THROWS_WITH_AS(nn::load_adapter_state(net, "a", state), "load_adapter_state: \"first.up\" is [6, 2] in the state, [6, 1] in the model", ShapeError);
   state.erase("first.up");
   CHECK_THROWS_WITH_AS(nn::load_adapter_state(net, "a", state), "load_adapter_state: the state lacks \"first.up\"", ValueError);
+}
+
+TEST_CASE("low rank: a weight that is tied to another parameter gets no adapter") {
+  manual_seed(1);
+  transformer::Gpt model({.vocab = 12, .layers = 1, .heads = 2, .width = 8, .context = 6});
+  model.eval();
+  Tensor tokens = randint(0, 12, {1, 5}), before = model(tokens);
+  nn::add_adapter(model, "a", {.rank = 2, .start = nn::LowRankStart::principal}, {});
+  CHECK(test::difference(model(tokens), before) < 1e-5);
 }

@@ -94,3 +94,12 @@ TEST_CASE("checkpoint_bank: what does not fit is an error of one line") {
   CHECK_THROWS_AS(CheckpointBank({.interval = 0}), ValueError);
   CHECK_THROWS_WITH_AS(CheckpointBank().matrix(), "checkpoint_bank: there are no checkpoints", ValueError);
 }
+
+TEST_CASE("checkpoint_bank: parameters of several types keep their digits") {
+  Tensor narrow = full({2}, 1, bf16), wide = full({2}, 1.000976562, f32);
+  CheckpointBank bank({.first = 0, .interval = 1});
+  for (int64_t step : {0, 1}) bank.offer(step, {narrow, wide});
+  fill_(wide, 0);
+  bank.combine({0.5, 0.5}, {narrow, wide});
+  CHECK(to_vector(wide) == to_vector(full({2}, 1.000976562, f32)));
+}

@@ -7,6 +7,7 @@
 #include "models/nn/low_rank.h"
 #include "models/optim/merged_average.h"
 #include "tests/ops/samples.h"
+#include "models/nn/norm.h"
 
 using namespace plumb;
 
@@ -66,4 +67,11 @@ TEST_CASE("merged average: the average of factors would be another one; models t
   nn::Linear other(3, 4);
   CHECK_THROWS_WITH_AS(optim::merged_ema_update(other, net, 0.5), "merged_ema_update: the source has no \"bias\"", ValueError);
   CHECK_THROWS_WITH_AS(optim::merged_ema_update(average, net, 1.5), "merged_ema_update: the decay 1.500000 is outside [0, 1]", ValueError);
+}
+
+TEST_CASE("merged average: counts are taken over") {
+  nn::BatchNorm average(3), source(3);
+  for (int i = 0; i < 5; ++i) source(plumb::test::sample({4, 3, 2, 2}, 1, f32));
+  optim::merged_ema_update(average, source, 0.9);
+  CHECK(average.num_batches_tracked.item<int64_t>() == 5);
 }

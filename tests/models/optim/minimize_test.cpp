@@ -47,3 +47,8 @@ TEST_CASE("lbfgs_minimize: what does not fit is refused") {
                        ValueError);
   CHECK_THROWS_WITH_AS(lbfgs_minimize(f, {zeros({1})}), "lbfgs: the loss is not finite", ValueError);
 }
+
+TEST_CASE("lbfgs_minimize: a gradient that is NaN is not the end of the way") {
+  auto f = [](const std::vector<Tensor>& x) { return sum(square(x[0] - 3) + sqrt(square(x[0] - 1)) * 0); };
+  CHECK_THROWS_WITH_AS(lbfgs_minimize(f, {ones({1}, f64)}), "lbfgs: the gradient is not finite", ValueError);
+}

@@ -7,6 +7,9 @@
 #include "ops/pointwise.h"
 #include "ops/random.h"
 #include "tests/ops/samples.h"
+#include "engine/autograd/grad_mode.h"
+#include "ops/elementary.h"
+#include "ops/reduce.h"
 
 using namespace plumb;
 using namespace plumb::transformer;
@@ -39,4 +42,17 @@ TEST_CASE("gpt: blocks that hand on the stream before its sum is taken have the 
     std::vector<Tensor> one = test::gradients(handed, inputs, false), other = test::gradients(taken, inputs, false);
     for (size_t i = 0; i < inputs.size(); ++i) CHECK_MESSAGE(test::same_bits(one[i], other[i]), "input " << i);
   }
+}
+
+TEST_CASE("gpt: the next token under autocast, with what came before in a cache") {
+  manual_seed(2);
+  Gpt model({.vocab = 20, .layers = 2, .heads = 2, .width = 16, .context = 8});
+  model.eval();
+  NoGrad off;
+  Tensor tokens = randint(0, 20, {1, 5});
+  KeyValueCache cache = model.make_cache(1), again = model.make_cache(1);
+  Tensor plain = model.next(tokens, cache);
+  Autocast on(bf16);
+  Tensor narrow = to(model.next(tokens, again), f32);
+  CHECK(amax(abs(narrow - plain)).item() < 0.05);
 }

@@ -332,3 +332,15 @@ TEST_CASE("unet: predictions and gradients are those of an independent implement
     matches_reference("unet_context", c);
   }
 }
+
+TEST_CASE("unet: computes in 16 bits what it computes in 32, to their precision") {
+  manual_seed(4);
+  Unet model({.width = 16, .multipliers = {1, 2}, .blocks = 1, .attention_levels = {1}, .groups = 8, .zero_init = false});
+  model.eval();
+  Generator g(5);
+  Tensor x = randn({2, 3, 8, 8}, {.generator = &g}), t = rand({2}, {.generator = &g}), wide = model(x, t);
+  model.to(bf16);
+  Tensor narrow = model(to(x, bf16), to(t, bf16));
+  CHECK(narrow.dtype() == bf16);
+  CHECK(amax(abs(to(narrow, f32) - wide)).item() < 0.1 * amax(abs(wide)).item());
+}

@@ -138,3 +138,23 @@ TEST_CASE("train tabular: a run does not go on with another table, nor is it mea
   CHECK(o.code == 2);
   CHECK(o.err.find("people.csv is not what this run was trained on: it has changed") != std::string::npos);
 }
+
+TEST_CASE("train tabular: a table of texts alone has a header where the target is named, and infinite numbers are named") {
+  Runs r;
+  std::string texts = "b,t\n";
+  for (int i = 0; i < 60; ++i) texts += i % 2 ? "x,yes\n" : "y,no\n";
+  r.data = r.scratch.put("texts.csv", texts);
+  Outcome o = run_plumb("train tabular --data " + r.data + " --target t --out " + r.run("texts") + " --batch 8 --steps 5");
+  CHECK_MESSAGE(o.code == 0, o.err);
+  r.data = r.scratch.put("inf.csv", "a,t\n1,yes\ninf,no\n2,yes\n");
+  Outcome refused = run_plumb("train tabular --data " + r.data + " --target t --out " + r.run("inf") + " --batch 2 --steps 5");
+  CHECK(refused.code == 2);
+  CHECK(refused.err.find("column \"a\" is infinite in row 2") != std::string::npos);
+  CHECK_FALSE(path_exists(r.run("inf")));
+}
+
+TEST_CASE("eval: the run's own table, given by name, is measured on its test part") {
+  Runs r;
+  REQUIRE(run_plumb(r.train("own")).code == 0);
+  CHECK(nlohmann::json::parse(run_plumb("eval " + r.run("own") + " --data " + r.data).out)["rows"] == 80);
+}
