@@ -37,7 +37,9 @@ struct Recur {
   };
   const S *a, *b;
   S* h;
-  __device__ Value neutral() const { return {1, 0}; }
+  // −0, which tells it from a first step of a = 1 and b = 0.
+  __device__ Value neutral() const { return {1, -0.0}; }
+  __device__ static bool is_neutral(const Value& v) { return v.a == 1 && v.b == 0 && 1 / v.b < 0; }
   // A product of many a that is beyond f64 is the largest number: ∞ times an h of 0 were NaN.
   __device__ static double product(double a, double b) {
     constexpr double kLargest = std::numeric_limits<double>::max();
@@ -48,8 +50,8 @@ struct Recur {
   }
   /// Nothing comes before the first step, whose a counts for nothing, nor is carried over an a of 0.
   __device__ Value join(const Value& l, const Value& r) const {
-    bool nothing = r.a == 0 || (l.a == 1 && l.b == 0);
-    return {product(l.a, r.a), (nothing ? 0 : r.a * l.b) + r.b};
+    if (is_neutral(l)) return r;
+    return {product(l.a, r.a), (r.a == 0 ? 0 : r.a * l.b) + r.b};
   }
   __device__ Value read(int64_t at) const { return {static_cast<double>(a[at]), static_cast<double>(b[at])}; }
   __device__ void write(int64_t at, const Value& v) const { h[at] = static_cast<S>(v.b); }
