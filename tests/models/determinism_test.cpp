@@ -3,7 +3,6 @@
 #include <cblas.h>
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -321,16 +320,16 @@ TEST_CASE("determinism: the hashes are those stored for these instructions and t
   if (!asked) REQUIRE_FALSE(stored.empty());
   std::ofstream out;
   if (asked) out.open(asked);
-  auto known = [&](const std::string& machine) { return std::ranges::any_of(stored, [&](const auto& line) { return line.first.starts_with(machine + " "); }); };
+  std::string without;
   for (const Kind& kind : kinds()) {
-    std::string machine = machine_key(kind.bf16), key = machine + " " + kind.name;
+    std::string key = machine_key(kind.bf16) + " " + kind.name;
     bool here = stored.contains(key);
-    if (known(machine) && !kind.bf16 && !asked) CHECK_MESSAGE(here, "no hash is stored for " << key << "; PLUMB_DETERMINISM_HASHES=FILE writes them");
+    if (!here) without += std::string(" ") + kind.name;
     if (!here && !asked) continue;
     std::string found = hash_of(kind, 1);
     if (asked) out << key << " " << found << "\n";
     INFO(key);
     if (here) CHECK(found == stored[key]);
   }
-  if (!known(machine_key())) MESSAGE("skipped: no hashes are stored for " << machine_key() << "; PLUMB_DETERMINISM_HASHES=FILE writes them");
+  if (!without.empty() && !asked) MESSAGE("skipped: no hashes are stored on " << machine_key() << " for" << without << "; PLUMB_DETERMINISM_HASHES=FILE writes them");
 }
