@@ -76,6 +76,7 @@ void GanRun::check() const {
   else style.check();
   require(validation > 0 && validation < 1, fmt::format("--validation must lie in (0, 1), it is {}", validation));
   require(training.accumulate == 1, "--accumulate: a GAN's batches are not taken apart; choose a smaller --batch");
+  require(training.dtype != "f16", "--dtype f16: a GAN's losses are not scaled, which f16 needs; choose bf16");
   require(!training.capture && !training.shard_optimizer, "--capture and --shard-optimizer: a GAN's two optimisers take turns in steps of their own; leave them out");
   require(!training.recompute, "--recompute: a GAN has no blocks to compute again; choose a smaller --batch");
   if (image.size() == 3) require(image[1] == image[2], fmt::format("GANs draw square images, those of {} are {}×{}", data[0], image[1], image[2]));

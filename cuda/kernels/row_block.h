@@ -1,8 +1,8 @@
 // Rows that stay in registers between the sweeps over them: multiples of 16 bytes, up to 8192 elements (4096 in f64).
 // A block of 32 to 512 threads takes a few rows at a time, a thread V neighbouring columns of each P times (V elements are 16 bytes), so that
 // 8 to 32 elements a thread of every operand are under way before the first is needed, and one barrier serves several rows. Kernels that hold
-// one operand give rows of up to 2 KiB to a warp each, which needs no barrier: layer norm of 1024 bf16 takes 51 µs for 32,768 rows on an H100
-// where blocks of four warps took 67, softmax 49 where they took 73.
+// one operand give rows of up to 2 KiB to a warp each, which needs no barrier: in a probe on an H100, 32,768 rows of 1024 bf16 took layer norm
+// 51 µs where blocks of four warps took 67, and softmax 49 where they took 73.
 #pragma once
 #include <algorithm>
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "engine/core/capture.h"
 #include "engine/autograd/grad_mode.h"
@@ -172,7 +173,7 @@ void Optimizer::record_step() {
   std::vector<Slot*> active = prepare();
   auto recorded = std::make_shared<Recorded>();
   auto count = static_cast<int64_t>(active.size());
-  recorded->constants = narrow(constants_, 0, 0, count);
+  recorded->constants = narrow(std::exchange(constants_, {}), 0, 0, count);  // a second step in this recording needs others: it is done eagerly
   recorded->brought = empty({count, 8}, f64, cpu, "optimizer");
   for (Slot* s : active) {
     recorded->slots.push_back(static_cast<size_t>(s - slots_.data()));

@@ -100,6 +100,28 @@ TEST_CASE("capture: an optimiser's step within, of any rule, is that of the plai
   CHECK(descended<optim::Lion>(optim::LionOptions{.lr = 0.01}, true) == descended<optim::Lion>(optim::LionOptions{.lr = 0.01}, false));
 }
 
+TEST_CASE("capture: two steps of an optimiser within are those of the plain step") {
+  auto descended_twice = [](bool captured) {
+    Tensor w = to_gpu(plumb::test::sample({40}, 1, f32)).requires_grad_();
+    optim::AdamW adamw({w}, {.lr = 0.05});
+    CapturedStep step = capture(
+        [&] {
+          Tensor loss;
+          for (int i = 0; i < 2; ++i) {
+            adamw.zero_grad();
+            loss = sum(w * w * w * w);
+            loss.backward();
+            adamw.step();
+          }
+          return loss;
+        },
+        captured ? kGpu : cpu);
+    for (int i = 0; i < 6; ++i) step();
+    return to_vector(w);
+  };
+  CHECK(descended_twice(true) == descended_twice(false));
+}
+
 TEST_CASE("capture: an optimiser with other tensors or more to do than when it was recorded asks to be reset") {
   Tensor w = to_gpu(ones({5})).requires_grad_();
   optim::AdamW adamw({w}, {.lr = 0.1});
