@@ -21,11 +21,22 @@ namespace {
 using cluster::check_rows;
 using cluster::each_distance_block;
 
-// Rows of a that lie within the radius of some row of b, as counts of such rows.
-Tensor balls_around(const Tensor& a, const Tensor& b, const Tensor& radius) {
+// Rows of a that lie within the radius (given squared, so that ties stay ties) of some row of b, as counts of such rows.
+Tensor balls_around(const Tensor& a, const Tensor& b, const Tensor& squared_radius) {
   std::vector<Tensor> counts;
-  each_distance_block(a, b, [&](int64_t, const Tensor& d2) { counts.push_back(count_nonzero(d2 <= square(radius), {1})); });
+  each_distance_block(a, b, [&](int64_t, const Tensor& d2) { counts.push_back(count_nonzero(d2 <= squared_radius, {1})); });
   return cat(counts);
+}
+
+// Squared distances to the k-th neighbours.
+Tensor kth_squares(const Tensor& points, int64_t k) {
+  if (k < 1 || k >= points.size(0)) throw ValueError("kth_neighbour_distance: k = " + std::to_string(k) + " must lie in [1, " + std::to_string(points.size(0)) + ") for so many examples");
+  std::vector<Tensor> squares;
+  each_distance_block(points, points, [&](int64_t row, const Tensor& d2) {
+    Tensor at = unsqueeze(arange(row, row + d2.size(0), 1, i64, d2.device()), 1), itself = at == arange(0, d2.size(1), 1, i64, d2.device());
+    squares.push_back(kthvalue(where(itself, std::numeric_limits<double>::infinity(), d2), k, 1).values);
+  });
+  return cat(squares);
 }
 
 }  // namespace
@@ -45,25 +56,19 @@ Nearest nearest(const Tensor& queries, const Tensor& points) {
 Tensor kth_neighbour_distance(const Tensor& points, int64_t k) {
   NoGrad off;
   check_rows("kth_neighbour_distance", points, points);
-  if (k < 1 || k >= points.size(0)) throw ValueError("kth_neighbour_distance: k = " + std::to_string(k) + " must lie in [1, " + std::to_string(points.size(0)) + ") for so many examples");
-  std::vector<Tensor> distance;
-  each_distance_block(points, points, [&](int64_t row, const Tensor& d2) {
-    Tensor at = unsqueeze(arange(row, row + d2.size(0), 1, i64, d2.device()), 1), itself = at == arange(0, d2.size(1), 1, i64, d2.device());
-    distance.push_back(sqrt(kthvalue(where(itself, std::numeric_limits<double>::infinity(), d2), k, 1).values));
-  });
-  return cat(distance);
+  return sqrt(kth_squares(points, k));
 }
 
 PrecisionRecall precision_recall(const Tensor& real, const Tensor& samples, int64_t k) {
   NoGrad off;
   check_rows("precision_recall", real, samples);
-  Tensor real_radius = kth_neighbour_distance(real, k), sample_radius = kth_neighbour_distance(samples, k);
+  Tensor real_radius = kth_squares(real, k), sample_radius = kth_squares(samples, k);
   auto share = [](const Tensor& holds) { return mean(to(holds, f64)).item(); };
   Tensor around = balls_around(samples, real, real_radius);
   return {.precision = share(around > 0),
           .recall = share(balls_around(real, samples, sample_radius) > 0),
           .density = share(around) / static_cast<double>(k),
-          .coverage = share(nearest(real, samples).distance < real_radius)};
+          .coverage = share(nearest(real, samples).distance < sqrt(real_radius))};
 }
 
 double copy_threshold(const Tensor& held_out, const Tensor& training, double share) {

@@ -1,8 +1,10 @@
 // Layers whose weight is computed from other parameters at every call: weight normalisation and spectral normalisation of any layer that
 // has a `Parameter weight`:   nn::WeightNorm<nn::Linear> up{this, "up", nn::Linear(784, 256)};
 #pragma once
+#include "engine/autograd/checkpoint.h"
 #include "models/nn/module.h"
 #include "ops/normalize.h"
+#include "ops/shape.h"
 
 namespace plumb::nn {
 
@@ -36,7 +38,8 @@ class WeightNorm : public Module {
 };
 
 /// weight = w / σ(w), σ the largest singular value of w as a matrix [size(dim), rest], followed by `iterations` power iterations at each
-/// call in training mode (Miyato et al., ICLR 2018); in evaluation mode the vector found last is used.
+/// call in training mode (Miyato et al., ICLR 2018); in evaluation mode the vector found last is used. Inside checkpoint() the layer may be
+/// called once between two backward passes: what is run again starts from the vector of the last call.
 template <typename Layer>
 class SpectralNorm : public Module {
  public:
@@ -45,9 +48,12 @@ class SpectralNorm : public Module {
     join(parent, std::move(name));
   }
   Tensor operator()(const Tensor& x) const {
-    plumb::SpectralNorm normed = spectral_norm(original, u, training() ? iterations_ : 0, dim_);
+    bool moves = training() && !recomputing();
     Tensor direction = u;
-    if (training()) copy_data(normed.u, direction);
+    if (moves) start_ = plumb::clone(direction).detach();
+    Tensor from = training() && start_.defined() ? start_ : direction;
+    plumb::SpectralNorm normed = spectral_norm(original, from, training() ? iterations_ : 0, dim_);
+    if (moves) copy_data(normed.u, direction);
     layer.weight = normed.weight;
     return layer(x);
   }
@@ -66,6 +72,7 @@ class SpectralNorm : public Module {
     copy_data(spectral_norm(weight, u, 15, dim_).u, u);
   }
   int iterations_, dim_;
+  mutable Tensor start_;  // u before the last call in training mode
 };
 
 }  // namespace plumb::nn

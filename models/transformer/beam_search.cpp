@@ -64,8 +64,8 @@ class Finished {
 
 void check(const CausalDecoder& model, const std::vector<int32_t>& prompt, const BeamOptions& o) {
   if (prompt.empty()) throw ValueError("beam_search: the prompt has no tokens");
-  if (static_cast<int64_t>(prompt.size()) > model.context())
-    throw ValueError("beam_search: the prompt of " + std::to_string(prompt.size()) + " tokens is longer than the context of " + std::to_string(model.context()));
+  if (static_cast<int64_t>(prompt.size()) >= model.context())
+    throw ValueError("beam_search: the prompt of " + std::to_string(prompt.size()) + " tokens fills the context of " + std::to_string(model.context()));
   if (o.beams < 1 || o.max_tokens < 1) throw ValueError("beam_search: beams and max_tokens must be at least 1, they are " + std::to_string(o.beams) + " and " + std::to_string(o.max_tokens));
 }
 

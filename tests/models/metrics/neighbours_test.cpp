@@ -107,3 +107,9 @@ TEST_CASE("sliced_wasserstein: a shift by v in d dimensions is ‖v‖/√d away
   CHECK_THROWS_WITH_AS(sliced_wasserstein(x, zeros({3, 2})), "sliced_wasserstein: takes points [n, d] and [m, d], got [50, 8] and [3, 2]", ShapeError);
   CHECK_THROWS_AS(sliced_wasserstein(x, y, {.directions = 0}), ValueError);
 }
+
+TEST_CASE("precision_recall: points at the radius itself lie within") {
+  Generator g(4);
+  Tensor x = randn({40, 6}, {.generator = &g});
+  CHECK(precision_recall(x, x, 3).density == doctest::Approx(4.0 / 3).epsilon(1e-12));
+}

@@ -1,4 +1,5 @@
 // Batch, group and instance normalisation as layers; weight and spectral normalisation of layers.
+#include "engine/core/generator.h"
 #include "models/nn/norm.h"
 
 #include <doctest/doctest.h>
@@ -13,6 +14,7 @@
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "ops/random.h"
 
 using namespace plumb;
 using Numbers = std::vector<double>;
@@ -170,4 +172,14 @@ TEST_CASE("layer norm: a branch is added before the norm; without one the stream
   CHECK(to_vector(both.norm) == to_vector(norm(x + branch)));
   CHECK(to_vector(alone.sum) == to_vector(x));
   CHECK(to_vector(alone.norm) == to_vector(norm(x)));
+}
+
+TEST_CASE("spectral norm: run again for its gradients, it gives those of the first run and moves once") {
+  manual_seed(9);
+  nn::SpectralNorm<nn::Linear> plain(nn::Linear(3, 5, {.dtype = f64})), again = plain;
+  Tensor x = randn({4, 3}, {.dtype = f64});
+  sum(square(plain(x))).backward();
+  sum(square(checkpoint([&] { return again(x); }))).backward();
+  CHECK(to_vector(again.original.grad()) == to_vector(plain.original.grad()));
+  CHECK(to_vector(again.u) == to_vector(plain.u));
 }

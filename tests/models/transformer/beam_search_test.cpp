@@ -89,6 +89,6 @@ TEST_CASE("beam search: one beam is greedy; more beams are no worse; the context
 TEST_CASE("beam search: bad prompts and options are named") {
   Gpt gpt = model();
   CHECK_THROWS_WITH_AS(beam_search(gpt, {}, {}), "beam_search: the prompt has no tokens", ValueError);
-  CHECK_THROWS_WITH_AS(beam_search(gpt, std::vector<int32_t>(9, 1), {}), "beam_search: the prompt of 9 tokens is longer than the context of 8", ValueError);
+  CHECK_THROWS_WITH_AS(beam_search(gpt, std::vector<int32_t>(8, 1), {}), "beam_search: the prompt of 8 tokens fills the context of 8", ValueError);
   CHECK_THROWS_WITH_AS(beam_search(gpt, {1}, {.beams = 0}), "beam_search: beams and max_tokens must be at least 1, they are 0 and 100", ValueError);
 }
