@@ -113,3 +113,11 @@ TEST_CASE("quantize: a file that may not grow enough leaves nothing behind, and 
   for (const auto& entry : std::filesystem::directory_iterator(t.scratch.path())) CHECK(entry.path().filename().string().find("-8") == std::string::npos);
   CHECK(run_plumb("quantize " + t.run() + " --out " + t.run("-8")).code == 0);
 }
+
+TEST_CASE("quantize: data without --eval, and --eval without the data that it needs, leave nothing behind") {
+  Trained t;
+  Outcome idle = run_plumb("quantize " + t.run() + " --data " + t.data());
+  CHECK(idle.code == 2);
+  CHECK(idle.err.find("--data says what --eval measures on") != std::string::npos);
+  CHECK_FALSE(path_exists(t.run("-int8")));
+}

@@ -193,3 +193,20 @@ TEST_CASE("train classifier: a data set that changed is not gone on with") {
   CHECK(o.code == 2);
   CHECK_MESSAGE(o.err.find("has changed since the run began") != std::string::npos, o.err);
 }
+
+TEST_CASE("eval of a classifier: given class folders are taken by their names; one that the run does not know is named") {
+  Runs r;
+  auto put = [&](const std::string& folder, const std::string& name, int level) {
+    for (int i = 0; i < 20; ++i) image_file(r.run(folder + "/" + name + "/" + std::to_string(i) + ".png"), 4, static_cast<uint8_t>(level + i));
+  };
+  put("all", "bright", 220), put("all", "dark", 5), put("all", "middle", 110);
+  REQUIRE(run_plumb(r.train("a", r.run("all"), 400)).code == 0);
+  put("some", "dark", 6), put("some", "middle", 111);  // by their places they would be bright and dark
+  Outcome known = run_plumb("eval " + r.run("a") + " --data " + r.run("some"));
+  REQUIRE_MESSAGE(known.code == 0, known.err);
+  CHECK(nlohmann::json::parse(known.out)["accuracy"] > 0.9);
+  put("some", "abstract", 50);
+  Outcome unknown = run_plumb("eval " + r.run("a") + " --data " + r.run("some"));
+  CHECK(unknown.code == 2);
+  CHECK_MESSAGE(unknown.err.find("the run knows no class \"abstract\"; it has bright, dark, middle") != std::string::npos, unknown.err);
+}

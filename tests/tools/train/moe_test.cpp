@@ -135,3 +135,16 @@ TEST_CASE("train moe: a --top-k of 0 and an infinite --capacity are refused by n
     CHECK_MESSAGE(o.err.find(word) != std::string::npos, o.err);
   }
 }
+
+TEST_CASE("merge: a model of experts that was made of a dense one can be measured") {
+  Runs r;
+  std::string dense = r.scratch.path("g"), experts = r.scratch.path("e"), tuned = r.scratch.path("t"), merged = r.scratch.path("m");
+  std::string sizes = " --batch 4 --steps 6 --eval-every 3 --checkpoint-every 0";
+  for (const std::string& command : {"train gpt --data " + r.data() + " --layers 2 --heads 2 --width 16 --context 16 --out " + dense + sizes,
+                                     "train moe --data " + r.data() + " --upcycle " + dense + " --experts 2 --out " + experts + sizes,
+                                     "finetune " + experts + " --adapter lora --rank 2 --data " + r.data() + " --out " + tuned + sizes, "merge " + tuned + " --out " + merged,
+                                     "eval " + merged + " --data " + r.data()}) {
+    Outcome o = run_plumb(command);
+    REQUIRE_MESSAGE(o.code == 0, command << ": " << o.err);
+  }
+}
