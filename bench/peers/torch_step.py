@@ -255,6 +255,7 @@ def training_step(o):
         adamw.zero_grad(set_to_none=True)
         value.backward()
         adamw.step()
+        return value.detach()
 
     name = o.work + ("18" if o.work == "resnet" and o.size != "tiny" else "") + "-" + o.size
     return step, {"work": name, "unit": unit, "items": items, "params": sum(p.numel() for p in model.parameters()), "optimiser": kind}
@@ -279,12 +280,28 @@ def tiny_step(o, passes=100, operations=200):
     return step, {"work": "tiny", "unit": "operations", "items": passes * operations}
 
 
+losses = {}
+
+
 def timed(o, step):
     begin = time.perf_counter()
-    step()
+    value = step()
     if o.device != "cpu":
         torch.cuda.synchronize()
-    return time.perf_counter() - begin
+    seconds = time.perf_counter() - begin
+    if value is not None:
+        losses.setdefault("first_loss", value.item())
+        losses["last_loss"] = value
+    return seconds
+
+
+def last_words(o, before):
+    """Losses of the first and the last step, and memory."""
+    if "last_loss" in losses:
+        losses["last_loss"] = losses["last_loss"].item()
+        if not math.isfinite(losses["last_loss"]):
+            give_up(f"the loss is {losses['last_loss']} at the end; the times mean nothing")
+    return losses | {"peak_mib": memory_mib(o), "over_import_mib": memory_mib(o) - before}
 
 
 def options():
@@ -313,16 +330,15 @@ def main():
             timed(o, step)
     except Exception as error:  # a compiler that is missing, most likely
         give_up(f"{o.mode}: {str(error).strip().splitlines()[0]}")
-    memory = lambda: {"peak_mib": memory_mib(o), "over_import_mib": memory_mib(o) - before}
     if o.turns:
         print(json.dumps(about), flush=True)
         for line in sys.stdin:
             print(json.dumps({"step_s": [timed(o, step) for _ in range(int(line))]}), flush=True)
-        print(json.dumps(memory()), flush=True)
+        print(json.dumps(last_words(o, before)), flush=True)
         return
     seconds = statistics.median(timed(o, step) for _ in range(o.steps))
     unit, items = about.pop("unit"), about.pop("items")
-    print(json.dumps(about | {"step_s": seconds, unit + "_per_s": items / seconds} | memory()))
+    print(json.dumps(about | {"step_s": seconds, unit + "_per_s": items / seconds} | last_words(o, before)))
 
 
 main()

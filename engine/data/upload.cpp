@@ -25,7 +25,7 @@ Tensor Upload::start(const Tensor& x, Device device) {
   size_t bytes = static_cast<size_t>(x.numel()) * item_size(x.dtype());
   if (bytes == 0) return empty(x.shape(), x.dtype(), device, "upload");
   copies_.reserve(copies_.size() + 1);
-  Copy& copy = copies_.emplace_back(transfers().pin(bytes), bytes, nullptr);
+  Copy& copy = copies_.emplace_back(Copy{transfers().pin(bytes), bytes, nullptr});
   std::memcpy(copy.pinned, rows.raw_data(), bytes);
   void* block = transfers().start(device.index, copy.pinned, bytes, &copy.event);
   struct Owner {

@@ -49,9 +49,12 @@ Generator& detail::checked_generator(int64_t n, const BootstrapOptions& o) {
 
 BootstrapInterval detail::interval_of_resamples(double estimate, std::vector<double> resampled, std::span<const double> left_out,
                                                 double level) {
-  std::ranges::sort(resampled);
+  if (std::isnan(estimate)) throw ValueError("bootstrap: the statistic of the examples is NaN");
   for (double v : resampled)
     if (std::isnan(v)) throw ValueError("bootstrap: the statistic of a resample is NaN");
+  for (double v : left_out)
+    if (std::isnan(v)) throw ValueError("bootstrap: the statistic without one of the examples is NaN");
+  std::ranges::sort(resampled);
   double mean = mean_of(resampled), squares = 0, below = 0, count = static_cast<double>(resampled.size());
   for (double v : resampled) {
     squares += (v - mean) * (v - mean);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <string>
 
@@ -27,13 +28,6 @@ void check_pairs(const char* op, const Tensor& predicted, const Tensor& labels) 
                      " differ");
   for (const Tensor* t : {&predicted, &labels})
     if (is_floating(t->dtype())) throw DTypeError(std::string(op) + ": takes class numbers, got " + std::string(name(t->dtype())));
-}
-
-int64_t classes_of(const Tensor& predicted, const Tensor& labels) {
-  int64_t most = 0;
-  for (const Tensor* t : {&predicted, &labels})
-    for (int64_t c : to_vector<int64_t>(*t)) most = std::max(most, c);
-  return most + 1;
 }
 
 }  // namespace
@@ -165,9 +159,18 @@ double top_k_accuracy(const Tensor& scores, const Tensor& labels, int64_t k) {
 double balanced_accuracy(const Tensor& predicted, const Tensor& labels) {
   check_pairs("balanced_accuracy", predicted, labels);
   if (labels.numel() == 0) throw ValueError("balanced_accuracy: there are no labels");
-  ConfusionMatrix confusion(classes_of(predicted, labels));
-  confusion.add(predicted, labels);
-  return confusion.balanced_accuracy();
+  struct Seen {
+    double right = 0, all = 0;
+  };
+  std::map<int64_t, Seen> seen;  // by label: numbers of classes may be far apart
+  std::vector<int64_t> p = to_vector<int64_t>(predicted), l = to_vector<int64_t>(labels);
+  for (size_t i = 0; i < l.size(); ++i) {
+    seen[l[i]].all += 1;
+    seen[l[i]].right += p[i] == l[i] ? 1 : 0;
+  }
+  double recalls = 0;
+  for (const auto& [label, s] : seen) recalls += s.right / s.all;
+  return recalls / static_cast<double>(seen.size());
 }
 
 double f1_score(const Tensor& predicted, const Tensor& labels) {

@@ -10,6 +10,7 @@ class Dropout : public Module {
   explicit Dropout(double p = 0.5);
   Dropout(Module* parent, std::string name, double p = 0.5) : Dropout(p) { join(parent, std::move(name)); }
   Tensor operator()(const Tensor& x) const;
+  double p() const { return p_; }
 
  private:
   double p_;

@@ -23,7 +23,12 @@ Linear::Linear(int64_t in, int64_t out, LinearOptions options) {
 Tensor Linear::operator()(const Tensor& x) const {
   if (!adapters || adapters->original.defined()) return linear(x, weight, bias);
   auto needs_weight = [](const LowRankAdapter& a) { return a.active && a.has_magnitude(); };
-  if (std::any_of(adapters->begin(), adapters->end(), needs_weight)) return linear(x, adapted_weight(), bias);
+  if (std::any_of(adapters->begin(), adapters->end(), needs_weight)) {
+    for (const LowRankAdapter& a : *adapters)
+      if (training() && a.active && a.has_dropout())
+        throw ValueError("linear: the adapter \"" + a.name() + "\" drops out, which it cannot beside one with magnitudes; choose one of them by use_adapters");
+    return linear(x, adapted_weight(), bias);
+  }
   Tensor y = linear(x, weight, bias);  // the low-rank path beside the weight is cheaper than a changed weight
   for (const LowRankAdapter& adapter : *adapters)
     if (adapter.active) y = y + adapter.beside(x);

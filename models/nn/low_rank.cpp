@@ -47,8 +47,8 @@ LowRankAdapter::LowRankAdapter(std::string name, Tensor weight, const LowRankOpt
     Tensor root = sqrt(slice(s, 0, 0, o.rank) / scale_);
     register_parameter("down", down, clone(slice(vh, 0, 0, o.rank) * unsqueeze(root, 1)));
     register_parameter("up", up, clone(slice(u, 1, 0, o.rank) * root));
-    start_down_ = clone(down.detach());
-    start_up_ = clone(up.detach());
+    register_buffer("start_down", start_down_, clone(down.detach()));
+    register_buffer("start_up", start_up_, clone(up.detach()));
     copy_data(weight.detach() - taken(), weight);
   } else {
     register_parameter("down", down, empty({o.rank, columns}, weight.dtype(), weight.device()));
@@ -218,7 +218,7 @@ StateDict adapter_state(const Module& model, const std::string& name) {
   StateDict state;
   for (const NamedLayer& n : layers_of(model))
     if (LowRankAdapter* adapter = n.layer->adapters ? n.layer->adapters->find(name) : nullptr)
-      for (const auto& [part, value] : adapter->state()) state[(n.name.empty() ? "" : n.name + ".") + part] = value;
+      for (const NamedTensor& p : adapter->named_parameters()) state[(n.name.empty() ? "" : n.name + ".") + p.name] = p.tensor.detach();
   return state;
 }
 

@@ -42,6 +42,7 @@ class LowRankAdapter : public Module {
 
   const std::string& name() const { return name_; }
   bool has_magnitude() const { return magnitude.defined(); }
+  bool has_dropout() const { return dropout_.p() > 0; }
 
   Parameter down, up, magnitude;
   bool active = true;
@@ -51,14 +52,15 @@ class LowRankAdapter : public Module {
   Shape shape_;
   double scale_;
   Dropout dropout_;
-  Tensor start_down_, start_up_;
+  Buffer start_down_, start_up_;  // of a principal start
 };
 
 /// The adapters of one layer, under their names. Those that are active change the weight one after the other.
 class AdapterSet : public ModuleList<LowRankAdapter> {
  public:
+  AdapterSet() { register_buffer("original", original, Tensor()); }
   LowRankAdapter* find(const std::string& name);
-  Tensor original;  ///< the weight before merging; undefined if not merged
+  Buffer original;  ///< the weight before merging; undefined, and in no state, if not merged
 
  protected:
   std::vector<std::pair<std::string, Module*>> heap_children() const override;
@@ -76,12 +78,14 @@ std::vector<std::string> adapter_names(const Module& model);
 /// Makes these adapters active and all others idle. Throws ValueError for a name that no layer has, or if adapters are merged.
 void use_adapters(Module& model, const std::vector<std::string>& names);
 /// Writes the active adapters' changes into the weights, so that layers cost what they did without; unmerge_adapters brings the weights
-/// back exactly (they are kept). Merging twice changes nothing.
+/// back exactly (they are kept, in the model's state too: the state of a merged model loads into a merged one). Merging twice changes
+/// nothing.
 void merge_adapters(Module& model);
 void unmerge_adapters(Module& model);
 /// requires_grad: on for the adapters named (all if none is), off for every other parameter.
 void train_adapters_only(Module& model, const std::vector<std::string>& names = {});
-/// The tensors of one adapter under the names of their layers: "blocks.0.attention.query.up". And back; throws as Module::load_state does.
+/// The parameters of one adapter under the names of their layers: "blocks.0.attention.query.up". And back; throws as Module::load_state
+/// does. What a principal start took belongs to the model, not to them: it is in the model's own state.
 StateDict adapter_state(const Module& model, const std::string& name);
 void load_adapter_state(Module& model, const std::string& name, const StateDict& state);
 

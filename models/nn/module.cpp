@@ -85,7 +85,6 @@ void Module::register_parameter(std::string name, Parameter& member, Tensor valu
 }
 
 void Module::register_buffer(std::string name, Buffer& member, Tensor value, bool saved) {
-  if (!value.defined()) throw ValueError("module: the buffer \"" + name + "\" has no value");
   add_member(std::move(name), saved ? Kind::buffer : Kind::unsaved_buffer, static_cast<MemberTensor*>(&member));
   member = value;
 }

@@ -44,7 +44,8 @@ class Parameter : public MemberTensor {
 class Buffer : public MemberTensor {
  public:
   Buffer() = default;
-  /// `value` as the buffer `name` of `owner`, of which this object is a member. One that is not `saved` is left out of state().
+  /// `value` as the buffer `name` of `owner`, of which this object is a member. One that is not `saved` is left out of state(), and so is
+  /// one that is undefined at the time.
   Buffer(Module* owner, std::string name, Tensor value, bool saved = true);
   using MemberTensor::operator=;
 };

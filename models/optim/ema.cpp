@@ -19,6 +19,14 @@ double ema_decay(const EmaOptions& o, int64_t k) {
   return decay;
 }
 
+// 11 and 8 significant bits: a step of 0.001 towards the source is less than half of the last one.
+static bool is_short(const Tensor& t) { return is_floating(t.dtype()) && item_size(t.dtype()) == 2; }
+
+void ema_widen(nn::Module& average) {
+  std::vector<Tensor> parameters = average.parameters();
+  if (std::ranges::any_of(parameters, is_short)) average.to(f32);
+}
+
 // Pairs of tensors under the same names, tied ones once.
 static void pair_up(const std::vector<nn::NamedTensor>& into, const std::vector<nn::NamedTensor>& from, std::vector<Tensor>& average, std::vector<Tensor>& source) {
   if (into.size() != from.size()) throw ValueError("ema: the modules have " + std::to_string(into.size()) + " and " + std::to_string(from.size()) + " tensors");
@@ -34,6 +42,7 @@ static void pair_up(const std::vector<nn::NamedTensor>& into, const std::vector<
 void ema_update(nn::Module& average, const nn::Module& source, double decay, EmaBuffers buffers) {
   std::vector<Tensor> into, from, buffers_into, buffers_from;
   pair_up(average.named_parameters(), source.named_parameters(), into, from);
+  if (std::ranges::any_of(into, is_short)) throw DTypeError("ema: an average of f16 or bf16 does not move; convert it to f32 (ema_widen)");
   if (buffers != EmaBuffers::keep) pair_up(average.named_buffers(), source.named_buffers(), buffers_into, buffers_from);
   lerp(into, from, 1 - decay);
   for (size_t i = 0; i < buffers_into.size(); ++i) {

@@ -21,16 +21,22 @@ struct EmaOptions {
 
 /// The decay of update number k (0, 1, …) under the options: with bias correction d(1 − dᵏ)/(1 − dᵏ⁺¹).
 double ema_decay(const EmaOptions& options, int64_t k);
-/// average ← decay·average + (1 − decay)·source over two modules of one structure. Throws ValueError if their names differ.
+/// average ← decay·average + (1 − decay)·source over two modules of one structure, whose types may differ. Throws ValueError if their
+/// names differ, DTypeError for an average of f16 or bf16: the small steps towards the source would be rounded away.
 void ema_update(nn::Module& average, const nn::Module& source, double decay, EmaBuffers buffers = EmaBuffers::copy);
+
+/// Converts a module with weights of f16 or bf16 to f32.
+void ema_widen(nn::Module& average);
 
 /// A model beside the one that is trained, whose weights are the average of its weights after each update:
 ///   optim::Ema<Model> teacher(student, {.decay = 0.999});    …    adamw.step();   teacher.update(student);   …   teacher.model(x)
+/// The average of a model of f16 or bf16 is in f32.
 template <typename Model>
 class Ema {
  public:
   explicit Ema(const Model& source, EmaOptions options = {}) : model(source), options_(options) {
     options.check();
+    ema_widen(model);
     model.requires_grad_(false);
   }
   void update(const Model& source) { update(source, ema_decay(options_, updates_)); }

@@ -18,7 +18,7 @@ namespace {
 const char* const kPeer = R"(#!/bin/sh
 echo '{"work":"gpt-tiny","unit":"tokens","items":32,"params":30656,"peer":"fake 1.0","device":"cpu","dtype":"f32","compile":false,"threads":1,"optimiser":"plain"}'
 while read steps; do echo '{"step_s":[2,2,2]}'; done
-echo '{"peak_mib":300,"over_import_mib":100}'
+echo '{"peak_mib":300,"over_import_mib":100,"first_loss":5,"last_loss":4.5}'
 )";
 
 std::string peer(const Scratch& scratch, const std::string& text) {
@@ -43,6 +43,7 @@ TEST_CASE("bench steps: a line on the machine, then one for each workload, with 
   CHECK(gpt["step_s"] <= gpt["step_s_95"][1]);
   CHECK(gpt["tokens_per_s"].get<double>() == doctest::Approx(2 * 16 / gpt["step_s"].get<double>()));
   CHECK(gpt["over_import_mib"] < gpt["peak_mib"]);
+  CHECK(gpt["last_loss"] < gpt["first_loss"]);
   CHECK(rows[2]["work"] == "tiny");
   CHECK(rows[2]["ns_per_op_fwd_bwd"] > 0);
 }
@@ -58,7 +59,17 @@ TEST_CASE("bench steps: beside a peer, its row says how many times longer it tak
   CHECK(fake["ratio"].get<double>() == doctest::Approx(2 / own["step_s"].get<double>()));
   CHECK(fake["memory_ratio"].get<double>() == doctest::Approx(own["over_import_mib"].get<double>() / 100));
   CHECK(fake["fastest"] == true);
+  CHECK(fake["last_loss"] == doctest::Approx(4.5));
   CHECK(fake["same_params"] == false);
+}
+
+TEST_CASE("bench steps: steps that did not learn anything finite are not compared") {
+  Scratch scratch;
+  std::string spoilt = kPeer;
+  spoilt.replace(spoilt.find("echo '{\"peak_mib"), std::string::npos, "echo '{\"error\":\"the loss is nan at the end\"}'\n");
+  Outcome o = run_plumb("bench steps --size tiny --only gpt --rounds 1 --steps 1 --against " + peer(scratch, spoilt));
+  CHECK(o.code == 2);
+  CHECK(o.err == "plumb: bench steps: peer.sh: the loss is nan at the end\n");
 }
 
 TEST_CASE("bench memory: a round is enough") {

@@ -70,8 +70,10 @@ JsonObject side_row(const std::string& bench, const SideResult& r) {
     row.set(unit + "_per_s", items / step.value);
     if (!r.calls.empty()) set_interval(row, "call_us", estimate(r.calls), 1e6);
     if (!r.queued.empty()) set_interval(row, "queued_step_s", estimate(r.queued));
-    row.set("peak_mib", static_cast<int64_t>(number(r.memory, "peak_mib")));
-    row.set("over_import_mib", static_cast<int64_t>(number(r.memory, "over_import_mib")));
+    for (const char* loss : {"first_loss", "last_loss"})
+      if (r.ending.contains(loss)) row.set(loss, number(r.ending, loss));
+    row.set("peak_mib", static_cast<int64_t>(number(r.ending, "peak_mib")));
+    row.set("over_import_mib", static_cast<int64_t>(number(r.ending, "over_import_mib")));
   }
   row.set("rounds", static_cast<int64_t>(r.medians.size()));
   return row;
@@ -99,7 +101,7 @@ std::vector<SideResult> compare(const std::string& work, const std::vector<Side>
         if (answer.contains("queued_s")) results[i].queued.push_back(number(answer, "queued_s"));
       });
     }
-  for (size_t i = 0; i < sides.size(); ++i) guarded(results[i], [&] { results[i].memory = speakers[i]->finish(); });
+  for (size_t i = 0; i < sides.size(); ++i) guarded(results[i], [&] { results[i].ending = speakers[i]->finish(); });
   return results;
 }
 
@@ -146,7 +148,7 @@ std::vector<JsonObject> comparison_rows(const std::string& bench, const std::vec
     }
     if (r != results.begin()) {
       set_interval(row, "ratio", ratio(r->medians, own.medians));
-      if (double theirs = number(r->memory, "over_import_mib"); theirs > 0) row.set("memory_ratio", number(own.memory, "over_import_mib") / theirs);
+      if (double theirs = number(r->ending, "over_import_mib"); theirs > 0) row.set("memory_ratio", number(own.ending, "over_import_mib") / theirs);
       row.set("fastest", r == fastest);
       row.set("same_params", number(r->about, "params") == number(own.about, "params"));
     }

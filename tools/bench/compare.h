@@ -21,7 +21,7 @@ struct CompareSettings {
 /// What a side said and took.
 struct SideResult {
   std::string name;
-  JsonObject about, memory;       ///< its first and its last line
+  JsonObject about, ending;       ///< its first line, and its last: losses and memory
   std::vector<double> medians;    ///< seconds a step, of each round
   std::vector<double> calls;      ///< ours, on a GPU: until the call came back that starts a step, its kernels still running
   std::vector<double> queued;     ///< and seconds a step where none is waited for before the next is started

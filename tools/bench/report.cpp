@@ -27,6 +27,7 @@ std::string step_text(const JsonObject& row) {
   for (const std::string& name : row.names())
     if (name == "tokens_per_s" || name == "images_per_s") items = fmt::format("{:.0f} {}/s", number(row, name), name.substr(0, name.size() - 6));
   std::string line = fmt::format("{:14} {:28} {} a step  {}  {:.0f} MiB over its start", text(row, "work"), who(row), interval(row, "step_s", " s", 4), items, number(row, "over_import_mib"));
+  if (row.contains("last_loss")) line += fmt::format("  loss {:.3g} to {:.3g}", number(row, "first_loss"), number(row, "last_loss"));
   if (row.contains("call_us")) line += fmt::format("  started in {}", interval(row, "call_us", " us", 1));
   if (row.contains("share_of_product")) line += fmt::format("  {:.0f} TFLOP/s, {:.0f} % of the fastest product", number(row, "gflop_per_s") / 1000, 100 * number(row, "share_of_product"));
   if (row.contains("share_of_sgemm")) line += fmt::format("  {:.0f} GFLOP/s, {:.0f} % of the fastest sgemm", number(row, "gflop_per_s"), 100 * number(row, "share_of_sgemm"));

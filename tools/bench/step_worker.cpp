@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -48,6 +49,7 @@ int64_t peak_mib(Device device) {
 struct Workload {
   JsonObject about;
   std::function<void()> step;
+  std::function<double()> loss;  // of the last step, where there is one
 };
 
 // A step of a model: forward, loss, backward, AdamW.
@@ -69,7 +71,8 @@ Workload model_workload(const WorkerSettings& o) {
         return value;
       },
       o.capture ? o.device : cpu);
-  Workload w{.step = [captured] { (*captured)(); }};
+  auto last = std::make_shared<Tensor>();
+  Workload w{.step = [captured, last] { *last = (*captured)(); }, .loss = [last] { return last->item(); }};
   w.about.set("work", model->name);
   w.about.set("unit", model->items);
   w.about.set("items", model->item_count);
@@ -207,7 +210,12 @@ int step_worker(const WorkerSettings& o) {
   if (o.work == "product") return product_worker(o);
   int64_t before = o.device.type == DeviceType::cpu ? peak_mib(o.device) : 0;
   Workload w = make_workload(o);
-  for (int64_t i = 0; i < o.warmup; ++i) seconds_of(w.step, o.device);
+  JsonObject last_words;
+  int64_t done = 0;
+  for (; done < o.warmup; ++done) {
+    seconds_of(w.step, o.device);
+    if (done == 0 && w.loss) last_words.set("first_loss", w.loss());
+  }
   w.about.set("peer", std::string("plumb ") + kVersion);
   w.about.set("device", to_string(o.device));
   w.about.set("dtype", o.dtype);
@@ -217,6 +225,7 @@ int step_worker(const WorkerSettings& o) {
   say(w.about);
   take_turns([&](int64_t steps) {
     std::vector<double> times, calls;
+    done += steps;
     for (int64_t i = 0; i < steps; ++i) {
       Seconds t = timed(w.step, o.device);
       times.push_back(t.whole);
@@ -230,14 +239,19 @@ int step_worker(const WorkerSettings& o) {
       auto start = Clock::now();
       for (int64_t i = 0; i < steps; ++i) w.step();
       synchronize(o.device);
+      done += steps;
       reply.set("queued_s", std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(steps));
     }
     say(reply);
   });
-  JsonObject memory;
-  memory.set("peak_mib", peak_mib(o.device));
-  memory.set("over_import_mib", peak_mib(o.device) - before);
-  say(memory);
+  // Spoilt weights are cheap to multiply: times of steps that do not learn mean nothing.
+  if (w.loss && done > 0) {
+    if (double loss = w.loss(); std::isfinite(loss)) last_words.set("last_loss", loss);
+    else throw ConfigError(fmt::format("the loss is {} after {} steps; their times mean nothing", loss, done));
+  }
+  last_words.set("peak_mib", peak_mib(o.device));
+  last_words.set("over_import_mib", peak_mib(o.device) - before);
+  say(last_words);
   return 0;
 }
 

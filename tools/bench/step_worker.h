@@ -24,9 +24,9 @@ std::vector<std::string> step_workloads();
 std::vector<std::string> overhead_workloads();
 
 /// Speaks the protocol of bench/README.md on standard input and output: a line about the workload once it is warm, then for every line
-/// with a number so many steps and a line with their times, and at the end of the input a line on memory. Returns the exit code.
+/// with a number so many steps and a line with their times, and at the end of the input a line on losses and memory. Returns the exit code.
 /// The work "sgemm" is the ceiling: its times are answered as floating-point operations a second, of square f32 products of 1024 to 4096.
-/// Throws ConfigError for an unknown work.
+/// Throws ConfigError for an unknown work, or where the loss is not finite at the end.
 int step_worker(const WorkerSettings& settings);
 
 }  // namespace plumb::tools

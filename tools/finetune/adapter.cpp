@@ -94,6 +94,12 @@ agl::AlignGuard make_guard(const std::vector<AdaptedLayer>& layers, const Adapte
   return agl::AlignGuard(guarded, {.alignment = s.alignment, .task = s.task, .collision = s.collision});
 }
 
+// The state of a TunedPart without what principal starts took, which is not the adapters' own.
+StateDict adapters_alone(StateDict state) {
+  std::erase_if(state, [](const auto& part) { return part.first.ends_with(".start_down") || part.first.ends_with(".start_up"); });
+  return state;
+}
+
 StateDict copies(const StateDict& state) {
   StateDict copied;
   for (const auto& [name, value] : state) copied[name] = clone(value.detach());
@@ -161,7 +167,7 @@ void take_in(nn::Module& model, const AdapterSettings& settings, const StateDict
     nn::load_adapter_state(model, kAdapterName, start);
     for (const AdaptedLayer& l : adapted_layers(model)) copy_data(l.layer->weight.detach() - l.adapter->change(), l.layer->weight);
   }
-  nn::load_adapter_state(model, kAdapterName, trained);
+  nn::load_adapter_state(model, kAdapterName, adapters_alone(trained));
   nn::merge_adapters(model);
 }
 

@@ -71,6 +71,7 @@ TEST_CASE("accuracy, balanced accuracy and F1 of plain predictions") {
   CHECK(accuracy(predicted, labels) == doctest::Approx(0.8));
   CHECK(balanced_accuracy(predicted, labels) == doctest::Approx(0.75));
   CHECK(balanced_accuracy(tensor({5, 0}), tensor({7, 0})) == doctest::Approx(0.5));  // class 5 has no labels
+  CHECK(balanced_accuracy(tensor({int64_t{1} << 60, 0}), tensor({int64_t{1} << 60, 1})) == doctest::Approx(0.5));
   CHECK(f1_score(predicted, labels) == doctest::Approx(6.0 / 7));
   CHECK(f1_score(tensor({true, false}), tensor({false, false})) == 0);
   CHECK(f1_score(tensor({0, 0}), tensor({0, 0})) == 0);

@@ -152,6 +152,39 @@ TEST_CASE("low rank: only adapters are trained, saved and loaded, and they learn
   CHECK(copy.state().contains("first.adapters.a.up"));
 }
 
+TEST_CASE("low rank: the state holds what a principal start took, and the weights before merging") {
+  Tensor x = test::sample({3, 5}, 1);
+  Net net, plain = net, other;
+  for (Net* each : {&net, &other}) nn::add_adapter(*each, "p", {.rank = 2, .start = nn::LowRankStart::principal});
+  stir(net, 3);
+  other.load_state(net.state());
+  CHECK(test::same_bits(other(x), net(x)));
+  nn::merge_adapters(net);
+  CHECK_THROWS_WITH_AS(other.load_state(net.state()), "load_state: the module has no \"first.adapters.original\", \"second.adapters.original\"", ValueError);
+  nn::merge_adapters(other);
+  other.load_state(net.state());
+  CHECK(test::same_bits(other(x), net(x)));
+  for (Net* each : {&net, &other}) {
+    nn::unmerge_adapters(*each);
+    CHECK_FALSE(each->state().contains("first.adapters.original"));
+    nn::remove_adapter(*each, "p");
+    CHECK(test::difference((*each)(x), plain(x)) < 1e-12);
+  }
+}
+
+TEST_CASE("low rank: dropout beside magnitudes is refused where it would be left out in silence") {
+  nn::Linear layer(8, 8);
+  Tensor x = test::sample({4, 8}, 1, f32);
+  nn::add_adapter(layer, "drops", {.rank = 2, .dropout = 0.5});
+  nn::add_adapter(layer, "scaled", {.rank = 2, .magnitude = true});
+  CHECK_THROWS_WITH_AS(layer(x), "linear: the adapter \"drops\" drops out, which it cannot beside one with magnitudes; choose one of them by use_adapters", ValueError);
+  nn::use_adapters(layer, {"scaled"});
+  CHECK_NOTHROW(layer(x));
+  nn::use_adapters(layer, {"drops", "scaled"});
+  layer.eval();
+  CHECK_NOTHROW(layer(x));
+}
+
 TEST_CASE("low rank: dropout acts in training alone") {
   nn::Linear layer(8, 8);
   nn::add_adapter(layer, "a", {.rank = 2, .dropout = 0.5});

@@ -81,6 +81,21 @@ TEST_CASE("ema: with bias correction it is the weighted mean of what was seen") 
   }
 }
 
+TEST_CASE("ema: weights of 16 bits are averaged in f32, where small steps are not rounded away") {
+  for (DType type : {bf16, f16}) {
+    Net student;
+    student.to(type);
+    student.set(1);
+    optim::Ema<Net> teacher(student, {.decay = 0.999});
+    student.set(2);
+    for (int k = 0; k < 1000; ++k) teacher.update(student);
+    CHECK(teacher.model.up.weight.dtype() == f32);
+    CHECK(teacher.model.weight() == Approx(2 - std::pow(0.999, 1000)).epsilon(1e-4));
+    Net average = student;
+    CHECK_THROWS_WITH_AS(optim::ema_update(average, student, 0.999), "ema: an average of f16 or bf16 does not move; convert it to f32 (ema_widen)", DTypeError);
+  }
+}
+
 TEST_CASE("ema: modules of another structure are refused") {
   struct Other : nn::Module {
     nn::Linear down{this, "down", 2, 2};
