@@ -1,5 +1,5 @@
-// Squared Euclidean distances between rows, block by block: ‖a − b‖² = ‖a‖² + ‖b‖² − 2⟨a, b⟩ in f64, since f32 would lose small distances
-// by cancellation.
+// Squared Euclidean distances between rows, block by block: ‖a − b‖² = ‖a‖² + ‖b‖² − 2⟨a, b⟩ in f64 and from the whole numbers next to
+// b's mean, since small distances would be lost by cancellation in f32, or far from the origin. (Whole, so that those of whole numbers stay exact.)
 #pragma once
 #include <algorithm>
 #include <string>
@@ -22,9 +22,12 @@ inline void check_rows(const char* op, const Tensor& a, const Tensor& b) {
 template <typename F>
 void each_distance_block(const Tensor& a, const Tensor& b, F&& f) {
   constexpr int64_t kBlock = 128;
-  Tensor points = contiguous(to(b, f64)), norms = sum(square(points), {1});
+  Tensor points = to(b, f64), centre = trunc(mean(points, {0}));
+  centre = where(isfinite(centre), centre, 0.0);
+  points = points - centre;
+  Tensor norms = sum(square(points), {1});
   for (int64_t row = 0; row < a.size(0); row += kBlock) {
-    Tensor x = to(narrow(a, 0, row, std::min(kBlock, a.size(0) - row)), f64);
+    Tensor x = to(narrow(a, 0, row, std::min(kBlock, a.size(0) - row)), f64) - centre;
     f(row, clamp_min(sum(square(x), {1}, true) + norms - matmul(x, mT(points)) * 2, 0));
   }
 }

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -21,17 +20,15 @@
 #include "engine/dist/world.h"
 #include "engine/io/temporary_files.h"
 #include "models/optim/clip.h"
-#include "models/optim/grad_scaler.h"
 #include "models/nn/placement.h"
-#include "models/train/early_stopping.h"
 #include "models/train/interrupt.h"
 #include "models/train/metrics.h"
 #include "models/train/progress.h"
 #include "models/train/report.h"
 #include "models/train/run_lock.h"
+#include "models/train/run_state.h"
 #include "models/train/share.h"
 #include "models/train/step_probe.h"
-#include "models/train/weight_average.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
 
@@ -40,14 +37,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The prefix of an optimiser's tensors and numbers in a checkpoint: "optimizer.", "optimizer2.", …
-std::string prefix_of_optimizer(size_t place) { return place == 0 ? "optimizer." : fmt::format("optimizer{}.", place + 1); }
-
 class Loop {
  public:
   Loop(const RunDirectory& run, const Training& training, const TrainOptions& options)
-      : run_(run), training_(training), options_(options), parted_(parallel::parted_parameters(*training.model)),
-        stopping_{options.patience, training.watched_highest}, lock_(lock()), step_(restore()), progress_("train", options.steps, step_) {
+      : run_(run), training_(training), options_(options), state_(changing_parts()), lock_(lock()), step_(restore()), progress_("train", options.steps, step_) {
     if (writes_files() && !step_probe()) recorder_.emplace(run, step_, options.record);
     if (processes_ > 1) share_out();
   }
@@ -67,7 +60,7 @@ class Loop {
     if (step_ > 0) progress_.say(fmt::format("going on from step {}", step_));
     if (recorder_ && recorder_->last_step() < step_)
       progress_.say(fmt::format("{} has no lines of steps {} to {}; they are lost", run_.file("metrics.jsonl"), recorder_->last_step() + 1, step_));
-    while (step_ < options_.steps && !stopping_.stops()) {
+    while (step_ < options_.steps && !state_.stopping.stops()) {
       one_step();
       if (int signal = buckets_ ? signal_ : InterruptScope::signal()) return interrupted(signal);
       if (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0 && step_ < options_.steps) save();
@@ -78,19 +71,16 @@ class Loop {
   std::unique_ptr<RunLock> lock() const { return writes_files() && !step_probe() ? std::make_unique<RunLock>(run_.path()) : nullptr; }
   struct ProbeDone {};
   int probed(StepProbe& probe);
+  RunState changing_parts() const;
   int64_t restore();
   void share_out();
-  bool shared_state() const { return parted_.any() || (training_.buckets && training_.buckets->scattered()); }
-  StateDict whole(StateDict state) const { return parted_.whole(*training_.model, std::move(state)); }
-  StateDict own(const StateDict& whole) const { return parted_.own(*training_.model, whole); }
-  Checkpoint checkpoint() const;
+  bool shared_state() const { return state_.parted.any() || (training_.buckets && training_.buckets->scattered()); }
   void save();
   [[noreturn]] void lost();
   void one_step();
   void set_rates();
   Measures descend(const Generator& before);
   Measures own_step();
-  std::vector<optim::Optimizer*> optimizers() const;
   Part own_part(int64_t i) const;
   Tensor part_loss(const Part& part) const;
   Tensor probed_loss(const Part& part) const;
@@ -111,10 +101,7 @@ class Loop {
   const RunDirectory& run_;
   const Training& training_;
   const TrainOptions& options_;
-  parallel::PartedParameters parted_;  // of which this process has its rows alone
-  EarlyStopping stopping_;
-  std::optional<optim::GradScaler> scaler_;
-  std::optional<WeightAverage> average_;
+  RunState state_;
   std::unique_ptr<RunLock> lock_;  // before anything of the run is read or tidied up
   int64_t step_;  // steps done
   const int processes_ = dist::world().size();
@@ -154,90 +141,39 @@ StateDict copy_of(const StateDict& state) {
   return copies;
 }
 
-// A number among a checkpoint's values.
-template <typename T>
-T number_in(const Checkpoint& checkpoint, const std::string& name) {
-  auto found = checkpoint.values.find(name);
-  if (found == checkpoint.values.end()) throw IoError("run: the checkpoint of step " + std::to_string(checkpoint.step) + " lacks the value \"" + name + "\"");
-  const std::string& text = found->second;
-  T value{};
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size())
-    throw IoError("run: the checkpoint of step " + std::to_string(checkpoint.step) + " has \"" + text + "\" for \"" + name + "\", which is no such number");
-  return value;
+RunState Loop::changing_parts() const {
+  RunState state{.model = *training_.model, .optimizers = {training_.optimizer}, .parted = parallel::parted_parameters(*training_.model),
+                 .stopping = {options_.patience, training_.watched_highest}};
+  state.optimizers.insert(state.optimizers.end(), training_.more_optimizers.begin(), training_.more_optimizers.end());
+  if (options_.ema > 0) state.average.emplace(*training_.model, options_.ema);
+  if (options_.scale_loss) state.scaler.emplace();
+  return state;
 }
 
-std::vector<optim::Optimizer*> Loop::optimizers() const {
-  std::vector<optim::Optimizer*> all{training_.optimizer};
-  all.insert(all.end(), training_.more_optimizers.begin(), training_.more_optimizers.end());
-  return all;
-}
-
+// The step that the run goes on from.
 int64_t Loop::restore() {
-  if (options_.ema > 0) average_.emplace(*training_.model, options_.ema);
-  if (options_.scale_loss) scaler_.emplace();
   for (const char* part : {"", "checkpoints", "samples"})
     if (writes_files() && !step_probe()) remove_abandoned_files(run_.file(part));
   auto checkpoint = run_.latest();
   if (!checkpoint) return 0;
-  training_.model->load_state(own(without_prefix(checkpoint->tensors, "model.")));
-  for (size_t i = 0; i < optimizers().size(); ++i) {
-    std::string prefix = prefix_of_optimizer(i);
-    optim::OptimizerState state{without_prefix(checkpoint->tensors, prefix), {}};
-    for (auto& [name, text] : checkpoint->values)
-      if (name.starts_with(prefix)) state.scalars[name.substr(prefix.size())] = number_in<double>(*checkpoint, name);
-    optimizers()[i]->load_state(parted_.own_state(*optimizers()[i], std::move(state)));
-  }
-  default_generator().set_state(number_in<uint64_t>(*checkpoint, "generator_seed"), number_in<uint64_t>(*checkpoint, "generator_offset"));
-  if (average_) {
-    average_->load_state(own(without_prefix(checkpoint->tensors, "ema.")));
-    average_->set_updates(checkpoint->step);
-  }
-  if (scaler_) scaler_->set_state(number_in<double>(*checkpoint, "loss_scale"), number_in<int64_t>(*checkpoint, "steps_since_loss_scale"));
-  if (checkpoint->values.contains("best")) {
-    stopping_.best = number_in<double>(*checkpoint, "best");
-    stopping_.best_step = number_in<int64_t>(*checkpoint, "best_step");
-    stopping_.waited = number_in<int64_t>(*checkpoint, "evaluations_since_best");
-  }
+  state_.restore(*checkpoint);
   return checkpoint->step;
 }
 
 void Loop::share_out() {
   if (training_.step) throw ConfigError("this kind of training alternates between networks and works with one process: start it without mpirun");
   if (options_.capture) throw ConfigError("--capture works with one process");
-  broadcast_state(*training_.model, false, &parted_);
+  broadcast_state(*training_.model, false, &state_.parted);
   buckets_ = training_.buckets;
   if (buckets_) return;
   collectives_ = dist::world().collectives_on(nn::device_of(*training_.model));
-  own_buckets_ = std::make_unique<parallel::GradientBuckets>(parted_.same(training_.model->parameters()), *collectives_);
+  own_buckets_ = std::make_unique<parallel::GradientBuckets>(state_.parted.same(training_.model->parameters()), *collectives_);
   buckets_ = own_buckets_.get();
-}
-
-Checkpoint Loop::checkpoint() const {
-  StateDict tensors = with_prefix(whole(training_.model->state()), "model.");
-  if (average_) tensors.merge(with_prefix(whole(average_->state()), "ema."));
-  const Generator& generator = default_generator();
-  FileMetadata values{{"generator_seed", std::to_string(generator.seed())}, {"generator_offset", std::to_string(generator.offset())}};
-  for (size_t i = 0; i < optimizers().size(); ++i) {
-    optim::OptimizerState state = parted_.whole_state(*optimizers()[i]);
-    tensors.merge(with_prefix(state.tensors, prefix_of_optimizer(i)));
-    for (auto& [name, number] : state.scalars) values[prefix_of_optimizer(i) + name] = fmt::format("{}", number);  // shortest form that reads back exactly
-  }
-  if (scaler_) {
-    values["loss_scale"] = fmt::format("{}", scaler_->scale());
-    values["steps_since_loss_scale"] = std::to_string(scaler_->steps_since_change());
-  }
-  if (options_.patience > 0) {
-    values["best"] = fmt::format("{}", stopping_.best);
-    values["best_step"] = std::to_string(stopping_.best_step);
-    values["evaluations_since_best"] = std::to_string(stopping_.waited);
-  }
-  return {step_, tensors, values};
 }
 
 void Loop::save() {
   broadcast_state(*training_.model, true);
-  Checkpoint all = checkpoint();
+  Checkpoint all = state_.checkpoint(step_);
   if (recorder_) recorder_->sync();  // no checkpoint outlives a loss of power without the lines of its steps
   run_.save(all);
 }
@@ -246,7 +182,7 @@ void Loop::save() {
 void Loop::lost() {
   std::optional<Checkpoint> whole;
   if (!shared_state()) {
-    whole = checkpoint();
+    whole = state_.checkpoint(step_);
     for (auto& [name, tensor] : whole->tensors) tensor = contiguous_data(to(tensor.detach(), cpu));
   }
   progress_.finish();
@@ -279,7 +215,7 @@ Measures Loop::evaluate() {
   broadcast_state(*training_.model, true);
   EvaluationScope evaluation(*training_.model);
   std::optional<WeightAverage::Lent> averaged;
-  if (average_) averaged.emplace(*average_);
+  if (state_.average) averaged.emplace(*state_.average);
   Measures measures = training_.validate ? training_.validate() : Measures{};
   if (training_.images) {
     Tensor images = training_.images();
@@ -287,23 +223,23 @@ Measures Loop::evaluate() {
   }
   if (options_.patience == 0) return measures;
   for (auto& [name, value] : measures)
-    if (name == training_.watched && stopping_.improved(step_, value)) run_.save_best(whole(training_.model->state()));
+    if (name == training_.watched && state_.stopping.improved(step_, value)) run_.save_best(state_.whole(training_.model->state()));
   return measures;
 }
 
 // The best weights where the run looked for them, else the averaged ones, else those of the last step.
 StateDict Loop::final_weights() const {
-  if (options_.patience > 0 && stopping_.best_step > 0) {
+  if (options_.patience > 0 && state_.stopping.best_step > 0) {
     dist::world().barrier();  // the first has written them
     return run_.load_best();
   }
-  return whole(average_ ? average_->state() : training_.model->state());
+  return state_.whole(state_.average ? state_.average->state() : training_.model->state());
 }
 
 Measures Loop::test() {
   EvaluationScope evaluation(*training_.model);
   StateDict kept = copy_of(training_.model->state());
-  training_.model->load_state(own(final_weights()));
+  training_.model->load_state(state_.own(final_weights()));
   Measures measures = training_.test();
   training_.model->load_state(kept);
   return measures;
@@ -332,7 +268,7 @@ Tensor Loop::probed_loss(const Part& part) const {
 
 // The part's share of what backward starts from.
 Tensor Loop::scaled(const Tensor& loss) const {
-  double factor = (scaler_ ? scaler_->scale() : 1) / static_cast<double>(options_.accumulate * processes_);
+  double factor = (state_.scaler ? state_.scaler->scale() : 1) / static_cast<double>(options_.accumulate * processes_);
   return factor == 1 ? loss : loss * factor;
 }
 
@@ -355,7 +291,7 @@ bool Loop::renew_inputs() {
 }
 
 double Loop::add_captured_gradients(const Generator& before) {
-  double scale = scaler_ ? scaler_->scale() : 1;
+  double scale = state_.scaler ? state_.scaler->scale() : 1;
   bool other = renew_inputs();
   if (!captured_) {
     captured_.emplace(
@@ -408,7 +344,7 @@ void Loop::zero_grad() {
 
 double Loop::clip(const std::vector<Tensor>& parameters, double limit) {
   ProbedPhase phase("clip");
-  if (parted_.any() && buckets_) return parted_.clip_grad_norm(*buckets_, parameters, limit);
+  if (state_.parted.any() && buckets_) return state_.parted.clip_grad_norm(*buckets_, parameters, limit);
   return buckets_ ? buckets_->clip_norm(limit) : optim::clip_grad_norm(parameters, limit);
 }
 
@@ -416,20 +352,20 @@ Measures Loop::descend(const Generator& before) {
   std::vector<Tensor> parameters = training_.model->parameters();
   if (!captures()) zero_grad();  // a captured step does it itself, once
   double value = captures() ? add_captured_gradients(before) : add_gradients(before);
-  if (scaler_) scaler_->unscale(parameters);
+  if (state_.scaler) state_.scaler->unscale(parameters);
   double limit = options_.clip_norm > 0 ? options_.clip_norm : INFINITY;
   double norm = clip(parameters, limit);
   Measures measures{{"train_loss", value}, {"lr", training_.optimizer->lr()}};
-  bool finite = std::isfinite(norm), overflow = !finite && scaler_ && scaler_->scale() > 1;  // without a scale it is no matter of range
+  bool finite = std::isfinite(norm), overflow = !finite && state_.scaler && state_.scaler->scale() > 1;  // without a scale it is no matter of range
   if (!finite && !overflow) not_finite("the gradient norm", norm, before);
   if (finite) {
     ProbedPhase phase("optimizer");
     training_.optimizer->step();
     measures.push_back({"grad_norm", norm});
   }
-  if (scaler_) {
-    measures.push_back({"loss_scale", scaler_->scale()});
-    scaler_->update(finite);
+  if (state_.scaler) {
+    measures.push_back({"loss_scale", state_.scaler->scale()});
+    state_.scaler->update(finite);
   }
   return measures;
 }
@@ -443,7 +379,7 @@ Measures Loop::own_step() {
 }
 
 void Loop::set_rates() {
-  for (optim::Optimizer* optimizer : optimizers()) optimizer->set_lr_scale(training_.schedule(step_));
+  for (optim::Optimizer* optimizer : state_.optimizers) optimizer->set_lr_scale(training_.schedule(step_));
 }
 
 // Steps from where the run is, for somebody to look at. Nothing is written.
@@ -455,7 +391,7 @@ int Loop::probed(StepProbe& probe) {
       set_rates();
       Generator before = default_generator();
       training_.step ? own_step() : descend(before);
-      if (average_) average_->update();
+      if (state_.average) state_.average->update();
       probe.step_ends();
     }
   } catch (const ProbeDone&) {}
@@ -470,14 +406,14 @@ void Loop::one_step() {
   set_rates();
   Metrics line{step_ + 1, training_.step ? own_step() : descend(before)};
   double value = line.values[0].second;
-  if (average_) average_->update();
+  if (state_.average) state_.average->update();
   double rate = options_.items_per_step / std::chrono::duration<double>(Clock::now() - start).count();
   ++step_;
   line.values.push_back({options_.items + "_per_s", rate});
   line.values.push_back({"memory_mib", static_cast<double>(memory_stats(device).peak) / (1 << 20)});
   bool evaluated = step_ == options_.steps || (options_.eval_every > 0 && step_ % options_.eval_every == 0);
   Measures measures = evaluated ? evaluate() : Measures{};
-  if (training_.test && (step_ == options_.steps || stopping_.stops())) std::ranges::copy(test(), std::back_inserter(measures));
+  if (training_.test && (step_ == options_.steps || state_.stopping.stops())) std::ranges::copy(test(), std::back_inserter(measures));
   std::ranges::copy(measures, std::back_inserter(line.values));
   if (recorder_) recorder_->numbers(line);
   if (recorder_ && evaluated) recorder_->histograms(*training_.model, step_);
@@ -487,8 +423,8 @@ void Loop::one_step() {
   std::string said = fmt::format("step {}: train loss {:.4f}", step_, value);
   for (auto [name, number] : measures) said += fmt::format(", {} {:.4f}", (std::ranges::replace(name, '_', ' '), name), number);
   progress_.say(said);
-  if (stopping_.stops())
-    progress_.say(fmt::format("no better {} in {} evaluations; the weights of step {} are kept", training_.watched, stopping_.waited, stopping_.best_step));
+  if (state_.stopping.stops())
+    progress_.say(fmt::format("no better {} in {} evaluations; the weights of step {} are kept", training_.watched, state_.stopping.waited, state_.stopping.best_step));
 }
 
 int Loop::interrupted(int signal) {
@@ -506,7 +442,7 @@ int Loop::finish() {
   StateDict weights = final_weights();
   if (training_.sample) {
     EvaluationScope evaluation(*training_.model);
-    training_.model->load_state(own(weights));
+    training_.model->load_state(state_.own(weights));
     std::string text = training_.sample();
     if (recorder_) recorder_->text(text, step_);
   }

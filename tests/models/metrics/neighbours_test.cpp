@@ -43,6 +43,11 @@ TEST_CASE("kth_neighbour_distance: a point is not its own neighbour, a twin is")
   CHECK_THROWS_WITH_AS(kth_neighbour_distance(x, 4), "kth_neighbour_distance: k = 4 must lie in [1, 4) for so many examples", ValueError);
 }
 
+TEST_CASE("kth_neighbour_distance: small distances far from the origin are not lost") {
+  Tensor x = to(tensor({{0.0, 1.0}, {3.0, 5.0}, {0.0, 1.5}}), f64) + 1e9;
+  CHECK(to_vector(kth_neighbour_distance(x, 1)) == std::vector<double>{0.5, std::sqrt(9 + 3.5 * 3.5), 0.5});
+}
+
 TEST_CASE("precision_recall: counted on a line") {
   // Real 0, 1, 2, 10: nearest others at 1, 1, 1, 8. Samples 0.5, 3.5, 30: at 3, 3, 26.5.
   Tensor real = tensor({{0.0}, {1.0}, {2.0}, {10.0}}), samples = tensor({{0.5}, {3.5}, {30.0}});
