@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <string_view>
 
 #include "engine/autograd/grad_mode.h"
 #include "methods/common/adapter_factors.h"
@@ -94,16 +95,20 @@ agl::AlignGuard make_guard(const std::vector<AdaptedLayer>& layers, const Adapte
   return agl::AlignGuard(guarded, {.alignment = s.alignment, .task = s.task, .collision = s.collision});
 }
 
-// The state of a TunedPart without what principal starts took, which is not the adapters' own.
-StateDict adapters_alone(StateDict state) {
-  std::erase_if(state, [](const auto& part) { return part.first.ends_with(".start_down") || part.first.ends_with(".start_up"); });
-  return state;
-}
+constexpr std::string_view kStart = "start_";  // before "up" and "down": of what a principal start took from the weight
 
-StateDict copies(const StateDict& state) {
-  StateDict copied;
-  for (const auto& [name, value] : state) copied[name] = clone(value.detach());
-  return copied;
+// The state of a TunedPart in two: the adapters' own tensors, and what they started as, under the same names.
+struct TunedState {
+  StateDict adapters, start;
+};
+TunedState in_two(const StateDict& trained) {
+  TunedState two;
+  for (const auto& [name, value] : trained) {
+    size_t part = name.rfind('.') + 1;
+    if (name.compare(part, kStart.size(), kStart) == 0) two.start[name.substr(0, part) + name.substr(part + kStart.size())] = value;
+    else two.adapters[name] = value;
+  }
+  return two;
 }
 
 }  // namespace
@@ -136,7 +141,6 @@ Tuning::Tuning(nn::Module& model, const AdapterSettings& settings, const KeptLos
 nn::Module& Tuning::make_part(nn::Module& model, const KeptLosses& kept) {
   nn::LowRankOptions options = settings_.options();
   add_adapters(model, settings_, options);
-  if (options.start == nn::LowRankStart::principal) start_ = copies(nn::adapter_state(model, kAdapterName));
   if (settings_.is("alignguard")) guard_.emplace(make_guard(adapted_layers(model), settings_, kept));
   nn::train_adapters_only(model, {kAdapterName});
   for (const AdaptedLayer& l : adapted_layers(model)) adapters_.push_back(l.adapter);
@@ -157,17 +161,18 @@ void Tuning::adapt(optim::Optimizer& optimizer, double weight_decay) const {
   methods::allora::adapt_steps(optimizer, factors, {.eta = settings_.eta, .weight_decay = weight_decay});
 }
 
-void take_in(nn::Module& model, const AdapterSettings& settings, const StateDict& trained, const StateDict& start) {
+void take_in(nn::Module& model, const AdapterSettings& settings, const StateDict& trained) {
   NoGrad off;
   nn::LowRankOptions options = settings.options();
   bool principal = options.start == nn::LowRankStart::principal;
   options.start = nn::LowRankStart::zero;
   add_adapters(model, settings, options);
+  TunedState two = in_two(trained);
   if (principal) {
-    nn::load_adapter_state(model, kAdapterName, start);
+    nn::load_adapter_state(model, kAdapterName, two.start);
     for (const AdaptedLayer& l : adapted_layers(model)) copy_data(l.layer->weight.detach() - l.adapter->change(), l.layer->weight);
   }
-  nn::load_adapter_state(model, kAdapterName, adapters_alone(trained));
+  nn::load_adapter_state(model, kAdapterName, two.adapters);
   nn::merge_adapters(model);
 }
 

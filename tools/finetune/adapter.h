@@ -71,8 +71,6 @@ class Tuning {
   Tuning(nn::Module& model, const AdapterSettings& settings, const KeptLosses& kept);
 
   nn::Module& part() { return part_; }
-  /// What a principal start took from the weights, under the names of the adapters' tensors; empty for another start.
-  const StateDict& start() const { return start_; }
   /// What alignguard adds to the loss of the task; the loss itself for the other adapters.
   Tensor guarded(const Tensor& loss) const;
   /// Gives the optimiser allora's steps.
@@ -80,7 +78,6 @@ class Tuning {
 
  private:
   AdapterSettings settings_;
-  StateDict start_;
   std::optional<methods::alignguard_lora::AlignGuard> guard_;
   std::vector<nn::LowRankAdapter*> adapters_;
   std::optional<TunedPart> made_;
@@ -89,8 +86,8 @@ class Tuning {
   nn::Module& make_part(nn::Module& model, const KeptLosses& kept);
 };
 
-/// Writes an adapter's change into the weights of `model`, which has no adapters: `trained` as a TunedPart's state, `start` as
-/// Tuning::start. The adapters stay beside the weights, merged. Throws as add_adapters and nn::load_adapter_state.
-void take_in(nn::Module& model, const AdapterSettings& settings, const StateDict& trained, const StateDict& start);
+/// Writes an adapter's change into the weights of `model`, which has no adapters: `trained` as a TunedPart's state, with what a principal
+/// start took. The adapters stay beside the weights, merged. Throws as add_adapters and nn::load_adapter_state.
+void take_in(nn::Module& model, const AdapterSettings& settings, const StateDict& trained);
 
 }  // namespace plumb::tools

@@ -45,11 +45,6 @@ void FinetuneRun::check() const {
     require(keep.empty(), "--keep: only alignguard keeps anything; --adapter is " + adapter.adapter);
 }
 
-void save_start(const train::RunDirectory& directory, const Tuning& tuning) {
-  std::string path = directory.file("start.safetensors");
-  if (!tuning.start().empty() && !path_exists(path)) save_safetensors(path, tuning.start());
-}
-
 int train_adapters(const train::RunDirectory& directory, const FinetuneRun& run, Tuning& tuning, train::Training training, double items_per_step,
                    const std::string& items) {
   const TrainingSettings& settings = run.training;

@@ -5,8 +5,8 @@
 
 namespace plumb::tools {
 
-/// A directory of such a run has the trained adapters alone as model.safetensors and, for adapters that start from the weights' singular
-/// values, what these were as start.safetensors.
+/// A directory of such a run has the trained adapters alone as model.safetensors, for those that start from the weights' singular values
+/// with what they took ("start_up", "start_down").
 struct FinetuneRun {
   std::string base, base_kind, base_sha256;  ///< absolute path; the kind; weights_sha256 of its module
   std::vector<std::string> data, keep;       ///< absolute paths, "digits" or "digit-pairs"
@@ -37,8 +37,6 @@ int tune_pairs(const train::RunDirectory& directory, const FinetuneRun& run, con
 int train_adapters(const train::RunDirectory& directory, const FinetuneRun& run, Tuning& tuning, train::Training training, double items_per_step,
                    const std::string& items);
 
-/// Keeps what a principal start took beside the run.
-void save_start(const train::RunDirectory& directory, const Tuning& tuning);
 /// Throws ConfigError unless the base's weights are those that the run began with.
 void check_base(const FinetuneRun& run, const nn::Module& module);
 

@@ -19,17 +19,14 @@ struct Options {
 
 struct Trained {
   FinetuneRun run;
-  StateDict adapter, start;
+  StateDict adapter;
 };
 
 Trained read_trained(const std::string& path) {
   auto directory = train::RunDirectory::open(path);
   if (kind_of(directory) != "finetune")
     throw ConfigError(fmt::format("{} is a run of {}, not of finetune: it has no adapter", path, kind_of(directory)));
-  Trained trained{FinetuneRun::from_json(directory.config()), directory.load_model(), {}};
-  std::string start = directory.file("start.safetensors");
-  if (path_exists(start)) trained.start = load_safetensors(start);
-  return trained;
+  return {FinetuneRun::from_json(directory.config()), directory.load_model()};
 }
 
 StateDict copies(const StateDict& state) {
@@ -53,7 +50,7 @@ int merge(const Options& o) {
   for (const Trained& t : all) {  // one after the other, each on the weights that the one before left
     LoadedBase fresh = load(base);
     if (!merged.empty()) fresh.module().load_state(merged);
-    take_in(fresh.module(), t.run.adapter, t.adapter, t.start);
+    take_in(fresh.module(), t.run.adapter, t.adapter);
     merged = copies(without_adapters(fresh.module().state()));
   }
   base.save(merged, o.out);

@@ -66,7 +66,6 @@ int tune_images(const train::RunDirectory& directory, const FinetuneRun& run, co
         [&](const Tensor& loss, double, bool) { f(loss); });
   };
   Tuning tuning(classifier->module(), run.adapter, kept);
-  save_start(directory, tuning);
   fmt::print(stderr, "finetune: {} of {} parameters of {}, {} images to train on, {} to validate, {} to test\n",
              tuning.part().num_parameters(), classifier->module().num_parameters() - tuning.part().num_parameters(), run.base,
              parts[0].size(), parts[1].size(), images.test.size());

@@ -74,7 +74,6 @@ int tune_pairs(const train::RunDirectory& directory, const FinetuneRun& run, con
         [&](const Tensor& loss, double, bool) { f(loss); });
   };
   Tuning tuning(model->module(), run.adapter, kept);
-  save_start(directory, tuning);
   fmt::print(stderr, "finetune: {} of {} parameters of {}, {} images to train on, {} to validate, {} to test\n",
              tuning.part().num_parameters(), model->module().num_parameters() - tuning.part().num_parameters(), run.base,
              parts.train.images.size(), parts.validation.images.size(), parts.test.images.size());

@@ -90,7 +90,6 @@ int tune_text(const train::RunDirectory& directory, const FinetuneRun& run, cons
     kept_losses(*model, kept_windows(run, tokenizer, context), run.adapter.keep_samples, settings.seed, f);
   };
   Tuning tuning(model->module(), run.adapter, kept);
-  save_start(directory, tuning);
   fmt::print(stderr, "finetune: {} of {} parameters of {}, {} tokens to train on, {} to validate\n", tuning.part().num_parameters(),
              model->module().num_parameters() - tuning.part().num_parameters(), run.base, text.train.size(), text.validation.size());
   data::RandomWindows windows(text.train, {.context = context, .batch = settings.batch, .seed = settings.seed});
