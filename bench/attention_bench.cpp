@@ -1,6 +1,6 @@
 // Causal attention, forward and backward, beside loops over queries and keys. A shape is batch x heads x length x width of a head. Half of
-// the scores are masked, and only the others count: 2 b h t² d operations forward, 5 b h t² d backward. On a GPU attention of 16-bit types is a
-// library's where it can; the side "own" is own kernels in its place.
+// the scores are masked, and only the others count: 2 b h t² d operations forward, 5 b h t² d backward. On a GPU attention of 16-bit types
+// is a library's where it can; the side "own" is own kernels in its place.
 #include <algorithm>
 #include <cmath>
 
@@ -55,7 +55,8 @@ std::function<void()> by_own_kernels(const std::function<void()>& call) {
 
 void rows(const Shape& s, DType type) {
   std::string name = dims({s[0], s[1], s[2], s[3]});
-  double products = static_cast<double>(s[0] * s[1] * s[2]) * static_cast<double>(s[2] * s[3]), bytes = static_cast<double>(numel(s)) * static_cast<double>(item_size(type));
+  double products = static_cast<double>(s[0] * s[1] * s[2]) * static_cast<double>(s[2] * s[3]),
+         bytes = static_cast<double>(numel(s)) * static_cast<double>(item_size(type));
   const std::function<std::function<void()>()> forward = [=] {
     Tensor q = normal(s, type), k = normal(s, type), v = normal(s, type);
     return [=] { scaled_dot_product_attention(q, k, v, {.causal = true}); };
@@ -66,7 +67,8 @@ void rows(const Shape& s, DType type) {
   };
   row("attention", name, type, "plumb", {4 * bytes, 2 * products}, forward);
   row("attention_backward", name, type, "plumb", {8 * bytes, 5 * products}, backward);
-  gpu_row("attention", name, type, "plain", {4 * bytes, 2 * products}, [=] { return gpu::plain::attention(s[0] * s[1], s[2], s[3], type); });
+  gpu_row("attention", name, type, "plain", {4 * bytes, 2 * products},
+          [=] { return gpu::plain::attention(s[0] * s[1], s[2], s[3], type); });
   if (item_size(type) == 2) {
     gpu_row("attention", name, type, "own", {4 * bytes, 2 * products}, [forward] { return by_own_kernels(forward()); });
     gpu_row("attention_backward", name, type, "own", {8 * bytes, 5 * products}, [backward] { return by_own_kernels(backward()); });
@@ -76,7 +78,9 @@ void rows(const Shape& s, DType type) {
 
 const bool registered = suite([] {
   for (DType type : types())
-    for (const Shape& s : on_cpu() ? std::vector<Shape>{{8, 6, 256, 64}, {2, 4, 1024, 64}} : std::vector<Shape>{{16, 12, 1024, 64}, {16, 12, 1024, 128}}) rows(s, type);
+    for (const Shape& s :
+         on_cpu() ? std::vector<Shape>{{8, 6, 256, 64}, {2, 4, 1024, 64}} : std::vector<Shape>{{16, 12, 1024, 64}, {16, 12, 1024, 128}})
+      rows(s, type);
 });
 
 }  // namespace

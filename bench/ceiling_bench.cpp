@@ -31,7 +31,10 @@ void products(int64_t n, DType type) {
     openblas_set_num_threads(num_threads());
     Tensor a = normal({n, n}), b = normal({n, n}), c = normal({n, n});
     int size = static_cast<int>(n);
-    return [=] { cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, size, size, size, 1, a.data<float>(), size, b.data<float>(), size, 0, written(c), size); };
+    return [=] {
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, size, size, size, 1, a.data<float>(), size, b.data<float>(), size, 0,
+                  written(c), size);
+    };
   });
 }
 

@@ -15,21 +15,26 @@ struct Case {
   int64_t n, channels, side, outputs, kernel, stride, padding, groups = 1;
   int64_t out_side() const { return (side + 2 * padding - kernel) / stride + 1; }
   std::string name() const {
-    return dims({n, channels, side}) + "-" + std::to_string(outputs) + "-k" + std::to_string(kernel) + "s" + std::to_string(stride) + "p" + std::to_string(padding) + "g" + std::to_string(groups);
+    return dims({n, channels, side}) + "-" + std::to_string(outputs) + "-k" + std::to_string(kernel) + "s" + std::to_string(stride) + "p" +
+           std::to_string(padding) + "g" + std::to_string(groups);
   }
-  double multiply_adds() const { return static_cast<double>(n * outputs * out_side() * out_side()) * static_cast<double>(channels / groups * kernel * kernel); }
+  double multiply_adds() const {
+    return static_cast<double>(n * outputs * out_side() * out_side()) * static_cast<double>(channels / groups * kernel * kernel);
+  }
 };
 
-constexpr Case kCases[] = {{16, 64, 32, 64, 3, 1, 1},  {16, 128, 16, 128, 3, 1, 1}, {16, 256, 8, 256, 3, 1, 1}, {64, 512, 4, 512, 3, 1, 1},     {16, 64, 32, 128, 3, 2, 1},
-                           {16, 64, 32, 256, 1, 1, 0}, {16, 3, 32, 64, 3, 1, 1},    {4, 3, 128, 64, 7, 2, 3},   {16, 64, 32, 64, 3, 1, 1, 64}, {64, 1, 28, 16, 5, 1, 2}};
+constexpr Case kCases[] = {{16, 64, 32, 64, 3, 1, 1},  {16, 128, 16, 128, 3, 1, 1}, {16, 256, 8, 256, 3, 1, 1},
+                           {64, 512, 4, 512, 3, 1, 1}, {16, 64, 32, 128, 3, 2, 1},  {16, 64, 32, 256, 1, 1, 0},
+                           {16, 3, 32, 64, 3, 1, 1},   {4, 3, 128, 64, 7, 2, 3},    {16, 64, 32, 64, 3, 1, 1, 64},
+                           {64, 1, 28, 16, 5, 1, 2}};
 constexpr Case kGpuCases[] = {{256, 64, 32, 64, 3, 1, 1}, {256, 256, 8, 256, 3, 1, 1}, {128, 64, 56, 256, 1, 1, 0}};
 
 struct Operands {
   Tensor x, w, y;
   ConvGeometry g;
   Operands(const Case& c, DType type)
-      : x(normal({c.n, c.channels, c.side, c.side}, type)), w(normal({c.outputs, c.channels / c.groups, c.kernel, c.kernel}, type)), y(normal({c.n, c.outputs, c.out_side(), c.out_side()}, type)),
-        g{{c.stride, c.stride}, {c.padding, c.padding}, {1, 1}, c.groups} {}
+      : x(normal({c.n, c.channels, c.side, c.side}, type)), w(normal({c.outputs, c.channels / c.groups, c.kernel, c.kernel}, type)),
+        y(normal({c.n, c.outputs, c.out_side(), c.out_side()}, type)), g{{c.stride, c.stride}, {c.padding, c.padding}, {1, 1}, c.groups} {}
 };
 
 std::function<void()> own(const Case& c, DType type, Pass pass) {
@@ -61,7 +66,8 @@ std::function<void()> plain(const Case& c) {
                   const int64_t row = i * c.stride - c.padding + r, column = j * c.stride - c.padding + s;
                   if (row < 0 || row >= c.side || column < 0 || column >= c.side) continue;
                   const int64_t channel = p % c.outputs / out * in + k;
-                  sum += w[((p % c.outputs * in + k) * c.kernel + r) * c.kernel + s] * x[((p / c.outputs * c.channels + channel) * c.side + row) * c.side + column];
+                  sum += w[((p % c.outputs * in + k) * c.kernel + r) * c.kernel + s] *
+                         x[((p / c.outputs * c.channels + channel) * c.side + row) * c.side + column];
                 }
             y[(p * size + i) * size + j] = sum;
           }
@@ -71,13 +77,18 @@ std::function<void()> plain(const Case& c) {
 
 void rows(const Case& c) {
   for (DType type : types()) {
-    double bytes = static_cast<double>(item_size(type)) * static_cast<double>(c.n * c.channels * c.side * c.side + c.outputs * c.channels / c.groups * c.kernel * c.kernel + c.n * c.outputs * c.out_side() * c.out_side());
+    double bytes = static_cast<double>(item_size(type)) *
+                   static_cast<double>(c.n * c.channels * c.side * c.side + c.outputs * c.channels / c.groups * c.kernel * c.kernel +
+                                       c.n * c.outputs * c.out_side() * c.out_side());
     Work work{bytes, 2 * c.multiply_adds()};
     Convolution same{c.n, c.channels, c.side, c.outputs, c.kernel, c.stride, c.padding};
-    for (auto [name, pass] : {std::pair{"conv", Pass::forward}, {"conv_input_gradient", Pass::input_gradient}, {"conv_weight_gradient", Pass::weight_gradient}}) {
+    for (auto [name, pass] : {std::pair{"conv", Pass::forward},
+                              {"conv_input_gradient", Pass::input_gradient},
+                              {"conv_weight_gradient", Pass::weight_gradient}}) {
       row(name, c.name(), type, "plumb", work, [c, type, pass = pass] { return own(c, type, pass); });
       gpu_row(name, c.name(), type, "cudnn", work, [same, pass = pass, type] { return gpu::cudnn_convolution(same, pass, type); });
-      if (onednn::available && c.groups == 1 && type == f32) row(name, c.name(), f32, "onednn", work, [same, pass = pass] { return onednn::convolution(same, pass); });
+      if (onednn::available && c.groups == 1 && type == f32)
+        row(name, c.name(), f32, "onednn", work, [same, pass = pass] { return onednn::convolution(same, pass); });
     }
     gpu_row("conv", c.name(), type, "plain", work, [same, type] { return gpu::plain::convolution(same, type); });
     if (type == f32) row("conv", c.name(), f32, "plain", work, [c] { return plain(c); });

@@ -1,5 +1,6 @@
 // The matrix product beside OpenBLAS, oneDNN and a plain loop: square shapes, those of a small transformer, and thin ones.
-// A shape is rows x columns x inner, times the batch; nt: the right operand is stored transposed, as a linear layer's weight; tn: the left one.
+// A shape is rows x columns x inner, times the batch; nt: the right operand is stored transposed, as a linear layer's weight; tn: the left
+// one.
 #include <cblas.h>
 
 #include "bench/gpu.h"
@@ -17,7 +18,9 @@ namespace {
 struct Product {
   int64_t m, n, k, batch = 1;
   bool a_transposed = false, b_transposed = false;
-  std::string name() const { return dims({m, n, k}) + (batch > 1 ? "x" + std::to_string(batch) : "") + (a_transposed ? "-tn" : b_transposed ? "-nt" : ""); }
+  std::string name() const {
+    return dims({m, n, k}) + (batch > 1 ? "x" + std::to_string(batch) : "") + (a_transposed ? "-tn" : b_transposed ? "-nt" : "");
+  }
   double multiply_adds() const { return static_cast<double>(batch * m) * static_cast<double>(n * k); }
 };
 
@@ -40,8 +43,12 @@ constexpr Product kProducts[] = {
     {64, 64, 64},
     {16, 16, 16},
 };
-constexpr Product kGpuProducts[] = {{4096, 4096, 4096}, {16384, 2304, 768, 1, false, true}, {16384, 3072, 768, 1, false, true}, {16384, 768, 3072, 1, false, true},
-                                    {16384, 50304, 768, 1, false, true}, {3072, 768, 16384, 1, true}};
+constexpr Product kGpuProducts[] = {{4096, 4096, 4096},
+                                    {16384, 2304, 768, 1, false, true},
+                                    {16384, 3072, 768, 1, false, true},
+                                    {16384, 768, 3072, 1, false, true},
+                                    {16384, 50304, 768, 1, false, true},
+                                    {3072, 768, 16384, 1, true}};
 
 struct Operands {
   Tensor a, b, c;  // as stored: [batch, m, k] or [batch, k, m], …
@@ -68,8 +75,8 @@ std::function<void()> openblas(const Product& p) {
     int m = static_cast<int>(p.m), n = static_cast<int>(p.n), k = static_cast<int>(p.k);
     parallel_for(p.batch, 1, [&](int64_t begin, int64_t end) {
       for (int64_t q = begin; q < end; ++q)
-        cblas_sgemm(CblasRowMajor, p.a_transposed ? CblasTrans : CblasNoTrans, p.b_transposed ? CblasTrans : CblasNoTrans, m, n, k, 1, a + q * p.m * p.k, p.a_transposed ? m : k, b + q * p.k * p.n,
-                    p.b_transposed ? k : n, 0, c + q * p.m * p.n, n);
+        cblas_sgemm(CblasRowMajor, p.a_transposed ? CblasTrans : CblasNoTrans, p.b_transposed ? CblasTrans : CblasNoTrans, m, n, k, 1,
+                    a + q * p.m * p.k, p.a_transposed ? m : k, b + q * p.k * p.n, p.b_transposed ? k : n, 0, c + q * p.m * p.n, n);
     });
   };
 }

@@ -25,7 +25,8 @@ void copy_rows(int64_t n, int64_t m) {
     return [=] { std::memcpy(written(y), x.data<float>(), static_cast<size_t>(bytes)); };
   });
   for (bool transposed : {false, true})
-    gpu_row(transposed ? "copy_transposed" : "copy", dims({n, m}), f32, "plain", {2 * bytes, 0}, [=] { return gpu::plain::copy(n, m, transposed); });
+    gpu_row(transposed ? "copy_transposed" : "copy", dims({n, m}), f32, "plain", {2 * bytes, 0},
+            [=] { return gpu::plain::copy(n, m, transposed); });
   row("copy_transposed", dims({n, m}), f32, "plumb", {2 * bytes, 0}, [=] {
     Tensor x = mT(normal({m, n})), y = normal({n, m});
     return [=]() mutable { copy_data(x, y); };
@@ -70,7 +71,8 @@ void reduction_rows(int64_t n, int64_t m, DType type) {
 
 // Forward reads and writes a row a token; backward reads a row a token and writes the whole table's gradient.
 void embedding_rows(int64_t tokens, int64_t vocabulary, int64_t width) {
-  double rows = 4 * static_cast<double>(tokens) * static_cast<double>(width), table = 4 * static_cast<double>(vocabulary) * static_cast<double>(width);
+  double rows = 4 * static_cast<double>(tokens) * static_cast<double>(width),
+         table = 4 * static_cast<double>(vocabulary) * static_cast<double>(width);
   std::string name = dims({tokens, vocabulary, width});
   row("embedding", name, f32, "plumb", {2 * rows, 0}, [=] {
     Tensor weight = normal({vocabulary, width}), at = integers(vocabulary, {tokens});
@@ -84,7 +86,8 @@ void embedding_rows(int64_t tokens, int64_t vocabulary, int64_t width) {
   row("embedding", name, f32, "plain", {2 * rows, 0}, [=] {
     Tensor weight = normal({vocabulary, width}), at = integers(vocabulary, {tokens}), y = normal({tokens, width});
     return [=] {
-      for (int64_t i = 0; i < tokens; ++i) std::memcpy(written(y) + i * width, weight.data<float>() + at.data<int64_t>()[i] * width, static_cast<size_t>(width) * 4);
+      for (int64_t i = 0; i < tokens; ++i)
+        std::memcpy(written(y) + i * width, weight.data<float>() + at.data<int64_t>()[i] * width, static_cast<size_t>(width) * 4);
     };
   });
 }

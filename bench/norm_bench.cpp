@@ -23,7 +23,8 @@ void rows(const std::string& kernel, const Shape& shape, const std::string& name
       return [=] { norm(x, weight, bias); };
     });
     row(kernel + "_backward", name, type, "plumb", {3 * bytes, 13 * count}, [=] {
-      Tensor x = normal(shape, type).requires_grad_(), weight = ones({channels}, type, device()).requires_grad_(), bias = zeros({channels}, type, device()).requires_grad_();
+      Tensor x = normal(shape, type).requires_grad_(), weight = ones({channels}, type, device()).requires_grad_(),
+             bias = zeros({channels}, type, device()).requires_grad_();
       return backward_call(norm(x, weight, bias), normal(shape, type), {x, weight, bias});
     });
   }
@@ -60,7 +61,8 @@ const bool registered = suite([] {
   }
   for (DType type : types()) {
     auto numbers = static_cast<double>(tokens * width);
-    gpu_row("layer_norm", dims({tokens, width}), type, "plain", {2 * numbers * static_cast<double>(item_size(type)), 8 * numbers}, [=] { return gpu::plain::layer_norm(tokens, width, type); });
+    gpu_row("layer_norm", dims({tokens, width}), type, "plain", {2 * numbers * static_cast<double>(item_size(type)), 8 * numbers},
+            [=] { return gpu::plain::layer_norm(tokens, width, type); });
   }
   Work work{8 * static_cast<double>(tokens * width), 8 * static_cast<double>(tokens * width)};
   row("layer_norm", dims({tokens, width}), f32, "plain", work, [=] { return plain_layer_norm(tokens, width); });

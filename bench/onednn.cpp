@@ -47,24 +47,35 @@ std::function<void()> call(const dnnl::primitive& primitive, std::unordered_map<
 }  // namespace
 
 std::function<void()> product(const Product& p, const float* a, const float* b, float* c) {
-  Desc left = described({p.batch, p.m, p.k}, p.a_transposed ? Tag::acb : Tag::abc), right = described({p.batch, p.k, p.n}, p.b_transposed ? Tag::acb : Tag::abc), out = described({p.batch, p.m, p.n}, Tag::abc);
+  Desc left = described({p.batch, p.m, p.k}, p.a_transposed ? Tag::acb : Tag::abc),
+       right = described({p.batch, p.k, p.n}, p.b_transposed ? Tag::acb : Tag::abc), out = described({p.batch, p.m, p.n}, Tag::abc);
   dnnl::matmul::primitive_desc pd(dnnl::matmul::desc(left, right, out), engine());
   return call(dnnl::matmul(pd), {{DNNL_ARG_SRC, wrapped(left, a)}, {DNNL_ARG_WEIGHTS, wrapped(right, b)}, {DNNL_ARG_DST, wrapped(out, c)}});
 }
 
 std::function<void()> convolution(const Convolution& c, Pass pass) {
   dnnl::memory::dims strides{c.stride, c.stride}, padding{c.padding, c.padding};
-  Desc x = described({c.n, c.channels, c.side, c.side}, Tag::any), w = described({c.outputs, c.channels, c.kernel, c.kernel}, Tag::any), y = described({c.n, c.outputs, c.out_side(), c.out_side()}, Tag::any);
+  Desc x = described({c.n, c.channels, c.side, c.side}, Tag::any), w = described({c.outputs, c.channels, c.kernel, c.kernel}, Tag::any),
+       y = described({c.n, c.outputs, c.out_side(), c.out_side()}, Tag::any);
   constexpr auto direct = dnnl::algorithm::convolution_auto;
-  dnnl::convolution_forward::primitive_desc forward(dnnl::convolution_forward::desc(dnnl::prop_kind::forward_training, direct, x, w, y, strides, padding, padding), engine());
+  dnnl::convolution_forward::primitive_desc forward(
+      dnnl::convolution_forward::desc(dnnl::prop_kind::forward_training, direct, x, w, y, strides, padding, padding), engine());
   if (pass == Pass::forward)
-    return call(dnnl::convolution_forward(forward), {{DNNL_ARG_SRC, made(forward.src_desc())}, {DNNL_ARG_WEIGHTS, made(forward.weights_desc())}, {DNNL_ARG_DST, made(forward.dst_desc())}});
+    return call(dnnl::convolution_forward(forward), {{DNNL_ARG_SRC, made(forward.src_desc())},
+                                                     {DNNL_ARG_WEIGHTS, made(forward.weights_desc())},
+                                                     {DNNL_ARG_DST, made(forward.dst_desc())}});
   if (pass == Pass::input_gradient) {
-    dnnl::convolution_backward_data::primitive_desc pd(dnnl::convolution_backward_data::desc(direct, x, w, y, strides, padding, padding), engine(), forward);
-    return call(dnnl::convolution_backward_data(pd), {{DNNL_ARG_DIFF_DST, made(pd.diff_dst_desc())}, {DNNL_ARG_WEIGHTS, made(pd.weights_desc())}, {DNNL_ARG_DIFF_SRC, made(pd.diff_src_desc())}});
+    dnnl::convolution_backward_data::primitive_desc pd(dnnl::convolution_backward_data::desc(direct, x, w, y, strides, padding, padding),
+                                                       engine(), forward);
+    return call(dnnl::convolution_backward_data(pd), {{DNNL_ARG_DIFF_DST, made(pd.diff_dst_desc())},
+                                                      {DNNL_ARG_WEIGHTS, made(pd.weights_desc())},
+                                                      {DNNL_ARG_DIFF_SRC, made(pd.diff_src_desc())}});
   }
-  dnnl::convolution_backward_weights::primitive_desc pd(dnnl::convolution_backward_weights::desc(direct, x, w, y, strides, padding, padding), engine(), forward);
-  return call(dnnl::convolution_backward_weights(pd), {{DNNL_ARG_SRC, made(pd.src_desc())}, {DNNL_ARG_DIFF_DST, made(pd.diff_dst_desc())}, {DNNL_ARG_DIFF_WEIGHTS, made(pd.diff_weights_desc())}});
+  dnnl::convolution_backward_weights::primitive_desc pd(
+      dnnl::convolution_backward_weights::desc(direct, x, w, y, strides, padding, padding), engine(), forward);
+  return call(dnnl::convolution_backward_weights(pd), {{DNNL_ARG_SRC, made(pd.src_desc())},
+                                                       {DNNL_ARG_DIFF_DST, made(pd.diff_dst_desc())},
+                                                       {DNNL_ARG_DIFF_WEIGHTS, made(pd.diff_weights_desc())}});
 }
 
 std::function<void()> softmax(int64_t rows, int64_t columns, const float* x, float* y) {
@@ -76,14 +87,21 @@ std::function<void()> softmax(int64_t rows, int64_t columns, const float* x, flo
 std::function<void()> layer_norm(int64_t rows, int64_t columns, const float* x, float* y) {
   Desc both = described({rows, columns}, Tag::ab), affine = described({columns}, Tag::a);
   using Flags = dnnl::normalization_flags;
-  dnnl::layer_normalization_forward::primitive_desc pd(dnnl::layer_normalization_forward::desc(dnnl::prop_kind::forward_training, both, 1e-5f, Flags::use_scale | Flags::use_shift), engine());
-  return call(dnnl::layer_normalization_forward(pd), {{DNNL_ARG_SRC, wrapped(both, x)}, {DNNL_ARG_DST, wrapped(both, y)}, {DNNL_ARG_SCALE, made(affine)}, {DNNL_ARG_SHIFT, made(affine)},
-                                                      {DNNL_ARG_MEAN, made(pd.mean_desc())}, {DNNL_ARG_VARIANCE, made(pd.variance_desc())}});
+  dnnl::layer_normalization_forward::primitive_desc pd(
+      dnnl::layer_normalization_forward::desc(dnnl::prop_kind::forward_training, both, 1e-5f, Flags::use_scale | Flags::use_shift),
+      engine());
+  return call(dnnl::layer_normalization_forward(pd), {{DNNL_ARG_SRC, wrapped(both, x)},
+                                                      {DNNL_ARG_DST, wrapped(both, y)},
+                                                      {DNNL_ARG_SCALE, made(affine)},
+                                                      {DNNL_ARG_SHIFT, made(affine)},
+                                                      {DNNL_ARG_MEAN, made(pd.mean_desc())},
+                                                      {DNNL_ARG_VARIANCE, made(pd.variance_desc())}});
 }
 
 std::function<void()> gelu(int64_t count, const float* x, float* y) {
   Desc both = described({count}, Tag::a);
-  dnnl::eltwise_forward::primitive_desc pd(dnnl::eltwise_forward::desc(dnnl::prop_kind::forward_training, dnnl::algorithm::eltwise_gelu_erf, both, 0, 0), engine());
+  dnnl::eltwise_forward::primitive_desc pd(
+      dnnl::eltwise_forward::desc(dnnl::prop_kind::forward_training, dnnl::algorithm::eltwise_gelu_erf, both, 0, 0), engine());
   return call(dnnl::eltwise_forward(pd), {{DNNL_ARG_SRC, wrapped(both, x)}, {DNNL_ARG_DST, wrapped(both, y)}});
 }
 

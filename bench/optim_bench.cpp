@@ -18,7 +18,9 @@ std::vector<Shape> shapes() {
   int64_t width = sized(768, 384);
   std::vector<Shape> all;
   for (int64_t i = 0; i < sized(12, 6); ++i)
-    for (const Shape& shape : {Shape{3 * width, width}, Shape{width, width}, Shape{4 * width, width}, Shape{width, 4 * width}, Shape{width}, Shape{4 * width}}) all.push_back(shape);
+    for (const Shape& shape :
+         {Shape{3 * width, width}, Shape{width, width}, Shape{4 * width, width}, Shape{width, 4 * width}, Shape{width}, Shape{4 * width}})
+      all.push_back(shape);
   return all;
 }
 

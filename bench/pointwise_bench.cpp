@@ -69,9 +69,10 @@ void sum_and_choice_rows(int64_t n, DType type) {
 
 void draw_rows(int64_t n) {
   double bytes = 4 * static_cast<double>(n);
-  for (auto [name, draw] : {std::pair<const char*, Tensor (*)(const Shape&)>{"rand", [](const Shape& s) { return rand(s, {.device = device()}); }},
-                            {"randn", [](const Shape& s) { return randn(s, {.device = device()}); }},
-                            {"bernoulli", [](const Shape& s) { return bernoulli(s, 0.1, {.device = device()}); }}})
+  for (auto [name, draw] :
+       {std::pair<const char*, Tensor (*)(const Shape&)>{"rand", [](const Shape& s) { return rand(s, {.device = device()}); }},
+        {"randn", [](const Shape& s) { return randn(s, {.device = device()}); }},
+        {"bernoulli", [](const Shape& s) { return bernoulli(s, 0.1, {.device = device()}); }}})
     row(name, dims({n}), f32, "plumb", {bytes, 0}, [n, draw = draw] { return [=] { draw({n}); }; });
   if (on_cpu()) row("randperm", dims({n}), i64, "plumb", {2 * bytes, 0}, [n] { return [n] { randperm(n); }; });
 }
@@ -89,8 +90,10 @@ const bool registered = suite([] {
   }
   draw_rows(sized(1 << 26, 1 << 20));
   Work work{8 * static_cast<double>(n), 8 * static_cast<double>(n)};
-  row("gelu", dims({n}), f32, "plain", work, [n] { return plain_map(n, [](float x) { return 0.5f * x * (1 + std::erf(x * 0.70710678f)); }); });
-  row("silu", dims({n}), f32, "plain", {work.bytes, work.flops / 2}, [n] { return plain_map(n, [](float x) { return x / (1 + std::exp(-x)); }); });
+  row("gelu", dims({n}), f32, "plain", work,
+      [n] { return plain_map(n, [](float x) { return 0.5f * x * (1 + std::erf(x * 0.70710678f)); }); });
+  row("silu", dims({n}), f32, "plain", {work.bytes, work.flops / 2},
+      [n] { return plain_map(n, [](float x) { return x / (1 + std::exp(-x)); }); });
   row("add", dims({n}), f32, "plain", work, [n] { return plain_map(n, [](float x) { return x + x; }); });
   if (onednn::available)
     row("gelu", dims({n}), f32, "onednn", work, [n] {

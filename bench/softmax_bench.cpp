@@ -1,5 +1,5 @@
-// Softmax and cross-entropy, forward and backward, over rows. Softmax backward reads y and dy and writes dx; cross-entropy forward reads the
-// logits, backward reads them again and writes their gradient.
+// Softmax and cross-entropy, forward and backward, over rows. Softmax backward reads y and dy and writes dx; cross-entropy forward reads
+// the logits, backward reads them again and writes their gradient.
 #include <algorithm>
 #include <cmath>
 

@@ -48,16 +48,21 @@ void register_rows() {
   for (const auto& add_rows : suites()) add_rows();
 }
 
-static void add_row(const std::string& kernel, const std::string& shape, DType type, const char* side, Work work, std::function<std::function<void()>()> make) {
+static void add_row(const std::string& kernel, const std::string& shape, DType type, const char* side, Work work,
+                    std::function<std::function<void()>()> make) {
   std::string name = fmt::format("{}/{}/{}/{}", kernel, shape, plumb::name(type), side);
-  benchmark::RegisterBenchmark(name.c_str(), [work, make = std::move(make)](benchmark::State& state) { measure(state, work, make); })->UseRealTime();
+  benchmark::RegisterBenchmark(name.c_str(), [work, make = std::move(make)](benchmark::State& state) {
+    measure(state, work, make);
+  })->UseRealTime();
 }
 
-void row(const std::string& kernel, const std::string& shape, DType type, const char* side, Work work, std::function<std::function<void()>()> make) {
+void row(const std::string& kernel, const std::string& shape, DType type, const char* side, Work work,
+         std::function<std::function<void()>()> make) {
   if (on_cpu() || std::string_view(side) == "plumb") add_row(kernel, shape, type, side, work, std::move(make));
 }
 
-void gpu_row(const std::string& kernel, const std::string& shape, DType type, const char* side, Work work, std::function<std::function<void()>()> make) {
+void gpu_row(const std::string& kernel, const std::string& shape, DType type, const char* side, Work work,
+             std::function<std::function<void()>()> make) {
   if (!on_cpu() && gpu::available) add_row(kernel, shape, type, side, work, std::move(make));
 }
 

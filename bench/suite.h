@@ -20,11 +20,14 @@ bool suite(std::function<void()> add_rows);
 void register_rows();
 
 /// A benchmark called "kernel/shape/type/side". `make` makes the operands, untimed, and returns the call. Sides: "plumb"; "plain", the
-/// loop that a reader would write; "openblas" and "onednn", those libraries alone. A row of another side than plumb's needs its plumb row, and
-/// is the CPU's: nothing happens on a GPU.
-void row(const std::string& kernel, const std::string& shape, DType type, const char* side, Work work, std::function<std::function<void()>()> make);
-/// The same for sides that a GPU has (bench/gpu.h): "plain", "cublaslt", "cudnn"; "own", our kernels where a library takes their place. Nothing happens on a CPU.
-void gpu_row(const std::string& kernel, const std::string& shape, DType type, const char* side, Work work, std::function<std::function<void()>()> make);
+/// loop that a reader would write; "openblas" and "onednn", those libraries alone. A row of another side than plumb's needs its plumb row,
+/// and is the CPU's: nothing happens on a GPU.
+void row(const std::string& kernel, const std::string& shape, DType type, const char* side, Work work,
+         std::function<std::function<void()>()> make);
+/// The same for sides that a GPU has (bench/gpu.h): "plain", "cublaslt", "cudnn"; "own", our kernels where a library takes their place.
+/// Nothing happens on a CPU.
+void gpu_row(const std::string& kernel, const std::string& shape, DType type, const char* side, Work work,
+             std::function<std::function<void()>()> make);
 
 /// Where rows run.
 Device device();

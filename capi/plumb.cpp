@@ -31,7 +31,8 @@ struct plumb_tensor {
 namespace {
 
 // Numbers of types are those of the enumeration here.
-static_assert(static_cast<int>(DType::f64) == PLUMB_F64 && static_cast<int>(DType::f16) == PLUMB_F16 && static_cast<int>(DType::boolean) == PLUMB_BOOL);
+static_assert(static_cast<int>(DType::f64) == PLUMB_F64 && static_cast<int>(DType::f16) == PLUMB_F16 &&
+              static_cast<int>(DType::boolean) == PLUMB_BOOL);
 
 thread_local std::string last_error;
 
@@ -94,7 +95,8 @@ plumb_status give(plumb_tensor** out, Make&& make) {
 }
 
 Shape shape_of(int32_t rank, const int64_t* sizes, int64_t least = 0) {
-  if (rank < 0 || (rank > 0 && !sizes)) throw ValueError("plumb: a shape of " + std::to_string(rank) + " sizes" + (sizes ? "" : " at NULL"));
+  if (rank < 0 || (rank > 0 && !sizes))
+    throw ValueError("plumb: a shape of " + std::to_string(rank) + " sizes" + (sizes ? "" : " at NULL"));
   Shape shape;
   for (int32_t d = 0; d < rank; ++d) {
     if (sizes[d] < least) throw ValueError("plumb: a size of " + std::to_string(sizes[d]) + " in a shape");
@@ -232,7 +234,8 @@ plumb_status plumb_backward(const plumb_tensor* x) {
 plumb_status plumb_grad(const plumb_tensor* x, plumb_tensor** out) {
   return give(out, [&] {
     Tensor gradient = value_of(x).grad();
-    if (!gradient.defined()) throw AutogradError("plumb_grad: the tensor has no gradient; plumb_requires_grad before it is used, then plumb_backward");
+    if (!gradient.defined())
+      throw AutogradError("plumb_grad: the tensor has no gradient; plumb_requires_grad before it is used, then plumb_backward");
     return gradient;
   });
 }

@@ -113,7 +113,8 @@ plumb_status plumb_add_scaled(plumb_tensor* x, double scale, const plumb_tensor*
  * write; DLPack before 1.0 cannot say so. */
 plumb_status plumb_to_dlpack(const plumb_tensor* x, int32_t read_only, struct DLManagedTensorVersioned** out);
 plumb_status plumb_to_dlpack_unversioned(const plumb_tensor* x, struct DLManagedTensor** out);
-/* From another library: on success the tensor calls the deleter, else `managed` is still the caller's. What is marked read-only is copied. */
+/* From another library: on success the tensor calls the deleter, else `managed` is still the caller's. What is marked read-only is
+ * copied. */
 plumb_status plumb_from_dlpack(struct DLManagedTensorVersioned* managed, plumb_tensor** out);
 plumb_status plumb_from_dlpack_unversioned(struct DLManagedTensor* managed, plumb_tensor** out);
 

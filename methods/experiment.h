@@ -58,7 +58,8 @@ struct Interrupted {};
 /// One variant with one seed: what an experiment's run() reads and where it leaves its numbers. The default generator was set to the seed.
 class Cell {
  public:
-  Cell(std::string variant, uint64_t seed, Budget budget, Device device = cpu) : variant_(std::move(variant)), seed_(seed), budget_(budget), device_(device) {}
+  Cell(std::string variant, uint64_t seed, Budget budget, Device device = cpu)
+      : variant_(std::move(variant)), seed_(seed), budget_(budget), device_(device) {}
 
   const std::string& variant() const { return variant_; }
   bool is(std::string_view variant) const { return variant_ == variant; }
@@ -69,7 +70,8 @@ class Cell {
   template <typename T>
   T pick(T smoke, T usual, T full) const { return budget_ == Budget::smoke ? smoke : budget_ == Budget::usual ? usual : full; }
 
-  /// The value of one of the experiment's metrics, by its name. A value that is not finite stands for a variant that failed, and is shown so.
+  /// The value of one of the experiment's metrics, by its name. A value that is not finite stands for a variant that failed, and is shown
+  /// so.
   void metric(const std::string& name, double value) { measured_.metrics.emplace_back(name, value); }
   /// A point of this variant's line in `chart`, or of its line called `line`. One that is not finite leaves a gap.
   void point(const std::string& chart, const std::string& x_label, double x, double y, const std::string& line = "");
@@ -84,7 +86,8 @@ class Cell {
   template <typename Make>
   auto shared(const std::string& name, Make&& make) -> std::shared_ptr<const std::decay_t<decltype(make())>> {
     using T = std::decay_t<decltype(make())>;
-    return std::static_pointer_cast<const T>(share(name, [&]() -> std::shared_ptr<const void> { return std::make_shared<const T>(make()); }));
+    return std::static_pointer_cast<const T>(
+        share(name, [&]() -> std::shared_ptr<const void> { return std::make_shared<const T>(make()); }));
   }
 
   const Measured& measured() const { return measured_; }

@@ -18,7 +18,8 @@ namespace {
 
 using train::escape_html;
 
-constexpr std::array kColours{"#7f7f7f", "#c0392b", "#2471a3", "#2c7a4b", "#b7770d", "#8e6bb0", "#16a085", "#d35480", "#5d4037", "#333333", "#9db7d5", "#99a31b"};
+constexpr std::array kColours{"#7f7f7f", "#c0392b", "#2471a3", "#2c7a4b", "#b7770d", "#8e6bb0",
+                              "#16a085", "#d35480", "#5d4037", "#333333", "#9db7d5", "#99a31b"};
 
 // Letters and digits, all else as one dash: two dashes only ever stand between variant and title.
 std::string file_letters(const std::string& text) {
@@ -34,7 +35,8 @@ std::string file_letters(const std::string& text) {
 // The cells of a Markdown table line, which table_markdown wrote.
 std::vector<std::string> cells_of(const std::string& line) {
   std::vector<std::string> cells;
-  for (size_t at = 1, end; (end = line.find('|', at)) != std::string::npos; at = end + 1) cells.push_back(line.substr(at + 1, end - at - 2));
+  for (size_t at = 1, end; (end = line.find('|', at)) != std::string::npos; at = end + 1)
+    cells.push_back(line.substr(at + 1, end - at - 2));
   return cells;
 }
 
@@ -53,7 +55,8 @@ std::string table_html(const Experiment& experiment, const Results& results) {
 
 std::string legend(const std::vector<train::Series>& series, const std::vector<std::string>& names) {
   std::string html = "<p>";
-  for (size_t i = 0; i < series.size(); ++i) html += fmt::format("<span style='color:{};white-space:nowrap'>&#9473; {}</span> &ensp;", series[i].colour, escape_html(names[i]));
+  for (size_t i = 0; i < series.size(); ++i)
+    html += fmt::format("<span style='color:{};white-space:nowrap'>&#9473; {}</span> &ensp;", series[i].colour, escape_html(names[i]));
   return html + "</p>\n";
 }
 
@@ -101,13 +104,14 @@ std::string pictures(const std::string& directory, const Experiment& experiment,
 
 std::string facts(const Results& results) {
   std::string budget = words_of(results.budget)[static_cast<size_t>(results.budget)];
-  return fmt::format("<p class='about'>{} seeds, budget {}, {}; {}, {}<br><code>{}</code></p>\n", results.seeds().size(), budget, escape_html(results.device),
-                     escape_html(results.machine), escape_html(results.date), escape_html(results.command));
+  return fmt::format("<p class='about'>{} seeds, budget {}, {}; {}, {}<br><code>{}</code></p>\n", results.seeds().size(), budget,
+                     escape_html(results.device), escape_html(results.machine), escape_html(results.date), escape_html(results.command));
 }
 
 std::string variants_html(const Experiment& experiment) {
   std::string html = "<table>\n";
-  for (const Variant& v : experiment.variants) html += fmt::format("<tr><td>{}</td><td>{}</td></tr>\n", escape_html(v.name), escape_html(v.about));
+  for (const Variant& v : experiment.variants)
+    html += fmt::format("<tr><td>{}</td><td>{}</td></tr>\n", escape_html(v.name), escape_html(v.about));
   return html + "</table>\n";
 }
 
@@ -120,7 +124,9 @@ std::string body(const Method& method, const Experiment& experiment, const Resul
 
 }  // namespace
 
-std::string picture_file(const std::string& variant, const std::string& title) { return "pictures/" + file_letters(variant) + "--" + file_letters(title) + ".png"; }
+std::string picture_file(const std::string& variant, const std::string& title) {
+  return "pictures/" + file_letters(variant) + "--" + file_letters(title) + ".png";
+}
 
 std::string experiment_page(const Method& method, const Results& results, const std::string& directory) {
   Experiment experiment = method.experiment();
@@ -131,7 +137,8 @@ std::string index_page(const std::vector<std::pair<const Method*, Results>>& sto
   std::string html = "<div class='wide'><table>\n<tr><th>method</th><th>family</th><th>effect</th></tr>\n";
   for (const auto& [method, results] : stored) {
     Experiment e = method->experiment();
-    html += fmt::format("<tr><td><a href='#{0}'>{1}</a></td><td>{2}</td><td>{3}</td></tr>\n", method->slug, escape_html(e.title), method->family, escape_html(effect(e, results)));
+    html += fmt::format("<tr><td><a href='#{0}'>{1}</a></td><td>{2}</td><td>{3}</td></tr>\n", method->slug, escape_html(e.title),
+                        method->family, escape_html(effect(e, results)));
   }
   html += "</table></div>\n";
   for (const auto& [method, results] : stored) {

@@ -9,7 +9,8 @@
 
 namespace plumb::methods {
 
-/// Where the picture called `title` of `variant` lies within a run's directory: "pictures/variant--title.png", in letters that file systems take.
+/// Where the picture called `title` of `variant` lies within a run's directory: "pictures/variant--title.png", in letters that file systems
+/// take.
 std::string picture_file(const std::string& variant, const std::string& title);
 
 /// One page without scripts or links that opens anywhere; `directory` is where pictures are looked for, empty for none.

@@ -40,7 +40,9 @@ Curve curve_of(const JsonObject& json) {
   json.read("line", c.line);
   json.read("x", c.x);
   json.read("y", c.y);
-  if (c.x.size() != c.y.size()) throw ConfigError(json.what() + ": the curve \"" + c.chart + "\" has " + std::to_string(c.x.size()) + " x and " + std::to_string(c.y.size()) + " y");
+  if (c.x.size() != c.y.size())
+    throw ConfigError(json.what() + ": the curve \"" + c.chart + "\" has " + std::to_string(c.x.size()) + " x and " +
+                      std::to_string(c.y.size()) + " y");
   return c;
 }
 

@@ -79,12 +79,15 @@ class CellFile {
 };
 
 void check_variants(const Experiment& experiment, const std::vector<std::string>& asked) {
-  auto known = [&](const std::string& name) { return std::ranges::find(experiment.variants, name, &Variant::name) != experiment.variants.end(); };
+  auto known = [&](const std::string& name) {
+    return std::ranges::find(experiment.variants, name, &Variant::name) != experiment.variants.end();
+  };
   std::string names;
   for (const Variant& v : experiment.variants) names += (names.empty() ? "\"" : ", \"") + v.name + "\"";
   for (const std::string& name : asked)
     if (!known(name)) throw ConfigError("there is no variant \"" + name + "\"; there are " + names);
-  if (!known(experiment.baseline) || !(experiment.method.empty() || known(experiment.method))) throw ValueError("an experiment's baseline and method must be among its variants: " + names);
+  if (!known(experiment.baseline) || !(experiment.method.empty() || known(experiment.method)))
+    throw ValueError("an experiment's baseline and method must be among its variants: " + names);
 }
 
 void check_metrics(const Experiment& experiment, const std::string& variant, const Measured& measured) {

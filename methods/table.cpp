@@ -122,7 +122,8 @@ std::string table_text(const Experiment& experiment, const Results& results) {
     }
   }
   out += "time, of one seed\n";
-  for (const Row& row : rows) out += fmt::format("  {}  {}\n", padded(row.variant, width, true), padded(seconds_text(row.seconds), 18, false));
+  for (const Row& row : rows)
+    out += fmt::format("  {}  {}\n", padded(row.variant, width, true), padded(seconds_text(row.seconds), 18, false));
   return out;
 }
 

@@ -15,7 +15,8 @@ inline void require(bool holds, const std::string& problem) {
 
 /// Names the first that is below 1. `model` begins the message.
 inline void require_positive(const char* model, std::initializer_list<std::pair<const char*, int64_t>> sizes) {
-  for (auto [name, value] : sizes) require(value >= 1, std::string(model) + ": " + name + " must be at least 1, it is " + std::to_string(value));
+  for (auto [name, value] : sizes)
+    require(value >= 1, std::string(model) + ": " + name + " must be at least 1, it is " + std::to_string(value));
 }
 
 inline void require_rate(const char* model, const char* name, double value) {
@@ -23,7 +24,8 @@ inline void require_rate(const char* model, const char* name, double value) {
 }
 
 inline void require_multiple(const char* model, const char* name, int64_t value, const char* of, int64_t divisor) {
-  require(value % divisor == 0, std::string(model) + ": " + name + " " + std::to_string(value) + " is not a multiple of " + of + " " + std::to_string(divisor));
+  require(value % divisor == 0,
+          std::string(model) + ": " + name + " " + std::to_string(value) + " is not a multiple of " + of + " " + std::to_string(divisor));
 }
 
 }  // namespace plumb

@@ -16,7 +16,8 @@ namespace {
 template <typename Derivative>
 Tensor activation(const char* name, UnaryOp op, const Tensor& input, Derivative dx, double a = 0, double b = 0) {
   Tensor x = detail::floating(input);
-  return record(name, detail::unary(name, op, x, a, b), {x}, saving(x), [dx](const Grads& dy, const Saved& s, Needs) -> Grads { return dx(dy[0], s[0]); });
+  return record(name, detail::unary(name, op, x, a, b), {x}, saving(x),
+                [dx](const Grads& dy, const Saved& s, Needs) -> Grads { return dx(dy[0], s[0]); });
 }
 
 using T = const Tensor&;
@@ -41,8 +42,12 @@ Tensor relu(T input) {
 }
 Tensor gelu(T x, GeluForm form) {
   if (form == GeluForm::tanh)
-    return activation("gelu", UnaryOp::gelu_tanh, x, [](T dy, T x) { return grad_enabled() ? dy * gelu_tanh_derivative(x) : detail::binary("gelu_backward", BinaryOp::gelu_tanh_backward, x, dy); });
-  return activation("gelu", UnaryOp::gelu, x, [](T dy, T x) { return grad_enabled() ? dy * gelu_derivative(x) : detail::binary("gelu_backward", BinaryOp::gelu_backward, x, dy); });
+    return activation("gelu", UnaryOp::gelu_tanh, x, [](T dy, T x) {
+      return grad_enabled() ? dy * gelu_tanh_derivative(x) : detail::binary("gelu_backward", BinaryOp::gelu_tanh_backward, x, dy);
+    });
+  return activation("gelu", UnaryOp::gelu, x, [](T dy, T x) {
+    return grad_enabled() ? dy * gelu_derivative(x) : detail::binary("gelu_backward", BinaryOp::gelu_backward, x, dy);
+  });
 }
 Tensor silu(T x) {
   return activation("silu", UnaryOp::silu, x, [](T dy, T x) {
@@ -51,8 +56,14 @@ Tensor silu(T x) {
     return dy * s * (x * (1 - s) + 1);
   });
 }
-Tensor leaky_relu(T x, double slope) { return activation("leaky_relu", UnaryOp::leaky_relu, x, [slope](T dy, T x) { return where(x < 0, dy * slope, dy); }, slope); }
-Tensor elu(T x, double alpha) { return activation("elu", UnaryOp::elu, x, [alpha](T dy, T x) { return where(x < 0, dy * exp(clamp_max(x, 0)) * alpha, dy); }, alpha); }
+Tensor leaky_relu(T x, double slope) {
+  return activation(
+      "leaky_relu", UnaryOp::leaky_relu, x, [slope](T dy, T x) { return where(x < 0, dy * slope, dy); }, slope);
+}
+Tensor elu(T x, double alpha) {
+  return activation(
+      "elu", UnaryOp::elu, x, [alpha](T dy, T x) { return where(x < 0, dy * exp(clamp_max(x, 0)) * alpha, dy); }, alpha);
+}
 Tensor relu6(T x) { return clamp(x, 0, 6); }
 // d x tanh(s) = tanh(s) + x (1 − tanh²(s)) σ(x),  s = softplus(x)
 Tensor mish(T x) {
@@ -62,7 +73,9 @@ Tensor mish(T x) {
   });
 }
 Tensor softplus(T x, double beta, double threshold) {
-  return activation("softplus", UnaryOp::softplus, x, [=](T dy, T x) { return where(x * beta > threshold, dy, dy * sigmoid(x * beta)); }, beta, threshold);
+  return activation(
+      "softplus", UnaryOp::softplus, x, [=](T dy, T x) { return where(x * beta > threshold, dy, dy * sigmoid(x * beta)); }, beta,
+      threshold);
 }
 Tensor logsigmoid(T x) { return activation("logsigmoid", UnaryOp::logsigmoid, x, [](T dy, T x) { return dy * sigmoid(neg(x)); }); }
 Tensor softsign(T x) { return x / (abs(x) + 1); }
@@ -71,7 +84,8 @@ Tensor hardsigmoid(T x) {
   return activation("hardsigmoid", UnaryOp::hardsigmoid, x, [](T dy, T x) { return where(logical_and(x > -3, x < 3), dy * (1.0 / 6), 0); });
 }
 Tensor hardswish(T x) {
-  return activation("hardswish", UnaryOp::hardswish, x, [](T dy, T x) { return where(x <= -3, 0, where(x >= 3, dy, dy * (x * (1.0 / 3) + 0.5))); });
+  return activation("hardswish", UnaryOp::hardswish, x,
+                    [](T dy, T x) { return where(x <= -3, 0, where(x >= 3, dy, dy * (x * (1.0 / 3) + 0.5))); });
 }
 
 Tensor selu(T x) { return elu(x, 1.6732632423543772) * 1.0507009873554805; }
@@ -82,7 +96,8 @@ Tensor celu(T x, double alpha) {
 Tensor prelu(T x, T weight) {
   bool single = weight.numel() == 1;
   if (!single && (weight.rank() != 1 || x.rank() < 2 || weight.size(0) != x.size(1)))
-    throw ShapeError("prelu: the weight " + to_string(weight.shape()) + " is neither one number nor one for each channel of x " + to_string(x.shape()));
+    throw ShapeError("prelu: the weight " + to_string(weight.shape()) + " is neither one number nor one for each channel of x " +
+                     to_string(x.shape()));
   Shape along = Shape::filled(x.rank(), 1);
   if (!single) along[1] = weight.size(0);
   return where(x < 0, x * reshape(weight, along), x);

@@ -20,9 +20,10 @@ Tensor softsign(const Tensor& x);                                               
 Tensor hardtanh(const Tensor& x, double low = -1, double high = 1);                ///< clamp
 Tensor hardsigmoid(const Tensor& x);                                               ///< min(max(x + 3, 0), 6) / 6
 Tensor hardswish(const Tensor& x);                                                 ///< x hardsigmoid(x)
-Tensor selu(const Tensor& x);                                                      ///< 1.0507 elu(x, 1.6733): keeps mean 0, variance 1 (Klambauer et al. 2017)
+Tensor selu(const Tensor& x);  ///< 1.0507 elu(x, 1.6733): keeps mean 0, variance 1 (Klambauer et al. 2017)
 Tensor celu(const Tensor& x, double alpha = 1);                                    ///< x ≥ 0 ? x : α(e^(x/α) − 1), smooth at 0; α ≠ 0
-/// x ≥ 0 ? x : w x with learned slopes w (He et al. 2015): one number, or one for each channel of x [n, C, ..]. Throws ShapeError otherwise.
+/// x ≥ 0 ? x : w x with learned slopes w (He et al. 2015): one number, or one for each channel of x [n, C, ..]. Throws ShapeError
+/// otherwise.
 Tensor prelu(const Tensor& x, const Tensor& weight);
 /// a σ(b), a and b the halves of x along dim (Dauphin et al. 2017). Throws ShapeError for an odd size.
 Tensor glu(const Tensor& x, int dim = -1);

@@ -50,7 +50,8 @@ std::vector<Tensor> one_for_each_dim(const char* op, const Tensor& x, const std:
     if (t.defined()) detail::check_same_device(op, x, t);
     if (t.defined() && t.dtype() == boolean) {
       if (t.rank() == 0 || d + t.rank() > x.rank() || x.shape().slice(d, d + t.rank()) != t.shape())
-        throw ShapeError(std::string(op) + ": a mask " + to_string(t.shape()) + " does not fit " + to_string(x.shape()) + " from dimension " + std::to_string(d) + " on");
+        throw ShapeError(std::string(op) + ": a mask " + to_string(t.shape()) + " does not fit " + to_string(x.shape()) +
+                         " from dimension " + std::to_string(d) + " on");
       for (Tensor& c : coordinates(true_places(t), t.shape())) all.push_back(c);
     } else {
       all.push_back(t);
@@ -164,12 +165,13 @@ Tensor slice_assign(const Tensor& x, const Tensor& src, int dim, int64_t start, 
     copy_data(x, z);
     copy_data(from, hole);
   }
-  return record("slice_assign", z, {x, src}, saving(), [=, shape = src.shape(), dtype = src.dtype()](const Grads& dz, const Saved&, Needs needs) -> Grads {
-    Tensor dx, dsrc;
-    if (needs[0]) dx = slice_assign(dz[0], zeros({}, dz[0].dtype(), dz[0].device()), dim, start, end, step);
-    if (needs[1]) dsrc = sum_to(to(slice(dz[0], dim, start, end, step), dtype), shape);
-    return {dx, dsrc};
-  });
+  return record("slice_assign", z, {x, src}, saving(),
+                [=, shape = src.shape(), dtype = src.dtype()](const Grads& dz, const Saved&, Needs needs) -> Grads {
+                  Tensor dx, dsrc;
+                  if (needs[0]) dx = slice_assign(dz[0], zeros({}, dz[0].dtype(), dz[0].device()), dim, start, end, step);
+                  if (needs[1]) dsrc = sum_to(to(slice(dz[0], dim, start, end, step), dtype), shape);
+                  return {dx, dsrc};
+                });
 }
 
 Tensor one_hot(const Tensor& label, int64_t classes) {

@@ -11,13 +11,15 @@ struct AttentionOptions {
   bool causal = false;   ///< query i of T sees key j of S where j ≤ i + S − T: the last query sees all (a key/value cache needs this)
   double scale = 0;      ///< of the scores; 0: 1/√D
   int64_t window = 0;    ///< if > 0, a query sees only its last `window` keys (sliding window); needs causal
-  double dropout = 0;    ///< each weight is dropped with this probability, the others scaled by 1/(1 − dropout); draws from default_generator()
+  double dropout =
+      0;  ///< each weight is dropped with this probability, the others scaled by 1/(1 − dropout); draws from default_generator()
   Tensor mask;           ///< broadcast to [B, H, T, S]: bool (true: may see) or floating (added to the scores); its gradient is not tracked
 };
 
 /// softmax(q kᵀ · scale + mask) v:  q [B, H, T, D], k [B, G, S, D], v [B, G, S, E] → [B, H, T, E], H a multiple of G (grouped-query heads:
-/// head h reads group h / (H/G)). A query that may see nothing gives 0. Any device, any floating type; scores are summed in f32 (f64 for f64).
-/// Throws ShapeError for sizes that do not fit, ValueError for options outside their range, DTypeError unless q, k and v are floating and of one type.
+/// head h reads group h / (H/G)). A query that may see nothing gives 0. Any device, any floating type; scores are summed in f32 (f64 for
+/// f64). Throws ShapeError for sizes that do not fit, ValueError for options outside their range, DTypeError unless q, k and v are floating
+/// and of one type.
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {});
 
 /// The same from one projection qkv [B, T, (H + 2G) · D], heads of q first, then k, then v → [B, T, H · D]. Saves the copies of

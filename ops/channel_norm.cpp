@@ -20,7 +20,9 @@ namespace {
 
 void check_channels(const char* op, const char* what, const Tensor& x, const Tensor& p) {
   if (!p.defined()) return;
-  if (p.shape() != Shape{x.size(1)}) throw ShapeError(std::string(op) + ": the " + what + " must be [" + std::to_string(x.size(1)) + "], one number a channel of " + to_string(x.shape()) + "; it is " + to_string(p.shape()));
+  if (p.shape() != Shape{x.size(1)})
+    throw ShapeError(std::string(op) + ": the " + what + " must be [" + std::to_string(x.size(1)) + "], one number a channel of " +
+                     to_string(x.shape()) + "; it is " + to_string(p.shape()));
   detail::check_same_device(op, x, p);
 }
 
@@ -29,7 +31,8 @@ struct ChannelInputs {
   Tensor x, weight, bias;
   DType type;  ///< of statistics and parameters
 
-  ChannelInputs(const char* op, const Tensor& input, const Tensor& w, const Tensor& b) : x(detail::floating(input)), type(compute_dtype(x.dtype())) {
+  ChannelInputs(const char* op, const Tensor& input, const Tensor& w, const Tensor& b)
+      : x(detail::floating(input)), type(compute_dtype(x.dtype())) {
     if (x.rank() < 2) throw ShapeError(std::string(op) + ": x must be [n, channels, ..], it is " + to_string(x.shape()));
     check_channels(op, "weight", x, w);
     check_channels(op, "bias", x, b);
@@ -62,7 +65,8 @@ struct ChannelGradients {
 };
 
 // The gradients of y = x̂ · weight + bias in plain operations. `spread` gives x̂'s [n, C, s] the shape over which it was normalised.
-Grads plain_backward(const Tensor& gradient, const Tensor& input, const Tensor& weight, const Shape& spread, const std::vector<int>& dims, double eps, Needs needs) {
+Grads plain_backward(const Tensor& gradient, const Tensor& input, const Tensor& weight, const Shape& spread, const std::vector<int>& dims,
+                     double eps, Needs needs) {
   DType type = compute_dtype(input.dtype());
   Shape three = three_dims(input);
   Tensor dy = reshape(to(gradient, type), three), dx, dw, db;
@@ -79,18 +83,22 @@ Tensor grouped(const char* op, const ChannelInputs& in, int64_t groups, double e
   Tensor y = empty_for(x.shape(), x.dtype(), x.device(), op, x), y3 = seen_as_three(y);
   Tensor mean = empty({x.size(0) * groups}, in.type, x.device(), op), rstd = empty(mean.shape(), in.type, x.device(), op);
   kernel::group_norm(x.device(), seen_as_three(x), groups, dense(in.weight), dense(in.bias), eps, y3, mean, rstd);
-  return record(op, y, {x, in.weight, in.bias}, saving(x, in.weight, mean, rstd), [groups, eps](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-    Tensor x = s[0], mean = s[2];
-    if (grad_enabled()) return plain_backward(dy[0], x, s[1], {mean.numel(), mean.numel() ? x.numel() / mean.numel() : 0}, {1}, eps, needs);
-    ChannelGradients out(x, mean.dtype(), needs);
-    Tensor dx3 = out.dx_as_three();
-    kernel::group_norm_backward(x.device(), seen_as_three(dy[0], channels_last(x)), seen_as_three(x), groups, mean, s[3], dense(s[1]), dx3, out.dweight, out.dbias);
-    return {out.dx, out.dweight, out.dbias};
-  });
+  return record(op, y, {x, in.weight, in.bias}, saving(x, in.weight, mean, rstd),
+                [groups, eps](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  Tensor x = s[0], mean = s[2];
+                  if (grad_enabled())
+                    return plain_backward(dy[0], x, s[1], {mean.numel(), mean.numel() ? x.numel() / mean.numel() : 0}, {1}, eps, needs);
+                  ChannelGradients out(x, mean.dtype(), needs);
+                  Tensor dx3 = out.dx_as_three();
+                  kernel::group_norm_backward(x.device(), seen_as_three(dy[0], channels_last(x)), seen_as_three(x), groups, mean, s[3],
+                                              dense(s[1]), dx3, out.dweight, out.dbias);
+                  return {out.dx, out.dweight, out.dbias};
+                });
 }
 
 // y = (x − mean) rstd weight + bias with constant mean and rstd, in plain operations.
-Grads plain_affine_backward(const Tensor& gradient, const Tensor& input, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Needs needs) {
+Grads plain_affine_backward(const Tensor& gradient, const Tensor& input, const Tensor& mean, const Tensor& rstd, const Tensor& weight,
+                            Needs needs) {
   Shape three = three_dims(input);
   Tensor dy = reshape(to(gradient, mean.dtype()), three), dx, dw, db, scale = weight.defined() ? rstd * weight : rstd;
   if (needs[0]) dx = to(reshape(dy * column(scale), input.shape()), input.dtype());
@@ -103,20 +111,25 @@ Tensor by_channel(const char* op, const ChannelInputs& in, const Tensor& mean, c
   const Tensor& x = in.x;
   Tensor y = empty_for(x.shape(), x.dtype(), x.device(), op, x), y3 = seen_as_three(y);
   kernel::channel_norm(x.device(), seen_as_three(x), mean, rstd, dense(in.weight), dense(in.bias), y3);
-  return record(op, y, {x, in.weight, in.bias}, saving(x, in.weight, mean, rstd), [moments, eps](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-    Tensor x = s[0];
-    if (grad_enabled()) return moments ? plain_backward(dy[0], x, s[1], three_dims(x), {0, 2}, eps, needs) : plain_affine_backward(dy[0], x, s[2], s[3], s[1], needs);
-    ChannelGradients out(x, s[2].dtype(), needs);
-    Tensor dx3 = out.dx_as_three();
-    kernel::channel_norm_backward(x.device(), seen_as_three(dy[0], channels_last(x)), seen_as_three(x), s[2], s[3], dense(s[1]), moments, dx3, out.dweight, out.dbias);
-    return {out.dx, out.dweight, out.dbias};
-  });
+  return record(op, y, {x, in.weight, in.bias}, saving(x, in.weight, mean, rstd),
+                [moments, eps](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  Tensor x = s[0];
+                  if (grad_enabled())
+                    return moments ? plain_backward(dy[0], x, s[1], three_dims(x), {0, 2}, eps, needs)
+                                   : plain_affine_backward(dy[0], x, s[2], s[3], s[1], needs);
+                  ChannelGradients out(x, s[2].dtype(), needs);
+                  Tensor dx3 = out.dx_as_three();
+                  kernel::channel_norm_backward(x.device(), seen_as_three(dy[0], channels_last(x)), seen_as_three(x), s[2], s[3],
+                                                dense(s[1]), moments, dx3, out.dweight, out.dbias);
+                  return {out.dx, out.dweight, out.dbias};
+                });
 }
 
 }  // namespace
 
 static void check_groups(const Tensor& x, int64_t groups) {
-  if (groups < 1 || x.size(1) % groups != 0) throw ShapeError("group_norm: the channels of " + to_string(x.shape()) + " do not divide into " + std::to_string(groups) + " groups");
+  if (groups < 1 || x.size(1) % groups != 0)
+    throw ShapeError("group_norm: the channels of " + to_string(x.shape()) + " do not divide into " + std::to_string(groups) + " groups");
 }
 
 Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps) {
@@ -126,22 +139,27 @@ Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const T
 }
 
 Tensor group_norm_silu(const Tensor& input, int64_t groups, const Tensor& weight, const Tensor& bias, double eps) {
-  auto plain = [groups, eps](const std::vector<Tensor>& t) -> std::vector<Tensor> { return {silu(group_norm(t[0], groups, t[1], t[2], eps))}; };
+  auto plain = [groups, eps](const std::vector<Tensor>& t) -> std::vector<Tensor> {
+    return {silu(group_norm(t[0], groups, t[1], t[2], eps))};
+  };
   if (!channels_last(input)) return plain({input, weight, bias})[0];
   ChannelInputs in("group_norm", input, weight, bias);
   check_groups(input, groups);
   const Tensor& x = in.x;
   Tensor y = empty_for(x.shape(), x.dtype(), x.device(), "group_norm_silu", x), y3 = seen_as_three(y, true);
-  Tensor mean = empty({x.size(0) * groups}, in.type, x.device(), "group_norm_silu"), rstd = empty(mean.shape(), in.type, x.device(), "group_norm_silu");
+  Tensor mean = empty({x.size(0) * groups}, in.type, x.device(), "group_norm_silu"),
+         rstd = empty(mean.shape(), in.type, x.device(), "group_norm_silu");
   kernel::group_norm_silu(x.device(), seen_as_three(x, true), groups, dense(in.weight), dense(in.bias), eps, y3, mean, rstd);
-  return record("group_norm_silu", y, {x, in.weight, in.bias}, saving(x, in.weight, in.bias, mean, rstd), [groups, plain](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-    Tensor x = s[0], mean = s[3];
-    if (grad_enabled()) return differentiate(plain, {x, s[1], s[2]}, dy, needs);
-    ChannelGradients out(x, mean.dtype(), needs);
-    Tensor dx3 = out.dx.defined() ? seen_as_three(out.dx, true) : out.dx;
-    kernel::group_norm_silu_backward(x.device(), seen_as_three(dy[0], true), seen_as_three(x, true), groups, mean, s[4], dense(s[1]), dense(s[2]), dx3, out.dweight, out.dbias);
-    return {out.dx, out.dweight, out.dbias};
-  });
+  return record("group_norm_silu", y, {x, in.weight, in.bias}, saving(x, in.weight, in.bias, mean, rstd),
+                [groups, plain](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  Tensor x = s[0], mean = s[3];
+                  if (grad_enabled()) return differentiate(plain, {x, s[1], s[2]}, dy, needs);
+                  ChannelGradients out(x, mean.dtype(), needs);
+                  Tensor dx3 = out.dx.defined() ? seen_as_three(out.dx, true) : out.dx;
+                  kernel::group_norm_silu_backward(x.device(), seen_as_three(dy[0], true), seen_as_three(x, true), groups, mean, s[4],
+                                                   dense(s[1]), dense(s[2]), dx3, out.dweight, out.dbias);
+                  return {out.dx, out.dweight, out.dbias};
+                });
 }
 
 Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
@@ -152,7 +170,8 @@ Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, 
 BatchNorm batch_norm_training(const Tensor& input, const Tensor& weight, const Tensor& bias, double eps) {
   ChannelInputs in("batch_norm_training", input, weight, bias);
   Shape channels{in.x.size(1)};
-  if (in.x.size(1) > 0 && in.x.numel() / in.x.size(1) < 2) throw ValueError("batch_norm_training: a channel needs two elements or more, x is " + to_string(in.x.shape()));
+  if (in.x.size(1) > 0 && in.x.numel() / in.x.size(1) < 2)
+    throw ValueError("batch_norm_training: a channel needs two elements or more, x is " + to_string(in.x.shape()));
   auto statistic = [&] { return empty(channels, in.type, in.x.device(), "batch_norm"); };
   BatchNorm result{{}, statistic(), statistic()};
   Tensor rstd = statistic();
@@ -165,7 +184,8 @@ Tensor batch_norm(const Tensor& x, const Tensor& mean, const Tensor& variance, c
   ChannelInputs in("batch_norm", x, weight, bias);
   check_channels("batch_norm", "mean", in.x, mean);
   check_channels("batch_norm", "variance", in.x, variance);
-  return by_channel("batch_norm", in, contiguous_data(to(mean.detach(), in.type)), rsqrt(contiguous_data(to(variance.detach(), in.type)) + eps), false, eps);
+  return by_channel("batch_norm", in, contiguous_data(to(mean.detach(), in.type)),
+                    rsqrt(contiguous_data(to(variance.detach(), in.type)) + eps), false, eps);
 }
 
 // A channel's variance as that of a sample, from that of its n elements: n / (n − 1).
@@ -176,18 +196,22 @@ static double of_a_sample(const BatchNorm& batch) {
 
 RunningStatistics update_running(const RunningStatistics& running, const BatchNorm& batch, double momentum) {
   NoGrad off;
-  return {lerp(running.mean, to(batch.mean, running.mean.dtype()), momentum), lerp(running.variance, to(batch.variance, running.variance.dtype()) * of_a_sample(batch), momentum)};
+  return {lerp(running.mean, to(batch.mean, running.mean.dtype()), momentum),
+          lerp(running.variance, to(batch.variance, running.variance.dtype()) * of_a_sample(batch), momentum)};
 }
 
 void update_running_(RunningStatistics& running, const BatchNorm& batch, double momentum, Tensor batches) {
   for (const Tensor* t : {&running.mean, &running.variance})
     if (t->shape() != batch.mean.shape() || !t->is_contiguous() || t->dtype() != running.mean.dtype())
-      throw ShapeError("update_running: the statistics must be two row-major tensors " + to_string(batch.mean.shape()) + " of one type, got " + to_string(t->shape()));
+      throw ShapeError("update_running: the statistics must be two row-major tensors " + to_string(batch.mean.shape()) +
+                       " of one type, got " + to_string(t->shape()));
   for (const Tensor* t : {&running.mean, &running.variance, &batches})
     if (t->defined()) detail::check_same_device("update_running", *t, batch.mean);
   if (batches.defined() && (batches.dtype() != i64 || batches.numel() != 1))
-    throw ShapeError("update_running: the count of batches must be one i64, got " + std::string(name(batches.dtype())) + " " + to_string(batches.shape()));
-  kernel::running_statistics(batch.mean.device(), batch.mean, batch.variance, of_a_sample(batch), momentum, running.mean, running.variance, batches);
+    throw ShapeError("update_running: the count of batches must be one i64, got " + std::string(name(batches.dtype())) + " " +
+                     to_string(batches.shape()));
+  kernel::running_statistics(batch.mean.device(), batch.mean, batch.variance, of_a_sample(batch), momentum, running.mean, running.variance,
+                             batches);
   for (const Tensor& t : {running.mean, running.variance, batches})
     if (t.defined()) t.impl()->storage->bump_version();
 }

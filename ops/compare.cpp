@@ -28,7 +28,8 @@ static std::pair<int64_t, int64_t> range_of(DType t) {
   return {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()};
 }
 
-// A number that the tensor's type does not have is not squeezed into it: integers are compared with it in i64, or in f64 if it has a fraction.
+// A number that the tensor's type does not have is not squeezed into it: integers are compared with it in i64, or in f64 if it has a
+// fraction.
 static Tensor compare(const char* name, CompareOp op, const Tensor& a, Scalar b) {
   NoGrad off;
   DType t = b.promote_with(a.dtype());
@@ -75,10 +76,12 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   detail::check_same_device("where", condition, a);
   Shape shape = broadcast_shapes("where", broadcast_shapes("where", a.shape(), b.shape()), condition.shape());
   Tensor out = empty_for(shape, a.dtype(), a.device(), "where", a, b, condition);
-  kernel::where(a.device(), broadcast_view("where", condition, shape), broadcast_view("where", a, shape), broadcast_view("where", b, shape), out);
-  return record("where", out, {a, b}, saving(condition), [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-    return {needs[0] ? sum_to(where(s[0], dy[0], 0), sa) : Tensor(), needs[1] ? sum_to(where(s[0], 0, dy[0]), sb) : Tensor()};
-  });
+  kernel::where(a.device(), broadcast_view("where", condition, shape), broadcast_view("where", a, shape), broadcast_view("where", b, shape),
+                out);
+  return record("where", out, {a, b}, saving(condition),
+                [sa = a.shape(), sb = b.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  return {needs[0] ? sum_to(where(s[0], dy[0], 0), sa) : Tensor(), needs[1] ? sum_to(where(s[0], 0, dy[0]), sb) : Tensor()};
+                });
 }
 Tensor where(const Tensor& condition, const Tensor& a, Scalar b) {
   DType t = b.promote_with(a.dtype());
@@ -107,9 +110,9 @@ Tensor clamp(const Tensor& x, double low, double high) {
     return y.impl() == x.impl() ? clone(x) : y;
   }
   // Of bounds that are crossed the upper one holds.
-  return record("clamp", detail::unary("clamp", UnaryOp::clamp, x, std::min(low, high), high), {x}, saving(x), [low, high](const Grads& dy, const Saved& s, Needs) -> Grads {
-    return where(logical_and(s[0] >= low, s[0] <= high), dy[0], 0);
-  });
+  return record(
+      "clamp", detail::unary("clamp", UnaryOp::clamp, x, std::min(low, high), high), {x}, saving(x),
+      [low, high](const Grads& dy, const Saved& s, Needs) -> Grads { return where(logical_and(s[0] >= low, s[0] <= high), dy[0], 0); });
 }
 Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) { return minimum(maximum(x, low), high); }
 

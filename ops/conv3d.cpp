@@ -98,7 +98,8 @@ Tensor conv_transpose3d(const Tensor& x, const Tensor& weight, const Tensor& bia
   y = unflatten(unflatten(y, 1, {out, kernel}), 0, {batch, depth});  // [N, D, O, kd, H', W']
   Tensor sum = zeros({batch, whole + o.output_padding.depth, out, y.size(-2), y.size(-1)}, y.dtype(), y.device());
   for (int64_t p = 0; p < kernel; ++p)
-    sum = index_add(sum, 1, arange(p * o.dilation.depth, p * o.dilation.depth + (depth - 1) * o.stride.depth + 1, o.stride.depth, i64, y.device()),
+    sum = index_add(sum, 1,
+                    arange(p * o.dilation.depth, p * o.dilation.depth + (depth - 1) * o.stride.depth + 1, o.stride.depth, i64, y.device()),
                     select(y, 3, p));
   Tensor cut = transpose(narrow(sum, 1, o.padding.depth, kept), 1, 2);
   if (bias.defined()) cut = cut + reshape(to(bias, cut.dtype()), {out, 1, 1, 1});

@@ -17,7 +17,8 @@ static bool floating(Scalar start, Scalar end, Scalar step) { return start.float
 static int64_t steps_between(Scalar start, Scalar end, Scalar step) {
   double way = end.value() - start.value(), pace = step.value();
   if (pace == 0 || way * pace < 0 || !std::isfinite(way / pace))
-    throw ValueError("arange: steps of " + std::to_string(pace) + " do not lead from " + std::to_string(start.value()) + " to " + std::to_string(end.value()));
+    throw ValueError("arange: steps of " + std::to_string(pace) + " do not lead from " + std::to_string(start.value()) + " to " +
+                     std::to_string(end.value()));
   if (floating(start, end, step)) return static_cast<int64_t>(std::ceil(way / pace));
   int64_t whole = end.integer() - start.integer();
   return whole / step.integer() + (whole % step.integer() != 0);
@@ -50,7 +51,8 @@ Tensor eye(int64_t rows, int64_t columns, DType dtype, Device device) {
 }
 
 std::vector<Tensor> meshgrid(const std::vector<Tensor>& axes, std::string_view indexing) {
-  if (indexing != "ij" && indexing != "xy") throw ValueError("meshgrid: the indexing is \"ij\" or \"xy\", not \"" + std::string(indexing) + "\"");
+  if (indexing != "ij" && indexing != "xy")
+    throw ValueError("meshgrid: the indexing is \"ij\" or \"xy\", not \"" + std::string(indexing) + "\"");
   Shape shape;
   for (const Tensor& axis : axes) {
     if (axis.rank() > 1) throw ShapeError("meshgrid: takes vectors, got " + to_string(axis.shape()));
@@ -72,7 +74,9 @@ static Tensor below(int64_t rows, int64_t columns, int64_t diagonal, Device devi
   return column <= row;
 }
 Tensor tril_mask(int64_t rows, int64_t columns, int64_t diagonal, Device device) { return below(rows, columns, diagonal, device); }
-Tensor triu_mask(int64_t rows, int64_t columns, int64_t diagonal, Device device) { return logical_not(below(rows, columns, diagonal - 1, device)); }
+Tensor triu_mask(int64_t rows, int64_t columns, int64_t diagonal, Device device) {
+  return logical_not(below(rows, columns, diagonal - 1, device));
+}
 
 static void check_matrix(const char* op, const Tensor& x) {
   if (x.rank() < 2) throw ShapeError(std::string(op) + ": needs two dimensions, the shape is " + to_string(x.shape()));
@@ -109,7 +113,8 @@ Tensor diag_embed(const Tensor& x, int offset, int dim0, int dim1) {
     Tensor line = diagonal(y, offset, dim0, dim1);
     kernel::copy(x.device(), x, line);
   }
-  return record("diag_embed", y, {x}, saving(), [=](const Grads& dy, const Saved&, Needs) -> Grads { return diagonal(dy[0], offset, dim0, dim1); });
+  return record("diag_embed", y, {x}, saving(),
+                [=](const Grads& dy, const Saved&, Needs) -> Grads { return diagonal(dy[0], offset, dim0, dim1); });
 }
 
 }  // namespace plumb

@@ -18,7 +18,8 @@ Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device 
 Tensor linspace(double start, double end, int64_t count, DType dtype = f32, Device device = {});
 /// [rows, columns] with 1 on the diagonal. columns −1 means square.
 Tensor eye(int64_t rows, int64_t columns = -1, DType dtype = f32, Device device = {});
-/// Coordinates of the grid that the vectors span, as views of them: the i-th varies along dimension i ("ij"), or with the first two swapped ("xy").
+/// Coordinates of the grid that the vectors span, as views of them: the i-th varies along dimension i ("ij"), or with the first two swapped
+/// ("xy").
 std::vector<Tensor> meshgrid(const std::vector<Tensor>& axes, std::string_view indexing = "ij");
 
 /// [rows, columns], true where column − row ≤ diagonal.

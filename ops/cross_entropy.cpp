@@ -20,13 +20,15 @@ Tensor target_distribution(const Tensor& target, const Tensor& class_weight, Cro
   std::vector<int64_t> numbers(static_cast<size_t>(classes));
   std::iota(numbers.begin(), numbers.end(), int64_t{0});
   Tensor wide = unsqueeze(to(target, i64), -1);
-  Tensor q = to(wide == to(from_vector(numbers), target.device()), type) * (1 - row.smoothing) + row.smoothing / static_cast<double>(classes);
+  Tensor q =
+      to(wide == to(from_vector(numbers), target.device()), type) * (1 - row.smoothing) + row.smoothing / static_cast<double>(classes);
   if (class_weight.defined()) q = q * class_weight;
   return where(wide == row.ignore_index, 0, q);
 }
 
 // y = s Σ_rows Σ_c q_c (log Z − x_c):   dx = s dy (softmax(x) Σ q − q)
-Tensor dlogits_formula(const Tensor& dy, const Tensor& logits, const Tensor& target, const Tensor& class_weight, CrossEntropyRow row, const Tensor& scale) {
+Tensor dlogits_formula(const Tensor& dy, const Tensor& logits, const Tensor& target, const Tensor& class_weight, CrossEntropyRow row,
+                       const Tensor& scale) {
   DType type = scale.dtype();
   Tensor q = target_distribution(target, class_weight, row, logits.shape().back(), type);
   Tensor factor = dy.rank() == 0 ? dy * scale : unsqueeze(dy * scale, -1);
@@ -42,25 +44,31 @@ Tensor flat_rows(const Tensor& x) {
 Tensor against_classes(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& o) {
   Shape lead = logits.shape().slice(0, logits.rank() - 1);
   if (target.shape() != lead)
-    throw ShapeError("cross_entropy: class numbers must have the logits' shape without its last dimension (the classes): logits " + to_string(logits.shape()) + ", target " + to_string(target.shape()));
+    throw ShapeError("cross_entropy: class numbers must have the logits' shape without its last dimension (the classes): logits " +
+                     to_string(logits.shape()) + ", target " + to_string(target.shape()));
   DType type = compute_dtype(logits.dtype());
   Tensor weight = o.weight.defined() ? contiguous_data(to(o.weight.detach(), type)) : Tensor();
   CrossEntropyRow row{o.ignore_index, o.label_smoothing};
   Shape none;
   Tensor loss = empty(o.reduction == Reduction::none ? lead : none, type, logits.device(), "cross_entropy");
-  Tensor statistics = empty({numel(lead), 2}, type, logits.device(), "cross_entropy"), scale = empty(none, type, logits.device(), "cross_entropy");
-  kernel::cross_entropy(logits.device(), flat_rows(logits), contiguous_data(target), weight, row, o.reduction == Reduction::mean, loss, statistics, scale);
-  return record("cross_entropy", loss, {logits}, saving(logits, target, weight, statistics, scale), [row](const Grads& dy, const Saved& s, Needs) -> Grads {
-    if (grad_enabled()) return dlogits_formula(dy[0], s[0], s[1], s[2], row, s[4]);
-    Tensor dx = empty(s[0].shape(), s[0].dtype(), s[0].device(), "cross_entropy_backward"), rows = flat_rows(dx);
-    kernel::cross_entropy_backward(dx.device(), contiguous_data(dy[0]), flat_rows(s[0]), contiguous_data(s[1]), s[2], row, s[3], s[4], rows);
-    return dx;
-  });
+  Tensor statistics = empty({numel(lead), 2}, type, logits.device(), "cross_entropy"),
+         scale = empty(none, type, logits.device(), "cross_entropy");
+  kernel::cross_entropy(logits.device(), flat_rows(logits), contiguous_data(target), weight, row, o.reduction == Reduction::mean, loss,
+                        statistics, scale);
+  return record("cross_entropy", loss, {logits}, saving(logits, target, weight, statistics, scale),
+                [row](const Grads& dy, const Saved& s, Needs) -> Grads {
+                  if (grad_enabled()) return dlogits_formula(dy[0], s[0], s[1], s[2], row, s[4]);
+                  Tensor dx = empty(s[0].shape(), s[0].dtype(), s[0].device(), "cross_entropy_backward"), rows = flat_rows(dx);
+                  kernel::cross_entropy_backward(dx.device(), contiguous_data(dy[0]), flat_rows(s[0]), contiguous_data(s[1]), s[2], row,
+                                                 s[3], s[4], rows);
+                  return dx;
+                });
 }
 
 Tensor against_probabilities(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& o) {
   if (target.shape() != logits.shape())
-    throw ShapeError("cross_entropy: probabilities must have the logits' shape: logits " + to_string(logits.shape()) + ", target " + to_string(target.shape()));
+    throw ShapeError("cross_entropy: probabilities must have the logits' shape: logits " + to_string(logits.shape()) + ", target " +
+                     to_string(target.shape()));
   DType type = compute_dtype(logits.dtype());
   int64_t classes = logits.shape().back();
   Tensor q = to(target, type);
@@ -76,9 +84,11 @@ Tensor against_probabilities(const Tensor& logits, const Tensor& target, const C
 Tensor cross_entropy(const Tensor& input, const Tensor& target, const CrossEntropyOptions& o) {
   Tensor logits = detail::floating(input);
   if (logits.rank() == 0) throw ShapeError("cross_entropy: the logits must be [.., classes], they are a single number");
-  if (!(o.label_smoothing >= 0 && o.label_smoothing <= 1)) throw ValueError("cross_entropy: label_smoothing must be in [0, 1], it is " + std::to_string(o.label_smoothing));
+  if (!(o.label_smoothing >= 0 && o.label_smoothing <= 1))
+    throw ValueError("cross_entropy: label_smoothing must be in [0, 1], it is " + std::to_string(o.label_smoothing));
   if (o.weight.defined() && o.weight.shape() != Shape{logits.shape().back()})
-    throw ShapeError("cross_entropy: the weight must be [" + std::to_string(logits.shape().back()) + "], one number a class; it is " + to_string(o.weight.shape()));
+    throw ShapeError("cross_entropy: the weight must be [" + std::to_string(logits.shape().back()) + "], one number a class; it is " +
+                     to_string(o.weight.shape()));
   detail::check_same_device("cross_entropy", logits, target);
   return is_floating(target.dtype()) ? against_probabilities(logits, target, o) : against_classes(logits, target, o);
 }

@@ -7,8 +7,8 @@
 
 namespace plumb::random {
 
-/// Numbers of one element's counter, stream by stream: attempt t reads stream t (or 2t and 2t + 1), so that how often others were rejected does
-/// not matter.
+/// Numbers of one element's counter, stream by stream: attempt t reads stream t (or 2t and 2t + 1), so that how often others were rejected
+/// does not matter.
 class Words {
  public:
   PLUMB_DEVICE Words(uint64_t seed, uint64_t counter) : seed_(seed), counter_(counter) {}
@@ -73,6 +73,8 @@ PLUMB_DEVICE inline double poisson_by_rejection(double rate, Words& words) {
 }
 
 /// A Poisson count.
-PLUMB_DEVICE inline double poisson(double rate, Words& words) { return rate < 10 ? poisson_by_inversion(rate, words) : poisson_by_rejection(rate, words); }
+PLUMB_DEVICE inline double poisson(double rate, Words& words) {
+  return rate < 10 ? poisson_by_inversion(rate, words) : poisson_by_rejection(rate, words);
+}
 
 }  // namespace plumb::random

@@ -15,7 +15,9 @@ namespace {
 Tensor masked(const char* name, const Tensor& x, DropoutDraw draw, DropoutValues values) {
   Tensor y = empty_like(x, name);
   kernel::dropout(x.device(), contiguous_data(x), draw, values, y);
-  return record(name, y, {x}, saving(), [=](const Grads& dy, const Saved&, Needs) -> Grads { return masked(name, dy[0], draw, {values.scale, 0, 0}); });
+  return record(name, y, {x}, saving(), [=](const Grads& dy, const Saved&, Needs) -> Grads {
+    return masked(name, dy[0], draw, {values.scale, 0, 0});
+  });
 }
 
 Tensor drawn(const char* name, const Tensor& input, double p, int64_t share, DropoutValues values) {

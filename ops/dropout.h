@@ -10,8 +10,8 @@ namespace plumb {
 Tensor dropout(const Tensor& x, double p);
 /// Each channel of each example, x[n, c], is 0 as a whole with probability p, else x / (1 − p) (Tompson et al. 2015). x [n, C, ..].
 Tensor feature_dropout(const Tensor& x, double p);
-/// For networks of SELUs: a dropped element becomes the activation's limit −λα = −1.7581, and the result is scaled and shifted so that mean 0
-/// and variance 1 stay (Klambauer et al. 2017).
+/// For networks of SELUs: a dropped element becomes the activation's limit −λα = −1.7581, and the result is scaled and shifted so that mean
+/// 0 and variance 1 stay (Klambauer et al. 2017).
 Tensor alpha_dropout(const Tensor& x, double p);
 
 }  // namespace plumb

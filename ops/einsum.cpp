@@ -25,7 +25,9 @@ struct Labelled {
 
 bool has(const Labels& labels, Label l) { return std::find(labels.begin(), labels.end(), l) != labels.end(); }
 std::string text(Label l) { return l < 0 ? "..." : std::string("'") + static_cast<char>(l) + "'"; }
-int64_t size_of(const Labelled& t, Label l) { return t.x.shape()[static_cast<int>(std::find(t.labels.begin(), t.labels.end(), l) - t.labels.begin())]; }
+int64_t size_of(const Labelled& t, Label l) {
+  return t.x.shape()[static_cast<int>(std::find(t.labels.begin(), t.labels.end(), l) - t.labels.begin())];
+}
 
 // One side's term: letters before and after an optional "...".
 struct Term {
@@ -91,13 +93,16 @@ Labels joined(const Labels& a, const Labels& b, const Labels& c = {}) {
 Labelled labelled(const Term& term, const Tensor& x, size_t operand, std::string_view equation) {
   auto named = static_cast<int>(term.before.size() + term.after.size());
   if (term.dots ? x.rank() < named : x.rank() != named)
-    throw ShapeError("einsum: operand " + std::to_string(operand) + " of " + quoted(equation) + " names " + std::to_string(named) + " dimensions, its shape is " + to_string(x.shape()));
+    throw ShapeError("einsum: operand " + std::to_string(operand) + " of " + quoted(equation) + " names " + std::to_string(named) +
+                     " dimensions, its shape is " + to_string(x.shape()));
   Labelled t{x, joined(term.before, dot_labels(x.rank() - named), term.after)};
   for (size_t i = 0; i < t.labels.size(); ++i)
     for (size_t j = i + 1; j < t.labels.size(); ++j) {
       if (t.labels[i] != t.labels[j]) continue;
       int64_t a = t.x.shape()[static_cast<int>(i)], b = t.x.shape()[static_cast<int>(j)];
-      if (a != b) throw ShapeError("einsum: label " + text(t.labels[i]) + " has sizes " + std::to_string(a) + " and " + std::to_string(b) + " in operand " + std::to_string(operand));
+      if (a != b)
+        throw ShapeError("einsum: label " + text(t.labels[i]) + " has sizes " + std::to_string(a) + " and " + std::to_string(b) +
+                         " in operand " + std::to_string(operand));
       Label shared = t.labels[i];
       t.x = diagonal(t.x, 0, static_cast<int>(i), static_cast<int>(j));  // as the last dimension
       t.labels.erase(t.labels.begin() + static_cast<int64_t>(j));
@@ -157,7 +162,8 @@ Labelled contracted(Labelled a, Labelled b, const Labels& keep) {
   int64_t outer = numel(sizes(a, batch)), m = numel(sizes(a, rows)), n = numel(sizes(b, columns)), k = numel(sizes(a, inner));
   Shape shape = sizes(a, joined(batch, rows));
   for (int64_t size : sizes(b, columns)) shape.push_back(size);
-  Tensor left = reshape(ordered(a, joined(batch, rows, inner)), {outer, m, k}), right = reshape(ordered(b, joined(batch, inner, columns)), {outer, k, n});
+  Tensor left = reshape(ordered(a, joined(batch, rows, inner)), {outer, m, k}),
+         right = reshape(ordered(b, joined(batch, inner, columns)), {outer, k, n});
   if (inner.empty()) return {reshape(left * right, shape), result};
   if (!is_floating(left.dtype())) return {reshape(sum(unsqueeze(left, 3) * unsqueeze(right, 1), {2}), shape), result};
   if (batch.empty()) return {reshape(matmul(reshape(left, {m, k}), reshape(right, {k, n})), shape), result};
@@ -172,7 +178,8 @@ void check_sizes(const std::vector<Labelled>& operands) {
         if (!has(operands[j].labels, l)) continue;
         int64_t a = size_of(operands[j], l), b = size_of(operands[i], l);
         if (a != b && !(l < 0 && (a == 1 || b == 1)))
-          throw ShapeError("einsum: label " + text(l) + " has size " + std::to_string(a) + " in operand " + std::to_string(j) + " and " + std::to_string(b) + " in operand " + std::to_string(i));
+          throw ShapeError("einsum: label " + text(l) + " has size " + std::to_string(a) + " in operand " + std::to_string(j) + " and " +
+                           std::to_string(b) + " in operand " + std::to_string(i));
       }
 }
 
@@ -193,8 +200,10 @@ Labels output_labels(const Equation& e, const std::vector<Labelled>& operands, s
   }
   letters = joined(e.output.before, e.output.after);
   for (size_t i = 0; i < letters.size(); ++i) {
-    if (!has(all, letters[i])) throw ValueError("einsum: the output label " + text(letters[i]) + " of " + quoted(equation) + " is in no operand");
-    if (std::count(letters.begin(), letters.end(), letters[i]) > 1) throw ValueError("einsum: the output label " + text(letters[i]) + " of " + quoted(equation) + " occurs twice");
+    if (!has(all, letters[i]))
+      throw ValueError("einsum: the output label " + text(letters[i]) + " of " + quoted(equation) + " is in no operand");
+    if (std::count(letters.begin(), letters.end(), letters[i]) > 1)
+      throw ValueError("einsum: the output label " + text(letters[i]) + " of " + quoted(equation) + " occurs twice");
   }
   return joined(e.output.before, e.output.dots ? dot_labels(dots) : Labels(), e.output.after);
 }
@@ -204,7 +213,8 @@ Labels output_labels(const Equation& e, const std::vector<Labelled>& operands, s
 Tensor einsum(std::string_view equation, const std::vector<Tensor>& tensors) {
   Equation e = parse(equation);
   if (e.inputs.size() != tensors.size())
-    throw ValueError("einsum: " + quoted(equation) + " has " + std::to_string(e.inputs.size()) + " operands, " + std::to_string(tensors.size()) + " are given");
+    throw ValueError("einsum: " + quoted(equation) + " has " + std::to_string(e.inputs.size()) + " operands, " +
+                     std::to_string(tensors.size()) + " are given");
   DType t = tensors[0].dtype();
   for (const Tensor& x : tensors) t = promote(t, x.dtype());
   if (t == boolean) t = i64;

@@ -15,7 +15,8 @@ namespace {
 template <typename Derivative>
 Tensor from_input(const char* name, UnaryOp op, const Tensor& input, Derivative dx, double a = 0) {
   Tensor x = detail::floating(input);
-  return record(name, detail::unary(name, op, x, a), {x}, saving(x), [dx](const Grads& dy, const Saved& s, Needs) -> Grads { return dx(dy[0], s[0]); });
+  return record(name, detail::unary(name, op, x, a), {x}, saving(x),
+                [dx](const Grads& dy, const Saved& s, Needs) -> Grads { return dx(dy[0], s[0]); });
 }
 
 // y = op(x), with dx a function of dy and y.
@@ -27,7 +28,8 @@ Tensor from_output(const char* name, UnaryOp op, const Tensor& input, Derivative
 
 // Piecewise constant y = op(x):  dx = 0.
 Tensor step(const char* name, UnaryOp op, const Tensor& x) {
-  return record(name, detail::unary(name, op, x), {x}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return zeros_like(dy[0]); });
+  return record(name, detail::unary(name, op, x), {x}, saving(),
+                [](const Grads& dy, const Saved&, Needs) -> Grads { return zeros_like(dy[0]); });
 }
 
 using T = const Tensor&;
@@ -36,11 +38,13 @@ constexpr double kLn2 = std::numbers::ln2, kLn10 = std::numbers::ln10, kTwoOverS
 }  // namespace
 
 Tensor abs(T x) {
-  return record("abs", detail::unary("abs", UnaryOp::abs, x), {x}, saving(x), [](const Grads& dy, const Saved& s, Needs) -> Grads { return dy[0] * detail::unary("sign", UnaryOp::sign, s[0]); });
+  return record("abs", detail::unary("abs", UnaryOp::abs, x), {x}, saving(x),
+                [](const Grads& dy, const Saved& s, Needs) -> Grads { return dy[0] * detail::unary("sign", UnaryOp::sign, s[0]); });
 }
 Tensor sign(T x) { return step("sign", UnaryOp::sign, x); }
 Tensor square(T x) {
-  return record("square", detail::unary("square", UnaryOp::square, x), {x}, saving(x), [](const Grads& dy, const Saved& s, Needs) -> Grads { return dy[0] * s[0] * 2; });
+  return record("square", detail::unary("square", UnaryOp::square, x), {x}, saving(x),
+                [](const Grads& dy, const Saved& s, Needs) -> Grads { return dy[0] * s[0] * 2; });
 }
 Tensor sqrt(T x) { return from_output("sqrt", UnaryOp::sqrt, x, [](T dy, T y) { return dy / (y * 2); }); }
 Tensor rsqrt(T x) { return from_output("rsqrt", UnaryOp::rsqrt, x, [](T dy, T y) { return dy * y * square(y) * -0.5; }); }
@@ -65,7 +69,9 @@ Tensor acosh(T x) { return from_input("acosh", UnaryOp::acosh, x, [](T dy, T x) 
 Tensor atanh(T x) { return from_input("atanh", UnaryOp::atanh, x, [](T dy, T x) { return dy / (1 - square(x)); }); }
 Tensor erf(T x) { return from_input("erf", UnaryOp::erf, x, [](T dy, T x) { return dy * exp(neg(square(x))) * kTwoOverSqrtPi; }); }
 Tensor erfc(T x) { return from_input("erfc", UnaryOp::erfc, x, [](T dy, T x) { return dy * exp(neg(square(x))) * -kTwoOverSqrtPi; }); }
-Tensor erfinv(T x) { return from_output("erfinv", UnaryOp::erfinv, x, [](T dy, T y) { return dy * exp(square(y)) * (1 / kTwoOverSqrtPi); }); }
+Tensor erfinv(T x) {
+  return from_output("erfinv", UnaryOp::erfinv, x, [](T dy, T y) { return dy * exp(square(y)) * (1 / kTwoOverSqrtPi); });
+}
 Tensor lgamma(T x) { return from_input("lgamma", UnaryOp::lgamma, x, [](T dy, T x) { return dy * digamma(x); }); }
 Tensor digamma(T x) { return from_input("digamma", UnaryOp::digamma, x, [](T dy, T x) { return dy * polygamma(1, x); }); }
 Tensor polygamma(int n, T x) {
@@ -76,10 +82,14 @@ Tensor polygamma(int n, T x) {
 // The two hottest have fused derivatives; under create_graph their formula is differentiated instead.
 static Tensor fused(const char* name, BinaryOp op, T y, T dy) { return detail::binary(name, op, y, dy); }
 Tensor tanh(T x) {
-  return from_output("tanh", UnaryOp::tanh, x, [](T dy, T y) { return grad_enabled() ? dy * (1 - square(y)) : fused("tanh_backward", BinaryOp::tanh_backward, y, dy); });
+  return from_output("tanh", UnaryOp::tanh, x, [](T dy, T y) {
+    return grad_enabled() ? dy * (1 - square(y)) : fused("tanh_backward", BinaryOp::tanh_backward, y, dy);
+  });
 }
 Tensor sigmoid(T x) {
-  return from_output("sigmoid", UnaryOp::sigmoid, x, [](T dy, T y) { return grad_enabled() ? dy * y * (1 - y) : fused("sigmoid_backward", BinaryOp::sigmoid_backward, y, dy); });
+  return from_output("sigmoid", UnaryOp::sigmoid, x, [](T dy, T y) {
+    return grad_enabled() ? dy * y * (1 - y) : fused("sigmoid_backward", BinaryOp::sigmoid_backward, y, dy);
+  });
 }
 
 static Tensor rounded(const char* name, UnaryOp op, T x) { return is_floating(x.dtype()) ? step(name, op, x) : x; }

@@ -17,9 +17,10 @@ Tensor gather_rows(const Tensor& weight, const Tensor& indices, int64_t zero_row
   shape.push_back(weight.size(1));
   Tensor y = empty(shape, weight.dtype(), weight.device(), "embedding");
   kernel::embedding(weight.device(), contiguous_data(weight), contiguous_data(indices), zero_row, y);
-  return record("embedding", y, {weight}, saving(indices), [skipped, rows = weight.size(0)](const Grads& dy, const Saved& s, Needs) -> Grads {
-    return scatter_rows(dy[0], s[0], rows, skipped);
-  });
+  return record("embedding", y, {weight}, saving(indices),
+                [skipped, rows = weight.size(0)](const Grads& dy, const Saved& s, Needs) -> Grads {
+                  return scatter_rows(dy[0], s[0], rows, skipped);
+                });
 }
 
 Tensor scatter_rows(const Tensor& dy, const Tensor& indices, int64_t rows, int64_t padding) {
@@ -40,8 +41,10 @@ Tensor scatter_rows(const Tensor& dy, const Tensor& indices, int64_t rows, int64
 Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding_idx) {
   if (weight.rank() != 2) throw ShapeError("embedding: the weight must be [rows, columns], it is " + to_string(weight.shape()));
   if (!is_floating(weight.dtype())) throw DTypeError("embedding: the weight must be floating, it is " + std::string(name(weight.dtype())));
-  if (indices.dtype() != i64 && indices.dtype() != i32) throw DTypeError("embedding: indices must be i64 or i32, they are " + std::string(name(indices.dtype())));
-  if (padding_idx >= weight.size(0)) throw IndexError("embedding: padding_idx " + std::to_string(padding_idx) + " is outside [0, " + std::to_string(weight.size(0)) + ")");
+  if (indices.dtype() != i64 && indices.dtype() != i32)
+    throw DTypeError("embedding: indices must be i64 or i32, they are " + std::string(name(indices.dtype())));
+  if (padding_idx >= weight.size(0))
+    throw IndexError("embedding: padding_idx " + std::to_string(padding_idx) + " is outside [0, " + std::to_string(weight.size(0)) + ")");
   detail::check_same_device("embedding", weight, indices);
   return gather_rows(weight, indices, -1, padding_idx);
 }

@@ -17,9 +17,9 @@ struct EmbeddingBagOptions {
   Tensor per_sample_weights;  ///< one number an index, by which its row counts; for sum only
   int64_t padding_idx = -1;   ///< indices left out of their bags
 };
-/// Rows of the table joined bag by bag, [bags, columns], without storing them all (sum, mean). indices [n] with bag b at offsets[b] … offsets[b + 1]
-/// (the last one to the end), or indices [bags, size] without offsets. An empty bag gives zeros. Throws as embedding, and ValueError for offsets
-/// that do not start at 0, fall, or leave [0, n], or weights with another mode than sum.
+/// Rows of the table joined bag by bag, [bags, columns], without storing them all (sum, mean). indices [n] with bag b at offsets[b] …
+/// offsets[b + 1] (the last one to the end), or indices [bags, size] without offsets. An empty bag gives zeros. Throws as embedding, and
+/// ValueError for offsets that do not start at 0, fall, or leave [0, n], or weights with another mode than sum.
 Tensor embedding_bag(const Tensor& weight, const Tensor& indices, const Tensor& offsets = {}, const EmbeddingBagOptions& options = {});
 
 }  // namespace plumb

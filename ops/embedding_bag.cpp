@@ -24,14 +24,18 @@ std::vector<int64_t> bag_starts(const Tensor& indices, const Tensor& offsets) {
   int64_t n = indices.numel();
   std::vector<int64_t> starts;
   if (!offsets.defined()) {
-    if (indices.rank() != 2) throw ShapeError("embedding_bag: without offsets the indices must be [bags, size], they are " + to_string(indices.shape()));
+    if (indices.rank() != 2)
+      throw ShapeError("embedding_bag: without offsets the indices must be [bags, size], they are " + to_string(indices.shape()));
     for (int64_t b = 0; b < indices.size(0); ++b) starts.push_back(b * indices.size(1));
   } else {
-    if (indices.rank() != 1 || offsets.rank() != 1) throw ShapeError("embedding_bag: with offsets both must be vectors, indices are " + to_string(indices.shape()) + ", offsets " + to_string(offsets.shape()));
+    if (indices.rank() != 1 || offsets.rank() != 1)
+      throw ShapeError("embedding_bag: with offsets both must be vectors, indices are " + to_string(indices.shape()) + ", offsets " +
+                       to_string(offsets.shape()));
     starts = to_vector<int64_t>(offsets);
     for (size_t b = 0; b < starts.size(); ++b)
       if (starts[b] < (b ? starts[b - 1] : 0) || starts[b] > n || (b == 0 && starts[b] != 0))
-        throw ValueError("embedding_bag: offset " + std::to_string(starts[b]) + " of bag " + std::to_string(b) + " is not in order from 0 to " + std::to_string(n));
+        throw ValueError("embedding_bag: offset " + std::to_string(starts[b]) + " of bag " + std::to_string(b) +
+                         " is not in order from 0 to " + std::to_string(n));
   }
   starts.push_back(starts.empty() ? 0 : n);
   return starts;
@@ -74,18 +78,23 @@ Tensor plain_sum(const Tensor& weight, const Tensor& scale, const Tensor& indice
 Tensor weighted_sum(const Tensor& weight, const Tensor& scale, const Bags& bags) {
   Device device = weight.device();
   int64_t count = bags.count();
-  Tensor indices = to(from_vector(bags.indices), device), starts = to(from_vector(bags.starts), device), bag_of = to(from_vector(bags.bag_of), device);
+  Tensor indices = to(from_vector(bags.indices), device), starts = to(from_vector(bags.starts), device),
+         bag_of = to(from_vector(bags.bag_of), device);
   Tensor y = empty({count, weight.size(1)}, weight.dtype(), device, "embedding_bag");
   kernel::embedding_bag(device, contiguous_data(weight), indices, starts, contiguous_data(scale), y);
-  return record("embedding_bag", y, {weight, scale}, saving(weight, scale, indices, starts, bag_of), [count](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-    Tensor w = s[0], scale = s[1], indices = s[2], bag_of = s[4], dw, ds;
-    if (grad_enabled())
-      return differentiate([=](const Tensor& weight, const Tensor& factor) { return plain_sum(weight, factor, indices, bag_of, count); }, {w, scale}, dy, needs);
-    if (needs[0]) dw = empty(w.shape(), scale.dtype(), w.device(), "embedding_bag_backward");
-    if (needs[1]) ds = empty(scale.shape(), scale.dtype(), w.device(), "embedding_bag_backward");
-    kernel::embedding_bag_backward(w.device(), contiguous_data(dy[0]), contiguous_data(w), indices, s[3], contiguous_data(scale), dw, ds);
-    return {dw.defined() ? to(dw, w.dtype()) : dw, ds};
-  });
+  return record("embedding_bag", y, {weight, scale}, saving(weight, scale, indices, starts, bag_of),
+                [count](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  Tensor w = s[0], scale = s[1], indices = s[2], bag_of = s[4], dw, ds;
+                  if (grad_enabled())
+                    return differentiate(
+                        [=](const Tensor& weight, const Tensor& factor) { return plain_sum(weight, factor, indices, bag_of, count); },
+                        {w, scale}, dy, needs);
+                  if (needs[0]) dw = empty(w.shape(), scale.dtype(), w.device(), "embedding_bag_backward");
+                  if (needs[1]) ds = empty(scale.shape(), scale.dtype(), w.device(), "embedding_bag_backward");
+                  kernel::embedding_bag_backward(w.device(), contiguous_data(dy[0]), contiguous_data(w), indices, s[3],
+                                                 contiguous_data(scale), dw, ds);
+                  return {dw.defined() ? to(dw, w.dtype()) : dw, ds};
+                });
 }
 
 // The largest row element by element; zeros for an empty bag.
@@ -100,7 +109,8 @@ Tensor maxima(const Tensor& weight, const Bags& bags) {
 
 void check_table(const Tensor& weight, const EmbeddingBagOptions& o) {
   if (weight.rank() != 2) throw ShapeError("embedding_bag: the weight must be [rows, columns], it is " + to_string(weight.shape()));
-  if (!is_floating(weight.dtype())) throw DTypeError("embedding_bag: the weight must be floating, it is " + std::string(name(weight.dtype())));
+  if (!is_floating(weight.dtype()))
+    throw DTypeError("embedding_bag: the weight must be floating, it is " + std::string(name(weight.dtype())));
   if (o.per_sample_weights.defined() && o.mode != BagMode::sum) throw ValueError("embedding_bag: per_sample_weights go with mode sum only");
 }
 
@@ -114,9 +124,11 @@ Tensor embedding_bag(const Tensor& weight, const Tensor& indices, const Tensor& 
   if (o.mode == BagMode::max) return maxima(weight, bags);
   DType type = compute_dtype(weight.dtype());
   if (o.mode == BagMode::mean) return weighted_sum(weight, mean_scale(bags, type, weight.device()), bags);
-  if (!o.per_sample_weights.defined()) return weighted_sum(weight, ones({static_cast<int64_t>(bags.indices.size())}, type, weight.device()), bags);
+  if (!o.per_sample_weights.defined())
+    return weighted_sum(weight, ones({static_cast<int64_t>(bags.indices.size())}, type, weight.device()), bags);
   if (o.per_sample_weights.shape() != indices.shape())
-    throw ShapeError("embedding_bag: per_sample_weights must have the indices' shape " + to_string(indices.shape()) + ", they are " + to_string(o.per_sample_weights.shape()));
+    throw ShapeError("embedding_bag: per_sample_weights must have the indices' shape " + to_string(indices.shape()) + ", they are " +
+                     to_string(o.per_sample_weights.shape()));
   Tensor scale = flatten(to(o.per_sample_weights, type));
   return weighted_sum(weight, o.padding_idx < 0 ? scale : index_select(scale, 0, to(from_vector(bags.kept), weight.device())), bags);
 }

@@ -17,12 +17,15 @@ Tensor around_dim(const Tensor& x, int dim) {
 }
 
 void check_choice(const char* op, const Tensor& x, int dim) {
-  if (x.rank() > 0 && x.shape()[dim] == 0) throw ValueError(std::string(op) + ": there is nothing to choose from along dimension " + std::to_string(dim) + " of " + to_string(x.shape()));
+  if (x.rank() > 0 && x.shape()[dim] == 0)
+    throw ValueError(std::string(op) + ": there is nothing to choose from along dimension " + std::to_string(dim) + " of " +
+                     to_string(x.shape()));
 }
 
 Tensor put_back(const Tensor& dy, const Tensor& places, const Shape& shape, int dim, bool keepdim) {
   bool lifted = !keepdim && shape.rank() > 0;
-  return scatter_add(zeros(shape, dy.dtype(), dy.device()), dim, lifted ? unsqueeze(places, dim) : places, lifted ? unsqueeze(dy, dim) : dy);
+  return scatter_add(zeros(shape, dy.dtype(), dy.device()), dim, lifted ? unsqueeze(places, dim) : places,
+                     lifted ? unsqueeze(dy, dim) : dy);
 }
 
 }  // namespace detail
@@ -48,9 +51,10 @@ ValuesAndIndices extremum(const char* op, bool largest, const Tensor& x, int dim
   Shape shape = without(x.shape(), dim, keepdim);
   Tensor values = empty(shape, x.dtype(), x.device(), op), places = empty(shape, i64, x.device(), op);
   if (values.numel() > 0) kernel::extremum(x.device(), largest, detail::around_dim(x, dim), values, places);
-  auto out = record(op, std::array{values, places}, {x}, saving(places), [dim, keepdim, before = x.shape()](const Grads& dy, const Saved& s, Needs) -> Grads {
-    return detail::put_back(dy[0], s[0], before, dim, keepdim);
-  });
+  auto out = record(op, std::array{values, places}, {x}, saving(places),
+                    [dim, keepdim, before = x.shape()](const Grads& dy, const Saved& s, Needs) -> Grads {
+                      return detail::put_back(dy[0], s[0], before, dim, keepdim);
+                    });
   return {out[0], out[1]};
 }
 
@@ -64,13 +68,16 @@ Tensor flat(const Tensor& x) { return reshape(x, {x.numel()}); }
 // y = the extremum over dims,   dx = dy [x = y] / how many
 Tensor shared_extremum(const char* op, bool largest, const Tensor& x, const std::vector<int>& dims, bool keepdim) {
   auto d = detail::reduced_dims(op, x, dims);
-  if (numel(d.reduced) == 0 && numel(d.outer) > 0) throw ValueError(std::string(op) + ": there is nothing to choose from in " + to_string(x.shape()));
+  if (numel(d.reduced) == 0 && numel(d.outer) > 0)
+    throw ValueError(std::string(op) + ": there is nothing to choose from in " + to_string(x.shape()));
   DType working = x.dtype() == boolean ? u8 : x.dtype() == i32 ? i64 : x.dtype() == bf16 || x.dtype() == f16 ? f32 : x.dtype();
   Tensor y;
   {
     NoGrad off;
     Tensor from = to(x, working);
-    y = to(detail::reduce(largest ? ReduceOp::maximum : ReduceOp::minimum, op, from, detail::reduced_dims(op, from, dims), keepdim, working), x.dtype());
+    y = to(
+        detail::reduce(largest ? ReduceOp::maximum : ReduceOp::minimum, op, from, detail::reduced_dims(op, from, dims), keepdim, working),
+        x.dtype());
   }
   return record(op, y, {x}, saving(x, y), [dims, kept = d.kept](const Grads& dy, const Saved& s, Needs) -> Grads {
     Tensor share;

@@ -25,11 +25,13 @@ void check(T x, T up, T up_bias, T down, T down_bias) {
     throw ShapeError("gelu_feed_forward: takes x [.., in], up [inner, in] and down [out, inner], got " + shapes());
   for (auto [bias, size, what] : {std::tuple{&up_bias, up.size(0), "up"}, {&down_bias, down.size(0), "down"}})
     if (bias->defined() && bias->shape() != Shape{size})
-      throw ShapeError(std::string("gelu_feed_forward: the bias of ") + what + " must be [" + std::to_string(size) + "], it is " + to_string(bias->shape()));
+      throw ShapeError(std::string("gelu_feed_forward: the bias of ") + what + " must be [" + std::to_string(size) + "], it is " +
+                       to_string(bias->shape()));
   for (const Tensor* t : {&up, &down, &up_bias, &down_bias}) {
     if (!t->defined()) continue;
     if (!is_floating(x.dtype()) || t->dtype() != x.dtype())
-      throw DTypeError("gelu_feed_forward: takes floating tensors of one type, got " + std::string(name(x.dtype())) + " and " + std::string(name(t->dtype())));
+      throw DTypeError("gelu_feed_forward: takes floating tensors of one type, got " + std::string(name(x.dtype())) + " and " +
+                       std::string(name(t->dtype())));
     detail::check_same_device("gelu_feed_forward", x, *t);
   }
 }
@@ -40,11 +42,14 @@ Tensor row_major(T x) { return x.defined() ? contiguous_data(x) : x; }
 
 }  // namespace
 
-Tensor gelu_feed_forward(const Tensor& input, const Tensor& up_weight, const Tensor& up_offset, const Tensor& down_weight, const Tensor& down_offset) {
-  Tensor x = detail::autocast(input), up = detail::autocast(up_weight), up_bias = detail::autocast(up_offset), down = detail::autocast(down_weight), down_bias = detail::autocast(down_offset);
+Tensor gelu_feed_forward(const Tensor& input, const Tensor& up_weight, const Tensor& up_offset, const Tensor& down_weight,
+                         const Tensor& down_offset) {
+  Tensor x = detail::autocast(input), up = detail::autocast(up_weight), up_bias = detail::autocast(up_offset),
+         down = detail::autocast(down_weight), down_bias = detail::autocast(down_offset);
   check(x, up, up_bias, down, down_bias);
   int64_t in = up.size(1), inner = up.size(0), out = down.size(0), rows = numel(x.shape().slice(0, x.rank() - 1));
-  bool keeps = grad_enabled() && (x.requires_grad() || up.requires_grad() || (up_bias.defined() && up_bias.requires_grad()) || down.requires_grad() || (down_bias.defined() && down_bias.requires_grad()));
+  bool keeps = grad_enabled() && (x.requires_grad() || up.requires_grad() || (up_bias.defined() && up_bias.requires_grad()) ||
+                                  down.requires_grad() || (down_bias.defined() && down_bias.requires_grad()));
   Tensor flat, z, h = empty({rows, inner}, x.dtype(), x.device(), "gelu_feed_forward"), y;
   if (keeps) z = empty({rows, inner}, x.dtype(), x.device(), "gelu_feed_forward");
   {
@@ -61,7 +66,8 @@ Tensor gelu_feed_forward(const Tensor& input, const Tensor& up_weight, const Ten
   return record("gelu_feed_forward", y, {x, up, up_bias, down, down_bias}, saving(x, up, up_bias, down, down_bias, z, h),
                 [=, shape = x.shape()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
                   if (grad_enabled())
-                    return differentiate([](const std::vector<Tensor>& v) { return formula(v[0], v[1], v[2], v[3], v[4]); }, {s[0], s[1], s[2], s[3], s[4]}, dy, needs);
+                    return differentiate([](const std::vector<Tensor>& v) { return formula(v[0], v[1], v[2], v[3], v[4]); },
+                                         {s[0], s[1], s[2], s[3], s[4]}, dy, needs);
                   Tensor d = contiguous_data(reshape(dy[0], {rows, out})), dz, dx, dup, dup_bias, ddown, ddown_bias;
                   if (needs[0] || needs[1] || needs[2]) {
                     dz = empty({rows, inner}, d.dtype(), d.device(), "gelu_feed_forward_backward");

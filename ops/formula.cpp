@@ -6,7 +6,8 @@
 namespace plumb {
 
 Tensor detail::identity(const Tensor& x) {
-  return record("identity", view_of(x, x.shape(), x.strides(), 0), {x}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0]; });
+  return record("identity", view_of(x, x.shape(), x.strides(), 0), {x}, saving(),
+                [](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0]; });
 }
 
 Grads differentiate(const TensorFunction& formula, const std::vector<Tensor>& inputs, const Grads& dy, Needs needs) {

@@ -16,17 +16,21 @@ namespace {
 std::vector<Tensor> variables(const char* op, const std::vector<Tensor>& inputs, bool create_graph) {
   std::vector<Tensor> x;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!is_floating(inputs[i].dtype())) throw DTypeError(std::string(op) + ": input " + std::to_string(i) + " is " + std::string(name(inputs[i].dtype())) + "; only floating tensors have derivatives");
+    if (!is_floating(inputs[i].dtype()))
+      throw DTypeError(std::string(op) + ": input " + std::to_string(i) + " is " + std::string(name(inputs[i].dtype())) +
+                       "; only floating tensors have derivatives");
     x.push_back(create_graph && inputs[i].requires_grad() ? detail::identity(inputs[i]) : inputs[i].detach().requires_grad_());
   }
   return x;
 }
 
 void check_shapes(const char* op, const char* of, const std::vector<Tensor>& v, const std::vector<Tensor>& like) {
-  if (v.size() != like.size()) throw ShapeError(std::string(op) + ": " + std::to_string(v.size()) + " vectors for " + std::to_string(like.size()) + " " + of);
+  if (v.size() != like.size())
+    throw ShapeError(std::string(op) + ": " + std::to_string(v.size()) + " vectors for " + std::to_string(like.size()) + " " + of);
   for (size_t i = 0; i < v.size(); ++i)
     if (v[i].shape() != like[i].shape())
-      throw ShapeError(std::string(op) + ": vector " + std::to_string(i) + " is " + to_string(v[i].shape()) + ", of the " + of + " it is " + to_string(like[i].shape()));
+      throw ShapeError(std::string(op) + ": vector " + std::to_string(i) + " is " + to_string(v[i].shape()) + ", of the " + of + " it is " +
+                       to_string(like[i].shape()));
 }
 
 const Tensor& single_number(const char* op, const std::vector<Tensor>& y) {
@@ -35,7 +39,8 @@ const Tensor& single_number(const char* op, const std::vector<Tensor>& y) {
 }
 
 // grad() of those outputs that depend on something; zeros where none does.
-std::vector<Tensor> gradients(const std::vector<Tensor>& y, const std::vector<Tensor>& x, const std::vector<Tensor>& v, bool create_graph, bool retain_graph = false) {
+std::vector<Tensor> gradients(const std::vector<Tensor>& y, const std::vector<Tensor>& x, const std::vector<Tensor>& v, bool create_graph,
+                              bool retain_graph = false) {
   std::vector<Tensor> tied, weights, g(x.size());
   for (size_t k = 0; k < y.size(); ++k) {
     if (!y[k].requires_grad()) continue;
@@ -122,9 +127,12 @@ Tensor jacobian(const TensorFunction& f, const Tensor& x, FunctionalOptions opti
   if (j.size() != 1) throw ShapeError("jacobian: the function has " + std::to_string(j.size()) + " outputs; give its input as a vector");
   return j[0][0];
 }
-Tensor hessian(const TensorFunction& f, const Tensor& x, FunctionalOptions options) { return hessian(f, std::vector<Tensor>{x}, options)[0][0]; }
+Tensor hessian(const TensorFunction& f, const Tensor& x, FunctionalOptions options) {
+  return hessian(f, std::vector<Tensor>{x}, options)[0][0];
+}
 
-std::vector<Tensor> per_sample_grad(const TensorFunction& losses, const std::vector<Tensor>& parameters, int64_t batch, FunctionalOptions options) {
+std::vector<Tensor> per_sample_grad(const TensorFunction& losses, const std::vector<Tensor>& parameters, int64_t batch,
+                                    FunctionalOptions options) {
   GradMode on(true);
   std::vector<Tensor> copies;
   for (const Tensor& p : parameters) {
@@ -134,7 +142,8 @@ std::vector<Tensor> per_sample_grad(const TensorFunction& losses, const std::vec
   }
   std::vector<Tensor> x = variables("per_sample_grad", copies, options.create_graph), y = losses(x);
   if (y.size() != 1 || y[0].shape() != Shape{batch})
-    throw ShapeError("per_sample_grad: the losses must be [" + std::to_string(batch) + "], they are " + (y.size() == 1 ? to_string(y[0].shape()) : std::to_string(y.size()) + " tensors"));
+    throw ShapeError("per_sample_grad: the losses must be [" + std::to_string(batch) + "], they are " +
+                     (y.size() == 1 ? to_string(y[0].shape()) : std::to_string(y.size()) + " tensors"));
   return gradients(y, x, {ones_like(y[0])}, options.create_graph);
 }
 

@@ -26,10 +26,12 @@ void check_inputs(const char* op, const std::vector<Tensor>& inputs) {
     if (is_floating(x.dtype()) && x.dtype() != f64)
       throw DTypeError(std::string(op) + ": input " + std::to_string(i) + " is " + std::string(name(x.dtype())) + "; differences need f64");
     for (int d = 0; d < x.rank(); ++d)
-      if (x.shape()[d] > 1 && x.strides()[d] == 0) throw ValueError(std::string(op) + ": elements of input " + std::to_string(i) + " overlap (an expanded tensor); clone it first");
+      if (x.shape()[d] > 1 && x.strides()[d] == 0)
+        throw ValueError(std::string(op) + ": elements of input " + std::to_string(i) + " overlap (an expanded tensor); clone it first");
     for (size_t j = 0; j < i; ++j)
       if (is_floating(x.dtype()) && x.impl()->storage == inputs[j].impl()->storage)
-        throw ValueError(std::string(op) + ": inputs " + std::to_string(j) + " and " + std::to_string(i) + " share memory; clone one of them");
+        throw ValueError(std::string(op) + ": inputs " + std::to_string(j) + " and " + std::to_string(i) +
+                         " share memory; clone one of them");
   }
 }
 

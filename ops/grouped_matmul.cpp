@@ -62,9 +62,10 @@ Tensor outer(const Tensor& a, const Tensor& b, const Tensor& segments, DType typ
 Tensor sums(const Tensor& x, const Tensor& segments, DType type) {
   Tensor out = empty({segments.size(0) - 1, x.size(1)}, type, x.device(), "grouped_sum");
   kernel::grouped_sum(x.device(), contiguous_data(x), segments, out);
-  return record("grouped_sum", out, {x}, saving(segments), [rows = x.size(0), type = x.dtype()](const Grads& dy, const Saved& s, Needs) -> Grads {
-    return {grouped_matmul(ones({rows, 1}, type, dy[0].device()), unsqueeze(to(dy[0], type), 1), s[0])};
-  });
+  return record("grouped_sum", out, {x}, saving(segments),
+                [rows = x.size(0), type = x.dtype()](const Grads& dy, const Saved& s, Needs) -> Grads {
+                  return {grouped_matmul(ones({rows, 1}, type, dy[0].device()), unsqueeze(to(dy[0], type), 1), s[0])};
+                });
 }
 
 // A parameter in the type of the product, outside the graph: its gradient then comes in its own type, without a copy in the other.
@@ -110,8 +111,10 @@ Tensor grouped_linear(const Tensor& input, const Tensor& w, const Tensor& offset
   Tensor transposed =
       view_of(weight, {weight.size(0), weight.size(2), weight.size(1)}, {weight.strides()[0], weight.strides()[2], weight.strides()[1]}, 0);
   Tensor y = product("grouped_linear", x, transposed, bias.defined() ? contiguous_data(bias) : bias, segments);
-  return record("grouped_linear", y, {x, w, offset}, saving(kept_if(w.requires_grad(), x), kept_if(x.requires_grad(), weight), segments, kept_if(x.requires_grad(), w)),
-                [weight_type = w.dtype(), bias_type = offset.defined() ? offset.dtype() : w.dtype()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+  return record("grouped_linear", y, {x, w, offset},
+                saving(kept_if(w.requires_grad(), x), kept_if(x.requires_grad(), weight), segments, kept_if(x.requires_grad(), w)),
+                [weight_type = w.dtype(), bias_type = offset.defined() ? offset.dtype() : w.dtype()](const Grads& dy, const Saved& s,
+                                                                                                     Needs needs) -> Grads {
                   Tensor dx, dw, db;
                   if (needs[0]) dx = grouped_matmul(dy[0], grad_enabled() ? to(s[3], dy[0].dtype()) : s[1], s[2]);
                   if (needs[1]) dw = outer(dy[0], s[0], s[2], weight_type);

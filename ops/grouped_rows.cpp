@@ -13,7 +13,8 @@ namespace plumb {
 namespace {
 
 [[noreturn]] void wrong_shapes(const char* op, const std::string& takes, const Tensor& x, const Tensor& place) {
-  throw ShapeError(std::string(op) + ": takes " + takes + " and places [N, k], got " + to_string(x.shape()) + " and " + to_string(place.shape()));
+  throw ShapeError(std::string(op) + ": takes " + takes + " and places [N, k], got " + to_string(x.shape()) + " and " +
+                   to_string(place.shape()));
 }
 
 // The places, row-major: each of [0, rows) once, −1 any number of times. On a GPU that is taken on trust: to look would be to wait.
@@ -23,13 +24,15 @@ Tensor checked_places(const char* op, const Tensor& place, int64_t rows) {
   std::vector<bool> taken(static_cast<size_t>(rows));
   int64_t count = 0;
   for (int64_t p : to_vector<int64_t>(place)) {
-    if (p < -1 || p >= rows) throw IndexError(std::string(op) + ": place " + std::to_string(p) + " is outside [−1, " + std::to_string(rows) + ")");
+    if (p < -1 || p >= rows)
+      throw IndexError(std::string(op) + ": place " + std::to_string(p) + " is outside [−1, " + std::to_string(rows) + ")");
     if (p < 0) continue;
     if (taken[static_cast<size_t>(p)]) throw IndexError(std::string(op) + ": place " + std::to_string(p) + " is named twice");
     taken[static_cast<size_t>(p)] = true;
     ++count;
   }
-  if (count != rows) throw IndexError(std::string(op) + ": only " + std::to_string(count) + " of " + std::to_string(rows) + " rows are somebody's place");
+  if (count != rows)
+    throw IndexError(std::string(op) + ": only " + std::to_string(count) + " of " + std::to_string(rows) + " rows are somebody's place");
   return contiguous_data(place);
 }
 
@@ -37,14 +40,16 @@ Tensor checked_places(const char* op, const Tensor& place, int64_t rows) {
 Tensor checked_weight(const char* op, const Tensor& x, const Tensor& weight, int64_t rows) {
   if (!weight.defined()) return weight;
   detail::check_same_device(op, x, weight);
-  if (weight.shape() != Shape{rows}) throw ShapeError(std::string(op) + ": " + std::to_string(rows) + " rows need as many weights, got " + to_string(weight.shape()));
+  if (weight.shape() != Shape{rows})
+    throw ShapeError(std::string(op) + ": " + std::to_string(rows) + " rows need as many weights, got " + to_string(weight.shape()));
   return to(weight, compute_dtype(x.dtype()));
 }
 
 // Types that can be on two sides: f64 only with itself.
 void check_types(const char* op, DType a, DType b) {
   if (!is_floating(a) || !is_floating(b) || (a == f64) != (b == f64))
-    throw DTypeError(std::string(op) + ": takes floating rows, f64 only on both sides; got " + std::string(name(a)) + " and " + std::string(name(b)));
+    throw DTypeError(std::string(op) + ": takes floating rows, f64 only on both sides; got " + std::string(name(a)) + " and " +
+                     std::string(name(b)));
 }
 
 // Outside a graph rows, places and weights are used as they lie in memory.
@@ -58,9 +63,10 @@ Tensor spread(const Tensor& x, const Tensor& place, int64_t rows, const Tensor& 
   Tensor y = empty({rows, x.size(1)}, type, x.device(), "spread_rows");
   kernel::spread_rows(x.device(), contiguous_data(x), place, defined_data(weight), y);
   bool weighed = weight.defined() && weight.requires_grad();
-  return record("spread_rows", y, {x, weight}, saving(kept_if(weighed, x), place, weight), [type = x.dtype()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-    return {needs[0] ? joined(dy[0], s[1], s[2], type) : Tensor(), needs[1] ? dots(s[0], dy[0], s[1]) : Tensor()};
-  });
+  return record("spread_rows", y, {x, weight}, saving(kept_if(weighed, x), place, weight),
+                [type = x.dtype()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  return {needs[0] ? joined(dy[0], s[1], s[2], type) : Tensor(), needs[1] ? dots(s[0], dy[0], s[1]) : Tensor()};
+                });
 }
 
 // y_n = Σ w_p x_p,   dx_p = w_p dy_n,   dw_p = ⟨dy_n, x_p⟩
@@ -68,19 +74,21 @@ Tensor joined(const Tensor& x, const Tensor& place, const Tensor& weight, DType 
   Tensor y = empty({place.size(0), x.size(1)}, type, x.device(), "join_rows");
   kernel::join_rows(x.device(), contiguous_data(x), place, defined_data(weight), y);
   bool weighed = weight.defined() && weight.requires_grad();
-  return record("join_rows", y, {x, weight}, saving(kept_if(weighed, x), place, weight), [rows = x.size(0), type = x.dtype()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-    return {needs[0] ? spread(dy[0], s[1], rows, s[2], type) : Tensor(), needs[1] ? dots(dy[0], s[0], s[1]) : Tensor()};
-  });
+  return record("join_rows", y, {x, weight}, saving(kept_if(weighed, x), place, weight),
+                [rows = x.size(0), type = x.dtype()](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  return {needs[0] ? spread(dy[0], s[1], rows, s[2], type) : Tensor(), needs[1] ? dots(dy[0], s[0], s[1]) : Tensor()};
+                });
 }
 
 // d_p = ⟨x_n, y_p⟩,   dx_n = Σ dd_p y_p,   dy_p = dd_p x_n
 Tensor dots(const Tensor& x, const Tensor& y, const Tensor& place) {
   Tensor d = empty({y.size(0)}, compute_dtype(x.dtype()), x.device(), "row_dots");
   kernel::row_dots(x.device(), contiguous_data(x), contiguous_data(y), place, d);
-  return record("row_dots", d, {x, y}, saving(kept_if(y.requires_grad(), x), kept_if(x.requires_grad(), y), place),
-                [x_type = x.dtype(), y_type = y.dtype(), rows = y.size(0)](const Grads& dd, const Saved& s, Needs needs) -> Grads {
-                  return {needs[0] ? joined(s[1], s[2], dd[0], x_type) : Tensor(), needs[1] ? spread(s[0], s[2], rows, dd[0], y_type) : Tensor()};
-                });
+  return record(
+      "row_dots", d, {x, y}, saving(kept_if(y.requires_grad(), x), kept_if(x.requires_grad(), y), place),
+      [x_type = x.dtype(), y_type = y.dtype(), rows = y.size(0)](const Grads& dd, const Saved& s, Needs needs) -> Grads {
+        return {needs[0] ? joined(s[1], s[2], dd[0], x_type) : Tensor(), needs[1] ? spread(s[0], s[2], rows, dd[0], y_type) : Tensor()};
+      });
 }
 
 }  // namespace
@@ -118,7 +126,8 @@ Tensor row_dots(const Tensor& x, const Tensor& y, const Tensor& place) {
   detail::check_same_device("row_dots", x, y);
   detail::check_same_device("row_dots", x, place);
   if (x.rank() != 2 || place.rank() != 2 || x.size(0) != place.size(0)) wrong_shapes("row_dots", "x [N, n]", x, place);
-  if (y.rank() != 2 || y.size(1) != x.size(1)) throw ShapeError("row_dots: takes y [rows, n] beside x [N, n], got " + to_string(y.shape()) + " beside " + to_string(x.shape()));
+  if (y.rank() != 2 || y.size(1) != x.size(1))
+    throw ShapeError("row_dots: takes y [rows, n] beside x [N, n], got " + to_string(y.shape()) + " beside " + to_string(x.shape()));
   check_types("row_dots", x.dtype(), y.dtype());
   return dots(x, y, checked_places("row_dots", place, y.size(0)));
 }

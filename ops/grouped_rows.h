@@ -1,5 +1,5 @@
-// Rows on their way to groups and back, as those of tokens to experts: N rows go to k places each, and what comes back from there is added up.
-// `place`, i64 [N, k], says where: copy j of row n is row place[n, j] among those of all groups, `rows` in all; −1 is nowhere. Each of
+// Rows on their way to groups and back, as those of tokens to experts: N rows go to k places each, and what comes back from there is added
+// up. `place`, i64 [N, k], says where: copy j of row n is row place[n, j] among those of all groups, `rows` in all; −1 is nowhere. Each of
 // them is the place of exactly one copy, so nothing is sorted or searched on the way back. The three products of rows are each other's
 // derivatives; any of them may have 16-bit rows on one side and f32 on the other, and adds up in f32. All throw ShapeError for shapes that
 // do not fit, DTypeError for types, IndexError for places that are not each one's own; on a GPU, where looking would mean waiting, the

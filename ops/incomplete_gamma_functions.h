@@ -1,5 +1,5 @@
-// The incomplete gamma functions for every device: the power series of P below x = a + 1, the continued fraction of Q above, both carried as
-// Taylor polynomials in a, so that derivatives in a come with the values.
+// The incomplete gamma functions for every device: the power series of P below x = a + 1, the continued fraction of Q above, both carried
+// as Taylor polynomials in a, so that derivatives in a come with the values.
 #pragma once
 #include <cmath>
 #include <limits>

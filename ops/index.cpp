@@ -23,7 +23,9 @@ Tensor checked_index(const char* op, const Tensor& index, int64_t low, int64_t h
   bool found = false;
   int64_t value = 0;
   kernel::check_index(places.device(), op, places, low, high, found, value);
-  if (found) throw IndexError(std::string(op) + ": index " + std::to_string(value) + " is outside [" + std::to_string(low) + ", " + std::to_string(high) + ")");
+  if (found)
+    throw IndexError(std::string(op) + ": index " + std::to_string(value) + " is outside [" + std::to_string(low) + ", " +
+                     std::to_string(high) + ")");
   return places;
 }
 
@@ -37,7 +39,9 @@ Tensor at_least_1d(const Tensor& x) { return x.rank() == 0 ? reshape(x, {1}) : x
 void check_sizes(const char* op, const Tensor& x, const Tensor& index, int dim) {
   bool fits = x.rank() == index.rank();
   for (int i = 0; fits && i < x.rank(); ++i) fits = i == dim || index.shape()[i] <= x.shape()[i];
-  if (!fits) throw ShapeError(std::string(op) + ": an index of shape " + to_string(index.shape()) + " does not fit " + to_string(x.shape()) + " along dimension " + std::to_string(dim));
+  if (!fits)
+    throw ShapeError(std::string(op) + ": an index of shape " + to_string(index.shape()) + " does not fit " + to_string(x.shape()) +
+                     " along dimension " + std::to_string(dim));
 }
 
 // The first index.shape() elements of src, without copying.
@@ -72,16 +76,18 @@ Tensor scatter_add_at(const char* name, const Tensor& x, int dim, const Tensor& 
 
 // y = x[index],   dx = 0 with dy added at index
 Tensor gather_at(const char* name, const Tensor& x, int dim, const Tensor& index) {
-  return record(name, gathered(name, x, dim, index), {x}, saving(index), [=, shape = x.shape()](const Grads& dy, const Saved& s, Needs) -> Grads {
-    return scatter_add_at(name, zeros(shape, dy[0].dtype(), dy[0].device()), dim, s[0], dy[0]);
-  });
+  return record(name, gathered(name, x, dim, index), {x}, saving(index),
+                [=, shape = x.shape()](const Grads& dy, const Saved& s, Needs) -> Grads {
+                  return scatter_add_at(name, zeros(shape, dy[0].dtype(), dy[0].device()), dim, s[0], dy[0]);
+                });
 }
 
 // z = x with src added at index,   dx = dz,   dsrc = dz[index]
 Tensor scatter_add_at(const char* name, const Tensor& x, int dim, const Tensor& index, const Tensor& src) {
-  return record(name, scattered(ScatterOp::add, name, x, dim, index, src), {x, src}, saving(index), [=](const Grads& dz, const Saved& s, Needs needs) -> Grads {
-    return {needs[0] ? dz[0] : Tensor(), needs[1] ? gather_at(name, dz[0], dim, s[0]) : Tensor()};
-  });
+  return record(name, scattered(ScatterOp::add, name, x, dim, index, src), {x, src}, saving(index),
+                [=](const Grads& dz, const Saved& s, Needs needs) -> Grads {
+                  return {needs[0] ? dz[0] : Tensor(), needs[1] ? gather_at(name, dz[0], dim, s[0]) : Tensor()};
+                });
 }
 
 // 1 for the elements of index that are the last of their place along dim, else 0.
@@ -96,12 +102,13 @@ Tensor winners(const Shape& shape, int dim, const Tensor& index, DType dtype) {
 
 // z = x with src put at index,   dx = dz with 0 at index,   dsrc = dz[index] where src stayed
 Tensor scatter_at(const char* name, const Tensor& x, int dim, const Tensor& index, const Tensor& src) {
-  return record(name, scattered(ScatterOp::copy, name, x, dim, index, src), {x, src}, saving(index), [=, shape = x.shape()](const Grads& dz, const Saved& s, Needs needs) -> Grads {
-    Tensor index = s[0], dx, dsrc;
-    if (needs[0]) dx = scatter_at(name, dz[0], dim, index, zeros(index.shape(), dz[0].dtype(), dz[0].device()));
-    if (needs[1]) dsrc = gather_at(name, dz[0], dim, index) * winners(shape, dim, index, dz[0].dtype());
-    return {dx, dsrc};
-  });
+  return record(name, scattered(ScatterOp::copy, name, x, dim, index, src), {x, src}, saving(index),
+                [=, shape = x.shape()](const Grads& dz, const Saved& s, Needs needs) -> Grads {
+                  Tensor index = s[0], dx, dsrc;
+                  if (needs[0]) dx = scatter_at(name, dz[0], dim, index, zeros(index.shape(), dz[0].dtype(), dz[0].device()));
+                  if (needs[1]) dsrc = gather_at(name, dz[0], dim, index) * winners(shape, dim, index, dz[0].dtype());
+                  return {dx, dsrc};
+                });
 }
 
 // What scatter's forms have in common: shapes checked, src cut to the index, ranks of 0 lifted.
@@ -113,12 +120,15 @@ Scattering checked_scatter(const char* op, const Tensor& x, int dim, const Tenso
   detail::check_same_device(op, x, src);
   detail::check_same_device(op, x, index);
   if (x.dtype() != src.dtype())
-    throw DTypeError(std::string(op) + ": the tensor is " + std::string(name(x.dtype())) + ", what is put into it " + std::string(name(src.dtype())));
+    throw DTypeError(std::string(op) + ": the tensor is " + std::string(name(x.dtype())) + ", what is put into it " +
+                     std::string(name(src.dtype())));
   Scattering s{checked_dim(op, dim, x.rank()), at_least_1d(x), at_least_1d(index), at_least_1d(src)};
   check_sizes(op, s.x, s.index, s.dim);
   bool enough = s.src.rank() == s.index.rank();
   for (int i = 0; enough && i < s.index.rank(); ++i) enough = s.index.shape()[i] <= s.src.shape()[i];
-  if (!enough) throw ShapeError(std::string(op) + ": " + to_string(src.shape()) + " has too few elements for an index of shape " + to_string(index.shape()));
+  if (!enough)
+    throw ShapeError(std::string(op) + ": " + to_string(src.shape()) + " has too few elements for an index of shape " +
+                     to_string(index.shape()));
   s.index = detail::checked_index(op, s.index, 0, s.x.shape()[s.dim]);
   s.src = corner(s.src, s.index.shape());
   return s;
@@ -137,7 +147,8 @@ Tensor gather(const Tensor& x, int dim, const Tensor& index) {
 
 Tensor take_along(const Tensor& x, const Tensor& index, int dim) {
   dim = checked_dim("take_along", dim, x.rank());
-  if (x.rank() != index.rank()) throw ShapeError("take_along: the index " + to_string(index.shape()) + " and the tensor " + to_string(x.shape()) + " differ in rank");
+  if (x.rank() != index.rank())
+    throw ShapeError("take_along: the index " + to_string(index.shape()) + " and the tensor " + to_string(x.shape()) + " differ in rank");
   Shape rest_x = x.shape(), rest_index = index.shape();
   if (x.rank() > 0) rest_x[dim] = rest_index[dim] = 1;
   Shape shape = broadcast_shapes("take_along", rest_x, rest_index), shape_x = shape;
@@ -183,14 +194,20 @@ static Tensor into_slices(const char* op, ScatterOp how, const Tensor& x, int di
   if (x.rank() == 0) throw ShapeError(std::string(op) + ": a tensor of rank 0 has no slices");
   detail::check_same_device(op, x, src);
   if (x.dtype() != src.dtype())
-    throw DTypeError(std::string(op) + ": the tensor is " + std::string(name(x.dtype())) + ", what is put into it " + std::string(name(src.dtype())));
+    throw DTypeError(std::string(op) + ": the tensor is " + std::string(name(x.dtype())) + ", what is put into it " +
+                     std::string(name(src.dtype())));
   Shape shape;
   Tensor places = along(op, x, dim, index, shape);
-  if (src.shape() != shape) throw ShapeError(std::string(op) + ": the slices must be " + to_string(shape) + ", they are " + to_string(src.shape()));
+  if (src.shape() != shape)
+    throw ShapeError(std::string(op) + ": the slices must be " + to_string(shape) + ", they are " + to_string(src.shape()));
   return how == ScatterOp::add ? scatter_add_at(op, x, dim, places, src) : scatter_at(op, x, dim, places, src);
 }
-Tensor index_add(const Tensor& x, int dim, const Tensor& index, const Tensor& src) { return into_slices("index_add", ScatterOp::add, x, dim, index, src); }
-Tensor index_copy(const Tensor& x, int dim, const Tensor& index, const Tensor& src) { return into_slices("index_copy", ScatterOp::copy, x, dim, index, src); }
+Tensor index_add(const Tensor& x, int dim, const Tensor& index, const Tensor& src) {
+  return into_slices("index_add", ScatterOp::add, x, dim, index, src);
+}
+Tensor index_copy(const Tensor& x, int dim, const Tensor& index, const Tensor& src) {
+  return into_slices("index_copy", ScatterOp::copy, x, dim, index, src);
+}
 
 Tensor scatter(const Tensor& x, int dim, const Tensor& index, const Tensor& src) {
   Scattering s = checked_scatter("scatter", x, dim, index, src);
@@ -209,18 +226,20 @@ namespace {
 // y = the largest (smallest) for each place; ties share:   dx = dy · [x = y] / ties,   dsrc = (dy / ties)[index] · [src = y[index]]
 Tensor scatter_extremum(ScatterOp op, const Scattering& s, const Tensor& x) {
   Tensor y = scattered(op, "scatter_reduce", x, s.dim, s.index, s.src);
-  return record("scatter_reduce", y, {x, s.src}, saving(x, s.src, y, s.index), [dim = s.dim](const Grads& dy, const Saved& saved, Needs needs) -> Grads {
-    Tensor index = saved[3], share, of_x, of_src;
-    {
-      NoGrad off;
-      DType t = dy[0].dtype();
-      of_x = to(saved[0] == saved[2], t);
-      of_src = to(saved[1] == gathered("scatter_reduce", saved[2], dim, index), t);
-      share = 1 / scattered(ScatterOp::add, "scatter_reduce", of_x, dim, index, of_src);
-    }
-    Tensor shared = dy[0] * share;
-    return {needs[0] ? shared * of_x : Tensor(), needs[1] ? gather_at("scatter_reduce", shared, dim, index) * of_src : Tensor()};
-  });
+  return record(
+      "scatter_reduce", y, {x, s.src}, saving(x, s.src, y, s.index),
+      [dim = s.dim](const Grads& dy, const Saved& saved, Needs needs) -> Grads {
+        Tensor index = saved[3], share, of_x, of_src;
+        {
+          NoGrad off;
+          DType t = dy[0].dtype();
+          of_x = to(saved[0] == saved[2], t);
+          of_src = to(saved[1] == gathered("scatter_reduce", saved[2], dim, index), t);
+          share = 1 / scattered(ScatterOp::add, "scatter_reduce", of_x, dim, index, of_src);
+        }
+        Tensor shared = dy[0] * share;
+        return {needs[0] ? shared * of_x : Tensor(), needs[1] ? gather_at("scatter_reduce", shared, dim, index) * of_src : Tensor()};
+      });
 }
 
 // Π of the elements for each place, 1 where there are none: elements are ordered by place, and the running product h_t = v_t h_{t−1},
@@ -253,9 +272,12 @@ Scalar neutral(ScatterReduce how, DType t) {
 
 Tensor scatter_reduce(const Tensor& x, int dim, const Tensor& index, const Tensor& src, ScatterReduce how, bool include_self) {
   Scattering s = checked_scatter("scatter_reduce", x, dim, index, src);
-  if ((how == ScatterReduce::mean || how == ScatterReduce::prod) && !is_floating(x.dtype())) throw DTypeError("scatter_reduce: mean and prod take floating types, not " + std::string(name(x.dtype())));
+  if ((how == ScatterReduce::mean || how == ScatterReduce::prod) && !is_floating(x.dtype()))
+    throw DTypeError("scatter_reduce: mean and prod take floating types, not " + std::string(name(x.dtype())));
   if (x.dtype() == boolean) throw DTypeError("scatter_reduce: does not take bool");
-  auto counted = [&] { return scattered(ScatterOp::add, "scatter_reduce", zeros(s.x.shape(), i64, x.device()), s.dim, s.index, ones_like(s.index)); };
+  auto counted = [&] {
+    return scattered(ScatterOp::add, "scatter_reduce", zeros(s.x.shape(), i64, x.device()), s.dim, s.index, ones_like(s.index));
+  };
   Tensor base = s.x;
   if (!include_self) {
     base = where(counted() > 0, neutral(how, x.dtype()), base);

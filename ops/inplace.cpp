@@ -11,7 +11,8 @@
 namespace plumb {
 
 static DTypeError fractions_lost(const char* name, const Tensor& a) {
-  return DTypeError(std::string(name) + ": a fraction does not fit into a tensor of " + std::string(plumb::name(a.dtype())) + "; convert the tensor to f32 first");
+  return DTypeError(std::string(name) + ": a fraction does not fit into a tensor of " + std::string(plumb::name(a.dtype())) +
+                    "; convert the tensor to f32 first");
 }
 
 static void binary_(const char* name, BinaryOp op, Tensor& a, const Tensor& b, Tensor (*plain)(const Tensor&, const Tensor&)) {
@@ -69,7 +70,8 @@ void copy_(Tensor& target, const Tensor& source) {
 void masked_fill_(Tensor& a, const Tensor& condition, Scalar value) {
   check_writable("masked_fill_", a);
   Tensor filled = where(condition, scalar_tensor(value, a.dtype(), a.device()), recorded_value(a));
-  if (filled.shape() != a.shape()) throw ShapeError("masked_fill_: the mask " + to_string(condition.shape()) + " does not fit into " + to_string(a.shape()));
+  if (filled.shape() != a.shape())
+    throw ShapeError("masked_fill_: the mask " + to_string(condition.shape()) + " does not fit into " + to_string(a.shape()));
   assign("masked_fill_", a, filled);
 }
 

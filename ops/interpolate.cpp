@@ -65,11 +65,14 @@ std::string spatial(const Tensor& x) { return to_string(x.shape().slice(2, x.ran
 
 void check_options(const Tensor& x, const InterpolateOptions& o) {
   if (!is_floating(x.dtype())) throw DTypeError("interpolate: takes a floating tensor, got " + std::string(name(x.dtype())));
-  if (x.rank() != 3 && x.rank() != 4) throw ShapeError("interpolate: takes [batch, channels, length] or [batch, channels, height, width], got " + to_string(x.shape()));
+  if (x.rank() != 3 && x.rank() != 4)
+    throw ShapeError("interpolate: takes [batch, channels, length] or [batch, channels, height, width], got " + to_string(x.shape()));
   if (o.size.has_value() == (o.scale != 0)) throw ValueError("interpolate: takes a size or a scale");
   if (o.scale < 0 || o.scale_width < 0 || !std::isfinite(o.scale) || !std::isfinite(o.scale_width))
-    throw ValueError("interpolate: the scale must be positive, it is " + std::to_string(o.scale) + (o.scale_width != 0 ? ", " + std::to_string(o.scale_width) : ""));
-  if (x.rank() == 3 && o.mode == Interpolation::bicubic) throw ValueError("interpolate: bicubic takes images [batch, channels, height, width], got " + to_string(x.shape()));
+    throw ValueError("interpolate: the scale must be positive, it is " + std::to_string(o.scale) +
+                     (o.scale_width != 0 ? ", " + std::to_string(o.scale_width) : ""));
+  if (x.rank() == 3 && o.mode == Interpolation::bicubic)
+    throw ValueError("interpolate: bicubic takes images [batch, channels, height, width], got " + to_string(x.shape()));
   if (o.align_corners && (o.mode == Interpolation::nearest || o.mode == Interpolation::area))
     throw ValueError("interpolate: align_corners is for linear and bicubic interpolation");
 }
@@ -84,8 +87,10 @@ Tensor interpolate(const Tensor& x, const InterpolateOptions& o) {
   const Resizing rows = image ? resizing(o, height, wanted.height, o.scale) : Resizing{1, 1};
   const Resizing columns = resizing(o, width, wanted.width, o.scale_width != 0 ? o.scale_width : o.scale);
   if (height < 1 || width < 1 || rows.outputs < 1 || columns.outputs < 1)
-    throw ShapeError("interpolate: cannot resize " + spatial(x) + " to " + (image ? to_string({rows.outputs, columns.outputs}) : to_string({columns.outputs})));
-  const AxisMap row_map = interpolation_map(o, height, rows.outputs, rows.step, x.device()), column_map = interpolation_map(o, width, columns.outputs, columns.step, x.device());
+    throw ShapeError("interpolate: cannot resize " + spatial(x) + " to " +
+                     (image ? to_string({rows.outputs, columns.outputs}) : to_string({columns.outputs})));
+  const AxisMap row_map = interpolation_map(o, height, rows.outputs, rows.step, x.device()),
+                column_map = interpolation_map(o, width, columns.outputs, columns.step, x.device());
   Tensor y = detail::resample("interpolate", image ? x : unsqueeze(x, 2), row_map, column_map);
   return image ? y : squeeze(y, 2);
 }

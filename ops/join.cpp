@@ -49,7 +49,9 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
   for (const Tensor& t : x) {
     bool fits = t.rank() == shape.rank();
     for (int i = 0; fits && i < shape.rank(); ++i) fits = i == dim || t.shape()[i] == shape[i];
-    if (!fits) throw ShapeError("cat: " + to_string(t.shape()) + " does not continue " + to_string(x[0].shape()) + " along dimension " + std::to_string(dim));
+    if (!fits)
+      throw ShapeError("cat: " + to_string(t.shape()) + " does not continue " + to_string(x[0].shape()) + " along dimension " +
+                       std::to_string(dim));
     sizes.push_back(t.shape()[dim]);
   }
   shape[dim] = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
@@ -103,14 +105,17 @@ std::vector<Tensor> split(const Tensor& x, const std::vector<int64_t>& sizes, in
     total += n;
   }
   if (x.rank() == 0 || total != x.shape()[dim])
-    throw ShapeError("split: sizes that add up to " + std::to_string(total) + " do not divide " + to_string(x.shape()) + " along dimension " + std::to_string(dim));
+    throw ShapeError("split: sizes that add up to " + std::to_string(total) + " do not divide " + to_string(x.shape()) +
+                     " along dimension " + std::to_string(dim));
   std::vector<Tensor> parts;
   int64_t at = 0;
   for (int64_t n : sizes) {
     parts.push_back(part_of(x, dim, at, n));
     at += n;
   }
-  return record("split", std::move(parts), {x}, saving(), [dim](const Grads& dy, const Saved&, Needs) -> Grads { return cat({dy.begin(), dy.end()}, dim); });
+  return record("split", std::move(parts), {x}, saving(), [dim](const Grads& dy, const Saved&, Needs) -> Grads {
+    return cat({dy.begin(), dy.end()}, dim);
+  });
 }
 
 std::vector<Tensor> split(const Tensor& x, int64_t size, int dim) {
@@ -135,13 +140,17 @@ std::vector<Tensor> unbind(const Tensor& x, int dim) {
   strides.erase(dim);
   std::vector<Tensor> parts;
   for (int64_t i = 0; i < x.shape()[dim]; ++i) parts.push_back(view_of(x, shape, strides, i * x.strides()[dim]));
-  return record("unbind", std::move(parts), {x}, saving(), [dim](const Grads& dy, const Saved&, Needs) -> Grads { return stack({dy.begin(), dy.end()}, dim); });
+  return record("unbind", std::move(parts), {x}, saving(), [dim](const Grads& dy, const Saved&, Needs) -> Grads {
+    return stack({dy.begin(), dy.end()}, dim);
+  });
 }
 
 // One dimension at a time, the last first: what is copied grows towards the result.
 Tensor repeat(const Tensor& x, const std::vector<int64_t>& repeats) {
   int rank = static_cast<int>(repeats.size()), added = rank - x.rank();
-  if (added < 0) throw ShapeError("repeat: " + std::to_string(rank) + " numbers for the " + std::to_string(x.rank()) + " dimensions of " + to_string(x.shape()));
+  if (added < 0)
+    throw ShapeError("repeat: " + std::to_string(rank) + " numbers for the " + std::to_string(x.rank()) + " dimensions of " +
+                     to_string(x.shape()));
   Shape shape = Shape::filled(added, 1);
   for (int64_t n : x.shape()) shape.push_back(n);
   Tensor y = reshape(x, shape);
@@ -174,7 +183,8 @@ Tensor repeat_interleave(const Tensor& x, int64_t repeats, int dim) {
 Tensor repeat_interleave(const Tensor& x, const Tensor& repeats, int dim) {
   dim = checked_dim("repeat_interleave", dim, x.rank());
   if (is_floating(repeats.dtype()) || repeats.rank() != 1 || repeats.numel() != x.size(dim))
-    throw ShapeError("repeat_interleave: needs " + std::to_string(x.size(dim)) + " integers, got " + std::string(name(repeats.dtype())) + " " + to_string(repeats.shape()));
+    throw ShapeError("repeat_interleave: needs " + std::to_string(x.size(dim)) + " integers, got " + std::string(name(repeats.dtype())) +
+                     " " + to_string(repeats.shape()));
   std::vector<int64_t> places, times = to_vector<int64_t>(repeats);
   for (size_t i = 0; i < times.size(); ++i) {
     if (times[i] < 0) throw ValueError("repeat_interleave: a number is negative: " + std::to_string(times[i]));
@@ -184,7 +194,8 @@ Tensor repeat_interleave(const Tensor& x, const Tensor& repeats, int dim) {
 }
 
 Tensor roll(const Tensor& x, const std::vector<int64_t>& shifts, const std::vector<int>& dims) {
-  if (shifts.size() != dims.size()) throw ValueError("roll: " + std::to_string(shifts.size()) + " shifts for " + std::to_string(dims.size()) + " dimensions");
+  if (shifts.size() != dims.size())
+    throw ValueError("roll: " + std::to_string(shifts.size()) + " shifts for " + std::to_string(dims.size()) + " dimensions");
   Tensor y = x;
   for (size_t i = 0; i < dims.size(); ++i) {
     int64_t n = y.size(dims[i]), shift = n == 0 ? 0 : (shifts[i] % n + n) % n;

@@ -54,7 +54,8 @@ Tensor cholesky(const Tensor& a) {
 Tensor solve(const Tensor& matrix, const Tensor& right) {
   check_square("solve", matrix);
   if (right.rank() == 1) return squeeze(solve(matrix, unsqueeze(right, -1)), -1);
-  if (matrix.rank() == 2 && right.rank() > 2) return as_columns(matrix, right, [](const Tensor& a, const Tensor& b) { return solve(a, b); });
+  if (matrix.rank() == 2 && right.rank() > 2)
+    return as_columns(matrix, right, [](const Tensor& a, const Tensor& b) { return solve(a, b); });
   auto [a, b] = checked_system("solve", matrix, right);
   Tensor x = solved("solve", b, [&a = a](const Tensor& rows, Tensor& out) { kernel::solve(a.device(), "solve", matrices(a), rows, out); });
   return record("solve", x, {a, b}, saving(a, x), [](const Grads& dx, const Saved& s, Needs needs) -> Grads {

@@ -26,17 +26,17 @@ SignAndLogDet slogdet(const Tensor& a);
 struct Svd {
   Tensor u, s, vh;
 };
-/// a [.., m, n] = u diag(s) vh with u [.., m, k], s [.., k] descending, vh [.., k, n], k = min(m, n). Of the two signs that a pair of vectors
-/// may have it has the one that makes positive the first element of nearly the largest magnitude (at least 0.9 of it) in vh's row, on every
-/// device. Gradients through u and vh need distinct singular values (where two are equal, directions that turn their vectors into each other
-/// count nothing) and, unless a is square, none that is 0; those through s alone are always right.
+/// a [.., m, n] = u diag(s) vh with u [.., m, k], s [.., k] descending, vh [.., k, n], k = min(m, n). Of the two signs that a pair of
+/// vectors may have it has the one that makes positive the first element of nearly the largest magnitude (at least 0.9 of it) in vh's row,
+/// on every device. Gradients through u and vh need distinct singular values (where two are equal, directions that turn their vectors into
+/// each other count nothing) and, unless a is square, none that is 0; those through s alone are always right.
 Svd svd(const Tensor& a);
 
 struct Qr {
   Tensor q, r;
 };
-/// a [.., m, n] = q r with orthonormal columns q [.., m, k] and upper triangular r [.., k, n], k = min(m, n). The gradient throws ValueError
-/// where r has a 0 on its diagonal: the first k columns must be independent.
+/// a [.., m, n] = q r with orthonormal columns q [.., m, k] and upper triangular r [.., k, n], k = min(m, n). The gradient throws
+/// ValueError where r has a 0 on its diagonal: the first k columns must be independent.
 Qr qr(const Tensor& a);
 
 struct Eigh {
@@ -55,8 +55,8 @@ Tensor lstsq(const Tensor& a, const Tensor& b, double tolerance = -1);
 /// e^a = Σ_k aᵏ / k! of square matrices, by scaling and squaring around a Padé approximant (Higham 2005). One scale, that of the largest
 /// matrix, serves the whole batch.
 Tensor matrix_exp(const Tensor& a);
-/// The Kronecker product: every element of a times the whole of b, in a's places. Sizes multiply dimension by dimension; the lower rank gets
-/// leading dimensions of 1. Types as in a product of numbers. Throws ShapeError for ranks above 4.
+/// The Kronecker product: every element of a times the whole of b, in a's places. Sizes multiply dimension by dimension; the lower rank
+/// gets leading dimensions of 1. Types as in a product of numbers. Throws ShapeError for ranks above 4.
 Tensor kron(const Tensor& a, const Tensor& b);
 
 }  // namespace plumb

@@ -21,7 +21,8 @@ Tensor loss_input(const Tensor& x) { return x.dtype() == f64 ? x : to(x, f32); }
 
 LossInputs loss_inputs(const char* op, const Tensor& prediction, const Tensor& target) {
   if (prediction.shape() != target.shape())
-    throw ShapeError(std::string(op) + ": the prediction is " + to_string(prediction.shape()) + ", the target " + to_string(target.shape()));
+    throw ShapeError(std::string(op) + ": the prediction is " + to_string(prediction.shape()) + ", the target " +
+                     to_string(target.shape()));
   check_same_device(op, prediction, target);
   DType type = prediction.dtype() == f64 || target.dtype() == f64 ? f64 : f32;
   return {to(prediction, type), to(target, type)};
@@ -45,9 +46,11 @@ void check_positive(const char* op, const char* what, double value) {
 Labels checked_labels(const char* op, const Tensor& x, const Tensor& target, const Tensor& class_weight, int64_t ignore_index) {
   NoGrad off;
   if (x.rank() == 0 || target.shape() != x.shape().slice(0, x.rank() - 1))
-    throw ShapeError(std::string(op) + ": class numbers must have the input's shape without its last dimension (the classes): input " + to_string(x.shape()) + ", target " + to_string(target.shape()));
+    throw ShapeError(std::string(op) + ": class numbers must have the input's shape without its last dimension (the classes): input " +
+                     to_string(x.shape()) + ", target " + to_string(target.shape()));
   if (class_weight.defined() && class_weight.shape() != Shape{x.shape().back()})
-    throw ShapeError(std::string(op) + ": the weight must be [" + std::to_string(x.shape().back()) + "], one number a class; it is " + to_string(class_weight.shape()));
+    throw ShapeError(std::string(op) + ": the weight must be [" + std::to_string(x.shape().back()) + "], one number a class; it is " +
+                     to_string(class_weight.shape()));
   check_same_device(op, x, target);
   Tensor ignored = target == ignore_index, index = checked_index(op, where(ignored, 0, target), 0, x.shape().back());
   Tensor weight = class_weight.defined() ? take(to(class_weight, x.dtype()), index) : ones(target.shape(), x.dtype(), x.device());
@@ -69,8 +72,12 @@ static Tensor difference(const char* op, const Tensor& prediction, const Tensor&
   return in.prediction - in.target;
 }
 
-Tensor mse_loss(const Tensor& prediction, const Tensor& target, Reduction reduction) { return reduced(square(difference("mse_loss", prediction, target)), reduction); }
-Tensor l1_loss(const Tensor& prediction, const Tensor& target, Reduction reduction) { return reduced(abs(difference("l1_loss", prediction, target)), reduction); }
+Tensor mse_loss(const Tensor& prediction, const Tensor& target, Reduction reduction) {
+  return reduced(square(difference("mse_loss", prediction, target)), reduction);
+}
+Tensor l1_loss(const Tensor& prediction, const Tensor& target, Reduction reduction) {
+  return reduced(abs(difference("l1_loss", prediction, target)), reduction);
+}
 
 Tensor smooth_l1_loss(const Tensor& prediction, const Tensor& target, double beta, Reduction reduction) {
   if (!(beta >= 0)) throw ValueError("smooth_l1_loss: beta must not be negative, it is " + std::to_string(beta));
@@ -111,7 +118,8 @@ Tensor poisson_nll_loss(const Tensor& prediction, const Tensor& target, const Po
 Tensor gaussian_nll_loss(const Tensor& prediction, const Tensor& target, const Tensor& variance, const GaussianNllOptions& o) {
   auto [x, t] = detail::loss_inputs("gaussian_nll_loss", prediction, target);
   if (broadcast_shapes("gaussian_nll_loss", x.shape(), variance.shape()) != x.shape())
-    throw ShapeError("gaussian_nll_loss: the variance " + to_string(variance.shape()) + " does not broadcast to the prediction " + to_string(x.shape()));
+    throw ShapeError("gaussian_nll_loss: the variance " + to_string(variance.shape()) + " does not broadcast to the prediction " +
+                     to_string(x.shape()));
   detail::check_allowed("gaussian_nll_loss", "variance", variance, Allowed::not_negative);
   Tensor v = clamp_min(to(variance, x.dtype()), o.eps);
   Tensor loss = (log(v) + square(x - t) / v) * 0.5;

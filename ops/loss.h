@@ -1,6 +1,7 @@
 // Losses. Every one has a reduction: none keeps one value an example (an element, or a row where classes or features are summed over),
 // mean divides their sum by their number, sum does not. Inputs of 16-bit types are taken as f32, and so is the loss. Where targets are not
-// class numbers, predictions and targets must have the same shape (no broadcasting: a [n, 1] against an [n] is a mistake): ShapeError otherwise.
+// class numbers, predictions and targets must have the same shape (no broadcasting: a [n, 1] against an [n] is a mistake): ShapeError
+// otherwise.
 #pragma once
 #include <cstdint>
 
@@ -18,9 +19,9 @@ struct CrossEntropyOptions {
   double label_smoothing = 0;   ///< ε in [0, 1]: targets become (1 − ε) target + ε / classes
   Reduction reduction = Reduction::mean;
 };
-/// −Σ_c q_c w_c log softmax(logits)_c over the last dimension. logits [.., C]; target either class numbers (i64, i32) of shape [..], then q is
-/// one-hot, or probabilities [.., C] (floating), which may need a gradient too. The mean over class numbers divides by Σ w_target
-/// (0 if everything is ignored), over probabilities by the number of rows. Probabilities are never stored for class numbers.
+/// −Σ_c q_c w_c log softmax(logits)_c over the last dimension. logits [.., C]; target either class numbers (i64, i32) of shape [..], then q
+/// is one-hot, or probabilities [.., C] (floating), which may need a gradient too. The mean over class numbers divides by Σ w_target (0 if
+/// everything is ignored), over probabilities by the number of rows. Probabilities are never stored for class numbers.
 /// Throws IndexError naming a target outside [0, C), ShapeError if shapes do not fit, ValueError for ε outside [0, 1].
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options = {});
 
@@ -46,8 +47,8 @@ struct MultiMarginOptions {
   int p = 1;                    ///< 1 or 2
   Reduction reduction = Reduction::mean;
 };
-/// Σ_{c ≠ t} max(0, margin − x_t + x_c)^p / C, the hinge loss over classes; scores x [.., C], class numbers t [..]. Throws IndexError naming
-/// a number outside [0, C), ValueError unless p is 1 or 2.
+/// Σ_{c ≠ t} max(0, margin − x_t + x_c)^p / C, the hinge loss over classes; scores x [.., C], class numbers t [..]. Throws IndexError
+/// naming a number outside [0, C), ValueError unless p is 1 or 2.
 Tensor multi_margin_loss(const Tensor& scores, const Tensor& target, const MultiMarginOptions& options = {});
 
 // -- yes or no: an element each ------------------------------------------------------------------------------
@@ -153,8 +154,8 @@ struct InfoNceOptions {
   Tensor negatives;        ///< further keys [m, n] that match no query; undefined: none
   Reduction reduction = Reduction::mean;
 };
-/// Cross-entropy of q_i · k_j / temperature over j with truth j = i (van den Oord et al. 2018): queries and keys [b, n], the other keys of the
-/// batch are the negatives.
+/// Cross-entropy of q_i · k_j / temperature over j with truth j = i (van den Oord et al. 2018): queries and keys [b, n], the other keys of
+/// the batch are the negatives.
 Tensor info_nce(const Tensor& queries, const Tensor& keys, const InfoNceOptions& options = {});
 
 }  // namespace plumb

@@ -24,13 +24,16 @@ Tensor cosine_similarity(const Tensor& first, const Tensor& second, int dim, dou
   Shape shape = broadcast_shapes("cosine_similarity", first.shape(), second.shape());
   Tensor a = expand(detail::loss_input(first), shape), b = expand(detail::loss_input(second), shape);
   dim = checked_dim("cosine_similarity", dim, shape.rank());
-  return sum(a * b, {dim}) / clamp_min(detail::vector_length("cosine_similarity", a, 2, {dim}, false) * detail::vector_length("cosine_similarity", b, 2, {dim}, false), eps);
+  return sum(a * b, {dim}) / clamp_min(detail::vector_length("cosine_similarity", a, 2, {dim}, false) *
+                                           detail::vector_length("cosine_similarity", b, 2, {dim}, false),
+                                       eps);
 }
 
 Tensor cosine_embedding_loss(const Tensor& first, const Tensor& second, const Tensor& target, const CosineEmbeddingOptions& o) {
   auto [a, b] = detail::loss_inputs("cosine_embedding_loss", first, second);
   if (a.rank() == 0 || target.shape() != a.shape().slice(0, a.rank() - 1))
-    throw ShapeError("cosine_embedding_loss: the target must have the vectors' shape without its last dimension: vectors " + to_string(a.shape()) + ", target " + to_string(target.shape()));
+    throw ShapeError("cosine_embedding_loss: the target must have the vectors' shape without its last dimension: vectors " +
+                     to_string(a.shape()) + ", target " + to_string(target.shape()));
   detail::check_allowed("cosine_embedding_loss", "target", target, Allowed::sign);
   Tensor c = cosine_similarity(a, b, -1);
   return reduced(where(target > 0, 1 - c, relu(c - o.margin)), o.reduction);
@@ -40,7 +43,9 @@ Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const T
   auto [a, p] = detail::loss_inputs("triplet_margin_loss", anchor, positive);
   auto [same, n] = detail::loss_inputs("triplet_margin_loss", anchor, negative);
   if (a.rank() == 0) throw ShapeError("triplet_margin_loss: takes vectors [.., n], got single numbers");
-  auto distance = [&](const Tensor& x, const Tensor& y) { return detail::vector_length("triplet_margin_loss", x - y + o.eps, o.p, {-1}, false); };
+  auto distance = [&](const Tensor& x, const Tensor& y) {
+    return detail::vector_length("triplet_margin_loss", x - y + o.eps, o.p, {-1}, false);
+  };
   Tensor far = distance(a, n);
   if (o.swap) far = minimum(far, distance(p, n));
   return reduced(relu(distance(a, p) - far + o.margin), o.reduction);

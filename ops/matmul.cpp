@@ -17,7 +17,8 @@ std::string two_shapes(const Tensor& a, const Tensor& b) { return to_string(a.sh
 
 void check_product(const char* op, const Tensor& a, const Tensor& b, int64_t inner_a, int64_t inner_b) {
   if (!is_floating(a.dtype()) || a.dtype() != b.dtype())
-    throw DTypeError(std::string(op) + ": takes two floating tensors of one type, got " + std::string(name(a.dtype())) + " and " + std::string(name(b.dtype())));
+    throw DTypeError(std::string(op) + ": takes two floating tensors of one type, got " + std::string(name(a.dtype())) + " and " +
+                     std::string(name(b.dtype())));
   detail::check_same_device(op, a, b);
   if (inner_a != inner_b) throw ShapeError(std::string(op) + ": inner sizes differ: " + two_shapes(a, b));
 }
@@ -39,7 +40,8 @@ Tensor batched(const Tensor& x, const Shape& batch) {
 // a · b for ranks ≥ 2, outside the graph.
 Tensor product(const char* op, const Tensor& a, const Tensor& b, const Tensor& bias = {}) {
   int64_t m = a.size(-2), n = b.size(-1);
-  Shape batch = b.rank() == 2 ? a.shape().slice(0, a.rank() - 2) : broadcast_shapes(op, a.shape().slice(0, a.rank() - 2), b.shape().slice(0, b.rank() - 2));
+  Shape batch = b.rank() == 2 ? a.shape().slice(0, a.rank() - 2)
+                              : broadcast_shapes(op, a.shape().slice(0, a.rank() - 2), b.shape().slice(0, b.rank() - 2));
   Shape shape = batch;
   shape.push_back(m);
   shape.push_back(n);
@@ -88,7 +90,8 @@ Tensor linear(const Tensor& input, const Tensor& w, const Tensor& offset) {
   if (x.rank() == 0 || weight.rank() != 2) throw ShapeError("linear: takes x [.., in] and a weight [out, in]: " + two_shapes(x, weight));
   check_product("linear", x, weight, x.size(-1), weight.size(1));
   int64_t in = weight.size(1), out = weight.size(0);
-  if (bias.defined() && bias.shape() != Shape{out}) throw ShapeError("linear: the bias must be [" + std::to_string(out) + "], it is " + to_string(bias.shape()));
+  if (bias.defined() && bias.shape() != Shape{out})
+    throw ShapeError("linear: the bias must be [" + std::to_string(out) + "], it is " + to_string(bias.shape()));
   if (x.rank() == 1) return squeeze(linear(unsqueeze(x, 0), weight, bias), 0);
   Tensor contiguous_bias = bias.defined() ? contiguous_data(bias) : bias;
   Tensor y = product("linear", x, view_of(weight, {in, out}, {weight.strides()[1], weight.strides()[0]}, 0), contiguous_bias);

@@ -10,8 +10,8 @@ namespace plumb::minifloat {
 
 PLUMB_DEVICE inline double power_of_two(int exponent) { return std::bit_cast<double>(static_cast<uint64_t>(exponent + 1023) << 52); }
 
-/// The nearest number with `mantissa_bits` bits behind the leading one and exponents from `least_exponent` on, ties to even; beyond ± largest:
-/// ± beyond.
+/// The nearest number with `mantissa_bits` bits behind the leading one and exponents from `least_exponent` on, ties to even; beyond ±
+/// largest: ± beyond.
 PLUMB_DEVICE inline double rounded(double x, int mantissa_bits, int least_exponent, double largest, double beyond) {
   if (std::isnan(x)) return x;
   if (std::abs(x) >= 2 * largest) return std::copysign(beyond, x);

@@ -33,12 +33,14 @@ namespace {
 
 void check_parameter(const char* op, const char* what, const Tensor& x, const Tensor& p, const Shape& shape) {
   if (!p.defined()) return;
-  if (p.shape() != shape) throw ShapeError(std::string(op) + ": the " + what + " is " + to_string(p.shape()) + ", the normalised shape " + to_string(shape));
+  if (p.shape() != shape)
+    throw ShapeError(std::string(op) + ": the " + what + " is " + to_string(p.shape()) + ", the normalised shape " + to_string(shape));
   detail::check_same_device(op, x, p);
 }
 
 // Gradients of x, weight and bias in one pass over dy and x.
-Grads fused_backward(const Tensor& dy, const Tensor& input, const Tensor& weight, const Tensor& mean, const Tensor& rstd, const Shape& shape, Needs needs) {
+Grads fused_backward(const Tensor& dy, const Tensor& input, const Tensor& weight, const Tensor& mean, const Tensor& rstd,
+                     const Shape& shape, Needs needs) {
   Tensor x = contiguous_data(input), w = weight.defined() ? contiguous_data(weight) : weight, dx, dw, db;
   if (needs[0]) dx = empty(x.shape(), x.dtype(), x.device(), "norm_backward");
   if (needs[1]) dw = empty(shape, rstd.dtype(), x.device(), "norm_backward");
@@ -49,7 +51,8 @@ Grads fused_backward(const Tensor& dy, const Tensor& input, const Tensor& weight
 }
 
 // The same in plain operations.
-Grads plain_backward(const Tensor& dy, const Tensor& input, const Tensor& weight, const Shape& shape, bool centred, double eps, Needs needs) {
+Grads plain_backward(const Tensor& dy, const Tensor& input, const Tensor& weight, const Shape& shape, bool centred, double eps,
+                     Needs needs) {
   DType type = compute_dtype(input.dtype());
   Tensor x = to(input, type), g = to(dy, type), dx, dw, db;
   std::vector<int> dims(static_cast<size_t>(shape.rank()));
@@ -82,25 +85,29 @@ Tensor row_norm(const char* op, const Tensor& input, const Shape& shape, const T
   Tensor y = empty(x.shape(), x.dtype(), x.device(), op), rstd = empty(rows, type, x.device(), op), mean, none;
   if (centred) mean = empty(rows, type, x.device(), op);
   kernel::row_norm(x.device(), row_major(x), {}, row_major(weight), row_major(bias), centred, eps, none, y, mean, rstd);
-  return record(op, y, {x, weight, bias}, saving(x, weight, mean, rstd), [shape, centred, eps](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-    if (grad_enabled()) return plain_backward(dy[0], s[0], s[1], shape, centred, eps, needs);
-    return fused_backward(dy[0], s[0], s[1], s[2], s[3], shape, needs);
-  });
+  return record(op, y, {x, weight, bias}, saving(x, weight, mean, rstd),
+                [shape, centred, eps](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  if (grad_enabled()) return plain_backward(dy[0], s[0], s[1], shape, centred, eps, needs);
+                  return fused_backward(dy[0], s[0], s[1], s[2], s[3], shape, needs);
+                });
 }
 
 // The gradients of x, branch, weight and bias in one pass, given those of the sum and of its norm.
-Grads added_backward(const Grads& d, const Tensor& sum, const Tensor& weight, const Tensor& mean, const Tensor& rstd, DType branch, const Shape& shape, Needs needs) {
+Grads added_backward(const Grads& d, const Tensor& sum, const Tensor& weight, const Tensor& mean, const Tensor& rstd, DType branch,
+                     const Shape& shape, Needs needs) {
   bool alike = branch == sum.dtype();
   Tensor dx, dbranch, dw, db;
   if (needs[0] || (alike && needs[1])) dx = empty(sum.shape(), sum.dtype(), sum.device(), "norm_backward");
   if (!alike && needs[1]) dbranch = empty(sum.shape(), branch, sum.device(), "norm_backward");
   if (needs[2]) dw = empty(shape, rstd.dtype(), sum.device(), "norm_backward");
   if (needs[3]) db = empty(shape, rstd.dtype(), sum.device(), "norm_backward");
-  kernel::row_norm_backward(sum.device(), contiguous_data(d[1]), contiguous_data(d[0]), sum, mean, rstd, row_major(weight), dx, dbranch, dw, db);
+  kernel::row_norm_backward(sum.device(), contiguous_data(d[1]), contiguous_data(d[0]), sum, mean, rstd, row_major(weight), dx, dbranch, dw,
+                            db);
   return {needs[0] ? dx : Tensor(), alike && needs[1] ? dx : dbranch, dw, db};
 }
 
-Grads plain_added_backward(const Grads& d, const Tensor& sum, const Tensor& weight, DType branch, const Shape& shape, double eps, Needs needs) {
+Grads plain_added_backward(const Grads& d, const Tensor& sum, const Tensor& weight, DType branch, const Shape& shape, double eps,
+                           Needs needs) {
   uint64_t into_sum = needs[0] || needs[1] ? 1 : 0;
   Grads g = plain_backward(d[1], sum, weight, shape, true, eps, Needs(into_sum | uint64_t{needs[2]} << 1 | uint64_t{needs[3]} << 2));
   Tensor dx = into_sum ? d[0] + g[0] : Tensor();
@@ -108,11 +115,14 @@ Grads plain_added_backward(const Grads& d, const Tensor& sum, const Tensor& weig
 }
 
 // Of checked operands, whose sum has x's type and whose norm has `type`.
-AddNorm add_norm(const Tensor& x, const Tensor& branch, const Tensor& weight, const Tensor& bias, const Shape& shape, const Shape& rows, DType type, double eps) {
+AddNorm add_norm(const Tensor& x, const Tensor& branch, const Tensor& weight, const Tensor& bias, const Shape& shape, const Shape& rows,
+                 DType type, double eps) {
   const char* op = "add_layer_norm";
   DType wide = compute_dtype(x.dtype());
-  Tensor sum = empty(x.shape(), x.dtype(), x.device(), op), y = empty(x.shape(), type, x.device(), op), mean = empty(rows, wide, x.device(), op), rstd = empty(rows, wide, x.device(), op);
-  kernel::row_norm(x.device(), contiguous_data(x), contiguous_data(branch), row_major(weight), row_major(bias), true, eps, sum, y, mean, rstd);
+  Tensor sum = empty(x.shape(), x.dtype(), x.device(), op), y = empty(x.shape(), type, x.device(), op),
+         mean = empty(rows, wide, x.device(), op), rstd = empty(rows, wide, x.device(), op);
+  kernel::row_norm(x.device(), contiguous_data(x), contiguous_data(branch), row_major(weight), row_major(bias), true, eps, sum, y, mean,
+                   rstd);
   auto outputs = record(op, std::array{sum, y}, {x, branch, weight, bias}, saving(sum, weight, mean, rstd),
                         [shape, eps, type = branch.dtype()](const Grads& d, const Saved& s, Needs needs) -> Grads {
                           if (grad_enabled()) return plain_added_backward(d, s[0], s[1], type, shape, eps, needs);
@@ -123,16 +133,20 @@ AddNorm add_norm(const Tensor& x, const Tensor& branch, const Tensor& weight, co
 
 }  // namespace
 
-AddNorm add_layer_norm(const Tensor& x, const Tensor& branch, const Shape& normalized_shape, const Tensor& weight, const Tensor& bias, double eps) {
+AddNorm add_layer_norm(const Tensor& x, const Tensor& branch, const Shape& normalized_shape, const Tensor& weight, const Tensor& bias,
+                       double eps) {
   const char* op = "add_layer_norm";
   if (!is_floating(x.dtype()) || !is_floating(branch.dtype()))
-    throw DTypeError(std::string(op) + ": takes floating tensors, got " + std::string(name(x.dtype())) + " and " + std::string(name(branch.dtype())));
-  if (x.shape() != branch.shape()) throw ShapeError(std::string(op) + ": x is " + to_string(x.shape()) + ", the branch " + to_string(branch.shape()));
+    throw DTypeError(std::string(op) + ": takes floating tensors, got " + std::string(name(x.dtype())) + " and " +
+                     std::string(name(branch.dtype())));
+  if (x.shape() != branch.shape())
+    throw ShapeError(std::string(op) + ": x is " + to_string(x.shape()) + ", the branch " + to_string(branch.shape()));
   detail::check_same_device(op, x, branch);
   Shape rows{checked_rows(op, x, normalized_shape, weight, bias)};
   DType sum = promote(x.dtype(), branch.dtype()), type = sum == f32 ? Autocast::type() : sum, wide = compute_dtype(sum);
   bool as_it_is = branch.dtype() == sum || (sum == f32 && (type == f32 || type == branch.dtype()));
-  return add_norm(to(x, sum), as_it_is ? branch : to(branch, sum), typed(weight, wide), typed(bias, wide), normalized_shape, rows, type, eps);
+  return add_norm(to(x, sum), as_it_is ? branch : to(branch, sum), typed(weight, wide), typed(bias, wide), normalized_shape, rows, type,
+                  eps);
 }
 
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight, const Tensor& bias, double eps) {

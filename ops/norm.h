@@ -13,10 +13,11 @@ struct AddNorm {
   Tensor sum;   ///< x + branch
   Tensor norm;  ///< layer_norm(sum)
 };
-/// The residual sum x + branch and its layer_norm, in one pass: what stands between two parts of a pre-norm network. Both have one shape. The
-/// norm is made for the product that follows: under autocast, and where the sum is f32, it is of autocast's type, which is what that product
-/// would round it to. Throws ShapeError if shapes do not fit, DTypeError for integers.
-AddNorm add_layer_norm(const Tensor& x, const Tensor& branch, const Shape& normalized_shape, const Tensor& weight = {}, const Tensor& bias = {}, double eps = 1e-5);
+/// The residual sum x + branch and its layer_norm, in one pass: what stands between two parts of a pre-norm network. Both have one shape.
+/// The norm is made for the product that follows: under autocast, and where the sum is f32, it is of autocast's type, which is what that
+/// product would round it to. Throws ShapeError if shapes do not fit, DTypeError for integers.
+AddNorm add_layer_norm(const Tensor& x, const Tensor& branch, const Shape& normalized_shape, const Tensor& weight = {},
+                       const Tensor& bias = {}, double eps = 1e-5);
 /// y = x / √(mean(x²) + eps) · weight over the last dimensions (Zhang & Sennrich 2019).
 Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {}, double eps = 1e-6);
 
@@ -34,12 +35,14 @@ struct BatchNorm {
 /// Throws ValueError if a channel has fewer than two elements.
 BatchNorm batch_norm_training(const Tensor& x, const Tensor& weight = {}, const Tensor& bias = {}, double eps = 1e-5);
 /// Evaluation: μ and σ² are given, and constants to the derivative.
-Tensor batch_norm(const Tensor& x, const Tensor& mean, const Tensor& variance, const Tensor& weight = {}, const Tensor& bias = {}, double eps = 1e-5);
+Tensor batch_norm(const Tensor& x, const Tensor& mean, const Tensor& variance, const Tensor& weight = {}, const Tensor& bias = {},
+                  double eps = 1e-5);
 
 struct RunningStatistics {
   Tensor mean, variance;
 };
-/// running + momentum (batch − running), the batch's variance counted as that of a sample of `count` elements a channel (· count / (count − 1)).
+/// running + momentum (batch − running), the batch's variance counted as that of a sample of `count` elements a channel (· count / (count −
+/// 1)).
 RunningStatistics update_running(const RunningStatistics& running, const BatchNorm& batch, double momentum = 0.1);
 /// The same in place and in one kernel; `batches`, an i64 that counts them, goes up by 1 if it is given. Throws ShapeError unless both
 /// statistics are row-major [C] of one type and the count is one i64, DeviceError unless all lie on the batch's device.

@@ -64,7 +64,8 @@ Tensor weight_norm(const Tensor& v, const Tensor& g, int dim) {
   Shape along = Shape::filled(v.rank(), 1);
   if (v.rank() > 0) along[dim] = v.size(dim);
   if (g.numel() != numel(along) || (g.rank() != 1 && g.shape() != along))
-    throw ShapeError("weight_norm: g is " + to_string(g.shape()) + "; v " + to_string(v.shape()) + " along dimension " + std::to_string(dim) + " takes " + to_string(along));
+    throw ShapeError("weight_norm: g is " + to_string(g.shape()) + "; v " + to_string(v.shape()) + " along dimension " +
+                     std::to_string(dim) + " takes " + to_string(along));
   std::vector<int> others;
   for (int d = 0; d < v.rank(); ++d)
     if (d != dim) others.push_back(d);

@@ -18,7 +18,8 @@ struct Sgd {
 };
 
 /// Adam and its relatives.   g ← g + k0 p,   p ← k1 p,   m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²,   p ← p − k4 m / (k5 √v + k6)
-/// k0 coupled weight decay, k1 = 1 − lr·decoupled weight decay, k2 = β₁, k3 = β₂, k4 the step with m's bias correction, k5 that of √v, k6 ε.
+/// k0 coupled weight decay, k1 = 1 − lr·decoupled weight decay, k2 = β₁, k3 = β₂, k4 the step with m's bias correction, k5 that of √v, k6
+/// ε.
 struct Adam {
   template <typename T> PLUMB_DEVICE static void apply(T& p, T g, T& m, T& v, T&, const T* k) {
     g += k[0] * p;

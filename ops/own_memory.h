@@ -1,4 +1,5 @@
-// Results that never share memory with an input, for operations that move elements: where nothing has to be moved, what they are made of is a view.
+// Results that never share memory with an input, for operations that move elements: where nothing has to be moved, what they are made of is
+// a view.
 #pragma once
 #include "ops/shape.h"
 

@@ -6,7 +6,8 @@
 
 namespace plumb {
 
-/// What stands outside a tensor: a constant; the inside mirrored without its edge (… 2 1 | 0 1 2 …); the edge repeated; the inside repeated.
+/// What stands outside a tensor: a constant; the inside mirrored without its edge (… 2 1 | 0 1 2 …); the edge repeated; the inside
+/// repeated.
 enum class PadMode : uint8_t { constant, reflect, replicate, circular };
 
 /// x with padding[0] places before and padding[1] after its last dimension, padding[2] and padding[3] around the one before, and so on, as

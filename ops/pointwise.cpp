@@ -137,12 +137,14 @@ static bool fits_f64(Scalar b) { return b.floating() || std::abs(static_cast<dou
 Tensor add(const Tensor& a, Scalar b) {
   Tensor x = number_typed(a, b);
   if (!fits_f64(b) && x.dtype() == i64) return add(x, scalar_tensor(b, i64, x.device()));
-  return record("add", unary("add", UnaryOp::add_scalar, x, b.value()), {x}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0]; });
+  return record("add", unary("add", UnaryOp::add_scalar, x, b.value()), {x}, saving(),
+                [](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0]; });
 }
 Tensor mul(const Tensor& a, Scalar b) {
   Tensor x = number_typed(a, b);
   if (!fits_f64(b) && x.dtype() == i64) return mul(x, scalar_tensor(b, i64, x.device()));
-  return record("mul", unary("mul", UnaryOp::mul_scalar, x, b.value()), {x}, saving(), [b](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0] * b; });
+  return record("mul", unary("mul", UnaryOp::mul_scalar, x, b.value()), {x}, saving(),
+                [b](const Grads& dy, const Saved&, Needs) -> Grads { return dy[0] * b; });
 }
 Tensor div(const Tensor& a, Scalar b) { return mul(detail::floating(a), 1.0 / b.value()); }
 Tensor operator-(const Tensor& a, Scalar b) {
@@ -152,12 +154,14 @@ Tensor operator-(const Tensor& a, Scalar b) {
 Tensor operator-(Scalar a, const Tensor& b) {
   Tensor x = number_typed(b, a);
   if (!fits_f64(a) && x.dtype() == i64) return sub(scalar_tensor(a, i64, x.device()), x);
-  return record("sub", unary("sub", UnaryOp::rsub_scalar, x, a.value()), {x}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return neg(dy[0]); });
+  return record("sub", unary("sub", UnaryOp::rsub_scalar, x, a.value()), {x}, saving(),
+                [](const Grads& dy, const Saved&, Needs) -> Grads { return neg(dy[0]); });
 }
 Tensor operator/(Scalar a, const Tensor& b) { return mul(reciprocal(b), a.value()); }
 
 Tensor neg(const Tensor& a) {
-  return record("neg", unary("neg", UnaryOp::neg, a), {a}, saving(), [](const Grads& dy, const Saved&, Needs) -> Grads { return neg(dy[0]); });
+  return record("neg", unary("neg", UnaryOp::neg, a), {a}, saving(),
+                [](const Grads& dy, const Saved&, Needs) -> Grads { return neg(dy[0]); });
 }
 
 // Piecewise constant: da = db = 0.
@@ -174,7 +178,8 @@ Tensor remainder(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b)) { auto p = promoted(a, b); return remainder(p.a, p.b); }
   return record("remainder", binary("remainder", BinaryOp::remainder, a, b), {a, b}, saving(a, b),
                 [in = InputForms(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-                  return {needs[0] ? in.first(dy[0]) : Tensor(), needs[1] ? in.second(neg(dy[0] * binary("floor_divide", BinaryOp::floor_divide, s[0], s[1]))) : Tensor()};
+                  return {needs[0] ? in.first(dy[0]) : Tensor(),
+                          needs[1] ? in.second(neg(dy[0] * binary("floor_divide", BinaryOp::floor_divide, s[0], s[1]))) : Tensor()};
                 });
 }
 
@@ -222,10 +227,11 @@ static Tensor share_of_first(const Tensor& a, const Tensor& b, bool larger) {
 }
 
 static Tensor extremum(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
-  return record(name, binary(name, op, a, b), {a, b}, saving(a, b), [op, in = InputForms(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-    Tensor share = share_of_first(s[0], s[1], op == BinaryOp::maximum);
-    return {needs[0] ? in.first(dy[0] * share) : Tensor(), needs[1] ? in.second(dy[0] * (1 - share)) : Tensor()};
-  });
+  return record(name, binary(name, op, a, b), {a, b}, saving(a, b),
+                [op, in = InputForms(a, b)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  Tensor share = share_of_first(s[0], s[1], op == BinaryOp::maximum);
+                  return {needs[0] ? in.first(dy[0] * share) : Tensor(), needs[1] ? in.second(dy[0] * (1 - share)) : Tensor()};
+                });
 }
 Tensor maximum(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b)) { auto p = promoted(a, b); return maximum(p.a, p.b); }
@@ -239,10 +245,11 @@ Tensor minimum(const Tensor& a, const Tensor& b) {
 // d atan2(a, b) = (b da − a db) / (a² + b²)
 Tensor atan2(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return atan2(p.a, p.b); }
-  return record("atan2", binary("atan2", BinaryOp::atan2, a, b), {a, b}, saving(a, b), [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-    Tensor scaled = dy[0] / (square(s[0]) + square(s[1]));
-    return {needs[0] ? sum_to(scaled * s[1], s[0].shape()) : Tensor(), needs[1] ? sum_to(neg(scaled * s[0]), s[1].shape()) : Tensor()};
-  });
+  return record(
+      "atan2", binary("atan2", BinaryOp::atan2, a, b), {a, b}, saving(a, b), [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+        Tensor scaled = dy[0] / (square(s[0]) + square(s[1]));
+        return {needs[0] ? sum_to(scaled * s[1], s[0].shape()) : Tensor(), needs[1] ? sum_to(neg(scaled * s[0]), s[1].shape()) : Tensor()};
+      });
 }
 
 // d √(a² + b²) = (a da + b db) / y
@@ -258,18 +265,22 @@ Tensor hypot(const Tensor& a, const Tensor& b) {
 // d(a log b) = log b da + (a / b) db
 Tensor xlogy(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return xlogy(p.a, p.b); }
-  return record("xlogy", binary("xlogy", BinaryOp::xlogy, a, b), {a, b}, saving(a, b), [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-    return {needs[0] ? sum_to(dy[0] * log(s[1]), s[0].shape()) : Tensor(), needs[1] ? sum_to(where(s[0] == 0, 0, dy[0] * s[0] / s[1]), s[1].shape()) : Tensor()};
-  });
+  return record("xlogy", binary("xlogy", BinaryOp::xlogy, a, b), {a, b}, saving(a, b),
+                [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  return {needs[0] ? sum_to(dy[0] * log(s[1]), s[0].shape()) : Tensor(),
+                          needs[1] ? sum_to(where(s[0] == 0, 0, dy[0] * s[0] / s[1]), s[1].shape()) : Tensor()};
+                });
 }
 
 // d log(eᵃ + eᵇ) = σ(a − b) da + σ(b − a) db
 Tensor logaddexp(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return logaddexp(p.a, p.b); }
-  return record("logaddexp", binary("logaddexp", BinaryOp::logaddexp, a, b), {a, b}, saving(a, b), [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-    Tensor p = sigmoid(s[0] - s[1]);
-    return {needs[0] ? sum_to(dy[0] * p, s[0].shape()) : Tensor(), needs[1] ? sum_to(dy[0] * (1 - p), s[1].shape()) : Tensor()};
-  });
+  return record(
+      "logaddexp", binary("logaddexp", BinaryOp::logaddexp, a, b), {a, b}, saving(a, b),
+      [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+        Tensor p = sigmoid(s[0] - s[1]);
+        return {needs[0] ? sum_to(dy[0] * p, s[0].shape()) : Tensor(), needs[1] ? sum_to(dy[0] * (1 - p), s[1].shape()) : Tensor()};
+      });
 }
 
 Tensor lerp(const Tensor& a, const Tensor& b, Scalar weight) { return a + (b - a) * weight; }

@@ -14,7 +14,8 @@ Tensor mul(const Tensor& a, Scalar b);
 Tensor div(const Tensor& a, const Tensor& b);
 Tensor div(const Tensor& a, Scalar b);
 Tensor neg(const Tensor& a);
-/// ⌊a / b⌋, and a − b⌊a / b⌋ (of the sign of b). Derivatives: 0 for floor_divide; 1 and −⌊a / b⌋ for remainder. Integer division by 0 gives 0.
+/// ⌊a / b⌋, and a − b⌊a / b⌋ (of the sign of b). Derivatives: 0 for floor_divide; 1 and −⌊a / b⌋ for remainder. Integer division by 0 gives
+/// 0.
 Tensor floor_divide(const Tensor& a, const Tensor& b);
 Tensor remainder(const Tensor& a, const Tensor& b);
 /// a^b. The derivative in b is a^b log a, taken as 0 where a = 0 and b ≥ 0.
@@ -75,8 +76,8 @@ Tensor isfinite(const Tensor& a);
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 Tensor where(const Tensor& condition, const Tensor& a, Scalar b);
 Tensor where(const Tensor& condition, Scalar a, const Tensor& b);
-/// min(max(x, low), high). The derivative is 1 where low ≤ x ≤ high, else 0; between tensors that of minimum and maximum. For integers bounds are cut
-/// off to integers. Throws ValueError for a bound that is NaN.
+/// min(max(x, low), high). The derivative is 1 where low ≤ x ≤ high, else 0; between tensors that of minimum and maximum. For integers
+/// bounds are cut off to integers. Throws ValueError for a bound that is NaN.
 Tensor clamp(const Tensor& x, double low, double high);
 Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high);
 Tensor clamp_min(const Tensor& x, double low);

@@ -55,10 +55,25 @@ struct NanToZero { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) 
 // -- special -------------------------------------------------------------------------------------------
 struct Erf { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return special::erf(x); } };
 struct Erfc { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return std::erfc(x); } };
-struct Erfinv { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return static_cast<T>(special::erfinv(static_cast<double>(x))); } };
+struct Erfinv {
+  template <typename T>
+  PLUMB_DEVICE static T apply(T x, T, T) {
+    return static_cast<T>(special::erfinv(static_cast<double>(x)));
+  }
+};
 struct Lgamma { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return special::lgamma(x); } };
-struct Digamma { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return static_cast<T>(special::digamma(static_cast<double>(x))); } };
-struct Polygamma { template <typename T> PLUMB_DEVICE static T apply(T x, T a, T) { return static_cast<T>(special::polygamma(static_cast<int>(a), static_cast<double>(x))); } };
+struct Digamma {
+  template <typename T>
+  PLUMB_DEVICE static T apply(T x, T, T) {
+    return static_cast<T>(special::digamma(static_cast<double>(x)));
+  }
+};
+struct Polygamma {
+  template <typename T>
+  PLUMB_DEVICE static T apply(T x, T a, T) {
+    return static_cast<T>(special::polygamma(static_cast<int>(a), static_cast<double>(x)));
+  }
+};
 
 // -- activations ---------------------------------------------------------------------------------------
 struct Sigmoid { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return special::sigmoid(x); } };
@@ -81,7 +96,12 @@ struct GeluTanh {  // ½(1 + tanh u) = σ(2u)
 };
 struct LeakyRelu { template <typename T> PLUMB_DEVICE static T apply(T x, T a, T) { return x < 0 ? a * x : x; } };
 struct Elu { template <typename T> PLUMB_DEVICE static T apply(T x, T a, T) { return x < 0 ? a * std::expm1(x) : x; } };
-struct Mish { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return x * special::tanh(x > 20 ? x : special::log1p(special::exp(x))); } };
+struct Mish {
+  template <typename T>
+  PLUMB_DEVICE static T apply(T x, T, T) {
+    return x * special::tanh(x > 20 ? x : special::log1p(special::exp(x)));
+  }
+};
 struct Hardswish { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return x * Clamp::apply(x + 3, T(0), T(6)) / 6; } };
 struct Hardsigmoid { template <typename T> PLUMB_DEVICE static T apply(T x, T, T) { return Clamp::apply(x + 3, T(0), T(6)) / 6; } };
 

@@ -1,5 +1,5 @@
-// Pooling. Windows along one dimension are an AxisMap (resample.h), so all kinds share two kernels: the sum of a window is linear, the largest
-// sends its gradient to the place where it was.
+// Pooling. Windows along one dimension are an AxisMap (resample.h), so all kinds share two kernels: the sum of a window is linear, the
+// largest sends its gradient to the place where it was.
 #include "ops/pool.h"
 
 #include "engine/autograd/record.h"
@@ -58,8 +58,12 @@ struct PoolCall {
     if (value.height < least || value.width < least)
       throw ValueError(std::string(op) + ": the " + what + " must be at least " + std::to_string(least) + ", it is " + pair(value));
   }
-  Windows rows(const Tensor& image) const { return {image.size(-2), window.height, stride.height, padding.height, dilation.height, ceil_mode}; }
-  Windows columns(const Tensor& image) const { return {image.size(-1), window.width, stride.width, padding.width, dilation.width, ceil_mode}; }
+  Windows rows(const Tensor& image) const {
+    return {image.size(-2), window.height, stride.height, padding.height, dilation.height, ceil_mode};
+  }
+  Windows columns(const Tensor& image) const {
+    return {image.size(-1), window.width, stride.width, padding.width, dilation.width, ceil_mode};
+  }
 
   // A stride of 0 is the window's size.
   void complete() {
@@ -74,7 +78,8 @@ struct PoolCall {
   }
   void check_fit(const Tensor& image) const {
     if (rows(image).count() < 1 || columns(image).count() < 1)
-      throw ShapeError(std::string(op) + ": no window fits: input " + to_string(x.shape()) + ", window " + pair(window) + ", padding " + pair(padding) + ", dilation " + pair(dilation));
+      throw ShapeError(std::string(op) + ": no window fits: input " + to_string(x.shape()) + ", window " + pair(window) + ", padding " +
+                       pair(padding) + ", dilation " + pair(dilation));
   }
 };
 
@@ -89,24 +94,27 @@ ValuesAndIndices window_max(const char* op, const Tensor& image, const AxisMap& 
   Tensor y = empty_in_order(shape, image.dtype(), image.device(), op, last), place = empty_in_order(shape, i64, image.device(), op, last);
   Tensor flat_y = detail::as_planes(y, last), flat_place = detail::as_planes(place, last);
   kernel::window_max(image.device(), detail::as_planes(image, last), rows, columns, flat_y, flat_place);
-  auto out = record(op, std::array{y, place}, {image}, saving(place), [=, before = image.shape()](const Grads& dy, const Saved& s, Needs) -> Grads {
-    if (!grad_enabled()) {  // no sorting of places, and either order
-      const bool last = detail::side_by_side(s[0]);
-      Tensor dx = empty_in_order(before, dy[0].dtype(), dy[0].device(), "max_pool_backward", last), flat_dx = detail::as_planes(dx, last);
-      kernel::window_max_backward(dx.device(), detail::as_planes(dy[0], last), detail::as_planes(s[0], last), detail::transposed_map(rows), detail::transposed_map(columns), flat_dx);
-      return dx;
-    }
-    Tensor zero = zeros({planes, before[before.rank() - 2] * before.back()}, dy[0].dtype(), dy[0].device());
-    return reshape(scatter_add(zero, 1, reshape(s[0], {planes, places}), reshape(dy[0], {planes, places})), before);
-  });
+  auto out = record(op, std::array{y, place}, {image}, saving(place),
+                    [=, before = image.shape()](const Grads& dy, const Saved& s, Needs) -> Grads {
+                      if (!grad_enabled()) {  // no sorting of places, and either order
+                        const bool last = detail::side_by_side(s[0]);
+                        Tensor dx = empty_in_order(before, dy[0].dtype(), dy[0].device(), "max_pool_backward", last),
+                               flat_dx = detail::as_planes(dx, last);
+                        kernel::window_max_backward(dx.device(), detail::as_planes(dy[0], last), detail::as_planes(s[0], last),
+                                                    detail::transposed_map(rows), detail::transposed_map(columns), flat_dx);
+                        return dx;
+                      }
+                      Tensor zero = zeros({planes, before[before.rank() - 2] * before.back()}, dy[0].dtype(), dy[0].device());
+                      return reshape(scatter_add(zero, 1, reshape(s[0], {planes, places}), reshape(dy[0], {planes, places})), before);
+                    });
   return {out[0], out[1]};
 }
 
 void check_every_window_reads(const PoolCall& c, const AxisMap& m) {
   for (int64_t n : detail::counts(m))
     if (n == 0)
-      throw ShapeError(std::string(c.op) + ": a window lies in the padding alone: input " + to_string(c.x.shape()) + ", window " + c.pair(c.window) + ", padding " +
-                       c.pair(c.padding) + ", dilation " + c.pair(c.dilation));
+      throw ShapeError(std::string(c.op) + ": a window lies in the padding alone: input " + to_string(c.x.shape()) + ", window " +
+                       c.pair(c.window) + ", padding " + c.pair(c.padding) + ", dilation " + c.pair(c.dilation));
 }
 
 ValuesAndIndices max_pool(PoolCall c) {
@@ -133,7 +141,8 @@ Tensor divided(const Tensor& sums, const std::vector<int64_t>& rows, const std::
 }
 
 // 16-bit windows are summed and divided in f32, and rounded once.
-Tensor mean_of_windows(const char* op, const Tensor& image, const AxisMap& rows, const AxisMap& columns, const std::vector<int64_t>& row_counts, const std::vector<int64_t>& column_counts) {
+Tensor mean_of_windows(const char* op, const Tensor& image, const AxisMap& rows, const AxisMap& columns,
+                       const std::vector<int64_t>& row_counts, const std::vector<int64_t>& column_counts) {
   Tensor sums = detail::resample(op, to(image, compute_dtype(image.dtype())), rows, columns);
   return to(divided(sums, row_counts, column_counts), image.dtype());
 }
@@ -144,7 +153,8 @@ Tensor avg_pool(PoolCall c, bool count_include_pad) {
   c.check_fit(image);
   const Windows r = c.rows(image), k = c.columns(image);
   AxisMap rows = r.map(c.x.device()), columns = k.map(c.x.device());
-  Tensor y = mean_of_windows(c.op, image, rows, columns, count_include_pad ? r.padded_counts() : detail::counts(rows), count_include_pad ? k.padded_counts() : detail::counts(columns));
+  Tensor y = mean_of_windows(c.op, image, rows, columns, count_include_pad ? r.padded_counts() : detail::counts(rows),
+                             count_include_pad ? k.padded_counts() : detail::counts(columns));
   return detail::without_height(y, c.dims);
 }
 
@@ -165,8 +175,11 @@ struct Parts {
 };
 Parts parts_of(const char* op, const Tensor& x, Size2 size, int dims) {
   Tensor image = detail::with_height(op, x, dims);
-  if (size.height < 1 || size.width < 1) throw ValueError(std::string(op) + ": the size must be at least 1, it is " + (dims == 1 ? "" : std::to_string(size.height) + "×") + std::to_string(size.width));
-  if (image.size(-1) == 0 || image.size(-2) == 0) throw ShapeError(std::string(op) + ": there is nothing to divide: input " + to_string(x.shape()));
+  if (size.height < 1 || size.width < 1)
+    throw ValueError(std::string(op) + ": the size must be at least 1, it is " + (dims == 1 ? "" : std::to_string(size.height) + "×") +
+                     std::to_string(size.width));
+  if (image.size(-1) == 0 || image.size(-2) == 0)
+    throw ShapeError(std::string(op) + ": there is nothing to divide: input " + to_string(x.shape()));
   return {image, even_parts(image.size(-2), size.height, x.device()), even_parts(image.size(-1), size.width, x.device())};
 }
 
@@ -196,8 +209,12 @@ ValuesAndIndices max_pool2d_with_indices(const Tensor& x, Size2 window, const Ma
 ValuesAndIndices max_pool1d_with_indices(const Tensor& x, int64_t window, const MaxPool1dOptions& o) {
   return max_pool({"max_pool1d", 1, x, {1, window}, {1, o.stride}, {0, o.padding}, {1, o.dilation}, o.ceil_mode});
 }
-Tensor max_pool2d(const Tensor& x, Size2 window, const MaxPool2dOptions& options) { return max_pool2d_with_indices(x, window, options).values; }
-Tensor max_pool1d(const Tensor& x, int64_t window, const MaxPool1dOptions& options) { return max_pool1d_with_indices(x, window, options).values; }
+Tensor max_pool2d(const Tensor& x, Size2 window, const MaxPool2dOptions& options) {
+  return max_pool2d_with_indices(x, window, options).values;
+}
+Tensor max_pool1d(const Tensor& x, int64_t window, const MaxPool1dOptions& options) {
+  return max_pool1d_with_indices(x, window, options).values;
+}
 
 Tensor avg_pool2d(const Tensor& x, Size2 window, const AvgPool2dOptions& o) {
   return avg_pool({"avg_pool2d", 2, x, window, o.stride, o.padding, 1, o.ceil_mode}, o.count_include_pad);
@@ -209,7 +226,9 @@ Tensor avg_pool1d(const Tensor& x, int64_t window, const AvgPool1dOptions& o) {
 Tensor adaptive_avg_pool2d(const Tensor& x, Size2 size) { return adaptive_avg("adaptive_avg_pool2d", x, size, 2); }
 Tensor adaptive_avg_pool1d(const Tensor& x, int64_t size) { return adaptive_avg("adaptive_avg_pool1d", x, {1, size}, 1); }
 ValuesAndIndices adaptive_max_pool2d_with_indices(const Tensor& x, Size2 size) { return adaptive_max("adaptive_max_pool2d", x, size, 2); }
-ValuesAndIndices adaptive_max_pool1d_with_indices(const Tensor& x, int64_t size) { return adaptive_max("adaptive_max_pool1d", x, {1, size}, 1); }
+ValuesAndIndices adaptive_max_pool1d_with_indices(const Tensor& x, int64_t size) {
+  return adaptive_max("adaptive_max_pool1d", x, {1, size}, 1);
+}
 Tensor adaptive_max_pool2d(const Tensor& x, Size2 size) { return adaptive_max_pool2d_with_indices(x, size).values; }
 Tensor adaptive_max_pool1d(const Tensor& x, int64_t size) { return adaptive_max_pool1d_with_indices(x, size).values; }
 

@@ -37,14 +37,18 @@ void check_std(const char* op, double mean, double std) {
     throw ValueError(std::string(op) + ": mean " + number(mean) + " and std " + number(std) + ": both must be finite, std not negative");
 }
 void check_bounds(double low, double high) {
-  if (!std::isfinite(low) || !std::isfinite(high) || low > high) throw ValueError("uniform: [" + number(low) + ", " + number(high) + ") is not a finite interval");
+  if (!std::isfinite(low) || !std::isfinite(high) || low > high)
+    throw ValueError("uniform: [" + number(low) + ", " + number(high) + ") is not a finite interval");
 }
 void check_truncation(double mean, double std, double low, double high) {
   check_std("truncated_normal", mean, std);
-  if (std == 0 || !(low < high)) throw ValueError("truncated_normal: std " + number(std) + " within [" + number(low) + ", " + number(high) + "]: std must be positive and low < high");
+  if (std == 0 || !(low < high))
+    throw ValueError("truncated_normal: std " + number(std) + " within [" + number(low) + ", " + number(high) +
+                     "]: std must be positive and low < high");
   constexpr double kFarthest = 37;  // standard deviations: beyond, doubles have no probability
   if ((low - mean) / std > kFarthest || (mean - high) / std > kFarthest)
-    throw ValueError("truncated_normal: [" + number(low) + ", " + number(high) + "] lies more than 37 standard deviations from the mean " + number(mean));
+    throw ValueError("truncated_normal: [" + number(low) + ", " + number(high) + "] lies more than 37 standard deviations from the mean " +
+                     number(mean));
 }
 void check_exponential(double rate) {
   if (!(rate > 0) || std::isinf(rate)) throw ValueError("exponential: the rate must be positive and finite, it is " + number(rate));
@@ -82,7 +86,9 @@ Tensor choose(const char* op, const Tensor& weights, int64_t samples, bool logit
   RandomPlace place = take(generator, rows * (replacement ? samples : classes), 2);
   kernel::categorical(weights.device(), place, view_of(table, {rows, classes}, {classes, 1}, 0), logits, replacement, flat, bad_row);
   if (bad_row >= 0)
-    throw ValueError(std::string(op) + ": row " + std::to_string(bad_row) + (logits ? " has a NaN or +inf, or only -inf" : " has a negative or non-finite weight, or fewer positive weights than are to be drawn"));
+    throw ValueError(std::string(op) + ": row " + std::to_string(bad_row) +
+                     (logits ? " has a NaN or +inf, or only -inf"
+                             : " has a negative or non-finite weight, or fewer positive weights than are to be drawn"));
   return out;
 }
 
@@ -96,7 +102,8 @@ Tensor randn_like(const Tensor& like, Generator* g) { return randn(like.shape(),
 Tensor uniform(const Shape& shape, double low, double high, RandomOptions o) {
   check_bounds(low, high);
   if (high - low > (o.dtype == f64 ? std::numeric_limits<double>::max() : double{std::numeric_limits<float>::max()}))
-    throw ValueError("uniform: [" + number(low) + ", " + number(high) + ") is wider than the largest number of " + std::string(name(o.dtype == f64 ? f64 : f32)));
+    throw ValueError("uniform: [" + number(low) + ", " + number(high) + ") is wider than the largest number of " +
+                     std::string(name(o.dtype == f64 ? f64 : f32)));
   return drawn("uniform", Draw::uniform, low, high, shape, o);
 }
 Tensor normal(const Shape& shape, double mean, double std, RandomOptions o) {
@@ -143,9 +150,15 @@ Tensor bernoulli(const Tensor& rate, Generator* generator) {
 
 Tensor randint(int64_t low, int64_t high, const Shape& shape, RandomOptions o) {
   if (!is_integer(o.dtype)) throw DTypeError("randint: gives integers, not " + std::string(name(o.dtype)));
-  int64_t least = o.dtype == u8 ? 0 : o.dtype == i32 ? INT32_MIN : INT64_MIN, most = o.dtype == u8 ? 255 : o.dtype == i32 ? INT32_MAX : INT64_MAX;
+  int64_t least = o.dtype == u8    ? 0
+                  : o.dtype == i32 ? INT32_MIN
+                                   : INT64_MIN,
+          most = o.dtype == u8    ? 255
+                 : o.dtype == i32 ? INT32_MAX
+                                  : INT64_MAX;
   if (low >= high || low < least || high - 1 > most)
-    throw ValueError("randint: [" + std::to_string(low) + ", " + std::to_string(high) + ") is empty or does not fit into " + std::string(name(o.dtype)));
+    throw ValueError("randint: [" + std::to_string(low) + ", " + std::to_string(high) + ") is empty or does not fit into " +
+                     std::string(name(o.dtype)));
   Tensor out = empty(shape, o.dtype, o.device, "randint");
   kernel::integers(o.device, take(o.generator, out.numel(), 2), low, static_cast<uint64_t>(high) - static_cast<uint64_t>(low), out);
   return out;
@@ -158,7 +171,9 @@ Tensor randperm(int64_t n, RandomOptions o) {
   return to(out, o.dtype);
 }
 
-Tensor categorical(const Tensor& logits, Generator* generator) { return squeeze(choose("categorical", logits, 1, true, true, generator), -1); }
+Tensor categorical(const Tensor& logits, Generator* generator) {
+  return squeeze(choose("categorical", logits, 1, true, true, generator), -1);
+}
 
 // Straight-through: the value is one-hot, d soft = dy.
 Tensor gumbel_softmax(const Tensor& logits, double temperature, bool hard, int dim, Generator* generator) {
@@ -177,8 +192,12 @@ Tensor multinomial(const Tensor& weights, int64_t samples, bool replacement, Gen
   return choose("multinomial", weights, samples, false, replacement, generator);
 }
 
-void uniform_(Tensor& x, double low, double high, Generator* g) { fill_with("uniform_", x, uniform(x.shape(), low, high, options_like(x, g))); }
-void normal_(Tensor& x, double mean, double std, Generator* g) { fill_with("normal_", x, normal(x.shape(), mean, std, options_like(x, g))); }
+void uniform_(Tensor& x, double low, double high, Generator* g) {
+  fill_with("uniform_", x, uniform(x.shape(), low, high, options_like(x, g)));
+}
+void normal_(Tensor& x, double mean, double std, Generator* g) {
+  fill_with("normal_", x, normal(x.shape(), mean, std, options_like(x, g)));
+}
 void truncated_normal_(Tensor& x, double mean, double std, double low, double high, Generator* g) {
   fill_with("truncated_normal_", x, truncated_normal(x.shape(), mean, std, low, high, options_like(x, g)));
 }

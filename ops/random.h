@@ -3,7 +3,8 @@
 //
 // The mapping: a draw of n elements takes ⌈n / 4⌉ counters, element i using word i mod 4 of the Philox block at counter offset + i / 4;
 // normals use words (0, 1) and (2, 3) as the pairs of Box and Muller. f64 and integers use two words a number: ⌈n / 2⌉ counters,
-// element i words 2 (i mod 2) and 2 (i mod 2) + 1 of block offset + i / 2. Where a function below says "two words each", the latter holds for it in every type.
+// element i words 2 (i mod 2) and 2 (i mod 2) + 1 of block offset + i / 2. Where a function below says "two words each", the latter holds
+// for it in every type.
 //
 // Draws have no derivative: for a differentiable sample, use the reparameterised forms (normal with tensors, gumbel_softmax).
 #pragma once
@@ -44,7 +45,8 @@ Tensor bernoulli(const Shape& shape, double rate, RandomOptions options = {.dtyp
 /// 1 with probability rate[i], else 0, of rate's shape and type (floating). No derivative. Throws ValueError if a rate is outside [0, 1].
 Tensor bernoulli(const Tensor& rate, Generator* generator = nullptr);
 
-/// Integers in [low, high) (i64 unless i32 or u8 is given), with a bias below (high − low) / 2⁶⁴. Throws ValueError unless low < high and the type holds both.
+/// Integers in [low, high) (i64 unless i32 or u8 is given), with a bias below (high − low) / 2⁶⁴. Throws ValueError unless low < high and
+/// the type holds both.
 Tensor randint(int64_t low, int64_t high, const Shape& shape, RandomOptions options = {.dtype = i64});
 /// The numbers 0 … n − 1 in random order, i64: the order that sorts n 64-bit keys (two words each).
 Tensor randperm(int64_t n, RandomOptions options = {.dtype = i64});

@@ -9,7 +9,8 @@ namespace plumb::random {
 
 /// [0, 1) in steps of 2⁻ᵇⁱᵗˢ, exactly; bits ≤ 24.
 PLUMB_DEVICE inline float unit(uint32_t word, int bits = 24) {
-  return static_cast<float>(static_cast<int32_t>(word >> (32 - bits))) * special::detail::from_bits(static_cast<uint32_t>(127 - bits) << 23);
+  return static_cast<float>(static_cast<int32_t>(word >> (32 - bits))) *
+         special::detail::from_bits(static_cast<uint32_t>(127 - bits) << 23);
 }
 /// [0, 1) in steps of 2⁻⁵³.
 PLUMB_DEVICE inline double unit(uint32_t high, uint32_t low) {
@@ -41,7 +42,8 @@ PLUMB_DEVICE inline void normal_pair(uint32_t radius, uint32_t angle, float& a, 
   a = r * c;
   b = r * s;
 }
-PLUMB_DEVICE inline void normal_pair(uint32_t radius_high, uint32_t radius_low, uint32_t angle_high, uint32_t angle_low, double& a, double& b) {
+PLUMB_DEVICE inline void normal_pair(uint32_t radius_high, uint32_t radius_low, uint32_t angle_high, uint32_t angle_low, double& a,
+                                     double& b) {
   double r = std::sqrt(-2.0 * std::log(open_unit(radius_high, radius_low))), angle = 6.283185307179586477 * unit(angle_high, angle_low);
   a = r * std::cos(angle);
   b = r * std::sin(angle);

@@ -189,7 +189,8 @@ Call make_call(const char* op, RecurrentCell cell, const Tensor& x, int rank, co
 // The weights of one layer and direction, checked against the width of what it reads. `where` follows the names in errors.
 RecurrentWeights checked_weights(const Call& call, const RecurrentWeights& given, int64_t inputs, int64_t hidden,
                                  const std::string& where) {
-  RecurrentWeights w{detail::autocast(given.weight_ih), detail::autocast(given.weight_hh), detail::autocast(given.bias_ih), detail::autocast(given.bias_hh)};
+  RecurrentWeights w{detail::autocast(given.weight_ih), detail::autocast(given.weight_hh), detail::autocast(given.bias_ih),
+                     detail::autocast(given.bias_hh)};
   int64_t rows = call.gates() * hidden;
   call.check(w.weight_hh, "weight_hh" + where, {rows, hidden});
   call.check(w.weight_ih, "weight_ih" + where, {rows, inputs});

@@ -104,10 +104,11 @@ Tensor prod(const Tensor& input, const std::vector<int>& dims, bool keepdim) {
   if (t == bf16 || t == f16) return to(prod(to(input, f32), dims, keepdim), t);
   Tensor x = is_floating(t) ? input : to(input, i64);
   auto d = detail::reduced_dims("prod", x, dims);
-  return record("prod", detail::reduce(ReduceOp::product, "prod", x, d, keepdim, x.dtype()), {x}, saving(x), [kept = d.kept](const Grads& dy, const Saved& s, Needs) -> Grads {
-    Tensor x = s[0];
-    return x.numel() == 0 ? zeros_like(x) : reshape(dy[0], kept) * product_of_others(x, kept);
-  });
+  return record("prod", detail::reduce(ReduceOp::product, "prod", x, d, keepdim, x.dtype()), {x}, saving(x),
+                [kept = d.kept](const Grads& dy, const Saved& s, Needs) -> Grads {
+                  Tensor x = s[0];
+                  return x.numel() == 0 ? zeros_like(x) : reshape(dy[0], kept) * product_of_others(x, kept);
+                });
 }
 
 // Bools are reduced as the numbers 0 and 1.
@@ -115,7 +116,8 @@ static Tensor truth(ReduceOp op, const char* name, const Tensor& x, const std::v
   NoGrad off;
   Tensor nonzero = to(x.dtype() == boolean ? x : x != 0, u8);
   auto d = detail::reduced_dims(name, nonzero, dims);
-  Tensor y = numel(d.reduced) > 0 ? detail::reduce(op, name, nonzero, d, keepdim, u8) : full(d.result(keepdim), op == ReduceOp::minimum ? 1 : 0, u8, x.device());
+  Tensor y = numel(d.reduced) > 0 ? detail::reduce(op, name, nonzero, d, keepdim, u8)
+                                  : full(d.result(keepdim), op == ReduceOp::minimum ? 1 : 0, u8, x.device());
   return to(y, boolean);
 }
 Tensor any(const Tensor& x, const std::vector<int>& dims, bool keepdim) { return truth(ReduceOp::maximum, "any", x, dims, keepdim); }

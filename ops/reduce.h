@@ -26,8 +26,8 @@ Tensor std_dev(const Tensor& x, const std::vector<int>& dims = {}, double correc
 /// (Σ |x|^p)^(1/p); the largest |x| for p = ∞, the smallest for −∞ (equal ones share the gradient), the number of nonzeros for 0. The
 /// derivative at x = 0 is taken as 0. Neither x^p nor its sum overflows for general p; squares (p = 2) may.
 Tensor norm(const Tensor& x, double p = 2, const std::vector<int>& dims = {}, bool keepdim = false);
-/// log Σ eˣ without overflow; −∞ where all elements are −∞ or there are none, +∞ where one is. The gradient is the softmax: 0 for −∞ (also where
-/// all are), and where some elements are +∞ they share it equally.
+/// log Σ eˣ without overflow; −∞ where all elements are −∞ or there are none, +∞ where one is. The gradient is the softmax: 0 for −∞ (also
+/// where all are), and where some elements are +∞ they share it equally.
 Tensor logsumexp(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
 
 /// Whether an element (every element) is not 0; bool. Of nothing: false (true).

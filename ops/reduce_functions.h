@@ -48,7 +48,9 @@ template <typename T>
 struct Maximum {
   static constexpr bool kShifted = false;
   using Joined = Maximum;
-  PLUMB_DEVICE static T start() { return std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest(); }
+  PLUMB_DEVICE static T start() {
+    return std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
+  }
   PLUMB_DEVICE static T element(T x, T) { return x; }
   PLUMB_DEVICE static T join(T a, T b) {
     T larger = b > a ? b : a;  // a if that is NaN
@@ -59,7 +61,9 @@ template <typename T>
 struct Minimum {
   static constexpr bool kShifted = false;
   using Joined = Minimum;
-  PLUMB_DEVICE static T start() { return std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max(); }
+  PLUMB_DEVICE static T start() {
+    return std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
+  }
   PLUMB_DEVICE static T element(T x, T) { return x; }
   PLUMB_DEVICE static T join(T a, T b) {
     T smaller = b < a ? b : a;

@@ -9,8 +9,8 @@
 namespace plumb::detail {
 
 static AxisMap axis_map(const AxisEntries& e, int64_t inputs, Device device) {
-  return {to(from_vector(e.offset), device), to(from_vector(e.index), device), to(from_vector(e.weight), device), inputs, static_cast<int64_t>(e.offset.size()) - 1,
-          std::make_shared<const AxisEntries>(e)};
+  return {to(from_vector(e.offset), device),         to(from_vector(e.index), device),      to(from_vector(e.weight), device), inputs,
+          static_cast<int64_t>(e.offset.size()) - 1, std::make_shared<const AxisEntries>(e)};
 }
 
 AxisMap AxisMapBuilder::build(Device device) const {
@@ -61,14 +61,18 @@ Tensor resample(const char* op, const Tensor& x, const AxisMap& rows, const Axis
   const bool last = side_by_side(x);
   Tensor y = empty_in_order(shape, x.dtype(), x.device(), op, last), out = as_planes(y, last);
   kernel::resample(x.device(), as_planes(x, last), rows, columns, out);
-  return record(op, y, {x}, saving(), [op, rows, columns](const Grads& dy, const Saved&, Needs) -> Grads { return resample(op, dy[0], transposed_map(rows), transposed_map(columns)); });
+  return record(op, y, {x}, saving(), [op, rows, columns](const Grads& dy, const Saved&, Needs) -> Grads {
+    return resample(op, dy[0], transposed_map(rows), transposed_map(columns));
+  });
 }
 
 Tensor with_height(const char* op, const Tensor& x, int dims) {
   if (!is_floating(x.dtype())) throw DTypeError(std::string(op) + ": takes a floating tensor, got " + std::string(name(x.dtype())));
   if (x.rank() != dims + 1 && x.rank() != dims + 2)
-    throw ShapeError(std::string(op) + ": takes " + (dims == 1 ? "[batch, channels, length] or [channels, length]" : "[batch, channels, height, width] or [channels, height, width]") +
-                     ", got " + to_string(x.shape()));
+    throw ShapeError(
+        std::string(op) + ": takes " +
+        (dims == 1 ? "[batch, channels, length] or [channels, length]" : "[batch, channels, height, width] or [channels, height, width]") +
+        ", got " + to_string(x.shape()));
   return dims == 1 ? unsqueeze(x, -2) : x;
 }
 Tensor without_height(const Tensor& y, int dims) { return dims == 1 ? squeeze(y, -2) : y; }

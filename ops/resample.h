@@ -18,7 +18,8 @@ class AxisMapBuilder {
     entries_.weight.push_back(weight);
   }
   void finish_output() { entries_.offset.push_back(static_cast<int64_t>(entries_.index.size())); }
-  /// Elsewhere than on the CPU, the same map as the last time it was built with these entries: a training step copies it once, not at every step.
+  /// Elsewhere than on the CPU, the same map as the last time it was built with these entries: a training step copies it once, not at every
+  /// step.
   AxisMap build(Device device) const;
 
  private:
@@ -31,7 +32,8 @@ AxisMap transposed_map(const AxisMap& m);
 /// How many places each output reads.
 std::vector<int64_t> counts(const AxisMap& m);
 
-/// x [.., H, W] as the kernels of windows take it, without gaps: [planes, H, W], or [n, H, W, C] if the channels of a place lie `side_by_side`.
+/// x [.., H, W] as the kernels of windows take it, without gaps: [planes, H, W], or [n, H, W, C] if the channels of a place lie
+/// `side_by_side`.
 bool side_by_side(const Tensor& x);
 Tensor as_planes(const Tensor& x, bool side_by_side);
 

@@ -22,7 +22,8 @@ Tensor numbers(const Tensor& x) { return is_floating(x.dtype()) ? x : to(x, i64)
 
 // y = the running sum,   dx = the running sum of dy from the other end
 Tensor running_sum(const Tensor& x, int dim, bool reverse) {
-  return record("cumsum", cumulated("cumsum", x, dim, false, reverse), {x}, saving(), [=](const Grads& dy, const Saved&, Needs) -> Grads { return running_sum(dy[0], dim, !reverse); });
+  return record("cumsum", cumulated("cumsum", x, dim, false, reverse), {x}, saving(),
+                [=](const Grads& dy, const Saved&, Needs) -> Grads { return running_sum(dy[0], dim, !reverse); });
 }
 
 // x moved by one place in running order, its first place filled with `first`.
@@ -63,10 +64,11 @@ Tensor linear_scan(const Tensor& left, const Tensor& right, int dim, bool revers
     kernel::linear_scan(a.device(), detail::around_dim(a, dim), detail::around_dim(b, dim), reverse, planes);
   }
   if (shape.rank() == 0) return to(b, t);
-  h = record("linear_scan", h, {a, b}, saving(a, b.requires_grad() || a.requires_grad() ? h : Tensor()), [dim, reverse](const Grads& dh, const Saved& s, Needs needs) -> Grads {
-    Tensor adjoint = linear_scan(delayed(s[0], dim, !reverse, 0), dh[0], dim, !reverse);
-    return {needs[0] ? adjoint * delayed(s[1], dim, reverse, 0) : Tensor(), needs[1] ? adjoint : Tensor()};
-  });
+  h = record("linear_scan", h, {a, b}, saving(a, b.requires_grad() || a.requires_grad() ? h : Tensor()),
+             [dim, reverse](const Grads& dh, const Saved& s, Needs needs) -> Grads {
+               Tensor adjoint = linear_scan(delayed(s[0], dim, !reverse, 0), dh[0], dim, !reverse);
+               return {needs[0] ? adjoint * delayed(s[1], dim, reverse, 0) : Tensor(), needs[1] ? adjoint : Tensor()};
+             });
   return to(h, t);
 }
 

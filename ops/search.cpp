@@ -47,14 +47,17 @@ Tensor searchsorted(const Tensor& sorted, const Tensor& wanted, bool right) {
   if (!fits) throw ShapeError("searchsorted: " + to_string(wanted.shape()) + " cannot be looked up in " + to_string(sorted.shape()));
   int64_t n = sorted.size(-1);
   Tensor places = empty(wanted.shape(), i64, wanted.device(), "searchsorted"), rows = contiguous_data(to(sorted, t));
-  if (wanted.numel() > 0) kernel::searchsorted(wanted.device(), view_of(rows, {shared ? 1 : numel(sorted.shape().slice(0, sorted.rank() - 1)), n}, {n, 1}, 0), contiguous_data(to(wanted, t)), right, places);
+  if (wanted.numel() > 0)
+    kernel::searchsorted(wanted.device(), view_of(rows, {shared ? 1 : numel(sorted.shape().slice(0, sorted.rank() - 1)), n}, {n, 1}, 0),
+                         contiguous_data(to(wanted, t)), right, places);
   return places;
 }
 
 Tensor bincount(const Tensor& x, const Tensor& weights, int64_t minlength) {
   if (x.rank() != 1) throw ShapeError("bincount: takes a vector, got " + to_string(x.shape()));
   if (is_floating(x.dtype()) || x.dtype() == boolean) throw DTypeError("bincount: takes integers, not " + std::string(name(x.dtype())));
-  if (weights.defined() && weights.shape() != x.shape()) throw ShapeError("bincount: " + to_string(weights.shape()) + " weights for " + to_string(x.shape()));
+  if (weights.defined() && weights.shape() != x.shape())
+    throw ShapeError("bincount: " + to_string(weights.shape()) + " weights for " + to_string(x.shape()));
   if (minlength < 0) throw ValueError("bincount: the minimal length is negative: " + std::to_string(minlength));
   Tensor places = detail::checked_index("bincount", to(x, i64), 0, INT64_MAX);
   int64_t length = std::max(minlength, x.numel() == 0 ? 0 : max(places).item<int64_t>() + 1);
@@ -64,11 +67,14 @@ Tensor bincount(const Tensor& x, const Tensor& weights, int64_t minlength) {
 
 static Tensor counts_in_bins(const Tensor& x, int64_t bins, double low, double high) {
   NoGrad off;
-  if (bins < 1 || !(low < high)) throw ValueError("histc: " + std::to_string(bins) + " bins from " + std::to_string(low) + " to " + std::to_string(high));
+  if (bins < 1 || !(low < high))
+    throw ValueError("histc: " + std::to_string(bins) + " bins from " + std::to_string(low) + " to " + std::to_string(high));
   Tensor flat = reshape(x, {x.numel()}), inside = masked_select(flat, logical_and(flat >= low, flat <= high));
   Tensor place = floor((to(inside, f64) - low) * (static_cast<double>(bins) / (high - low)));
   return to(bincount(clamp_max(to(place, i64), static_cast<double>(bins - 1)), {}, bins), x.dtype());
 }
-Tensor histc(const Tensor& x, int64_t bins, double low, double high) { return no_derivative("histc", counts_in_bins(x, bins, low, high), {x}); }
+Tensor histc(const Tensor& x, int64_t bins, double low, double high) {
+  return no_derivative("histc", counts_in_bins(x, bins, low, high), {x});
+}
 
 }  // namespace plumb

@@ -65,13 +65,15 @@ Tensor reshape(const Tensor& x, const Shape& wanted) {
   if (shape == x.shape()) return x;
   Strides strides;
   if (!strides_for(x, shape, strides)) return reshape(clone(x), shape);
-  return record("reshape", view_of(x, shape, strides, 0), {x}, saving(), [before = x.shape()](const Grads& dy, const Saved&, Needs) -> Grads { return reshape(dy[0], before); });
+  return record("reshape", view_of(x, shape, strides, 0), {x}, saving(),
+                [before = x.shape()](const Grads& dy, const Saved&, Needs) -> Grads { return reshape(dy[0], before); });
 }
 
 Tensor flatten(const Tensor& x, int start, int end) {
   start = checked_dim("flatten", start, x.rank());
   end = checked_dim("flatten", end, x.rank());
-  if (start > end) throw IndexError("flatten: the first dimension " + std::to_string(start) + " comes after the last " + std::to_string(end));
+  if (start > end)
+    throw IndexError("flatten: the first dimension " + std::to_string(start) + " comes after the last " + std::to_string(end));
   Shape shape = x.shape().slice(0, std::min(start, x.rank()));
   shape.push_back(-1);
   for (int i = end + 1; i < x.rank(); ++i) shape.push_back(x.shape()[i]);
@@ -95,7 +97,8 @@ Tensor transpose(const Tensor& x, int dim0, int dim1) {
   Strides strides = x.strides();
   std::swap(shape[dim0], shape[dim1]);
   std::swap(strides[dim0], strides[dim1]);
-  return record("transpose", view_of(x, shape, strides, 0), {x}, saving(), [=](const Grads& dy, const Saved&, Needs) -> Grads { return transpose(dy[0], dim0, dim1); });
+  return record("transpose", view_of(x, shape, strides, 0), {x}, saving(),
+                [=](const Grads& dy, const Saved&, Needs) -> Grads { return transpose(dy[0], dim0, dim1); });
 }
 
 Tensor mT(const Tensor& x) {
@@ -115,8 +118,11 @@ Tensor permute(const Tensor& x, const std::vector<int>& dims) {
     shape.push_back(x.shape()[d]);
     strides.push_back(x.strides()[d]);
   }
-  if (!valid) throw ShapeError("permute: the dimensions given are not a permutation of the " + std::to_string(x.rank()) + " of " + to_string(x.shape()));
-  return record("permute", view_of(x, shape, strides, 0), {x}, saving(), [inverse](const Grads& dy, const Saved&, Needs) -> Grads { return permute(dy[0], inverse); });
+  if (!valid)
+    throw ShapeError("permute: the dimensions given are not a permutation of the " + std::to_string(x.rank()) + " of " +
+                     to_string(x.shape()));
+  return record("permute", view_of(x, shape, strides, 0), {x}, saving(),
+                [inverse](const Grads& dy, const Saved&, Needs) -> Grads { return permute(dy[0], inverse); });
 }
 
 Tensor movedim(const Tensor& x, int from, int to) {
@@ -135,9 +141,12 @@ Tensor expand(const Tensor& x, const Shape& wanted) {
   for (int i = 0; i < shape.rank(); ++i)
     if (shape[i] == -1 && i >= shift) shape[i] = x.shape()[i - shift];
   for (int64_t size : shape)
-    if (size < 0) throw ShapeError("expand: " + to_string(wanted) + " has a negative size; -1 stands for a dimension that " + to_string(x.shape()) + " has");
+    if (size < 0)
+      throw ShapeError("expand: " + to_string(wanted) + " has a negative size; -1 stands for a dimension that " + to_string(x.shape()) +
+                       " has");
   if (shape == x.shape()) return x;
-  return record("expand", broadcast_view("expand", x, shape), {x}, saving(), [before = x.shape()](const Grads& dy, const Saved&, Needs) -> Grads { return sum_to(dy[0], before); });
+  return record("expand", broadcast_view("expand", x, shape), {x}, saving(),
+                [before = x.shape()](const Grads& dy, const Saved&, Needs) -> Grads { return sum_to(dy[0], before); });
 }
 
 Tensor unsqueeze(const Tensor& x, int dim) {
@@ -146,7 +155,8 @@ Tensor unsqueeze(const Tensor& x, int dim) {
   Strides strides = x.strides();
   shape.insert(dim, 1);
   strides.insert(dim, 1);
-  return record("unsqueeze", view_of(x, shape, strides, 0), {x}, saving(), [dim](const Grads& dy, const Saved&, Needs) -> Grads { return squeeze(dy[0], dim); });
+  return record("unsqueeze", view_of(x, shape, strides, 0), {x}, saving(),
+                [dim](const Grads& dy, const Saved&, Needs) -> Grads { return squeeze(dy[0], dim); });
 }
 
 Tensor squeeze(const Tensor& x, int dim) {
@@ -157,7 +167,8 @@ Tensor squeeze(const Tensor& x, int dim) {
   Strides strides = x.strides();
   shape.erase(dim);
   strides.erase(dim);
-  return record("squeeze", view_of(x, shape, strides, 0), {x}, saving(), [dim](const Grads& dy, const Saved&, Needs) -> Grads { return unsqueeze(dy[0], dim); });
+  return record("squeeze", view_of(x, shape, strides, 0), {x}, saving(),
+                [dim](const Grads& dy, const Saved&, Needs) -> Grads { return unsqueeze(dy[0], dim); });
 }
 
 Tensor squeeze(const Tensor& x) {
@@ -168,11 +179,12 @@ Tensor squeeze(const Tensor& x) {
 }
 
 // A view with geometry (shape, strides, offset) of a row-major image of x: the derivative scatters dy into zeros of x's shape.
-static Tensor subview(const char* name, const Tensor& x, const Shape& shape, const Strides& view_strides, int64_t view_offset, const Strides& plain_strides,
-                      int64_t plain_offset, bool overlapping = false) {
-  return record(name, view_of(x, shape, view_strides, view_offset), {x}, saving(), [=, before = x.shape()](const Grads& dy, const Saved&, Needs) -> Grads {
-    return scattered(dy[0], before, plain_strides, plain_offset, overlapping);
-  });
+static Tensor subview(const char* name, const Tensor& x, const Shape& shape, const Strides& view_strides, int64_t view_offset,
+                      const Strides& plain_strides, int64_t plain_offset, bool overlapping = false) {
+  return record(name, view_of(x, shape, view_strides, view_offset), {x}, saving(),
+                [=, before = x.shape()](const Grads& dy, const Saved&, Needs) -> Grads {
+                  return scattered(dy[0], before, plain_strides, plain_offset, overlapping);
+                });
 }
 
 Tensor slice(const Tensor& x, int dim, int64_t start, int64_t end, int64_t step) {
@@ -195,14 +207,17 @@ Tensor slice(const Tensor& x, int dim, int64_t start, int64_t end, int64_t step)
 Tensor narrow(const Tensor& x, int dim, int64_t start, int64_t length) {
   dim = checked_dim("narrow", dim, x.rank());
   if (start < 0 || length < 0 || start > x.size(dim) || length > x.size(dim) - start)
-    throw IndexError("narrow: [" + std::to_string(start) + ", " + (length < 0 || start <= INT64_MAX - length ? std::to_string(start + length) : "2^63 and more") + ") is outside [0, " + std::to_string(x.size(dim)) + ")");
+    throw IndexError("narrow: [" + std::to_string(start) + ", " +
+                     (length < 0 || start <= INT64_MAX - length ? std::to_string(start + length) : "2^63 and more") + ") is outside [0, " +
+                     std::to_string(x.size(dim)) + ")");
   return slice(x, dim, start, start + length);
 }
 
 Tensor select(const Tensor& x, int dim, int64_t index) {
   dim = checked_dim("select", dim, x.rank());
   int64_t size = x.size(dim);
-  if (index < -size || index >= size) throw IndexError("select: index " + std::to_string(index) + " is outside [0, " + std::to_string(size) + ")");
+  if (index < -size || index >= size)
+    throw IndexError("select: index " + std::to_string(index) + " is outside [0, " + std::to_string(size) + ")");
   if (index < 0) index += size;
   Shape shape = x.shape();
   Strides strides = x.strides(), plain = contiguous_strides(x.shape());
@@ -240,7 +255,8 @@ Tensor diagonal(const Tensor& x, int offset, int dim0, int dim1) {
 Tensor sliding_window(const Tensor& x, int dim, int64_t size, int64_t step) {
   dim = checked_dim("sliding_window", dim, x.rank());
   if (size < 1 || step < 1 || size > x.size(dim))
-    throw ValueError("sliding_window: windows of " + std::to_string(size) + " every " + std::to_string(step) + " do not fit into " + std::to_string(x.size(dim)));
+    throw ValueError("sliding_window: windows of " + std::to_string(size) + " every " + std::to_string(step) + " do not fit into " +
+                     std::to_string(x.size(dim)));
   Shape shape = x.shape();
   Strides strides = x.strides(), plain = contiguous_strides(x.shape());
   shape[dim] = (shape[dim] - size) / step + 1;
@@ -269,9 +285,12 @@ static bool may_overlap(const Shape& shape, const Strides& strides) {
 Tensor as_strided(const Tensor& x, const Shape& shape, const Strides& strides, int64_t offset) {
   int64_t last = offset, reach = 0;
   bool beyond = false;
-  for (int i = 0; i < shape.rank(); ++i) beyond = beyond || __builtin_mul_overflow(shape[i] - 1, strides[i], &reach) || __builtin_add_overflow(last, reach, &last);
-  if (numel(shape) > 0 && (beyond || offset < 0 || last >= x.numel() || std::any_of(strides.begin(), strides.end(), [](int64_t s) { return s < 0; })))
-    throw IndexError("as_strided: shape " + to_string(shape) + " with strides " + to_string(strides) + " at " + std::to_string(offset) + " leaves the " + std::to_string(x.numel()) + " elements");
+  for (int i = 0; i < shape.rank(); ++i)
+    beyond = beyond || __builtin_mul_overflow(shape[i] - 1, strides[i], &reach) || __builtin_add_overflow(last, reach, &last);
+  if (numel(shape) > 0 &&
+      (beyond || offset < 0 || last >= x.numel() || std::any_of(strides.begin(), strides.end(), [](int64_t s) { return s < 0; })))
+    throw IndexError("as_strided: shape " + to_string(shape) + " with strides " + to_string(strides) + " at " + std::to_string(offset) +
+                     " leaves the " + std::to_string(x.numel()) + " elements");
   if (x.is_contiguous()) return subview("as_strided", x, shape, strides, offset, strides, offset, may_overlap(shape, strides));
   return as_strided(clone(x), shape, strides, offset);
 }
@@ -297,7 +316,9 @@ Tensor scattered(const Tensor& g, const Shape& shape, const Strides& strides, in
       add_slices(add_slices, g, strides, offset);
     }
   }
-  return record("scatter_view", z, {g}, saving(), [=, part = g.shape()](const Grads& dz, const Saved&, Needs) -> Grads { return as_strided(contiguous(dz[0]), part, strides, offset); });
+  return record("scatter_view", z, {g}, saving(), [=, part = g.shape()](const Grads& dz, const Saved&, Needs) -> Grads {
+    return as_strided(contiguous(dz[0]), part, strides, offset);
+  });
 }
 
 }  // namespace

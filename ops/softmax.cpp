@@ -40,7 +40,8 @@ Tensor softmax(const char* name, const Tensor& input, int dim, double temperatur
   double scale = 1 / temperature;
   Tensor y = empty_like(x, name), seen = around_dim(y, dim);
   kernel::softmax(x.device(), around_dim(contiguous_data(x), dim), scale, logarithm, seen);
-  return record(name, y, {x}, saving(y), [=](const Grads& dy, const Saved& s, Needs) -> Grads { return softmax_derivative(dy[0], s[0], dim, scale, logarithm); });
+  return record(name, y, {x}, saving(y),
+                [=](const Grads& dy, const Saved& s, Needs) -> Grads { return softmax_derivative(dy[0], s[0], dim, scale, logarithm); });
 }
 
 Tensor masked(const Tensor& x, const Tensor& mask) { return where(mask, detail::floating(x), -std::numeric_limits<double>::infinity()); }

@@ -42,7 +42,8 @@ ValuesAndIndices ordered(const char* op, const Tensor& x, int dim, int64_t k, Se
   }
   Shape shape = x.shape();
   if (shape.rank() > 0) shape[dim] = k;
-  Tensor rows = as_rows(x, dim), values = empty({rows.size(0), k}, x.dtype(), x.device(), op), places = empty({rows.size(0), k}, i64, x.device(), op);
+  Tensor rows = as_rows(x, dim), values = empty({rows.size(0), k}, x.dtype(), x.device(), op),
+         places = empty({rows.size(0), k}, i64, x.device(), op);
   if (numel(shape) == 0) {
     values = empty(shape, x.dtype(), x.device());
     places = empty(shape, i64, x.device());
@@ -60,9 +61,10 @@ ValuesAndIndices ordered(const char* op, const Tensor& x, int dim, int64_t k, Se
   }
   values = from_rows(values, shape, dim);
   places = from_rows(places, shape, dim);
-  auto out = record(op, std::array{values, places}, {x}, saving(places), [dim, before = x.shape()](const Grads& dy, const Saved& s, Needs) -> Grads {
-    return detail::put_back(dy[0], s[0], before, dim, true);
-  });
+  auto out = record(op, std::array{values, places}, {x}, saving(places),
+                    [dim, before = x.shape()](const Grads& dy, const Saved& s, Needs) -> Grads {
+                      return detail::put_back(dy[0], s[0], before, dim, true);
+                    });
   return {out[0], out[1]};
 }
 
@@ -83,7 +85,8 @@ Tensor argsort(const Tensor& x, int dim, bool descending) {
 
 ValuesAndIndices topk(const Tensor& x, int64_t k, int dim, bool largest, bool sorted) {
   dim = checked_dim("topk", dim, x.rank());
-  if (k < 0 || k > size_along(x, dim)) throw ValueError("topk: k = " + std::to_string(k) + " is outside [0, " + std::to_string(size_along(x, dim)) + "]");
+  if (k < 0 || k > size_along(x, dim))
+    throw ValueError("topk: k = " + std::to_string(k) + " is outside [0, " + std::to_string(size_along(x, dim)) + "]");
   return ordered("topk", x, dim, k, sorted ? Selection::first : Selection::first_in_place, largest);
 }
 
@@ -120,7 +123,8 @@ Tensor quantile(const Tensor& x, const std::vector<double>& q, const std::vector
     if (!(part >= 0 && part <= 1)) throw ValueError("quantile: q = " + std::to_string(part) + " is outside [0, 1]");
   auto d = detail::reduced_dims("quantile", x, dims);
   int64_t n = numel(d.reduced);
-  if (n == 0 || q.empty()) throw ValueError("quantile: there is nothing to choose from in " + to_string(x.shape()) + " for " + std::to_string(q.size()) + " q");
+  if (n == 0 || q.empty())
+    throw ValueError("quantile: there is nothing to choose from in " + to_string(x.shape()) + " for " + std::to_string(q.size()) + " q");
   std::vector<int> order;
   for (int reduced = 0; reduced < 2; ++reduced)
     for (int i = 0; i < x.rank(); ++i)
@@ -141,6 +145,8 @@ Tensor quantile(const Tensor& x, const std::vector<double>& q, const std::vector
   }
   return stack(results);
 }
-Tensor quantile(const Tensor& x, double q, const std::vector<int>& dims, bool keepdim) { return select(quantile(x, std::vector<double>{q}, dims, keepdim), 0, 0); }
+Tensor quantile(const Tensor& x, double q, const std::vector<int>& dims, bool keepdim) {
+  return select(quantile(x, std::vector<double>{q}, dims, keepdim), 0, 0);
+}
 
 }  // namespace plumb

@@ -38,7 +38,8 @@ Tensor searchsorted(const Tensor& sorted, const Tensor& wanted, bool right = fal
 /// y_k = how often k occurs in x (or the sum of its weights), for k below max(max x + 1, minlength). x holds integers ≥ 0, else
 /// IndexError. Weighted sums are of the weights' type and differentiable in them.
 Tensor bincount(const Tensor& x, const Tensor& weights = {}, int64_t minlength = 0);
-/// How many elements fall into each of `bins` equal parts of [low, high] (the last one closed); others are not counted. In x's type. No derivative.
+/// How many elements fall into each of `bins` equal parts of [low, high] (the last one closed); others are not counted. In x's type. No
+/// derivative.
 Tensor histc(const Tensor& x, int64_t bins, double low, double high);
 
 }  // namespace plumb

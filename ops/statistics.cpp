@@ -32,7 +32,9 @@ Tensor variance(const char* op, const Tensor& x, const detail::ReducedDims& d, d
   Tensor mean = detail::reduce(ReduceOp::sum, op, x, d, false, x.dtype()) * (1 / static_cast<double>(numel(d.reduced)));
   return reduce_shifted(ShiftedReduceOp::squared_deviation, op, x, mean, d) * scale;
 }
-double variance_scale(const detail::ReducedDims& d, double correction) { return 1 / std::max(0.0, static_cast<double>(numel(d.reduced)) - correction); }
+double variance_scale(const detail::ReducedDims& d, double correction) {
+  return 1 / std::max(0.0, static_cast<double>(numel(d.reduced)) - correction);
+}
 
 Tensor nonzero_or_one(const Tensor& y) { return where(y == 0, 1, y); }
 

@@ -7,7 +7,8 @@
 namespace plumb {
 namespace {
 
-// Output i stands at i · down − before of the input with up − 1 zeros behind every element; the filter is turned round, as in a convolution.
+// Output i stands at i · down − before of the input with up − 1 zeros behind every element; the filter is turned round, as in a
+// convolution.
 AxisMap filter_map(const std::vector<double>& taps, const UpfirdnOptions& o, int64_t size, int64_t outputs, Device device) {
   detail::AxisMapBuilder builder(size);
   const auto length = static_cast<int64_t>(taps.size());
@@ -31,12 +32,15 @@ int64_t outputs_of(const UpfirdnOptions& o, int64_t size, int64_t taps) {
 Tensor upfirdn2d(const Tensor& input, const std::vector<double>& taps, const UpfirdnOptions& o) {
   Tensor x = detail::with_height("upfirdn2d", input, 2);
   if (taps.empty()) throw ValueError("upfirdn2d: the filter has no taps");
-  if (o.up < 1 || o.down < 1) throw ValueError("upfirdn2d: up and down must be at least 1, they are " + std::to_string(o.up) + " and " + std::to_string(o.down));
+  if (o.up < 1 || o.down < 1)
+    throw ValueError("upfirdn2d: up and down must be at least 1, they are " + std::to_string(o.up) + " and " + std::to_string(o.down));
   const auto length = static_cast<int64_t>(taps.size());
   const int64_t height = outputs_of(o, x.size(-2), length), width = outputs_of(o, x.size(-1), length);
   if (height < 1 || width < 1)
-    throw ShapeError("upfirdn2d: nothing is left of " + to_string(x.shape()) + " under " + std::to_string(length) + " taps with padding " + std::to_string(o.before) + " and " + std::to_string(o.after));
-  return detail::resample("upfirdn2d", x, filter_map(taps, o, x.size(-2), height, x.device()), filter_map(taps, o, x.size(-1), width, x.device()));
+    throw ShapeError("upfirdn2d: nothing is left of " + to_string(x.shape()) + " under " + std::to_string(length) + " taps with padding " +
+                     std::to_string(o.before) + " and " + std::to_string(o.after));
+  return detail::resample("upfirdn2d", x, filter_map(taps, o, x.size(-2), height, x.device()),
+                          filter_map(taps, o, x.size(-1), width, x.device()));
 }
 
 }  // namespace plumb

@@ -31,7 +31,8 @@ Size2 windows_of(const char* op, Size2 size, Size2 kernel, const UnfoldOptions& 
   Size2 n{windows_along(size.height, kernel.height, o.stride.height, o.padding.height, o.dilation.height),
           windows_along(size.width, kernel.width, o.stride.width, o.padding.width, o.dilation.width)};
   if (n.height < 1 || n.width < 1)
-    throw ShapeError(std::string(op) + ": no window fits: image " + pair(size) + ", kernel " + pair(kernel) + ", padding " + pair(o.padding) + ", dilation " + pair(o.dilation));
+    throw ShapeError(std::string(op) + ": no window fits: image " + pair(size) + ", kernel " + pair(kernel) + ", padding " +
+                     pair(o.padding) + ", dilation " + pair(o.dilation));
   return n;
 }
 
@@ -44,15 +45,18 @@ Tensor folded(const Tensor& y, Size2 size, const ConvGeometry& g);
 Tensor unfolded(const Tensor& x, Size2 kernel, Size2 windows, const ConvGeometry& g) {
   Tensor y = empty({x.shape()[0], kernel.height, kernel.width, windows.height, windows.width}, x.dtype(), x.device(), "unfold");
   kernel::unfold(x.device(), contiguous_data(x), g, y);
-  return record("unfold", y, {x}, saving(), [g, size = Size2(x.shape()[1], x.shape()[2])](const Grads& dy, const Saved&, Needs) -> Grads { return folded(dy[0], size, g); });
+  return record("unfold", y, {x}, saving(), [g, size = Size2(x.shape()[1], x.shape()[2])](const Grads& dy, const Saved&, Needs) -> Grads {
+    return folded(dy[0], size, g);
+  });
 }
 Tensor folded(const Tensor& y, Size2 size, const ConvGeometry& g) {
   Tensor x = empty({y.shape()[0], size.height, size.width}, y.dtype(), y.device(), "fold");
   kernel::fold(y.device(), contiguous_data(y), g, x);
   const Shape& s = y.shape();
-  return record("fold", x, {y}, saving(), [g, kernel = Size2(s[1], s[2]), windows = Size2(s[3], s[4])](const Grads& dx, const Saved&, Needs) -> Grads {
-    return unfolded(dx[0], kernel, windows, g);
-  });
+  return record("fold", x, {y}, saving(),
+                [g, kernel = Size2(s[1], s[2]), windows = Size2(s[3], s[4])](const Grads& dx, const Saved&, Needs) -> Grads {
+                  return unfolded(dx[0], kernel, windows, g);
+                });
 }
 
 void check_factor(const char* op, int64_t factor) {
@@ -72,13 +76,15 @@ Tensor unfold(const Tensor& input, Size2 kernel, const UnfoldOptions& o) {
 
 Tensor fold(const Tensor& columns, Size2 size, Size2 kernel, const UnfoldOptions& o) {
   if (!is_floating(columns.dtype())) throw DTypeError("fold: takes a floating tensor, got " + std::string(name(columns.dtype())));
-  if (columns.rank() != 2 && columns.rank() != 3) throw ShapeError("fold: takes [batch, channels · kernel, windows], got " + to_string(columns.shape()));
+  if (columns.rank() != 2 && columns.rank() != 3)
+    throw ShapeError("fold: takes [batch, channels · kernel, windows], got " + to_string(columns.shape()));
   Size2 windows = windows_of("fold", size, kernel, o);
   Tensor y = columns.rank() == 2 ? unsqueeze(columns, 0) : columns;
   const Shape& s = y.shape();
   const int64_t entries = kernel.height * kernel.width;
   if (s[1] % entries != 0 || s[2] != windows.height * windows.width)
-    throw ShapeError("fold: " + to_string(columns.shape()) + " is not channels · " + pair(kernel) + " by " + pair(windows) + " windows of an image " + pair(size));
+    throw ShapeError("fold: " + to_string(columns.shape()) + " is not channels · " + pair(kernel) + " by " + pair(windows) +
+                     " windows of an image " + pair(size));
   const int64_t channels = s[1] / entries;
   Tensor x = folded(reshape(y, {s[0] * channels, kernel.height, kernel.width, windows.height, windows.width}), size, geometry(o));
   x = reshape(x, {s[0], channels, size.height, size.width});
@@ -98,7 +104,8 @@ Tensor pixel_shuffle(const Tensor& x, int64_t r) {
 Tensor pixel_unshuffle(const Tensor& x, int64_t r) {
   check_factor("pixel_unshuffle", r);
   if (x.rank() < 3 || x.size(-2) % r != 0 || x.size(-1) % r != 0)
-    throw ShapeError("pixel_unshuffle: takes [.., channels, height · " + std::to_string(r) + ", width · " + std::to_string(r) + "], got " + to_string(x.shape()));
+    throw ShapeError("pixel_unshuffle: takes [.., channels, height · " + std::to_string(r) + ", width · " + std::to_string(r) + "], got " +
+                     to_string(x.shape()));
   Shape lead = x.shape().slice(0, x.rank() - 3), result = lead;
   const int64_t n = numel(lead), c = x.size(-3), h = x.size(-2) / r, w = x.size(-1) / r;
   for (int64_t size : {c * r * r, h, w}) result.push_back(size);

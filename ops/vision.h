@@ -19,9 +19,9 @@ struct InterpolateOptions {
   bool align_corners = false;       ///< corner places fall on each other (linear and bicubic)
 };
 
-/// x [N, C, H, W], or a sequence [N, C, L], resized over the dimensions after the second. Output place i lies at (i + ½) L / L' − ½ of the input, or at i (L − 1) / (L' − 1)
-/// with align_corners; with a scale given, L / L' is 1 / scale. nearest reads ⌊i L / L'⌋. Places outside the input are its border's.
-/// Throws ValueError unless exactly one of size and scale is given, ShapeError for an empty input or result.
+/// x [N, C, H, W], or a sequence [N, C, L], resized over the dimensions after the second. Output place i lies at (i + ½) L / L' − ½ of the
+/// input, or at i (L − 1) / (L' − 1) with align_corners; with a scale given, L / L' is 1 / scale. nearest reads ⌊i L / L'⌋. Places outside
+/// the input are its border's. Throws ValueError unless exactly one of size and scale is given, ShapeError for an empty input or result.
 Tensor interpolate(const Tensor& x, const InterpolateOptions& options);
 
 struct UpfirdnOptions {

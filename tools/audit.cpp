@@ -222,7 +222,8 @@ int audit_run(const Options& o) {
   std::string page = o.out.empty() ? directory.file("audit-" + file_name(o.protected_column) + ".html") : o.out;
   std::string numbers = (page.ends_with(".html") ? page.substr(0, page.size() - 5) : page) + ".json";
   for (const std::string& path : {page, numbers})
-    if (o.out.empty() && std::filesystem::is_symlink(path)) throw IoError(path + " is a link, which may lead out of the run; take it away, or give --out");
+    if (o.out.empty() && std::filesystem::is_symlink(path))
+      throw IoError(path + " is a link, which may lead out of the run; take it away, or give --out");
   write_file_atomic(page, rai::audit_page(in, result));
   write_file_atomic(numbers, rai::audit_json(in, result));
   fmt::print("{}\n{}: the page; {}: its numbers\n", rai::audit_text(in, result), page, numbers);

@@ -26,7 +26,8 @@ constexpr int64_t kColumns = 8;  // of pictures
 }  // namespace
 
 static constexpr auto fields = [](auto& r, auto&& f) {
-  f("model", r.model), f("network", r.network), f("beta", r.beta), f("free_bits", r.free_bits), f("quantizer", r.quantizer), f("data", r.data), f("data_sha256", r.data_sha256);
+  f("model", r.model), f("network", r.network), f("beta", r.beta), f("free_bits", r.free_bits), f("quantizer", r.quantizer),
+      f("data", r.data), f("data_sha256", r.data_sha256);
   f("validation", r.validation), f("image", r.image);
 };
 
@@ -62,7 +63,8 @@ void AutoencoderRun::check() const {
   if (model == "vqvae") autoencoder::VqVaeConfig{network, quantizer}.check();
   require(validation > 0 && validation < 1, fmt::format("--validation must lie in (0, 1), it is {}", validation));
   require(!training.recompute, "--recompute: autoencoders have no blocks to compute again; choose a smaller batch or --accumulate");
-  if (image.size() == 3) require(image[1] == image[2], fmt::format("autoencoders take square images, those of {} are {}×{}", data[0], image[1], image[2]));
+  if (image.size() == 3)
+    require(image[1] == image[2], fmt::format("autoencoders take square images, those of {} are {}×{}", data[0], image[1], image[2]));
 }
 
 std::unique_ptr<autoencoder::Autoencoder> make_autoencoder(const AutoencoderRun& run) {
@@ -89,7 +91,9 @@ train::Measures measure(const autoencoder::Autoencoder& model, const Autoencoder
   }
   train::Measures measures{{"loss", loss}, {"reconstruction", reconstruction}};
   if (run.model == "vae") measures.insert(measures.end(), {{"kl", regulariser}, {"elbo", -reconstruction - regulariser}});
-  if (run.model == "vqvae") measures.insert(measures.end(), {{"quantisation", regulariser}, {"perplexity", autoencoder::perplexity(cat(codes), run.quantizer.codes)}});
+  if (run.model == "vqvae")
+    measures.insert(measures.end(),
+                    {{"quantisation", regulariser}, {"perplexity", autoencoder::perplexity(cat(codes), run.quantizer.codes)}});
   return measures;
 }
 
@@ -115,7 +119,8 @@ static Tensor decoded(const Tensor& z, const ProgressFunction& progress, const s
   return clamp(to(cat(images), f32), 0, 1);
 }
 
-Tensor sample_prior(const autoencoder::Autoencoder& model, const AutoencoderRun& run, int64_t count, Generator& random, const ProgressFunction& progress) {
+Tensor sample_prior(const autoencoder::Autoencoder& model, const AutoencoderRun& run, int64_t count, Generator& random,
+                    const ProgressFunction& progress) {
   NoGrad off;
   Autocast cast(run.training.autocast_type());
   Shape shape{count};

@@ -51,7 +51,8 @@ TrainedAutoencoder load_autoencoder(const train::RunDirectory& directory);
 /// `count` images [n, C, H, W] in [0, 1]: of a vae, decoded from its prior N(0, 1); of the others, from the Gaussian of the latents.
 Tensor sample(const TrainedAutoencoder& trained, int64_t count, Generator& random, const ProgressFunction& progress = {});
 /// Decoded from N(0, 1).
-Tensor sample_prior(const autoencoder::Autoencoder& model, const AutoencoderRun& run, int64_t count, Generator& random, const ProgressFunction& progress = {});
+Tensor sample_prior(const autoencoder::Autoencoder& model, const AutoencoderRun& run, int64_t count, Generator& random,
+                    const ProgressFunction& progress = {});
 /// Rows of eight images and, under each row, their reconstructions.
 Tensor with_reconstructions(const autoencoder::Autoencoder& model, const AutoencoderRun& run, const Tensor& images);
 

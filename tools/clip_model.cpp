@@ -39,7 +39,8 @@ CaptionedParts digit_pair_parts() {
 
 CaptionedParts csv_parts(const std::string& path, int64_t channels) {
   data::CaptionedImages all = data::captioned_images(path, channels);
-  require(all.images.size() >= 10, fmt::format("{}: has {} images; 10 at least are needed to train, validate and test", path, all.images.size()));
+  require(all.images.size() >= 10,
+          fmt::format("{}: has {} images; 10 at least are needed to train, validate and test", path, all.images.size()));
   std::vector<data::Dataset> split = all.images.split({0.8, 0.1, 0.1}, {.seed = 0});
   CaptionedParts parts;
   parts.train = part_of(all, split[0]), parts.validation = part_of(all, split[1]), parts.test = part_of(all, split[2]);
@@ -102,7 +103,8 @@ contrastive::Texts ClipModel::texts(const std::vector<std::string>& captions) co
   for (const std::string& caption : captions) {
     std::vector<int32_t> tokens = tokenizer_.encode(caption);
     if (static_cast<int64_t>(tokens.size()) > room)
-      throw ValueError(fmt::format("the caption \"{}\" has {} tokens, there is room for {}; a larger --context makes more", caption, tokens.size(), room));
+      throw ValueError(fmt::format("the caption \"{}\" has {} tokens, there is room for {}; a larger --context makes more", caption,
+                                   tokens.size(), room));
     words.emplace_back();
     for (int32_t t : tokens) words.back().push_back(kMarks + t);
   }

@@ -8,14 +8,15 @@ class App;
 
 namespace plumb::tools {
 
-/// The options of one command. Values are written where the references point before the command's action runs, so these must live until then.
+/// The options of one command. Values are written where the references point before the command's action runs, so these must live until
+/// then.
 class CommandLine {
  public:
   explicit CommandLine(CLI::App& app) : app_(&app) {}
 
-  /// `--name VALUE`, or without dashes an argument by its place. T: int64_t, uint64_t, double, std::string, an optional of those, or a vector
-  /// of int64_t, double or std::string, which takes several values. `help` is one line, lower case, no full stop; what `value` holds is shown
-  /// as the default, unless it is empty.
+  /// `--name VALUE`, or without dashes an argument by its place. T: int64_t, uint64_t, double, std::string, an optional of those, or a
+  /// vector of int64_t, double or std::string, which takes several values. `help` is one line, lower case, no full stop; what `value` holds
+  /// is shown as the default, unless it is empty.
   template <typename T>
   void option(const char* name, T& value, const std::string& help);
   /// The same, but it must be given.

@@ -182,7 +182,8 @@ Teacher load_teacher(const ConsistencyRun& run) {
   return [model, guidance = run.guidance](const Tensor& labels) -> diffusion::Denoiser {
     diffusion::Denoiser plain = model->denoiser(labels);
     if (guidance != 1)
-      plain = diffusion::classifier_free(plain, model->denoiser(cat({labels, full(labels.shape(), -1, i64, labels.device())})), {.scale = guidance});
+      plain = diffusion::classifier_free(plain, model->denoiser(cat({labels, full(labels.shape(), -1, i64, labels.device())})),
+                                         {.scale = guidance});
     return [model, plain](const Tensor& x, const Tensor& sigma) { return plain(x, sigma); };
   };
 }

@@ -22,12 +22,16 @@ static constexpr auto sampling_fields = [](auto& s, auto&& f) {
   f("sampler", s.sampler), f("steps", s.steps), f("guidance", s.guidance), f("eta", s.eta), f("churn", s.churn);
 };
 static constexpr auto fields = [](auto& r, auto&& f) {
-  f("network", r.network), f("data", r.data), f("data_sha256", r.data_sha256), f("sigma_data", r.sigma_data), f("sigma_min", r.sigma_min), f("sigma_max", r.sigma_max), f("noise_mean", r.noise_mean);
-  f("noise_std", r.noise_std), f("class_dropout", r.class_dropout), f("validation", r.validation), f("image", r.image), f("class_names", r.class_names), f("sampling", r.sampling);
+  f("network", r.network), f("data", r.data), f("data_sha256", r.data_sha256), f("sigma_data", r.sigma_data), f("sigma_min", r.sigma_min),
+      f("sigma_max", r.sigma_max), f("noise_mean", r.noise_mean);
+  f("noise_std", r.noise_std), f("class_dropout", r.class_dropout), f("validation", r.validation), f("image", r.image),
+      f("class_names", r.class_names), f("sampling", r.sampling);
 };
 
 std::string ImageSampling::to_json() const { return fields_to_json(*this, sampling_fields); }
-ImageSampling ImageSampling::from_json(const std::string& text) { return fields_from_json<ImageSampling>("sampling", text, sampling_fields); }
+ImageSampling ImageSampling::from_json(const std::string& text) {
+  return fields_from_json<ImageSampling>("sampling", text, sampling_fields);
+}
 
 void ImageSampling::check() const {
   try {
@@ -68,15 +72,20 @@ void DiffusionRun::check() const {
   sampling.check();
   require(class_dropout >= 0 && class_dropout < 1, fmt::format("--class-dropout must lie in [0, 1), it is {}", class_dropout));
   require(validation > 0 && validation < 1, fmt::format("--validation must lie in (0, 1), it is {}", validation));
-  require(sigma_min > 0 && sigma_max > sigma_min, fmt::format("--sigma-min {} and --sigma-max {} are no range of noise levels", sigma_min, sigma_max));
+  require(sigma_min > 0 && sigma_max > sigma_min,
+          fmt::format("--sigma-min {} and --sigma-max {} are no range of noise levels", sigma_min, sigma_max));
   require(noise_std > 0, fmt::format("--noise-std must be positive, it is {}", noise_std));
   require(!training.recompute, "--recompute: a U-Net keeps its blocks' inputs for the skips; choose a smaller batch or --accumulate");
   int64_t factor = int64_t{1} << (network.levels() - 1);
   if (image.size() == 3)
-    require(image[1] % factor == 0 && image[2] % factor == 0, fmt::format("--multipliers: {} levels need images whose sides are multiples of {}, they are {}×{}", network.levels(), factor, image[1], image[2]));
+    require(image[1] % factor == 0 && image[2] % factor == 0,
+            fmt::format("--multipliers: {} levels need images whose sides are multiples of {}, they are {}×{}", network.levels(), factor,
+                        image[1], image[2]));
 }
 
-DiffusionModel::DiffusionModel(const DiffusionRun& run) : run_(run), network_(run.network), precondition_(run.sigma_data) { run.training.prepare(network_); }
+DiffusionModel::DiffusionModel(const DiffusionRun& run) : run_(run), network_(run.network), precondition_(run.sigma_data) {
+  run.training.prepare(network_);
+}
 
 // A self-conditioned network sees what it said in the call before.
 diffusion::Denoiser DiffusionModel::denoiser(const Tensor& labels) const {
@@ -95,9 +104,12 @@ Tensor DiffusionModel::losses(const Tensor& images, const Tensor& labels, Genera
   Autocast cast(run_.training.autocast_type());
   Tensor clean = nn::input_for(network_, images * 2 - 1), shown = labels;
   bool training = network_.training();
-  if (training) shown = where(bernoulli(labels.shape(), run_.class_dropout, {.dtype = boolean, .device = labels.device(), .generator = &generator}), -1, labels);
+  if (training)
+    shown = where(bernoulli(labels.shape(), run_.class_dropout, {.dtype = boolean, .device = labels.device(), .generator = &generator}), -1,
+                  labels);
   shown = to(shown, clean.device());
-  Tensor sigma = to(diffusion::lognormal_sigmas(clean.size(0), run_.noise_mean, run_.noise_std, generator), clean.dtype());  // on the host, which weighs by it
+  Tensor sigma = to(diffusion::lognormal_sigmas(clean.size(0), run_.noise_mean, run_.noise_std, generator),
+                    clean.dtype());  // on the host, which weighs by it
   Tensor noise = randn_like(clean, &generator);
   diffusion::Denoiser denoise = denoiser(shown);
   if (run_.network.self_condition && training && generator.next_double() < 0.5) {
@@ -107,18 +119,27 @@ Tensor DiffusionModel::losses(const Tensor& images, const Tensor& labels, Genera
   return diffusion::denoising_losses(denoise, clean, noise, sigma, {.sigma_data = run_.sigma_data});
 }
 
-Tensor DiffusionModel::sample_batch(const Tensor& labels, const ImageSampling& o, Generator& generator, const std::function<void(int64_t step)>& done) const {
+Tensor DiffusionModel::sample_batch(const Tensor& labels, const ImageSampling& o, Generator& generator,
+                                    const std::function<void(int64_t step)>& done) const {
   Shape shape{labels.size(0), run_.image[0], run_.image[1], run_.image[2]};
-  Tensor like = network_.parameters()[0], x = randn(shape, {.dtype = like.dtype(), .device = like.device(), .generator = &generator}) * run_.sigma_max;
-  auto sigmas = o.steps == 1 ? std::vector<double>{run_.sigma_max, 0} : diffusion::karras_sigmas_to_zero(o.steps, run_.sigma_min, run_.sigma_max);
-  diffusion::Denoiser guided = diffusion::classifier_free(denoiser(labels), denoiser(cat({labels, full(labels.shape(), -1, i64, labels.device())})), {.scale = o.guidance});
-  diffusion::SamplerOptions options{.sampler = diffusion::sampler_from_name(o.sampler), .eta = o.eta, .churn = o.churn, .sigma_min = run_.sigma_min, .generator = &generator,
+  Tensor like = network_.parameters()[0],
+         x = randn(shape, {.dtype = like.dtype(), .device = like.device(), .generator = &generator}) * run_.sigma_max;
+  auto sigmas =
+      o.steps == 1 ? std::vector<double>{run_.sigma_max, 0} : diffusion::karras_sigmas_to_zero(o.steps, run_.sigma_min, run_.sigma_max);
+  diffusion::Denoiser guided = diffusion::classifier_free(
+      denoiser(labels), denoiser(cat({labels, full(labels.shape(), -1, i64, labels.device())})), {.scale = o.guidance});
+  diffusion::SamplerOptions options{.sampler = diffusion::sampler_from_name(o.sampler),
+                                    .eta = o.eta,
+                                    .churn = o.churn,
+                                    .sigma_min = run_.sigma_min,
+                                    .generator = &generator,
                                     .on_step = [&](int64_t step, const Tensor&) { done(step + 1); }};
   Tensor y = diffusion::sample(guided, x, sigmas, options);
   return clamp((y + 1) * 0.5, 0, 1);
 }
 
-Tensor DiffusionModel::sample(const Tensor& labels, const ImageSampling& options, Generator& generator, int64_t batch, const ProgressFunction& progress) const {
+Tensor DiffusionModel::sample(const Tensor& labels, const ImageSampling& options, Generator& generator, int64_t batch,
+                              const ProgressFunction& progress) const {
   NoGrad off;
   Autocast cast(run_.training.autocast_type());
   std::vector<Tensor> parts;

@@ -57,12 +57,14 @@ class DiffusionModel {
   Tensor losses(const Tensor& images, const Tensor& labels, Generator& generator) const;
   /// One image for each label (−1: no class) → [n, C, H, W] in [0, 1]. Draws from `generator`; `batch` images at a time, whose
   /// steps are what `progress` counts.
-  Tensor sample(const Tensor& labels, const ImageSampling& options, Generator& generator, int64_t batch = 100, const ProgressFunction& progress = {}) const;
+  Tensor sample(const Tensor& labels, const ImageSampling& options, Generator& generator, int64_t batch = 100,
+                const ProgressFunction& progress = {}) const;
   /// Of images in [−1, 1] of these classes [B] (−1: none). The model must outlive it.
   diffusion::Denoiser denoiser(const Tensor& labels) const;
 
  private:
-  Tensor sample_batch(const Tensor& labels, const ImageSampling& options, Generator& generator, const std::function<void(int64_t step)>& done) const;
+  Tensor sample_batch(const Tensor& labels, const ImageSampling& options, Generator& generator,
+                      const std::function<void(int64_t step)>& done) const;
 
   const DiffusionRun run_;
   unet::Unet network_;

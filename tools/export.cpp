@@ -25,7 +25,8 @@ struct Options {
   std::string model, out;
 };
 
-constexpr const char* kChoices = "export takes a run of train gpt or vit, or a directory with a pretrained GPT-2, Llama, Mistral, Qwen2, BERT or ViT";
+constexpr const char* kChoices =
+    "export takes a run of train gpt or vit, or a directory with a pretrained GPT-2, Llama, Mistral, Qwen2, BERT or ViT";
 
 template <typename Model>
 void save_again(const std::string& from, const std::string& out) {
@@ -51,8 +52,16 @@ void export_library(const Options& o) {
     save_again<VisionTransformer>(o.model, o.out);
   else
     throw ConfigError(fmt::format("{} is a pretrained {}; {}", o.model, type, kChoices));
-  static constexpr std::array beside{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
-                                     "preprocessor_config.json", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json",
+  static constexpr std::array beside{"tokenizer.json",
+                                     "tokenizer_config.json",
+                                     "special_tokens_map.json",
+                                     "vocab.txt",
+                                     "vocab.json",
+                                     "merges.txt",
+                                     "preprocessor_config.json",
+                                     "modules.json",
+                                     "sentence_bert_config.json",
+                                     "config_sentence_transformers.json",
                                      "1_Pooling/config.json"};
   for (const char* name : beside) copy_if_there(name, o.model, o.out);
 }
@@ -106,7 +115,8 @@ int export_model(const Options& o) {
 
 Action define(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  line.required("model", o->model, "a run of train gpt or vit, or a directory with a pretrained GPT-2, Llama, Mistral, Qwen2, BERT (MiniLM) or ViT");
+  line.required("model", o->model,
+                "a run of train gpt or vit, or a directory with a pretrained GPT-2, Llama, Mistral, Qwen2, BERT (MiniLM) or ViT");
   line.required("--out", o->out, "directory to write, which Hugging Face's library loads");
   return [o] { return export_model(*o); };
 }

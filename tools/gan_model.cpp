@@ -20,9 +20,11 @@ namespace plumb::tools {
 static constexpr int64_t kBatch = 100;
 
 static constexpr auto fields = [](auto& r, auto&& f) {
-  f("model", r.model), f("dcgan", r.dcgan), f("style", r.style), f("loss", r.loss), f("r1", r.options.r1), f("r1_every", r.options.r1_every);
+  f("model", r.model), f("dcgan", r.dcgan), f("style", r.style), f("loss", r.loss), f("r1", r.options.r1),
+      f("r1_every", r.options.r1_every);
   f("gradient_penalty", r.options.gradient_penalty), f("path_length", r.options.path_length), f("path_every", r.options.path_every);
-  f("critic_steps", r.options.critic_steps), f("data", r.data), f("data_sha256", r.data_sha256), f("validation", r.validation), f("image", r.image);
+  f("critic_steps", r.options.critic_steps), f("data", r.data), f("data_sha256", r.data_sha256), f("validation", r.validation),
+      f("image", r.image);
 };
 
 GanRun::GanRun() {
@@ -77,9 +79,11 @@ void GanRun::check() const {
   require(validation > 0 && validation < 1, fmt::format("--validation must lie in (0, 1), it is {}", validation));
   require(training.accumulate == 1, "--accumulate: a GAN's batches are not taken apart; choose a smaller --batch");
   require(training.dtype != "f16", "--dtype f16: a GAN's losses are not scaled, which f16 needs; choose bf16");
-  require(!training.capture && !training.shard_optimizer, "--capture and --shard-optimizer: a GAN's two optimisers take turns in steps of their own; leave them out");
+  require(!training.capture && !training.shard_optimizer,
+          "--capture and --shard-optimizer: a GAN's two optimisers take turns in steps of their own; leave them out");
   require(!training.recompute, "--recompute: a GAN has no blocks to compute again; choose a smaller --batch");
-  if (image.size() == 3) require(image[1] == image[2], fmt::format("GANs draw square images, those of {} are {}×{}", data[0], image[1], image[2]));
+  if (image.size() == 3)
+    require(image[1] == image[2], fmt::format("GANs draw square images, those of {} are {}×{}", data[0], image[1], image[2]));
 }
 
 std::unique_ptr<gan::Gan> make_gan(const GanRun& run) {

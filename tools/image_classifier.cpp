@@ -18,16 +18,20 @@
 namespace plumb::tools {
 
 static constexpr auto augment_fields = [](auto& a, auto&& f) {
-  f("crop", a.crop), f("cutout", a.cutout), f("flip", a.flip), f("rotate", a.rotate), f("shift", a.shift), f("zoom", a.zoom), f("shear", a.shear), f("jitter", a.jitter);
+  f("crop", a.crop), f("cutout", a.cutout), f("flip", a.flip), f("rotate", a.rotate), f("shift", a.shift), f("zoom", a.zoom),
+      f("shear", a.shear), f("jitter", a.jitter);
   f("mixup", a.mixup), f("cutmix", a.cutmix);
 };
 static constexpr auto fields = [](auto& r, auto&& f) {
-  f("data", r.data), f("data_sha256", r.data_sha256), f("model", r.model), f("augment", r.augment), f("validation", r.validation), f("label_smoothing", r.label_smoothing), f("test", r.test);
+  f("data", r.data), f("data_sha256", r.data_sha256), f("model", r.model), f("augment", r.augment), f("validation", r.validation),
+      f("label_smoothing", r.label_smoothing), f("test", r.test);
   f("mean", r.mean), f("std", r.std), f("image", r.image), f("class_names", r.class_names);
 };
 
 std::string AugmentSettings::to_json() const { return fields_to_json(*this, augment_fields); }
-AugmentSettings AugmentSettings::from_json(const std::string& text) { return fields_from_json<AugmentSettings>("augment", text, augment_fields); }
+AugmentSettings AugmentSettings::from_json(const std::string& text) {
+  return fields_from_json<AugmentSettings>("augment", text, augment_fields);
+}
 
 namespace {
 
@@ -150,7 +154,8 @@ int64_t ClassifierRun::classes() const {
 
 void ClassifierRun::check() const {
   training.check();
-  require((kind == "vit") == (model == "vit") && (model == "vit" || model == "mlp" || model == "resnet" || model == "wide-resnet"), "--model " + model + " is unknown; choose mlp, resnet or wide-resnet");
+  require((kind == "vit") == (model == "vit") && (model == "vit" || model == "mlp" || model == "resnet" || model == "wide-resnet"),
+          "--model " + model + " is unknown; choose mlp, resnet or wide-resnet");
   if (model == "mlp") mlp.check();
   if (model == "vit") vit.check();
   if (model == "resnet") resnet.check();
@@ -161,7 +166,12 @@ void ClassifierRun::check() const {
   require(label_smoothing >= 0 && label_smoothing < 1, fmt::format("--label-smoothing must lie in [0, 1), it is {}", label_smoothing));
   const AugmentSettings& a = augment;
   require(a.crop >= 0 && a.cutout >= 0, "--crop and --cutout must not be negative");
-  for (auto [name, value] : {std::pair{"--rotate", a.rotate}, {"--shift", a.shift}, {"--zoom", a.zoom}, {"--shear", a.shear}, {"--mixup", a.mixup}, {"--cutmix", a.cutmix}})
+  for (auto [name, value] : {std::pair{"--rotate", a.rotate},
+                             {"--shift", a.shift},
+                             {"--zoom", a.zoom},
+                             {"--shear", a.shear},
+                             {"--mixup", a.mixup},
+                             {"--cutmix", a.cutmix}})
     require(value >= 0, fmt::format("{} must not be negative, it is {}", name, value));
   require(a.jitter >= 0 && a.jitter <= 1, fmt::format("--jitter must lie in [0, 1], it is {}", a.jitter));
   require(a.mixup == 0 || a.cutmix == 0, "--mixup and --cutmix exclude each other");
@@ -173,12 +183,16 @@ void ClassifierRun::check_recipe() const {
   const Recipe& r = recipe;
   r.check();
   for (auto [name, value] : {std::pair{"mixup", augment.mixup}, {"cutmix", augment.cutmix}})
-    require(value == 0 || r.plain_loss(), fmt::format("--{0} mixes labels for the cross-entropy alone; with --loss, --mix or --distil give --mix {0} --mix-alpha {1}", name, value));
-  require(label_smoothing == 0 || r.loss == "cross-entropy", fmt::format("--label-smoothing is the cross-entropy's; --loss {} has targets of its own", r.loss));
+    require(value == 0 || r.plain_loss(),
+            fmt::format("--{0} mixes labels for the cross-entropy alone; with --loss, --mix or --distil give --mix {0} --mix-alpha {1}",
+                        name, value));
+  require(label_smoothing == 0 || r.loss == "cross-entropy",
+          fmt::format("--label-smoothing is the cross-entropy's; --loss {} has targets of its own", r.loss));
   require(!r.mix_needs_features() || model == "resnet" || model == "wide-resnet",
           fmt::format("--mix {} reaches between features and head; choose --model resnet or wide-resnet", r.mix));
   int64_t part = training.batch / training.accumulate;
-  require(r.mix != "adamixup" || (part % 2 == 0 && part >= 4), fmt::format("--mix adamixup mixes one half of a batch; its parts must be even and at least 4, they are {}", part));
+  require(r.mix != "adamixup" || (part % 2 == 0 && part >= 4),
+          fmt::format("--mix adamixup mixes one half of a batch; its parts must be even and at least 4, they are {}", part));
   require(!training.capture || r.plain_loss(), "--capture: --loss, --mix and --distil have a hand in every step, which cannot be captured");
   require(!r.remembers() || training.ema == 0 || !training.device.starts_with("cuda"),
           fmt::format("--ema: what --{} {} remembers is not on the GPU and cannot be averaged with what is; leave one of them out",
@@ -194,7 +208,8 @@ ImageClassifier::ImageClassifier(const ClassifierRun& run) : scale_(channels(run
   has_head_ = static_cast<bool>(head_);
   if (!has_head_) head_ = [](const Tensor& x) { return x; };
   if (run.recipe.reparam == "weight-compander") {
-    auto companded = std::make_unique<CompandedNetwork>(std::move(network_), methods::weight_compander::CompandingOptions{.a = run.recipe.reparam_a, .b = run.recipe.reparam_b});
+    auto companded = std::make_unique<CompandedNetwork>(
+        std::move(network_), methods::weight_compander::CompandingOptions{.a = run.recipe.reparam_a, .b = run.recipe.reparam_b});
     logits_ = companded->with_weights(logits_);
     features_ = companded->with_weights(features_);  // and with them those of the head, which follows
     network_ = std::move(companded);
@@ -204,7 +219,9 @@ ImageClassifier::ImageClassifier(const ClassifierRun& run) : scale_(channels(run
   scale_ = to(scale_, device), shift_ = to(shift_, device);
 }
 
-Tensor ImageClassifier::normalised(const Tensor& images) const { return nn::input_for(*network_, (to(images, shift_.device()) - shift_) / scale_); }
+Tensor ImageClassifier::normalised(const Tensor& images) const {
+  return nn::input_for(*network_, (to(images, shift_.device()) - shift_) / scale_);
+}
 Tensor ImageClassifier::operator()(const Tensor& images) const { return logits_(normalised(images)); }
 Tensor ImageClassifier::features(const Tensor& images) const { return features_(normalised(images)); }
 

@@ -76,7 +76,8 @@ class ImageClassifier {
   bool has_head() const { return has_head_; }
   /// The same as one or two stages, which refer to this.
   methods::StagedNetwork staged() const;
-  /// The network's state as a run without --reparam has it: weights that are computed from others, as they are now, under their layers' names.
+  /// The network's state as a run without --reparam has it: weights that are computed from others, as they are now, under their layers'
+  /// names.
   StateDict plain_state() const;
 
  private:

@@ -26,8 +26,8 @@ class ImageJudge {
 Tensor all_images(const data::Dataset& images);
 
 /// Precision, recall, density and coverage of the samples' features among as many test images' (Kynkäänniemi et al. 2019, Naeem et al.
-/// 2020), the Fréchet distance between the two ("frechet") and between test and training images ("frechet_of_real"), and the share of samples that
-/// lie nearer to a training image than all but a hundredth of the test images do ("copies").
+/// 2020), the Fréchet distance between the two ("frechet") and between test and training images ("frechet_of_real"), and the share of
+/// samples that lie nearer to a training image than all but a hundredth of the test images do ("copies").
 train::Measures measure_samples(const ImageJudge& judge, const LabelledImages& data, const Tensor& samples);
 
 }  // namespace plumb::tools

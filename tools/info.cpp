@@ -24,7 +24,8 @@ void row(const char* label, const std::string& text) { std::printf("%-11s %s\n",
 
 std::string threads() {
   const char* asked = std::getenv("PLUMB_NUM_THREADS");
-  return fmt::format("{} of {} cores{}", num_threads(), sysconf(_SC_NPROCESSORS_ONLN), asked ? fmt::format(" (PLUMB_NUM_THREADS={})", asked) : "");
+  return fmt::format("{} of {} cores{}", num_threads(), sysconf(_SC_NPROCESSORS_ONLN),
+                     asked ? fmt::format(" (PLUMB_NUM_THREADS={})", asked) : "");
 }
 
 /// A line of /proc/meminfo in GiB.
@@ -48,7 +49,8 @@ void pin_row() {
   if (!pin) return;
   std::string text = fmt::format("OPENBLAS_CORETYPE={} chooses the BLAS kernels: {:.0f} GFLOP/s a thread (f32, 768³)", pin, blas_gflops());
   double unpinned = blas_gflops_unpinned().value_or(0);
-  text += unpinned > 0 ? fmt::format(", {:.0f} with it unset", unpinned) : ", but with it unset the product fails on this processor: leave it set";
+  text += unpinned > 0 ? fmt::format(", {:.0f} with it unset", unpinned)
+                       : ", but with it unset the product fails on this processor: leave it set";
   row("", text);
 }
 

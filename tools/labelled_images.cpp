@@ -40,7 +40,9 @@ LabelledImages split_off_test(const data::Dataset& all) {
 
 std::optional<LabelledImages> idx_directory(const std::string& directory) {
   if (found(directory, "train-images-idx3-ubyte").empty()) return {};
-  auto part = [&](const std::string& name) { return data::idx_images(needed(directory, name + "-images-idx3-ubyte"), needed(directory, name + "-labels-idx1-ubyte")); };
+  auto part = [&](const std::string& name) {
+    return data::idx_images(needed(directory, name + "-images-idx3-ubyte"), needed(directory, name + "-labels-idx1-ubyte"));
+  };
   return LabelledImages{.train = part("train"), .test = part("t10k")};
 }
 
@@ -49,10 +51,13 @@ std::optional<LabelledImages> cifar_directory(const std::string& directory) {
     std::vector<std::string> files;
     for (int i = 1; i <= 5; ++i)
       if (std::string file = found(directory, fmt::format("data_batch_{}.bin", i)); !file.empty()) files.push_back(file);
-    return LabelledImages{.train = data::cifar_images(files), .test = data::cifar_images({needed(directory, "test_batch.bin")}), .class_names = data::cifar10(directory).class_names()};
+    return LabelledImages{.train = data::cifar_images(files),
+                          .test = data::cifar_images({needed(directory, "test_batch.bin")}),
+                          .class_names = data::cifar10(directory).class_names()};
   }
   if (found(directory, "train.bin").empty()) return {};
-  return LabelledImages{.train = data::cifar_images({needed(directory, "train.bin")}, CifarKind::hundred), .test = data::cifar_images({needed(directory, "test.bin")}, CifarKind::hundred)};
+  return LabelledImages{.train = data::cifar_images({needed(directory, "train.bin")}, CifarKind::hundred),
+                        .test = data::cifar_images({needed(directory, "test.bin")}, CifarKind::hundred)};
 }
 
 LabelledImages folder_of_folders(const std::string& directory) {
@@ -65,12 +70,15 @@ LabelledImages folder_of_folders(const std::string& directory) {
   if (!fs::is_directory(directory + "/test")) throw IoError("images: " + directory + " has a folder train but no folder test");
   data::ImageFolder train = data::image_folder(directory + "/train"), test = data::image_folder(directory + "/test");
   if (train.class_names != test.class_names)
-    throw ConfigError(fmt::format("{}/train has {} class folders and {}/test {}, or they have other names; both need the same", directory, train.class_names.size(), directory, test.class_names.size()));
+    throw ConfigError(fmt::format("{}/train has {} class folders and {}/test {}, or they have other names; both need the same", directory,
+                                  train.class_names.size(), directory, test.class_names.size()));
   return {.train = train.data, .test = test.data, .class_names = train.class_names};
 }
 
 bool has_subfolders(const std::string& directory) {
-  return std::ranges::any_of(fs::directory_iterator(directory), [](const fs::directory_entry& e) { return e.is_directory() && !e.path().filename().string().starts_with("."); });
+  return std::ranges::any_of(fs::directory_iterator(directory), [](const fs::directory_entry& e) {
+    return e.is_directory() && !e.path().filename().string().starts_with(".");
+  });
 }
 
 LabelledImages directory_set(const std::string& directory, bool labelled) {
@@ -82,7 +90,10 @@ LabelledImages directory_set(const std::string& directory, bool labelled) {
   return folder_of_folders(directory);
 }
 
-bool is_test(const std::string& file) { return fs::path(file).filename().string().find("test") != std::string::npos || fs::path(file).filename().string().find("t10k") != std::string::npos; }
+bool is_test(const std::string& file) {
+  return fs::path(file).filename().string().find("test") != std::string::npos ||
+         fs::path(file).filename().string().find("t10k") != std::string::npos;
+}
 
 LabelledImages cifar_files(const std::vector<std::string>& files) {
   std::vector<std::string> train, test;
@@ -94,7 +105,11 @@ LabelledImages cifar_files(const std::vector<std::string>& files) {
 
 // Images and labels are told apart by their rank.
 data::Dataset idx_pair(std::vector<std::string> files) {
-  if (files.size() != 2) throw ConfigError(fmt::format("--data: {} of the {} part, not CIFAR's (.bin); give two IDX files, images and labels, or a directory of MNIST's or CIFAR's files or with a folder of images for each class", files.size() == 1 ? "one file" : fmt::format("{} files", files.size()), !files.empty() && is_test(files[0]) ? "test" : "training"));
+  if (files.size() != 2)
+    throw ConfigError(fmt::format(
+        "--data: {} of the {} part, not CIFAR's (.bin); give two IDX files, images and labels, or a directory of MNIST's or CIFAR's files "
+        "or with a folder of images for each class",
+        files.size() == 1 ? "one file" : fmt::format("{} files", files.size()), !files.empty() && is_test(files[0]) ? "test" : "training"));
   if (load_idx(files[0]).rank() == 1) std::swap(files[0], files[1]);
   return data::idx_images(files[0], files[1]);
 }
@@ -112,7 +127,9 @@ LabelledImages recognised(const std::vector<std::string>& names, bool labelled) 
     return {.train = digits.train(), .test = digits.test(), .class_names = digits.class_names()};
   }
   for (const std::string& name : names)
-    if (!path_exists(name)) throw IoError("images: " + name + " does not exist; give a path (`plumb data fetch mnist` makes data/mnist), or digits, which are built in");
+    if (!path_exists(name))
+      throw IoError("images: " + name +
+                    " does not exist; give a path (`plumb data fetch mnist` makes data/mnist), or digits, which are built in");
   if (names.size() == 1 && fs::is_directory(names[0])) return directory_set(names[0], labelled);
   for (const std::string& name : names)
     if (fs::is_directory(name)) throw ConfigError("--data: give one directory, or files; " + name + " is a directory among several names");
@@ -123,17 +140,21 @@ LabelledImages recognised(const std::vector<std::string>& names, bool labelled) 
 }  // namespace
 
 static LabelledImages load(const std::vector<std::string>& names, bool labelled) {
-  if (names.empty()) throw ConfigError(fmt::format("--data is missing: give a directory or files of {}images", labelled ? "labelled " : ""));
+  if (names.empty())
+    throw ConfigError(fmt::format("--data is missing: give a directory or files of {}images", labelled ? "labelled " : ""));
   LabelledImages images = recognised(names, labelled);
   if (images.train.size() == 0 || images.test.size() == 0)
     throw ConfigError(fmt::format("{}: the {} part has no images", names[0], images.train.size() == 0 ? "training" : "test"));
   images.shape = images.train[0].image.shape();
   if (Shape other = images.test[0].image.shape(); other != images.shape)
-    throw ConfigError(fmt::format("{}: images of the test part are {}, those of the training part {}", names[0], to_string(other), to_string(images.shape)));
+    throw ConfigError(fmt::format("{}: images of the test part are {}, those of the training part {}", names[0], to_string(other),
+                                  to_string(images.shape)));
   std::vector<int64_t> train = images.train.labels(), test = images.test.labels();
   images.classes = std::max<int64_t>(*std::ranges::max_element(train) + 1, static_cast<int64_t>(images.class_names.size()));
   for (size_t i = 0; i < test.size(); ++i)
-    if (test[i] >= images.classes) throw ConfigError(fmt::format("{}: label {} of test image {} is outside [0, {}), the labels of the training part", names[0], test[i], i, images.classes));
+    if (test[i] >= images.classes)
+      throw ConfigError(fmt::format("{}: label {} of test image {} is outside [0, {}), the labels of the training part", names[0], test[i],
+                                    i, images.classes));
   if (labelled && images.classes < 2) throw ConfigError(names[0] + ": all labels are 0; a classifier needs at least two classes");
   return images;
 }
@@ -149,14 +170,18 @@ std::vector<std::string> lasting_names(std::vector<std::string> names) {
 
 LabelledImages load_same_images(const std::vector<std::string>& names, const std::string& sha256) {
   LabelledImages images = load_images(names);
-  if (fingerprint(images) != sha256) throw ConfigError(names[0] + " has changed since the run began; a resumed run would not be the same. Restore the images, or start a new run");
+  if (fingerprint(images) != sha256)
+    throw ConfigError(names[0] +
+                      " has changed since the run began; a resumed run would not be the same. Restore the images, or start a new run");
   return images;
 }
 
-LabelledImages images_to_measure(const std::vector<std::string>& given, const std::vector<std::string>& own, const std::string& sha256, const Shape& shape, bool labelled) {
+LabelledImages images_to_measure(const std::vector<std::string>& given, const std::vector<std::string>& own, const std::string& sha256,
+                                 const Shape& shape, bool labelled) {
   if (given.empty()) return load_same_images(own, sha256);
   LabelledImages images = load(given, labelled);
-  if (images.shape != shape) throw ConfigError(fmt::format("{}: images are {}, those of the run {}", given[0], to_string(images.shape), to_string(shape)));
+  if (images.shape != shape)
+    throw ConfigError(fmt::format("{}: images are {}, those of the run {}", given[0], to_string(images.shape), to_string(shape)));
   bool seen = fingerprint(images) == sha256;  // all but what was split off
   if (!images.own_test && !seen) images.test = data::concat({images.train, images.test});
   return images;
@@ -167,7 +192,8 @@ data::Dataset labelled_as(const LabelledImages& images, const std::vector<std::s
   std::vector<int64_t> label;
   for (const std::string& name : images.class_names) {
     auto found = std::ranges::find(known, name);
-    if (found == known.end()) throw ConfigError(fmt::format("{}: the run knows no class \"{}\"; it has {}", source, name, fmt::join(known, ", ")));
+    if (found == known.end())
+      throw ConfigError(fmt::format("{}: the run knows no class \"{}\"; it has {}", source, name, fmt::join(known, ", ")));
     label.push_back(found - known.begin());
   }
   return images.test.map("label", [label](const Tensor& l) { return scalar_tensor(label[static_cast<size_t>(l.item<int64_t>())], i64); });

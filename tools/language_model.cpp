@@ -14,7 +14,8 @@ Tensor next_token_loss(const Tensor& logits, const Tensor& target) { return cros
 Tensor LanguageModel::loss(const Tensor& tokens, const Tensor& target) { return next_token_loss(logits(tokens), target); }
 
 void TextRun::check() const {
-  require(tokenizer == "char" || tokenizer == "byte" || tokenizer == "bpe", "--tokenizer " + tokenizer + " is unknown; choose char, byte or bpe");
+  require(tokenizer == "char" || tokenizer == "byte" || tokenizer == "bpe",
+          "--tokenizer " + tokenizer + " is unknown; choose char, byte or bpe");
   training.check();
 }
 

@@ -33,8 +33,8 @@ static ssize_t say(void*, const char* text, size_t size) {
 }
 #endif
 
-// That nobody reads what is said on standard error (a full disk under a log, a terminal that was closed) is no reason to stop the work: the stream
-// takes everything, and what cannot be written is lost.
+// That nobody reads what is said on standard error (a full disk under a log, a terminal that was closed) is no reason to stop the work: the
+// stream takes everything, and what cannot be written is lost.
 static void let_messages_be_lost() {
 #ifdef __GLIBC__
   cookie_io_functions_t functions{};
@@ -51,7 +51,8 @@ int main(int argc, char** argv) {
   keep_standard_streams();
   let_messages_be_lost();
   if (const char* feature = plumb::tools::missing_cpu_feature()) {
-    std::fprintf(stderr, "plumb: this processor lacks %s, which the program was built for (x86-64-v3: Intel Haswell, AMD Zen or later)\n", feature);
+    std::fprintf(stderr, "plumb: this processor lacks %s, which the program was built for (x86-64-v3: Intel Haswell, AMD Zen or later)\n",
+                 feature);
     return 2;
   }
 #ifdef PLUMB_WITH_MPI

@@ -39,7 +39,8 @@ bool is_run(const std::string& name) { return !is_model(name) && path_exists(nam
 
 void check_model_or_run(const std::string& name) {
   if (!is_model(name) && !is_run(name))
-    throw ConfigError(fmt::format("{} is neither a run directory (it has no config.json) nor one of the models {}", name, fmt::join(step_model_names(), ", ")));
+    throw ConfigError(fmt::format("{} is neither a run directory (it has no config.json) nor one of the models {}", name,
+                                  fmt::join(step_model_names(), ", ")));
 }
 
 void probe_run(const std::string& run, train::StepProbe& probe) {

@@ -53,7 +53,8 @@ void check_unquantised(const train::RunDirectory& run) {
 void copy_files(const train::RunDirectory& from, const train::RunDirectory& to) {
   for (const auto& entry : fs::directory_iterator(from.path())) {
     std::string name = entry.path().filename().string();
-    if (entry.is_symlink() || !entry.is_regular_file() || name.starts_with('.') || name == "config.json" || name == "model.safetensors") continue;
+    if (entry.is_symlink() || !entry.is_regular_file() || name.starts_with('.') || name == "config.json" || name == "model.safetensors")
+      continue;
     copy_file(entry.path().string(), to.file(name));
   }
 }

@@ -27,7 +27,9 @@ struct Options {
 
 TextWriter trained_writer(const train::RunDirectory& run) {
   const TrainingKind& kind = kind_of_run(run);
-  if (!kind.text_run) throw ConfigError(run.path() + " is a run of train " + kind.command.name + ", which writes no text" + (kind.evaluate ? "; plumb eval measures it" : ""));
+  if (!kind.text_run)
+    throw ConfigError(run.path() + " is a run of train " + kind.command.name + ", which writes no text" +
+                      (kind.evaluate ? "; plumb eval measures it" : ""));
   std::shared_ptr<LanguageModel> model = kind.text_run(run)->load(run);
   return {std::shared_ptr<const transformer::CausalDecoder>(model, &model->decoder()), Tokenizer::load(run.file("tokenizer.json"))};
 }

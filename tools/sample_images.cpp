@@ -28,11 +28,14 @@ ImageSampling chosen(const DiffusionRun& run, const ImageSampleOptions& o) {
   return s;
 }
 
-void print_measures(const DiffusionRun& run, const ImageSampling& s, const Tensor& samples, const Tensor& labels, const std::string& judge_path) {
+void print_measures(const DiffusionRun& run, const ImageSampling& s, const Tensor& samples, const Tensor& labels,
+                    const std::string& judge_path) {
   ImageJudge judge(judge_path);
-  std::string text = fmt::format("{{\"samples\": {}, \"sampler\": \"{}\", \"steps\": {}, \"guidance\": {}", samples.size(0), s.sampler, s.steps, s.guidance);
+  std::string text = fmt::format("{{\"samples\": {}, \"sampler\": \"{}\", \"steps\": {}, \"guidance\": {}", samples.size(0), s.sampler,
+                                 s.steps, s.guidance);
   if (asks_for_classes(labels)) text += fmt::format(", \"as_asked\": {:.4f}", mean(to(judge.answers(samples) == labels, f64)).item());
-  for (const auto& [name, value] : measure_samples(judge, load_images(run.data), samples)) text += fmt::format(", \"{}\": {:.4f}", name, value);
+  for (const auto& [name, value] : measure_samples(judge, load_images(run.data), samples))
+    text += fmt::format(", \"{}\": {:.4f}", name, value);
   fmt::print("{}}}\n", text);
 }
 
@@ -41,7 +44,8 @@ void print_measures(const DiffusionRun& run, const ImageSampling& s, const Tenso
 void define_image_options(CommandLine& line, ImageSampleOptions& o) {
   line.option("--class", o.label, "images: the class to draw, −1 for none; without it every class in turn");
   line.option("--count", o.count, "images: how many");
-  line.option("--steps", o.steps, "images: noise levels, or calls of a few-step generator (default: the run's); a vae or gan takes one whatever is given");
+  line.option("--steps", o.steps,
+              "images: noise levels, or calls of a few-step generator (default: the run's); a vae or gan takes one whatever is given");
   line.option("--levels", o.levels, "images of a few-step generator: the noise level of each step, in the place of --steps");
   line.option("--gamma", o.gamma, "images of ctm: noise put back between steps, 0 none to 1 all");
   line.option("--guidance", o.guidance, "images: how strongly they follow their class (default: the run's)");
@@ -51,7 +55,9 @@ void define_image_options(CommandLine& line, ImageSampleOptions& o) {
   line.option("--truncation", o.truncation, "images of a style-based GAN: below 1, more typical and less varied");
   line.flag("--reconstruct", o.reconstruct, "images of an autoencoder: test images and, under them, their reconstructions");
   line.option("--out", o.out, "images: PNG to write, the first hundred");
-  line.option("--judge", o.judge, "images: a run of train classifier that tells how good they are: the share that is the class asked for, Fréchet distance, precision, recall, copies");
+  line.option("--judge", o.judge,
+              "images: a run of train classifier that tells how good they are: the share that is the class asked for, Fréchet distance, "
+              "precision, recall, copies");
 }
 
 void check_count(const ImageSampleOptions& o) {
@@ -62,7 +68,8 @@ void check_count(const ImageSampleOptions& o) {
 }
 
 Tensor wanted_labels(int64_t classes, const ImageSampleOptions& o) {
-  require(o.label < 0 || o.label < classes, fmt::format("--class {} is outside [0, {}), the classes of the run", o.label.value_or(0), classes));
+  require(o.label < 0 || o.label < classes,
+          fmt::format("--class {} is outside [0, {}), the classes of the run", o.label.value_or(0), classes));
   std::vector<int64_t> labels;
   for (int64_t i = 0; i < o.count; ++i) labels.push_back(o.label >= -1 ? *o.label : classes > 0 ? i % classes : -1);
   return from_vector(labels);
@@ -86,7 +93,8 @@ int sample_images(const train::RunDirectory& directory, const ImageSampleOptions
   Generator generator(seed);
   Tensor samples = model.sample(labels, sampling, generator, 100, progress_bar("sample", "steps"));
   save_picture(o, samples);
-  fmt::print(stderr, "{} images of {} steps of {} with guidance {}: {}\n", o.count, sampling.steps, sampling.sampler, sampling.guidance, o.out);
+  fmt::print(stderr, "{} images of {} steps of {} with guidance {}: {}\n", o.count, sampling.steps, sampling.sampler, sampling.guidance,
+             o.out);
   if (!o.judge.empty()) print_measures(run, sampling, samples, labels, o.judge);
   return 0;
 }

@@ -30,8 +30,8 @@ int sample_images(const train::RunDirectory& directory, const ImageSampleOptions
 int sample_few_steps(const train::RunDirectory& directory, const ImageSampleOptions& options, uint64_t seed);
 /// The same for runs of `train vae` and `train gan`, whose images have no class and are made in one step whatever --steps says.
 int sample_latent_images(const train::RunDirectory& directory, const ImageSampleOptions& options, uint64_t seed);
-/// The first hundred images (more would be too small to see) as a PNG at options.out. Throws ConfigError, before anything is drawn, for a count that
-/// is no number of images or too small for the judge: check_count.
+/// The first hundred images (more would be too small to see) as a PNG at options.out. Throws ConfigError, before anything is drawn, for a
+/// count that is no number of images or too small for the judge: check_count.
 void save_picture(const ImageSampleOptions& options, const Tensor& images);
 void check_count(const ImageSampleOptions& options);
 /// The class asked for, or every one in turn (−1 where the run has none): [count]. Throws ConfigError for a class outside the run's.

@@ -30,7 +30,8 @@ void finish(const ImageSampleOptions& o, const std::string& model, const std::ve
 void from_autoencoder(const train::RunDirectory& directory, const ImageSampleOptions& o, Generator& random) {
   require(o.truncation == 1, "--truncation is for style-based GANs");
   TrainedAutoencoder trained = load_autoencoder(directory);
-  if (!o.reconstruct) return finish(o, trained.run.model, trained.run.data, sample(trained, o.count, random, progress_bar("sample", "images")));
+  if (!o.reconstruct)
+    return finish(o, trained.run.model, trained.run.data, sample(trained, o.count, random, progress_bar("sample", "images")));
   require(o.judge.empty(), "--judge judges samples, not reconstructions");
   LabelledImages images = load_images(trained.run.data);
   int64_t count = std::min((o.count + 7) / 8 * 8, images.test.size() / 8 * 8);  // whole rows of eight

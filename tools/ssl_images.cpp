@@ -51,8 +51,9 @@ SslImages load_ssl_images(const SslRun& run) {
   }
   if (!run.test.empty()) {
     data::ImageFolder test = class_folders("--test", run.test);
-    require(test.class_names == labelled.class_names, fmt::format("--test {} has {} class folders and --labelled {}, or they have other names; both need the same",
-                                                                  run.test, test.class_names.size(), labelled.class_names.size()));
+    require(test.class_names == labelled.class_names,
+            fmt::format("--test {} has {} class folders and --labelled {}, or they have other names; both need the same", run.test,
+                        test.class_names.size(), labelled.class_names.size()));
     check_shape("--test", run.test, test.data, images.shape);
     images.test = test.data;
     images.has_test = true;

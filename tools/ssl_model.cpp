@@ -31,7 +31,9 @@ constexpr std::array kMethods{"uda", "shrinkmatch", "simmatchv2", "semixup", "fi
 constexpr int64_t kEmbedding = 32, kNeighbours = 8, kQueuedBatches = 8;
 constexpr double kProgressDecay = 0.99, kTeacher = 0.99;
 
-Tensor channels(const std::vector<double>& values) { return reshape(to(from_vector(values), f32), {1, static_cast<int64_t>(values.size()), 1, 1}); }
+Tensor channels(const std::vector<double>& values) {
+  return reshape(to(from_vector(values), f32), {1, static_cast<int64_t>(values.size()), 1, 1});
+}
 
 void store(nn::Buffer& buffer, const Tensor& value) {
   NoGrad off;

@@ -23,7 +23,9 @@ namespace {
 
 constexpr int64_t kClasses = 10;
 
-int64_t sized(StepSize size, int64_t tiny, int64_t small, int64_t gpt2) { return size == StepSize::tiny ? tiny : size == StepSize::small ? small : gpt2; }
+int64_t sized(StepSize size, int64_t tiny, int64_t small, int64_t gpt2) {
+  return size == StepSize::tiny ? tiny : size == StepSize::small ? small : gpt2;
+}
 
 // A model of `config`, drawn anew from seed 0, and `loss(model)`.
 template <typename Model, typename Config, typename Loss>
@@ -53,7 +55,8 @@ StepModel gpt(StepSize size, Device device) {
   transformer::GptConfig c = gpt_config(size);
   int64_t batch = sized(size, 2, 8, 16);
   Tensor tokens = random_tokens(c, batch, device);
-  StepModel made_model = made<transformer::Gpt>(c, "tokens", tokens.numel(), device, [tokens](const transformer::Gpt& model) { return copying_loss(model(tokens), tokens); });
+  StepModel made_model = made<transformer::Gpt>(c, "tokens", tokens.numel(), device,
+                                                [tokens](const transformer::Gpt& model) { return copying_loss(model(tokens), tokens); });
   made_model.flops = step_flops(c, static_cast<double>(tokens.numel()));
   return made_model;
 }
@@ -65,14 +68,23 @@ StepModel moe_gpt(StepSize size, Device device) {
   if (size == StepSize::small) c.gpt.layers = c.gpt.heads = 4, c.gpt.width = 256;
   c.moe.inner = c.dense_inner();
   Tensor tokens = random_tokens(c.gpt, sized(size, 2, 8, 16), device);
-  return made<moe::MoeGpt>(c, "tokens", tokens.numel(), device, [tokens](const moe::MoeGpt& model) { return copying_loss(model(tokens), tokens); });
+  return made<moe::MoeGpt>(c, "tokens", tokens.numel(), device,
+                           [tokens](const moe::MoeGpt& model) { return copying_loss(model(tokens), tokens); });
 }
 
 // Small: 11.7 M parameters, a DDPM-style network of widths 64, 128 and 256 on 32×32 colour images, attention in the middle only; batch 16
 // (256 at size gpt2).
 StepModel diffusion_unet(StepSize size, Device device) {
   int64_t batch = sized(size, 2, 16, 256), side = sized(size, 8, 32, 32);
-  unet::UnetConfig config{.width = 64, .multipliers = {1, 2, 4}, .blocks = 2, .attention_levels = {}, .heads = 1, .groups = 8, .embedding = 256, .scale_shift = false, .skips = unet::Skips::every_level};
+  unet::UnetConfig config{.width = 64,
+                          .multipliers = {1, 2, 4},
+                          .blocks = 2,
+                          .attention_levels = {},
+                          .heads = 1,
+                          .groups = 8,
+                          .embedding = 256,
+                          .scale_shift = false,
+                          .skips = unet::Skips::every_level};
   if (size == StepSize::tiny) {
     config.width = 16;
     config.multipliers = {1, 2};
@@ -81,13 +93,15 @@ StepModel diffusion_unet(StepSize size, Device device) {
   }
   RandomOptions there{.device = device};
   Tensor images = randn({batch, 3, side, side}, there), noise = randn({batch, 3, side, side}, there), times = rand({batch}, there) * 1000;
-  return made<unet::Unet>(config, "images", batch, device, [=](const unet::Unet& model) { return mse_loss(to(model(images + noise, times), f32), noise); });
+  return made<unet::Unet>(config, "images", batch, device,
+                          [=](const unet::Unet& model) { return mse_loss(to(model(images + noise, times), f32), noise); });
 }
 
 // Classes of random 32×32 colour images (8×8 at size tiny), with a loss of `model(images)`.
 template <typename Model, typename Config>
 StepModel classifier(const Config& config, int64_t batch, int64_t side, Device device) {
-  Tensor images = randn({batch, 3, side, side}, {.device = device}), labels = randint(0, kClasses, {batch}, {.dtype = i64, .device = device});
+  Tensor images = randn({batch, 3, side, side}, {.device = device}),
+         labels = randint(0, kClasses, {batch}, {.dtype = i64, .device = device});
   return made<Model>(config, "images", batch, device, [=](const Model& model) { return cross_entropy(model(images), labels); });
 }
 
@@ -104,13 +118,20 @@ StepModel resnet18(StepSize size, Device device) {
 // Small: two hidden layers of 1024; batch 128 (4096 at size gpt2).
 StepModel perceptron(StepSize size, Device device) {
   int64_t side = sized(size, 8, 32, 32), hidden = sized(size, 32, 1024, 4096);
-  return classifier<mlp::Mlp>(mlp::MlpConfig{.inputs = 3 * side * side, .hidden = {hidden, hidden}, .outputs = kClasses, .activation = "gelu"}, sized(size, 4, 128, 4096), side, device);
+  return classifier<mlp::Mlp>(
+      mlp::MlpConfig{.inputs = 3 * side * side, .hidden = {hidden, hidden}, .outputs = kClasses, .activation = "gelu"},
+      sized(size, 4, 128, 4096), side, device);
 }
 
 // Small: 6 layers of width 256 on patches of 4×4; batch 32 (512 at size gpt2).
 StepModel vision(StepSize size, Device device) {
   int64_t side = sized(size, 8, 32, 32), width = sized(size, 32, 256, 384);
-  transformer::VisionConfig config{.image_height = side, .image_width = side, .layers = sized(size, 2, 6, 12), .heads = sized(size, 2, 4, 6), .width = width, .inner = 4 * width};
+  transformer::VisionConfig config{.image_height = side,
+                                   .image_width = side,
+                                   .layers = sized(size, 2, 6, 12),
+                                   .heads = sized(size, 2, 4, 6),
+                                   .width = width,
+                                   .inner = 4 * width};
   return classifier<transformer::VisionTransformer>(config, sized(size, 2, 32, 512), side, device);
 }
 
@@ -119,7 +140,9 @@ struct Entry {
   const char* full_name;
   StepModel (*make)(StepSize size, Device device);
 };
-constexpr Entry kModels[] = {{"gpt", "gpt", gpt}, {"moe", "moe", moe_gpt}, {"unet", "unet", diffusion_unet}, {"resnet", "resnet18", resnet18}, {"mlp", "mlp", perceptron}, {"vit", "vit", vision}};
+constexpr Entry kModels[] = {
+    {"gpt", "gpt", gpt},        {"moe", "moe", moe_gpt}, {"unet", "unet", diffusion_unet}, {"resnet", "resnet18", resnet18},
+    {"mlp", "mlp", perceptron}, {"vit", "vit", vision}};
 
 const char* name_of(StepSize size) { return size == StepSize::tiny ? "tiny" : size == StepSize::small ? "small" : "gpt2"; }
 

@@ -135,14 +135,17 @@ void TabularRun::check() const {
 // Where the second line has no number either, only the target's name tells a header.
 static CsvTable load_table(const TabularRun& run, const std::string& path, CsvOptions options) {
   CsvTable table = load_csv(path, options);
-  auto has_target = [&](const CsvTable& t) { return std::ranges::any_of(t.columns, [&](const CsvColumn& c) { return c.name == run.target; }); };
+  auto has_target = [&](const CsvTable& t) {
+    return std::ranges::any_of(t.columns, [&](const CsvColumn& c) { return c.name == run.target; });
+  };
   if (!has_target(table) && options.header == CsvOptions::Header::automatic) {
     options.header = CsvOptions::Header::present;
     if (CsvTable named = load_csv(path, options); has_target(named)) table = std::move(named);
   }
   for (const CsvColumn& c : table.columns)
     for (size_t r = 0; r < c.values.size(); ++r)
-      require(!std::isinf(c.values[r]), fmt::format("{}: column \"{}\" is infinite in row {}; leave the field empty where there is no value", path, c.name, r + 1));
+      require(!std::isinf(c.values[r]),
+              fmt::format("{}: column \"{}\" is infinite in row {}; leave the field empty where there is no value", path, c.name, r + 1));
   return table;
 }
 

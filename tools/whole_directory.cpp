@@ -31,7 +31,8 @@ void make_whole_directory(const std::string& path, const std::function<void(cons
     fill(hidden.string());
     fs::rename(hidden, target, error);
     if (error) throw IoError(path + ": cannot be made: " + error.message());
-    if (int failed = flush_directory_of(target.string())) throw IoError(path + ": its directory cannot be flushed to the disk: " + std::strerror(failed));
+    if (int failed = flush_directory_of(target.string()))
+      throw IoError(path + ": its directory cannot be flushed to the disk: " + std::strerror(failed));
   } catch (...) {
     fs::remove_all(hidden, error);
     throw;
@@ -54,7 +55,8 @@ void copy_file(const std::string& from, const std::string& to) {
 void copy_if_there(const std::string& name, const std::string& from, const std::string& to) {
   std::string path = from + "/" + name;
   if (!path_exists(path)) return;
-  if (!lies_in(from, path) && !lies_in(from + "/../../blobs", path)) throw IoError(path + " leads out of " + from + "; put the file itself there, or take it away");
+  if (!lies_in(from, path) && !lies_in(from + "/../../blobs", path))
+    throw IoError(path + " leads out of " + from + "; put the file itself there, or take it away");
   fs::create_directories(fs::path(to + "/" + name).parent_path());
   copy_file(path, to + "/" + name);
 }

@@ -47,7 +47,9 @@ struct Description {
     check(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, t, i(c.n), i(c.channels), i(c.side), i(c.side)), "cudnn");
     check(cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NHWC, t, i(c.n), i(c.outputs), i(c.out_side()), i(c.out_side())), "cudnn");
     check(cudnnSetFilter4dDescriptor(w, t, CUDNN_TENSOR_NHWC, i(c.outputs), i(c.channels), i(c.kernel), i(c.kernel)), "cudnn");
-    check(cudnnSetConvolution2dDescriptor(conv, i(c.padding), i(c.padding), i(c.stride), i(c.stride), 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT), "cudnn");
+    check(cudnnSetConvolution2dDescriptor(conv, i(c.padding), i(c.padding), i(c.stride), i(c.stride), 1, 1, CUDNN_CROSS_CORRELATION,
+                                          CUDNN_DATA_FLOAT),
+          "cudnn");
     check(cudnnSetConvolutionMathType(conv, type == bf16 ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH), "cudnn");
   }
   ~Description() {
@@ -83,39 +85,63 @@ std::function<void()> cublaslt_product(const Product& p, DType type) {
   cublasOperation_t left = p.b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, right = p.a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   check(cublasLtMatmulDescSetAttribute(described, CUBLASLT_MATMUL_DESC_TRANSA, &left, sizeof left), "cublaslt");
   check(cublasLtMatmulDescSetAttribute(described, CUBLASLT_MATMUL_DESC_TRANSB, &right, sizeof right), "cublaslt");
-  auto first_matrix = p.b_transposed ? matrix(t, p.k, p.n) : matrix(t, p.n, p.k), second = p.a_transposed ? matrix(t, p.m, p.k) : matrix(t, p.k, p.m), out = matrix(t, p.n, p.m);
+  auto first_matrix = p.b_transposed ? matrix(t, p.k, p.n) : matrix(t, p.n, p.k),
+       second = p.a_transposed ? matrix(t, p.m, p.k) : matrix(t, p.k, p.m), out = matrix(t, p.n, p.m);
   cublasLtMatmulPreference_t preference = nullptr;
   check(cublasLtMatmulPreferenceCreate(&preference), "cublaslt");
   Owned<cublasLtMatmulPreference_t> owner(preference, cublasLtMatmulPreferenceDestroy);
-  check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace, sizeof kWorkspace), "cublaslt");
+  check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace, sizeof kWorkspace),
+        "cublaslt");
   cublasLtMatmulHeuristicResult_t best;
   int count = 0;
-  check(cublasLtMatmulAlgoGetHeuristic(cuda_backend::cublaslt(), described, first_matrix.get(), second.get(), out.get(), out.get(), preference, 1, &best, &count), "cublaslt");
+  check(cublasLtMatmulAlgoGetHeuristic(cuda_backend::cublaslt(), described, first_matrix.get(), second.get(), out.get(), out.get(),
+                                       preference, 1, &best, &count),
+        "cublaslt");
   if (count == 0) throw DeviceError("cublaslt: there is no algorithm for this product");
   return [=]() mutable {
-    check(cublasLtMatmul(cuda_backend::cublaslt(), operation.get(), &kOne, b.raw_data(), first_matrix.get(), a.raw_data(), second.get(), &kZero, c.raw_data(), out.get(), c.raw_data(), out.get(),
-                         &best.algo, work.raw_data(), static_cast<size_t>(kWorkspace), current_stream()),
+    check(cublasLtMatmul(cuda_backend::cublaslt(), operation.get(), &kOne, b.raw_data(), first_matrix.get(), a.raw_data(), second.get(),
+                         &kZero, c.raw_data(), out.get(), c.raw_data(), out.get(), &best.algo, work.raw_data(),
+                         static_cast<size_t>(kWorkspace), current_stream()),
           "cublaslt");
   };
 }
 
 std::function<void()> cudnn_convolution(const Convolution& c, Pass pass, DType type) {
-  Tensor x = normal({c.n, c.side, c.side, c.channels}, type), w = normal({c.outputs, c.kernel, c.kernel, c.channels}, type), y = normal({c.n, c.out_side(), c.out_side(), c.outputs}, type);
+  Tensor x = normal({c.n, c.side, c.side, c.channels}, type), w = normal({c.outputs, c.kernel, c.kernel, c.channels}, type),
+         y = normal({c.n, c.out_side(), c.out_side(), c.outputs}, type);
   auto d = std::make_shared<Description>(c, type);
   cudnnHandle_t handle = cuda_backend::cudnn();
   if (pass == Pass::forward) {
-    auto best = first<cudnnConvolutionFwdAlgoPerf_t>([&](int n, int* count, cudnnConvolutionFwdAlgoPerf_t* found) { return cudnnGetConvolutionForwardAlgorithm_v7(handle, d->x, d->w, d->conv, d->y, n, count, found); });
+    auto best = first<cudnnConvolutionFwdAlgoPerf_t>([&](int n, int* count, cudnnConvolutionFwdAlgoPerf_t* found) {
+      return cudnnGetConvolutionForwardAlgorithm_v7(handle, d->x, d->w, d->conv, d->y, n, count, found);
+    });
     Tensor work = workspace(static_cast<int64_t>(best.memory));
-    return [=]() mutable { check(cudnnConvolutionForward(cuda_backend::cudnn(), &kOne, d->x, x.raw_data(), d->w, w.raw_data(), d->conv, best.algo, work.raw_data(), best.memory, &kZero, d->y, y.raw_data()), "cudnn"); };
+    return [=]() mutable {
+      check(cudnnConvolutionForward(cuda_backend::cudnn(), &kOne, d->x, x.raw_data(), d->w, w.raw_data(), d->conv, best.algo,
+                                    work.raw_data(), best.memory, &kZero, d->y, y.raw_data()),
+            "cudnn");
+    };
   }
   if (pass == Pass::input_gradient) {
-    auto best = first<cudnnConvolutionBwdDataAlgoPerf_t>([&](int n, int* count, cudnnConvolutionBwdDataAlgoPerf_t* found) { return cudnnGetConvolutionBackwardDataAlgorithm_v7(handle, d->w, d->y, d->conv, d->x, n, count, found); });
+    auto best = first<cudnnConvolutionBwdDataAlgoPerf_t>([&](int n, int* count, cudnnConvolutionBwdDataAlgoPerf_t* found) {
+      return cudnnGetConvolutionBackwardDataAlgorithm_v7(handle, d->w, d->y, d->conv, d->x, n, count, found);
+    });
     Tensor work = workspace(static_cast<int64_t>(best.memory));
-    return [=]() mutable { check(cudnnConvolutionBackwardData(cuda_backend::cudnn(), &kOne, d->w, w.raw_data(), d->y, y.raw_data(), d->conv, best.algo, work.raw_data(), best.memory, &kZero, d->x, x.raw_data()), "cudnn"); };
+    return [=]() mutable {
+      check(cudnnConvolutionBackwardData(cuda_backend::cudnn(), &kOne, d->w, w.raw_data(), d->y, y.raw_data(), d->conv, best.algo,
+                                         work.raw_data(), best.memory, &kZero, d->x, x.raw_data()),
+            "cudnn");
+    };
   }
-  auto best = first<cudnnConvolutionBwdFilterAlgoPerf_t>([&](int n, int* count, cudnnConvolutionBwdFilterAlgoPerf_t* found) { return cudnnGetConvolutionBackwardFilterAlgorithm_v7(handle, d->x, d->y, d->conv, d->w, n, count, found); });
+  auto best = first<cudnnConvolutionBwdFilterAlgoPerf_t>([&](int n, int* count, cudnnConvolutionBwdFilterAlgoPerf_t* found) {
+    return cudnnGetConvolutionBackwardFilterAlgorithm_v7(handle, d->x, d->y, d->conv, d->w, n, count, found);
+  });
   Tensor work = workspace(static_cast<int64_t>(best.memory));
-  return [=]() mutable { check(cudnnConvolutionBackwardFilter(cuda_backend::cudnn(), &kOne, d->x, x.raw_data(), d->y, y.raw_data(), d->conv, best.algo, work.raw_data(), best.memory, &kZero, d->w, w.raw_data()), "cudnn"); };
+  return [=]() mutable {
+    check(cudnnConvolutionBackwardFilter(cuda_backend::cudnn(), &kOne, d->x, x.raw_data(), d->y, y.raw_data(), d->conv, best.algo,
+                                         work.raw_data(), best.memory, &kZero, d->w, w.raw_data()),
+          "cudnn");
+  };
 }
 
 }  // namespace plumb::bench::gpu

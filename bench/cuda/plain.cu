@@ -52,7 +52,8 @@ __global__ void product_elements(const T* a, Steps a_steps, const T* b, Steps b_
   int64_t i = static_cast<int64_t>(blockIdx.y) * blockDim.y + threadIdx.y, j = place();
   if (i >= m || j >= n) return;
   float sum = 0;
-  for (int64_t s = 0; s < k; ++s) sum += static_cast<float>(a[i * a_steps.row + s * a_steps.column]) * static_cast<float>(b[s * b_steps.row + j * b_steps.column]);
+  for (int64_t s = 0; s < k; ++s)
+    sum += static_cast<float>(a[i * a_steps.row + s * a_steps.column]) * static_cast<float>(b[s * b_steps.row + j * b_steps.column]);
   c[i * n + j] = static_cast<T>(sum);
 }
 
@@ -67,7 +68,8 @@ __global__ void convolution_places(const T* x, const T* w, T* y, Convolution c, 
       for (int64_t s = 0; s < c.kernel; ++s) {
         int64_t i = row * c.stride - c.padding + r, j = column * c.stride - c.padding + s;
         if (i < 0 || i >= c.side || j < 0 || j >= c.side) continue;
-        sum += static_cast<float>(w[((output * c.channels + k) * c.kernel + r) * c.kernel + s]) * static_cast<float>(x[((image * c.channels + k) * c.side + i) * c.side + j]);
+        sum += static_cast<float>(w[((output * c.channels + k) * c.kernel + r) * c.kernel + s]) *
+               static_cast<float>(x[((image * c.channels + k) * c.side + i) * c.side + j]);
       }
   y[at] = static_cast<T>(sum);
 }
@@ -123,10 +125,12 @@ __global__ void layer_norm_rows(const T* x, const T* weight, const T* bias, T* y
   float sum = 0, squares = 0, width = static_cast<float>(columns);
   for (int64_t j = threadIdx.x; j < columns; j += kBlock) sum += static_cast<float>(in[j]);
   const float mean = joined(sum, Sum()) / width;
-  for (int64_t j = threadIdx.x; j < columns; j += kBlock) squares += (static_cast<float>(in[j]) - mean) * (static_cast<float>(in[j]) - mean);
+  for (int64_t j = threadIdx.x; j < columns; j += kBlock)
+    squares += (static_cast<float>(in[j]) - mean) * (static_cast<float>(in[j]) - mean);
   const float scale = rsqrtf(joined(squares, Sum()) / width + 1e-5f);
   for (int64_t j = threadIdx.x; j < columns; j += kBlock)
-    y[blockIdx.x * columns + j] = static_cast<T>((static_cast<float>(in[j]) - mean) * scale * static_cast<float>(weight[j]) + static_cast<float>(bias[j]));
+    y[blockIdx.x * columns + j] =
+        static_cast<T>((static_cast<float>(in[j]) - mean) * scale * static_cast<float>(weight[j]) + static_cast<float>(bias[j]));
 }
 
 template <typename T>
@@ -177,7 +181,9 @@ template <typename F>
 std::function<void()> map(int64_t count, DType type, bool two, F f) {
   return of_type(type, [=]<typename T>() -> std::function<void()> {
     Tensor x = normal({count}, type), other = two ? normal({count}, type) : x, y = normal({count}, type);
-    return [=]() mutable { cuda_backend::launch(map_elements<T, F>, one_thread_each(count), x.data<T>(), other.data<T>(), y.data<T>(), count, f); };
+    return [=]() mutable {
+      cuda_backend::launch(map_elements<T, F>, one_thread_each(count), x.data<T>(), other.data<T>(), y.data<T>(), count, f);
+    };
   });
 }
 
@@ -190,22 +196,31 @@ std::function<void()> product(const Product& p, DType type) {
     Tensor a = normal({p.m, p.k}, type), b = normal({p.k, p.n}, type), c = normal({p.m, p.n}, type);
     Steps a_steps = p.a_transposed ? Steps{1, p.m} : Steps{p.k, 1}, b_steps = p.b_transposed ? Steps{1, p.k} : Steps{p.n, 1};
     Grid grid{dim3(static_cast<unsigned>((p.n + 31) / 32), static_cast<unsigned>((p.m + 7) / 8)), dim3(32, 8)};
-    return [=]() mutable { cuda_backend::launch(product_elements<T>, grid, a.data<T>(), a_steps, b.data<T>(), b_steps, c.data<T>(), p.m, p.n, p.k); };
+    return [=]() mutable {
+      cuda_backend::launch(product_elements<T>, grid, a.data<T>(), a_steps, b.data<T>(), b_steps, c.data<T>(), p.m, p.n, p.k);
+    };
   });
 }
 
 std::function<void()> convolution(const Convolution& c, DType type) {
   return of_type(type, [=]<typename T>() -> std::function<void()> {
-    Tensor x = normal({c.n, c.channels, c.side, c.side}, type), w = normal({c.outputs, c.channels, c.kernel, c.kernel}, type), y = normal({c.n, c.outputs, c.out_side(), c.out_side()}, type);
-    return [=]() mutable { cuda_backend::launch(convolution_places<T>, one_thread_each(y.numel()), x.data<T>(), w.data<T>(), y.data<T>(), c, c.out_side(), y.numel()); };
+    Tensor x = normal({c.n, c.channels, c.side, c.side}, type), w = normal({c.outputs, c.channels, c.kernel, c.kernel}, type),
+           y = normal({c.n, c.outputs, c.out_side(), c.out_side()}, type);
+    return [=]() mutable {
+      cuda_backend::launch(convolution_places<T>, one_thread_each(y.numel()), x.data<T>(), w.data<T>(), y.data<T>(), c, c.out_side(),
+                           y.numel());
+    };
   });
 }
 
 std::function<void()> attention(int64_t heads, int64_t length, int64_t width, DType type) {
   return of_type(type, [=]<typename T>() -> std::function<void()> {
-    Tensor q = normal({heads, length, width}, type), k = normal({heads, length, width}, type), v = normal({heads, length, width}, type), y = normal({heads, length, width}, type);
+    Tensor q = normal({heads, length, width}, type), k = normal({heads, length, width}, type), v = normal({heads, length, width}, type),
+           y = normal({heads, length, width}, type);
     Grid grid{dim3(static_cast<unsigned>(length), static_cast<unsigned>(heads)), dim3(kBlock), static_cast<size_t>(length) * sizeof(float)};
-    return [=]() mutable { cuda_backend::launch(attention_queries<T>, grid, q.data<T>(), k.data<T>(), v.data<T>(), y.data<T>(), length, width); };
+    return [=]() mutable {
+      cuda_backend::launch(attention_queries<T>, grid, q.data<T>(), k.data<T>(), v.data<T>(), y.data<T>(), length, width);
+    };
   });
 }
 
@@ -219,14 +234,19 @@ std::function<void()> softmax(int64_t rows, int64_t columns, DType type) {
 std::function<void()> cross_entropy(int64_t rows, int64_t columns, DType type) {
   return of_type(type, [=]<typename T>() -> std::function<void()> {
     Tensor x = normal({rows, columns}, type), target = integers(columns, {rows}), losses = normal({rows});
-    return [=]() mutable { cuda_backend::launch(cross_entropy_rows<T>, one_block_each(rows), x.data<T>(), target.data<int64_t>(), losses.data<float>(), columns); };
+    return [=]() mutable {
+      cuda_backend::launch(cross_entropy_rows<T>, one_block_each(rows), x.data<T>(), target.data<int64_t>(), losses.data<float>(), columns);
+    };
   });
 }
 
 std::function<void()> layer_norm(int64_t rows, int64_t columns, DType type) {
   return of_type(type, [=]<typename T>() -> std::function<void()> {
-    Tensor x = normal({rows, columns}, type), weight = normal({columns}, type), bias = normal({columns}, type), y = normal({rows, columns}, type);
-    return [=]() mutable { cuda_backend::launch(layer_norm_rows<T>, one_block_each(rows), x.data<T>(), weight.data<T>(), bias.data<T>(), y.data<T>(), columns); };
+    Tensor x = normal({rows, columns}, type), weight = normal({columns}, type), bias = normal({columns}, type),
+           y = normal({rows, columns}, type);
+    return [=]() mutable {
+      cuda_backend::launch(layer_norm_rows<T>, one_block_each(rows), x.data<T>(), weight.data<T>(), bias.data<T>(), y.data<T>(), columns);
+    };
   });
 }
 
@@ -240,12 +260,16 @@ std::function<void()> sum_rows(int64_t rows, int64_t columns, DType type) {
 std::function<void()> copy(int64_t rows, int64_t columns, bool transposed) {
   Tensor x = normal({rows, columns}), y = normal({rows, columns});
   Steps steps = transposed ? Steps{1, rows} : Steps{columns, 1};
-  return [=]() mutable { cuda_backend::launch(copy_elements, one_thread_each(rows * columns), x.data<float>(), steps, y.data<float>(), rows, columns); };
+  return [=]() mutable {
+    cuda_backend::launch(copy_elements, one_thread_each(rows * columns), x.data<float>(), steps, y.data<float>(), rows, columns);
+  };
 }
 
 std::function<void()> embedding(int64_t tokens, int64_t vocabulary, int64_t width) {
   Tensor weight = normal({vocabulary, width}), at = integers(vocabulary, {tokens}), y = normal({tokens, width});
-  return [=]() mutable { cuda_backend::launch(embedding_rows, one_block_each(tokens), weight.data<float>(), at.data<int64_t>(), y.data<float>(), width); };
+  return [=]() mutable {
+    cuda_backend::launch(embedding_rows, one_block_each(tokens), weight.data<float>(), at.data<int64_t>(), y.data<float>(), width);
+  };
 }
 
 std::function<void()> add(int64_t count, DType type) { return map(count, type, true, AddBoth()); }
@@ -254,7 +278,9 @@ std::function<void()> silu(int64_t count, DType type) { return map(count, type, 
 
 std::function<void()> adamw(int64_t count) {
   Tensor p = normal({count}), g = normal({count}), m = normal({count}), v = full({count}, 1.0, f32, device());
-  return [=]() mutable { cuda_backend::launch(adamw_elements, one_thread_each(count), p.data<float>(), g.data<float>(), m.data<float>(), v.data<float>(), count); };
+  return [=]() mutable {
+    cuda_backend::launch(adamw_elements, one_thread_each(count), p.data<float>(), g.data<float>(), m.data<float>(), v.data<float>(), count);
+  };
 }
 
 }  // namespace plain

@@ -32,13 +32,16 @@ MappedMatrices matrices_of(const Tensor& b) {
 }
 
 bool fits(const GroupedSizes& sizes, int64_t rows, const Tensor& out) {
-  return sizes.segments <= kMostSegments && rows < std::numeric_limits<int>::max() - kTileDown && sizes.n % 8 == 0 && aligned16(out.raw_data());
+  return sizes.segments <= kMostSegments && rows < std::numeric_limits<int>::max() - kTileDown && sizes.n % 8 == 0 &&
+         aligned16(out.raw_data());
 }
 
 template <typename T, bool kRightDense>
-void launch_product(const CUtensorMap& left, const CUtensorMap& right, const GroupedSizes& sizes, int64_t tiles, const Tensor& bias, Tensor& out) {
+void launch_product(const CUtensorMap& left, const CUtensorMap& right, const GroupedSizes& sizes, int64_t tiles, const Tensor& bias,
+                    Tensor& out) {
   const auto blocks = static_cast<unsigned>(std::min<int64_t>(tiles, resident_blocks(1)));
-  launch(grouped_product<T, kRightDense>, {dim3(blocks), dim3(kGroupedThreads), kGroupedSharedBytes}, left, right, sizes, data_or_null<T>(bias), out.data<T>());
+  launch(grouped_product<T, kRightDense>, {dim3(blocks), dim3(kGroupedThreads), kGroupedSharedBytes}, left, right, sizes,
+         data_or_null<T>(bias), out.data<T>());
 }
 
 template <typename T>
@@ -61,7 +64,8 @@ void grouped_matmul_mapped(const Tensor& a, const Tensor& b, const Tensor& bias,
   const int64_t rows = a.size(0), n = out.size(1), segments = b.size(0);
   const std::vector<MappedDim> left = rows_of(a, kTileDown);
   const MappedMatrices right = matrices_of(b);
-  const GroupedSizes sizes{offsets.data<int64_t>(), static_cast<int>(segments), static_cast<int>(rows), 0, static_cast<int>(n), static_cast<int>(a.size(1))};
+  const GroupedSizes sizes{offsets.data<int64_t>(), static_cast<int>(segments), static_cast<int>(rows), 0,
+                           static_cast<int>(n),     static_cast<int>(a.size(1))};
   if (!on_hopper(a.dtype()) || !fits(sizes, rows, out) || !can_be_mapped(a.raw_data(), left) || !can_be_mapped(b.raw_data(), right.dims) ||
       !aligned16(bias.defined() ? bias.raw_data() : nullptr))
     return grouped_matmul(a, b, bias, offsets, out);
@@ -79,7 +83,8 @@ void grouped_outer_mapped(const Tensor& a, const Tensor& b, const Tensor& offset
   if (out.numel() == 0) return;
   const int64_t rows = a.size(0), m = a.size(1), n = b.size(1), segments = out.size(0);
   const std::vector<MappedDim> left = rows_of(a, kTileDeep), right = rows_of(b, kTileDeep);
-  const GroupedSizes sizes{offsets.data<int64_t>(), static_cast<int>(segments), static_cast<int>(rows), static_cast<int>(m), static_cast<int>(n), 0};
+  const GroupedSizes sizes{offsets.data<int64_t>(), static_cast<int>(segments), static_cast<int>(rows),
+                           static_cast<int>(m),     static_cast<int>(n),        0};
   if (!on_hopper(a.dtype()) || !fits(sizes, rows, out) || !can_be_mapped(a.raw_data(), left) || !can_be_mapped(b.raw_data(), right))
     return grouped_outer(a, b, offsets, out);
   const CUtensorMap left_map = tensor_map(a.raw_data(), a.dtype(), left), right_map = tensor_map(b.raw_data(), a.dtype(), right);

@@ -1,11 +1,12 @@
 // Grouped products on an H100's tensor cores at their full rate: out = rows · their segment's matrix (+ bias), and outer products of a
 // segment's rows. 16-bit operands, sums in f32.
 //
-// A block of three warpgroups stays on each multiprocessor and takes tiles of 128 × 256 results. One thread of the first has the copy engine
-// bring the operands, 64 of depth at a time, into a ring of four stages (48 KB each); the other two multiply what has come, 64 × 256 results
-// each in 128 registers a thread, and store it. A stage is told full by the copy engine's bytes and empty by the eight warps that read it. The two
-// need not keep step: while one stores, the other has the tensor cores.
-// Operations of a stage: 2 · 128 · 256 · 64, 1,024 cycles of the tensor cores; bytes from L2: 48 KB, 47 a cycle; from shared memory 80 a cycle.
+// A block of three warpgroups stays on each multiprocessor and takes tiles of 128 × 256 results. One thread of the first has the copy
+// engine bring the operands, 64 of depth at a time, into a ring of four stages (48 KB each); the other two multiply what has come, 64 × 256
+// results each in 128 registers a thread, and store it. A stage is told full by the copy engine's bytes and empty by the eight warps that
+// read it. The two need not keep step: while one stores, the other has the tensor cores.
+// Operations of a stage: 2 · 128 · 256 · 64, 1,024 cycles of the tensor cores; bytes from L2: 48 KB, 47 a cycle; from shared memory 80 a
+// cycle.
 #pragma once
 #include <type_traits>
 
@@ -17,7 +18,8 @@
 namespace plumb::cuda_backend {
 
 inline constexpr int kStages = 4, kGroupedThreads = 384, kAtomBytes = 1024, kRowBytes = 128;
-inline constexpr int kLeftBytes = kTileDown * kTileDeep * 2, kRightBytes = kTileAcross * kTileDeep * 2, kStageBytes = kLeftBytes + kRightBytes;
+inline constexpr int kLeftBytes = kTileDown * kTileDeep * 2, kRightBytes = kTileAcross * kTileDeep * 2,
+                     kStageBytes = kLeftBytes + kRightBytes;
 /// An operand whose depth is not dense comes in boxes of 64 elements by 64 of depth.
 inline constexpr int kBox = 64, kBoxBytes = kBox * kTileDeep * 2;
 
@@ -45,14 +47,16 @@ struct RingPlace {
 /// How an operand lies in memory: depth dense, or rows (columns) of the result. Left of a product: [rows, k]; right: [segments, n, k] or
 /// [segments, k, n]. Of an outer product both have the depth as their rows.
 template <bool kOuter, bool kRightDense>
-__device__ void load_stage(unsigned char* stage, uint64_t* full, const CUtensorMap* left, const CUtensorMap* right, const Tile& tile, int deep) {
+__device__ void load_stage(unsigned char* stage, uint64_t* full, const CUtensorMap* left, const CUtensorMap* right, const Tile& tile,
+                           int deep) {
   unsigned char* right_stage = stage + kLeftBytes;
   barrier_arrive_expecting(full, kStageBytes);
   if constexpr (kOuter) {
 #pragma unroll
     for (int i = 0; i < kTileDown / kBox; ++i) load_box(stage + i * kBoxBytes, left, full, tile.row + i * kBox, tile.deep + deep);
 #pragma unroll
-    for (int i = 0; i < kTileAcross / kBox; ++i) load_box(right_stage + i * kBoxBytes, right, full, tile.column + i * kBox, tile.deep + deep);
+    for (int i = 0; i < kTileAcross / kBox; ++i)
+      load_box(right_stage + i * kBoxBytes, right, full, tile.column + i * kBox, tile.deep + deep);
   } else {
     load_box(stage, left, full, deep, tile.row);
     if constexpr (kRightDense) {
@@ -65,8 +69,8 @@ __device__ void load_stage(unsigned char* stage, uint64_t* full, const CUtensorM
   }
 }
 
-/// Rows of depth from `first` on are another segment's: zeros instead, in this warpgroup's part of the left operand and all of the right one
-/// (the other warpgroup writes the same there).
+/// Rows of depth from `first` on are another segment's: zeros instead, in this warpgroup's part of the left operand and all of the right
+/// one (the other warpgroup writes the same there).
 __device__ inline void clear_rows(unsigned char* stage, int warpgroup, int first) {
   const int thread = static_cast<int>(threadIdx.x) % 128, piece = thread % 8 * 16;
   for (int row = first + thread / 8; row < kTileDeep; row += 128 / 8) {
@@ -87,9 +91,10 @@ __device__ __forceinline__ void multiply_stage(float (&sums)[128], const unsigne
   products_begin();
 #pragma unroll
   for (int k = 0; k < kTileDeep / 16; ++k) {
-    const uint64_t a = operand_descriptor<!kOuter>(left + k * (kOuter ? kBoxStep : kDenseStep), kOuter ? kBoxBytes : kAtomBytes, kAtomBytes);
-    const uint64_t b =
-        operand_descriptor<kRightDense>(right + k * (kRightDense ? kDenseStep : kBoxStep), kRightDense ? kAtomBytes : kBoxBytes, kAtomBytes);
+    const uint64_t a =
+        operand_descriptor<!kOuter>(left + k * (kOuter ? kBoxStep : kDenseStep), kOuter ? kBoxBytes : kAtomBytes, kAtomBytes);
+    const uint64_t b = operand_descriptor<kRightDense>(right + k * (kRightDense ? kDenseStep : kBoxStep),
+                                                       kRightDense ? kAtomBytes : kBoxBytes, kAtomBytes);
     product_64_256_16<T, !kOuter, kRightDense>(sums, a, b, add || k > 0);
   }
   products_commit();
@@ -141,7 +146,8 @@ __device__ __forceinline__ void store_tile(const float (&sums)[128], const Tile&
 
 /// Rounds and stores 64 × 256 results, 16 bytes a thread at a time; n is a multiple of 8.
 template <typename T>
-__device__ __forceinline__ void store_tile(const float (&sums)[128], const Tile& tile, int warpgroup, const ColumnBias<T>& bias, int n, T* out) {
+__device__ __forceinline__ void store_tile(const float (&sums)[128], const Tile& tile, int warpgroup, const ColumnBias<T>& bias, int n,
+                                           T* out) {
   const int lane = lane_index(), row = tile.row + warpgroup * 64 + warp_index() % 4 * 16 + lane / 4, t = lane % 4;
 #pragma unroll
   for (int part = 0; part < kTileAcross / 32; ++part) {
@@ -169,7 +175,8 @@ __device__ __forceinline__ void store_tile(const float (&sums)[128], const Tile&
 // -- the kernel ------------------------------------------------------------------------------------------------------
 
 template <bool kOuter, bool kRightDense>
-__device__ __forceinline__ void bring_tiles(GroupedShared& shared, const GroupedSizes& sizes, const CUtensorMap* left, const CUtensorMap* right) {
+__device__ __forceinline__ void bring_tiles(GroupedShared& shared, const GroupedSizes& sizes, const CUtensorMap* left,
+                                            const CUtensorMap* right) {
   RingPlace place;
   GroupedTiles<kOuter> tiles(shared.plan, sizes);
   for (Tile tile; tiles.next(tile);)
@@ -181,7 +188,8 @@ __device__ __forceinline__ void bring_tiles(GroupedShared& shared, const Grouped
 
 /// sums ← of a tile.
 template <typename T, bool kOuter, bool kRightDense>
-__device__ __forceinline__ void multiply_tile(float (&sums)[128], GroupedShared& shared, RingPlace& place, const Tile& tile, int warpgroup) {
+__device__ __forceinline__ void multiply_tile(float (&sums)[128], GroupedShared& shared, RingPlace& place, const Tile& tile,
+                                              int warpgroup) {
   const auto leave = [&](int stage) {
     if (lane_index() == 0) barrier_arrive(&shared.empty[stage]);
   };
@@ -257,7 +265,8 @@ __device__ inline GroupedShared& grouped_shared() {
 
 template <typename T, bool kRightDense>
 __global__ void __launch_bounds__(kGroupedThreads, 1)
-    grouped_product(const __grid_constant__ CUtensorMap left, const __grid_constant__ CUtensorMap right, GroupedSizes sizes, const T* bias, T* out) {
+    grouped_product(const __grid_constant__ CUtensorMap left, const __grid_constant__ CUtensorMap right, GroupedSizes sizes, const T* bias,
+                    T* out) {
   GroupedShared& shared = grouped_shared();
   const int warpgroup = start_ring<false>(shared, sizes);
   if (warpgroup == 0) {
@@ -271,7 +280,8 @@ __global__ void __launch_bounds__(kGroupedThreads, 1)
 
 template <typename T, typename Out>
 __global__ void __launch_bounds__(kGroupedThreads, 1)
-    grouped_outer_product(const __grid_constant__ CUtensorMap left, const __grid_constant__ CUtensorMap right, GroupedSizes sizes, Out* out) {
+    grouped_outer_product(const __grid_constant__ CUtensorMap left, const __grid_constant__ CUtensorMap right, GroupedSizes sizes,
+                          Out* out) {
   GroupedShared& shared = grouped_shared();
   const int warpgroup = start_ring<true>(shared, sizes);
   if (warpgroup == 0) {

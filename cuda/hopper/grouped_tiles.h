@@ -1,5 +1,5 @@
-// Which tiles a grouped product has, and which block computes what. Only the GPU knows the segments' sizes, so every block works that out for
-// itself, once.
+// Which tiles a grouped product has, and which block computes what. Only the GPU knows the segments' sizes, so every block works that out
+// for itself, once.
 #pragma once
 #include <cstdint>
 
@@ -7,7 +7,8 @@
 
 namespace plumb::cuda_backend {
 
-/// The results of a tile: so many rows (half of them each of two warpgroups') and columns; and how much of the depth is in shared memory at once.
+/// The results of a tile: so many rows (half of them each of two warpgroups') and columns; and how much of the depth is in shared memory at
+/// once.
 inline constexpr int kTileDown = 128, kTileAcross = 256, kTileDeep = 64;
 inline constexpr int kMostSegments = 1024, kMostSorted = 256;
 
@@ -72,8 +73,8 @@ struct Tile {
   int segment, row, row_end, column, deep, depth;
 };
 
-/// Tiles of a product: block b of B takes number b, b + B, … Those of neighbouring numbers share their rows, and most often the matrix: both come
-/// from L2.
+/// Tiles of a product: block b of B takes number b, b + B, … Those of neighbouring numbers share their rows, and most often the matrix:
+/// both come from L2.
 class ProductTiles {
  public:
   __device__ ProductTiles(const SegmentPlan& plan, const GroupedSizes& sizes) : plan_(plan), sizes_(sizes), number_(blockIdx.x) {}
@@ -100,9 +101,9 @@ class ProductTiles {
   int segment_ = 0;
 };
 
-/// Tiles of an outer product take as long as their segment has rows. They come in order of length, the longest first, and blocks take them in
-/// turns, forwards and backwards: block b of B number b of the first B, number B − 1 − b of the next, … So blocks end at about the same time, and
-/// those that run together go through the same rows, which come from L2.
+/// Tiles of an outer product take as long as their segment has rows. They come in order of length, the longest first, and blocks take them
+/// in turns, forwards and backwards: block b of B number b of the first B, number B − 1 − b of the next, … So blocks end at about the same
+/// time, and those that run together go through the same rows, which come from L2.
 class OuterTiles {
  public:
   __device__ OuterTiles(const SegmentPlan& plan, const GroupedSizes& sizes) : plan_(plan), sizes_(sizes) {}

@@ -1,5 +1,6 @@
 // What an H100 has and C++ has no name for: barriers that count bytes, tiles that the copy engine brings, products of four warps that read
-// shared memory, and registers that warps give to each other. For compute capability 9.0 alone (sm_90a); the simulated device has none of it.
+// shared memory, and registers that warps give to each other. For compute capability 9.0 alone (sm_90a); the simulated device has none of
+// it.
 #pragma once
 #include <cuda.h>
 
@@ -10,8 +11,8 @@ namespace plumb::cuda_backend {
 __device__ inline uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
 
 // -- barriers ------------------------------------------------------------------------------------------------------
-// A barrier's phase ends when all arrivals were made and all bytes that were announced have come. Phases are told apart by their parity: the
-// first is 0, and of a barrier that nobody has used yet the phase of parity 1 counts as ended.
+// A barrier's phase ends when all arrivals were made and all bytes that were announced have come. Phases are told apart by their parity:
+// the first is 0, and of a barrier that nobody has used yet the phase of parity 1 counts as ended.
 
 __device__ inline void barrier_init(uint64_t* barrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
@@ -91,7 +92,8 @@ __device__ __forceinline__ void products_are_done(float (&sums)[kCount]) {
 }
 
 /// How a product finds an operand. `across` bytes lie between atoms along the rows and columns of the result (of an operand whose depth is
-/// dense they are 8 rows; of one whose depth is not they are 64 elements), `deep` bytes between atoms along the depth, where it is not dense.
+/// dense they are 8 rows; of one whose depth is not they are 64 elements), `deep` bytes between atoms along the depth, where it is not
+/// dense.
 template <bool kDepthDense>
 __device__ uint64_t operand_descriptor(const void* at, int across, int deep) {
   const auto sixteens = [](uint32_t bytes) { return static_cast<uint64_t>((bytes & 0x3ffff) >> 4); };

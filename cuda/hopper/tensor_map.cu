@@ -12,15 +12,16 @@
 namespace plumb::cuda_backend {
 namespace {
 
-using Encode = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*, const cuuint64_t*, const cuuint32_t*, const cuuint32_t*,
-                            CUtensorMapInterleave, CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+using Encode = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*, const cuuint64_t*, const cuuint32_t*,
+                            const cuuint32_t*, CUtensorMapInterleave, CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
 Encode encode() {
   static const Encode function = [] {
     void* found = nullptr;
     cudaDriverEntryPointQueryResult result{};
     check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result), "tensor map");
-    if (result != cudaDriverEntryPointSuccess || !found) throw DeviceError("tensor map: the driver has no cuTensorMapEncodeTiled; it is older than CUDA 12");
+    if (result != cudaDriverEntryPointSuccess || !found)
+      throw DeviceError("tensor map: the driver has no cuTensorMapEncodeTiled; it is older than CUDA 12");
     return reinterpret_cast<Encode>(found);
   }();
   return function;
@@ -48,8 +49,8 @@ CUtensorMap tensor_map(const void* data, DType type, const std::vector<MappedDim
   }
   CUtensorMap map;
   const CUtensorMapDataType elements = type == bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
-  const CUresult status = encode()(&map, elements, static_cast<cuuint32_t>(dims.size()), const_cast<void*>(data), sizes, strides, box, steps,
-                                   CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+  const CUresult status = encode()(&map, elements, static_cast<cuuint32_t>(dims.size()), const_cast<void*>(data), sizes, strides, box,
+                                   steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                                    CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS) throw DeviceError("tensor map: the driver refused it with error " + std::to_string(status));
   return map;

@@ -14,8 +14,8 @@ struct MappedDim {
   int64_t size, stride;
   int box;
 };
-/// The dimensions innermost first, two or three; a box of 128 bytes along the innermost, swizzled as matrix products read it. The address and
-/// the strides are multiples of 16 bytes. Throws DeviceError where the driver does not take it.
+/// The dimensions innermost first, two or three; a box of 128 bytes along the innermost, swizzled as matrix products read it. The address
+/// and the strides are multiples of 16 bytes. Throws DeviceError where the driver does not take it.
 CUtensorMap tensor_map(const void* data, DType type, const std::vector<MappedDim>& dims);
 
 /// Whether this can be mapped: 16 bytes, and strides in multiples of it.

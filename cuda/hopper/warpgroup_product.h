@@ -7,8 +7,8 @@
 
 namespace plumb::cuda_backend {
 
-/// Starts the product of what two descriptors describe; sums start with 0 unless `add`. A dense depth: an operand's elements follow each other
-/// along the depth in memory. Warp w of the four holds rows 16 w … 16 w + 15: with g = lane / 4 and t = lane % 4
+/// Starts the product of what two descriptors describe; sums start with 0 unless `add`. A dense depth: an operand's elements follow each
+/// other along the depth in memory. Warp w of the four holds rows 16 w … 16 w + 15: with g = lane / 4 and t = lane % 4
 ///   d[4 j], d[4 j + 1]: (16 w + g, 8 j + 2 t), the next column     d[4 j + 2], d[4 j + 3]: the same 8 rows down
 template <typename T, bool kLeftDense, bool kRightDense>
 __device__ __forceinline__ void product_64_256_16(float (&d)[128], uint64_t left, uint64_t right, int add) {

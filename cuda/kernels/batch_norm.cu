@@ -1,6 +1,6 @@
-// Batch norm on the GPU: x [n, C, s]. Sums of a channel are one reduction (reduce_engine.h), kept in f64 relative to the channel's first element
-// so that one sweep gives mean and variance; the rest is element by element. With channels last, [n, s, C], sums and elements go in strips of
-// channels (channel_strips.h).
+// Batch norm on the GPU: x [n, C, s]. Sums of a channel are one reduction (reduce_engine.h), kept in f64 relative to the channel's first
+// element so that one sweep gives mean and variance; the rest is element by element. With channels last, [n, s, C], sums and elements go in
+// strips of channels (channel_strips.h).
 // Bytes: moments read x once; the norm reads x and writes y; backward reads dy and x twice, for the sums and for dx, and writes dx.
 // Bound: memory (on an H100 a product in f64 costs two in f32).
 #include <cmath>
@@ -43,7 +43,8 @@ template <typename C>
 struct MomentsOut {
   C *mean, *variance, *rstd;
   double eps;
-  MomentsOut(Tensor& mean, Tensor& variance, Tensor& rstd, double eps) : mean(mean.data<C>()), variance(variance.data<C>()), rstd(rstd.data<C>()), eps(eps) {}
+  MomentsOut(Tensor& mean, Tensor& variance, Tensor& rstd, double eps)
+      : mean(mean.data<C>()), variance(variance.data<C>()), rstd(rstd.data<C>()), eps(eps) {}
   __device__ void store(int64_t channel, double m, double v) const {
     mean[channel] = static_cast<C>(m);
     variance[channel] = static_cast<C>(v);
@@ -123,11 +124,13 @@ __global__ void channel_norm_elements(const S* x, int64_t packs, int64_t channel
 
 // a = rstd · weight:  dx = a (dy − mean(dy) − (x − m) rstd² mean(dy (x − m))); with constant moments dx = a dy.
 template <typename S, int N>
-__global__ void channel_norm_dx(const S* dy, const S* x, int64_t packs, int64_t channels, int64_t space, ChannelParameters<compute_t<S>> p, S* dx) {
+__global__ void channel_norm_dx(const S* dy, const S* x, int64_t packs, int64_t channels, int64_t space, ChannelParameters<compute_t<S>> p,
+                                S* dx) {
   using C = compute_t<S>;
   for (int64_t k = thread_index(); k < packs; k += grid_threads()) {
     int64_t c = channel_of(k * N, channels, space);
-    C m = p.mean[c], a = p.weight ? p.rstd[c] * p.weight[c] : p.rstd[c], slope = p.slope ? p.slope[c] : C(0), shift = p.shift ? p.shift[c] : C(0), g[N], v[N];
+    C m = p.mean[c], a = p.weight ? p.rstd[c] * p.weight[c] : p.rstd[c], slope = p.slope ? p.slope[c] : C(0),
+      shift = p.shift ? p.shift[c] : C(0), g[N], v[N];
     read_pack<N>(dy + k * N, g);
     read_pack<N>(x + k * N, v);
 #pragma unroll
@@ -295,7 +298,8 @@ void channel_moments(const Tensor& x, double eps, Tensor& mean, Tensor& variance
     using C = compute_t<S>;
     if (channels_last(x)) {
       const S* from = x.data<S>();
-      return sum_channels<S>(LastMoments<S>{from, static_cast<double>(x.shape()[0] * x.shape()[2]), {mean, variance, rstd, eps}}, x, strips_packed<S>(x.shape()[1], from));
+      return sum_channels<S>(LastMoments<S>{from, static_cast<double>(x.shape()[0] * x.shape()[2]), {mean, variance, rstd, eps}}, x,
+                             strips_packed<S>(x.shape()[1], from));
     }
     ChannelAxes axes(x);
     double count = static_cast<double>(x.shape()[0] * x.shape()[2]);
@@ -321,8 +325,8 @@ void channel_norm(const Tensor& x, const Tensor& mean, const Tensor& rstd, const
   });
 }
 
-void channel_norm_backward(const Tensor& gradient, const Tensor& input, const Tensor& mean, const Tensor& rstd, const Tensor& weight, bool moments, Tensor& dinput, Tensor& dweight,
-                           Tensor& dbias) {
+void channel_norm_backward(const Tensor& gradient, const Tensor& input, const Tensor& mean, const Tensor& rstd, const Tensor& weight,
+                           bool moments, Tensor& dinput, Tensor& dweight, Tensor& dbias) {
   visit_floating("batch_norm", input.dtype(), [&]<typename S>() {
     using C = compute_t<S>;
     constexpr int N = kPerAccess<S>;
@@ -335,7 +339,8 @@ void channel_norm_backward(const Tensor& gradient, const Tensor& input, const Te
     if ((moments && dinput.defined()) || dweight.defined() || dbias.defined()) {
       ChannelAxes axes(input);
       double elements = moments ? static_cast<double>(input.shape()[0] * space) : INFINITY;
-      GradientSums<S> sums(dy, x, p.mean, p.rstd, p.weight, elements, data_or_null<C>(dweight), data_or_null<C>(dbias), taken.data(), taken.data() + channels);
+      GradientSums<S> sums(dy, x, p.mean, p.rstd, p.weight, elements, data_or_null<C>(dweight), data_or_null<C>(dbias), taken.data(),
+                           taken.data() + channels);
       last ? sum_channels<S>(LastGradientSums<S>{sums}, input, in_packs) : reduce_axes(sums, axes.channels, axes.elements);
     }
     if (!dinput.defined()) return;
@@ -351,7 +356,8 @@ void channel_norm_backward(const Tensor& gradient, const Tensor& input, const Te
 }
 
 template <typename T, typename B>
-__global__ void move_running(const B* batch_mean, const B* batch_variance, double correction, double momentum, int64_t channels, T* mean, T* variance, int64_t* batches) {
+__global__ void move_running(const B* batch_mean, const B* batch_variance, double correction, double momentum, int64_t channels, T* mean,
+                             T* variance, int64_t* batches) {
   using C = compute_t<T>;
   for (int64_t c = thread_index(); c < channels; c += grid_threads()) {
     mean[c] = function::moved_towards(mean[c], batch_mean[c], C(1), static_cast<C>(momentum));
@@ -360,12 +366,13 @@ __global__ void move_running(const B* batch_mean, const B* batch_variance, doubl
   }
 }
 
-void running_statistics(const Tensor& batch_mean, const Tensor& batch_variance, double correction, double momentum, Tensor& mean, Tensor& variance, Tensor& batches) {
+void running_statistics(const Tensor& batch_mean, const Tensor& batch_variance, double correction, double momentum, Tensor& mean,
+                        Tensor& variance, Tensor& batches) {
   visit_floating("batch_norm", mean.dtype(), [&]<typename T>() {
     visit_f32_f64("batch_norm", batch_mean.dtype(), [&]<typename B>() {
       int64_t channels = mean.numel();
-      launch(move_running<T, B>, grid_for(channels), batch_mean.data<B>(), batch_variance.data<B>(), correction, momentum, channels, mean.data<T>(), variance.data<T>(),
-             data_or_null<int64_t>(batches));
+      launch(move_running<T, B>, grid_for(channels), batch_mean.data<B>(), batch_variance.data<B>(), correction, momentum, channels,
+             mean.data<T>(), variance.data<T>(), data_or_null<int64_t>(batches));
     });
   });
 }

@@ -1,7 +1,8 @@
-// Images with channels last, [planes, places, channels]: two sums of every channel over the places of a plane, and functions of every element
-// with parameters of its channel. A thread keeps N neighbouring channels (16 bytes) and goes from place to place, so that what belongs to a
-// channel stays in registers; a block takes a strip of channels and several places at a time, whole lines of memory. What is long is cut into
-// parts whose sums a second launch joins in a fixed order that depends on the sizes alone. Bytes: the operands once. Bound: memory.
+// Images with channels last, [planes, places, channels]: two sums of every channel over the places of a plane, and functions of every
+// element with parameters of its channel. A thread keeps N neighbouring channels (16 bytes) and goes from place to place, so that what
+// belongs to a channel stays in registers; a block takes a strip of channels and several places at a time, whole lines of memory. What is
+// long is cut into parts whose sums a second launch joins in a fixed order that depends on the sizes alone. Bytes: the operands once.
+// Bound: memory.
 #pragma once
 #include <algorithm>
 
@@ -77,8 +78,8 @@ __device__ KeptPair<compute_t<S>, N> read_pair(const S* dy, const S* x, int64_t 
   return pair;
 }
 
-// Op: Real, the type of the sums; channels<N>(plane, channel), what it keeps of N channels; add(at, kept, a, b), which adds to the two sums of
-// each of them what they get from the elements at `at`. partial [planes, splits, channels].
+// Op: Real, the type of the sums; channels<N>(plane, channel), what it keeps of N channels; add(at, kept, a, b), which adds to the two sums
+// of each of them what they get from the elements at `at`. partial [planes, splits, channels].
 template <typename Op, int N>
 __global__ void __launch_bounds__(kStripThreads) strip_sums(Op op, ChannelStrips s, ChannelSums<typename Op::Real>* partial) {
   using R = typename Op::Real;
@@ -115,7 +116,8 @@ inline constexpr int kTotalChannels = 8, kTotalRows = 64;
 
 // store(channel, sums): the sums in f64 of partial [count, channels] over count. A block takes 8 channels and 64 rows at a time.
 template <typename Op, typename R>
-__global__ void __launch_bounds__(kTotalChannels * kTotalRows) strip_totals(Op op, const ChannelSums<R>* partial, int64_t count, int64_t channels) {
+__global__ void __launch_bounds__(kTotalChannels* kTotalRows)
+    strip_totals(Op op, const ChannelSums<R>* partial, int64_t count, int64_t channels) {
   __shared__ ChannelSums<double> rows[kTotalRows][kTotalChannels];
   const int across = static_cast<int>(threadIdx.x) % kTotalChannels, row = static_cast<int>(threadIdx.x) / kTotalChannels;
   const int64_t channel = static_cast<int64_t>(blockIdx.x) * kTotalChannels + across;
@@ -130,13 +132,14 @@ __global__ void __launch_bounds__(kTotalChannels * kTotalRows) strip_totals(Op o
   rows[row][across] = total;
   for (int half = kTotalRows / 2; half > 0; half /= 2) {
     __syncthreads();
-    if (row < half) rows[row][across] = {rows[row][across].a + rows[row + half][across].a, rows[row][across].b + rows[row + half][across].b};
+    if (row < half)
+      rows[row][across] = {rows[row][across].a + rows[row + half][across].a, rows[row][across].b + rows[row + half][across].b};
   }
   if (row == 0 && channel < channels) op.store(channel, rows[0][across]);
 }
 
-// Op: channels<N>(plane, channel) as above; load<N>(at) gives the operands at `at`, write(at, kept, operands) the result. Blocks begin at the
-// end, which the sums before have left in L2; a thread has two places under way.
+// Op: channels<N>(plane, channel) as above; load<N>(at) gives the operands at `at`, write(at, kept, operands) the result. Blocks begin at
+// the end, which the sums before have left in L2; a thread has two places under way.
 template <typename Op, int N>
 __global__ void __launch_bounds__(kStripThreads) strip_map(Op op, ChannelStrips s) {
   const StripPlace<N> t(s, gridDim.x - 1 - blockIdx.x);
@@ -161,7 +164,8 @@ void launch_strip_sums(const Op& op, const ChannelStrips& s, bool packed, Channe
 }
 template <typename Op, typename R>
 void launch_strip_totals(const Op& op, const ChannelSums<R>* partial, int64_t count, int64_t channels) {
-  launch(strip_totals<Op, R>, {dim3(static_cast<unsigned>(pieces(channels, kTotalChannels))), dim3(kTotalChannels * kTotalRows)}, op, partial, count, channels);
+  launch(strip_totals<Op, R>, {dim3(static_cast<unsigned>(pieces(channels, kTotalChannels))), dim3(kTotalChannels * kTotalRows)}, op,
+         partial, count, channels);
 }
 template <typename S, typename Op>
 void launch_strip_map(const Op& op, const ChannelStrips& s, bool packed) {

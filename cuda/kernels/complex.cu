@@ -17,7 +17,8 @@ struct ComplexMul {
   bool conjugate;
   __device__ Complex<S> operator()(Complex<S> a, Complex<S> b) const {
     using T = compute_t<S>;
-    T ar = static_cast<T>(a.re), ai = static_cast<T>(a.im), br = static_cast<T>(b.re), bi = conjugate ? -static_cast<T>(b.im) : static_cast<T>(b.im);
+    T ar = static_cast<T>(a.re), ai = static_cast<T>(a.im), br = static_cast<T>(b.re),
+      bi = conjugate ? -static_cast<T>(b.im) : static_cast<T>(b.im);
     return {static_cast<S>(ar * br - ai * bi), static_cast<S>(ar * bi + ai * br)};
   }
 };
@@ -28,7 +29,8 @@ Tensor with_parts_together(const Tensor& x) { return x.strides().back() == 1 ? x
 
 void complex_mul(const Tensor& a, const Tensor& b, bool conjugate, Tensor& y) {
   Tensor left = numbers(with_parts_together(a)), right = numbers(with_parts_together(b)), out = numbers(y);
-  visit_floating("complex_mul", y.dtype(), [&]<typename S>() { elementwise<Complex<S>, Complex<S>, Complex<S>>(ComplexMul<S>{conjugate}, out, left, right); });
+  visit_floating("complex_mul", y.dtype(),
+                 [&]<typename S>() { elementwise<Complex<S>, Complex<S>, Complex<S>>(ComplexMul<S>{conjugate}, out, left, right); });
 }
 
 }  // namespace

@@ -43,7 +43,8 @@ bool copy_transposed(const cpu_kernels::StridedLoop<2>& loop) {
   auto column = static_cast<size_t>(loop.rank - 1), row = column - 1;
   int64_t rows = loop.sizes[row], columns = loop.sizes[column], planes = loop.count / (rows * columns);
   int64_t row_tiles = (rows + kTile - 1) / kTile, column_tiles = (columns + kTile - 1) / kTile;
-  bool fits = loop.strides[column][0] == width && loop.strides[row][1] == width && rows >= 8 && columns >= 8 && planes <= 65535 && row_tiles <= 65535;
+  bool fits = loop.strides[column][0] == width && loop.strides[row][1] == width && rows >= 8 && columns >= 8 && planes <= 65535 &&
+              row_tiles <= 65535;
   if (!fits) return false;
   cpu_kernels::StridedLoop<2> outer = loop;
   outer.rank = loop.rank - 2;
@@ -52,8 +53,10 @@ bool copy_transposed(const cpu_kernels::StridedLoop<2>& loop) {
     outer.sizes[0] = 1;
     outer.strides[0] = {0, 0};
   }
-  Grid grid{dim3(static_cast<unsigned>(column_tiles), static_cast<unsigned>(row_tiles), static_cast<unsigned>(planes)), dim3(kTile, kTileRows)};
-  launch(transpose_tiles<T>, grid, detail::elements_of<2>(outer, {width, width}, 1), rows, columns, loop.strides[column][1] / width, loop.strides[row][0] / width);
+  Grid grid{dim3(static_cast<unsigned>(column_tiles), static_cast<unsigned>(row_tiles), static_cast<unsigned>(planes)),
+            dim3(kTile, kTileRows)};
+  launch(transpose_tiles<T>, grid, detail::elements_of<2>(outer, {width, width}, 1), rows, columns, loop.strides[column][1] / width,
+         loop.strides[row][0] / width);
   return true;
 }
 
@@ -67,7 +70,8 @@ struct Convert {
   template <typename T>
   __device__ compute_t<To> operator()(T x) const {
     if constexpr (std::is_same_v<To, bool>) return x != 0;
-    else if constexpr (std::is_same_v<To, uint8_t> && std::is_floating_point_v<T>) return static_cast<To>(static_cast<int32_t>(x));  // as on the CPU: −1 is 255, not 0
+    else if constexpr (std::is_same_v<To, uint8_t> && std::is_floating_point_v<T>)
+      return static_cast<To>(static_cast<int32_t>(x));  // as on the CPU: −1 is 255, not 0
     else return static_cast<compute_t<To>>(x);
   }
 };
@@ -89,7 +93,8 @@ void copy_within(const Tensor& src, Tensor& dst) {
       default: return copy_same<uint8_t>(src, dst);
     }
   }
-  visit_dtype(src.dtype(), [&]<typename From>() { visit_dtype(dst.dtype(), [&]<typename To>() { elementwise<To, From>(Convert<To>(), dst, src); }); });
+  visit_dtype(src.dtype(),
+              [&]<typename From>() { visit_dtype(dst.dtype(), [&]<typename To>() { elementwise<To, From>(Convert<To>(), dst, src); }); });
 }
 
 // -- copies between devices ------------------------------------------------------------------------------------------------------------
@@ -102,7 +107,8 @@ void copy_bytes(const Tensor& src, Tensor& dst) {
     return copy_to_host(dst.raw_data(), src.raw_data(), bytes);
   }
   make_current(dst.device().index);
-  if (on_cpu(src)) {  // from pageable memory the driver has read the source when the call returns; pinned memory must stay as it is until then
+  if (on_cpu(
+          src)) {  // from pageable memory the driver has read the source when the call returns; pinned memory must stay as it is until then
     if (is_capturing()) return upload(dst.raw_data(), src.raw_data(), bytes);
     check(cudaMemcpyAsync(dst.raw_data(), src.raw_data(), bytes, cudaMemcpyHostToDevice, current_stream()), "copy to the GPU");
     return;
@@ -115,7 +121,8 @@ void copy_bytes(const Tensor& src, Tensor& dst) {
   written.record(source);
   make_current(dst.device().index);
   written.make_wait();
-  check(cudaMemcpyPeerAsync(dst.raw_data(), dst.device().index, src.raw_data(), src.device().index, bytes, current_stream()), "copy between GPUs");
+  check(cudaMemcpyPeerAsync(dst.raw_data(), dst.device().index, src.raw_data(), src.device().index, bytes, current_stream()),
+        "copy between GPUs");
   Event read;
   read.record();
   read.make_wait(source);

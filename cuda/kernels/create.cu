@@ -8,7 +8,8 @@ namespace {
 
 template <typename T, typename Number>
 __global__ void arange_kernel(Number start, Number step, T* y, int64_t n) {
-  for (int64_t i = thread_index(); i < n; i += grid_threads()) y[i] = static_cast<T>(static_cast<compute_t<T>>(start + static_cast<Number>(i) * step));
+  for (int64_t i = thread_index(); i < n; i += grid_threads())
+    y[i] = static_cast<T>(static_cast<compute_t<T>>(start + static_cast<Number>(i) * step));
 }
 
 void arange(Scalar start, Scalar step, Tensor& y) {

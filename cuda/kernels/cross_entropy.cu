@@ -2,7 +2,8 @@
 // log Σ), backward computes the probabilities anew from them.
 // Bytes: forward reads the logits once, sizeof(T) an element, keeping a running maximum and sum; backward reads them once and writes their
 // gradient once, 2 · sizeof(T). Rows of more than 1024 logits have a block of 256 threads, 8 of which fit on an H100's multiprocessor:
-// 1056 rows of 16-byte loads under way. Bound: memory; arithmetic is one exponential an element, about 16 instructions in f32, 2 in 16-bit types.
+// 1056 rows of 16-byte loads under way. Bound: memory; arithmetic is one exponential an element, about 16 instructions in f32, 2 in 16-bit
+// types.
 #include <limits>
 
 #include "cuda/kernels/narrow_functions.h"
@@ -25,7 +26,9 @@ struct Targets {
   int64_t ignore_index, classes;
   C on_target, rest;
 
-  __device__ int64_t of(int64_t row) const { return wide ? static_cast<const int64_t*>(target)[row] : static_cast<const int32_t*>(target)[row]; }
+  __device__ int64_t of(int64_t row) const {
+    return wide ? static_cast<const int64_t*>(target)[row] : static_cast<const int32_t*>(target)[row];
+  }
   __device__ bool counts(int64_t t) const { return t != ignore_index && t >= 0 && t < classes; }
   __device__ C weight_of(int64_t t) const { return !counts(t) ? C(0) : weight ? weight[t] : C(1); }
   __device__ C hit(int64_t t) const { return on_target * weight_of(t); }
@@ -33,14 +36,21 @@ struct Targets {
 };
 
 template <typename C>
-Targets<C> make_targets(const Tensor& target, const Tensor& class_weight, CrossEntropyRow row, int64_t classes, const Scratch<C>& weight_sum) {
+Targets<C> make_targets(const Tensor& target, const Tensor& class_weight, CrossEntropyRow row, int64_t classes,
+                        const Scratch<C>& weight_sum) {
   const C* w = class_weight.defined() ? class_weight.data<C>() : nullptr;
   if (w) {
     ReduceAxes all;
     all.add({classes, 1, 0, 0});
     reduce_axes(RuleOp<reducing::Sum<C>, C, C>{w, nullptr, weight_sum.data(), dtype_of<C>()}, {}, all);
   }
-  return {target.raw_data(), target.dtype() == i64, w, w ? weight_sum.data() : nullptr, row.ignore_index, classes, static_cast<C>(1 - row.smoothing),
+  return {target.raw_data(),
+          target.dtype() == i64,
+          w,
+          w ? weight_sum.data() : nullptr,
+          row.ignore_index,
+          classes,
+          static_cast<C>(1 - row.smoothing),
           static_cast<C>(row.smoothing / static_cast<double>(classes))};
 }
 
@@ -65,8 +75,8 @@ struct RunningSum {
 };
 
 template <typename S>
-__global__ void __launch_bounds__(kRowThreads) cross_entropy_rows(const S* x, int64_t rows, Targets<compute_t<S>> q, RangeCheck range, compute_t<S>* losses,
-                                                                  compute_t<S>* statistics, int lanes) {
+__global__ void __launch_bounds__(kRowThreads) cross_entropy_rows(const S* x, int64_t rows, Targets<compute_t<S>> q, RangeCheck range,
+                                                                  compute_t<S>* losses, compute_t<S>* statistics, int lanes) {
   using C = compute_t<S>;
   RowTeam team(lanes);
   if (team.row >= rows) return;
@@ -85,7 +95,8 @@ __global__ void __launch_bounds__(kRowThreads) cross_entropy_rows(const S* x, in
     for (int j = 0; j < N; ++j) running.add(v[j]);
     if (q.rest > 0)
 #pragma unroll
-      for (int j = 0; j < N; ++j) below += static_cast<double>(q.weight ? q.weight[column + j] : C(1)) * (static_cast<double>(pivot) - static_cast<double>(v[j]));
+      for (int j = 0; j < N; ++j)
+        below += static_cast<double>(q.weight ? q.weight[column + j] : C(1)) * (static_cast<double>(pivot) - static_cast<double>(v[j]));
   });
   C top = base_of(team.max(running.top));
   C total = team.sum(running.sum != 0 ? running.sum * special::exp(running.base - top) : C(0));
@@ -130,8 +141,9 @@ struct JoinLosses {
 };
 
 template <typename S>
-__global__ void __launch_bounds__(kRowThreads) cross_entropy_backward_rows(const compute_t<S>* dy, int step, const S* x, int64_t rows, Targets<compute_t<S>> q,
-                                                                           const compute_t<S>* statistics, const compute_t<S>* scale, S* dx, int lanes) {
+__global__ void __launch_bounds__(kRowThreads)
+    cross_entropy_backward_rows(const compute_t<S>* dy, int step, const S* x, int64_t rows, Targets<compute_t<S>> q,
+                                const compute_t<S>* statistics, const compute_t<S>* scale, S* dx, int lanes) {
   using C = compute_t<S>;
   RowTeam team(lanes);
   if (team.row >= rows) return;
@@ -158,7 +170,8 @@ __global__ void __launch_bounds__(kRowThreads) cross_entropy_backward_rows(const
   });
 }
 
-void cross_entropy(const Tensor& logits, const Tensor& target, const Tensor& class_weight, CrossEntropyRow row, bool mean, Tensor& loss, Tensor& statistics, Tensor& scale) {
+void cross_entropy(const Tensor& logits, const Tensor& target, const Tensor& class_weight, CrossEntropyRow row, bool mean, Tensor& loss,
+                   Tensor& statistics, Tensor& scale) {
   visit_floating("cross_entropy", logits.dtype(), [&]<typename S>() {
     using C = compute_t<S>;
     int64_t rows = target.numel(), classes = logits.shape()[1];
@@ -168,7 +181,8 @@ void cross_entropy(const Tensor& logits, const Tensor& target, const Tensor& cla
     C* losses = reduced ? each.data() : loss.data<C>();
     if (rows > 0 && classes > 0) {
       RowPlan plan = plan_rows<S>(rows, classes, false);
-      launch(cross_entropy_rows<S>, plan.grid, logits.data<S>(), rows, q, range_check("cross_entropy", "target", 0, classes), losses, statistics.data<C>(), plan.team);
+      launch(cross_entropy_rows<S>, plan.grid, logits.data<S>(), rows, q, range_check("cross_entropy", "target", 0, classes), losses,
+             statistics.data<C>(), plan.team);
     }
     ReduceAxes all;
     all.add({rows, 1, 0, 0});
@@ -176,8 +190,8 @@ void cross_entropy(const Tensor& logits, const Tensor& target, const Tensor& cla
   });
 }
 
-void cross_entropy_backward(const Tensor& dy, const Tensor& logits, const Tensor& target, const Tensor& class_weight, CrossEntropyRow row, const Tensor& statistics, const Tensor& scale,
-                            Tensor& dlogits) {
+void cross_entropy_backward(const Tensor& dy, const Tensor& logits, const Tensor& target, const Tensor& class_weight, CrossEntropyRow row,
+                            const Tensor& statistics, const Tensor& scale, Tensor& dlogits) {
   visit_floating("cross_entropy", logits.dtype(), [&]<typename S>() {
     using C = compute_t<S>;
     int64_t rows = target.numel(), classes = logits.shape()[1];
@@ -185,8 +199,8 @@ void cross_entropy_backward(const Tensor& dy, const Tensor& logits, const Tensor
     Scratch<C> weight_sum(class_weight.defined() ? 1 : 0);
     Targets<C> q = make_targets<C>(target, class_weight, row, classes, weight_sum);
     RowPlan plan = plan_rows<S>(rows, classes, false);
-    launch(cross_entropy_backward_rows<S>, plan.grid, dy.data<C>(), dy.rank() == 0 ? 0 : 1, logits.data<S>(), rows, q, statistics.data<C>(), scale.data<C>(), dlogits.data<S>(),
-           plan.team);
+    launch(cross_entropy_backward_rows<S>, plan.grid, dy.data<C>(), dy.rank() == 0 ? 0 : 1, logits.data<S>(), rows, q, statistics.data<C>(),
+           scale.data<C>(), dlogits.data<S>(), plan.team);
   });
 }
 

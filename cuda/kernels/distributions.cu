@@ -35,7 +35,8 @@ template <typename Law>
 void draw_each(RandomPlace place, const Tensor& parameter, Tensor& out, int64_t& bad) {
   Scratch<unsigned long long> first(1);
   check(cudaMemsetAsync(first.data(), 0xff, sizeof(unsigned long long), current_stream()), "distribution");
-  launch(draw_elements<Law>, grid_for(out.numel()), device_place(place), parameter.data<double>(), out.numel(), out.data<double>(), first.data());
+  launch(draw_elements<Law>, grid_for(out.numel()), device_place(place), parameter.data<double>(), out.numel(), out.data<double>(),
+         first.data());
   unsigned long long found = read_back(first.data());
   bad = found == ~0ULL ? -1 : static_cast<int64_t>(found);
 }

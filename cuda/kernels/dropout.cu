@@ -1,6 +1,6 @@
-// Dropout on the GPU. A thread makes the four words of a counter (eight of two for 16-bit types) and takes the elements that belong to them.
-// Bytes: read x, write y, 2 · sizeof(T) an element. Bound: memory in f32; Philox costs about 20 integer instructions an element, which
-// is what bounds the 16-bit types.
+// Dropout on the GPU. A thread makes the four words of a counter (eight of two for 16-bit types) and takes the elements that belong to
+// them. Bytes: read x, write y, 2 · sizeof(T) an element. Bound: memory in f32; Philox costs about 20 integer instructions an element,
+// which is what bounds the 16-bit types.
 #include "ops/kernels/dropout.h"
 
 #include "cuda/kernels/elements.h"

@@ -125,7 +125,8 @@ template <typename... T> inline constexpr int kElementsAtOnce = 16 / static_cast
 // Threads take elements, or packs of 16 bytes of the widest operand, in turns. Moves Σ sizeof(operand) bytes an element. A multiprocessor's
 // 2048 threads have 32 KB of loads under way, twice of what latency times bandwidth asks for (3.35 TB/s · 0.6 µs / 132 = 15 KB).
 template <typename F, typename Out, typename... In, size_t... K>
-__device__ void evaluate_pack(const F& f, std::byte* const (&at)[1 + sizeof...(In)], const bool (&advances)[1 + sizeof...(In)], std::index_sequence<K...>) {
+__device__ void evaluate_pack(const F& f, std::byte* const (&at)[1 + sizeof...(In)], const bool (&advances)[1 + sizeof...(In)],
+                              std::index_sequence<K...>) {
   constexpr int kWidth = detail::kElementsAtOnce<Out, In...>;
   auto evaluate = [&](const auto&... operand) {
     Packed<Out, kWidth> y;
@@ -160,7 +161,8 @@ void elementwise(const F& f, Tensor& out, const Tensors&... inputs) {
   auto loop = cpu_kernels::strided_loop<kOperands>({&out, &inputs...});
   if (loop.count == 0) return;
   detail::for_each_piece(loop, [&](const cpu_kernels::StridedLoop<kOperands>& piece) {
-    auto elements = detail::elements_of<kOperands>(piece, {static_cast<int64_t>(sizeof(Out)), static_cast<int64_t>(sizeof(In))...}, detail::kElementsAtOnce<Out, In...>);
+    auto elements = detail::elements_of<kOperands>(piece, {static_cast<int64_t>(sizeof(Out)), static_cast<int64_t>(sizeof(In))...},
+                                                   detail::kElementsAtOnce<Out, In...>);
     launch(elementwise_kernel<F, Out, In...>, grid_for(elements.count), f, elements);
   });
 }

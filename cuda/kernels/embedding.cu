@@ -1,5 +1,5 @@
-// Embedding on the GPU. Forward copies rows in pieces of 16 bytes. Backward joins rows by index (segments.h), in the order of the indices, so it
-// is deterministic and as fast for a token that occurs thousands of times as for a rare one.
+// Embedding on the GPU. Forward copies rows in pieces of 16 bytes. Backward joins rows by index (segments.h), in the order of the indices,
+// so it is deterministic and as fast for a token that occurs thousands of times as for a rare one.
 // Bytes: forward reads and writes the rows once; backward reads dy once and writes dweight once (twice where it is hit). Bound: memory.
 #include "ops/kernels/embedding.h"
 
@@ -16,12 +16,15 @@ struct Indices {
   explicit Indices(const Tensor& t) : data(t.raw_data()), wide(t.dtype() == i64) {
     if (t.dtype() != i64 && t.dtype() != i32) unsupported_dtype("embedding", t.dtype());
   }
-  __device__ int64_t operator[](int64_t i) const { return wide ? static_cast<const int64_t*>(data)[i] : static_cast<const int32_t*>(data)[i]; }
+  __device__ int64_t operator[](int64_t i) const {
+    return wide ? static_cast<const int64_t*>(data)[i] : static_cast<const int32_t*>(data)[i];
+  }
 };
 
 // Rows of `width` pieces of type Piece.
 template <typename Piece>
-__global__ void copy_rows(const Piece* table, Indices index, int64_t pieces_in_all, int64_t width, RangeCheck range, int64_t zero_row, Piece* y) {
+__global__ void copy_rows(const Piece* table, Indices index, int64_t pieces_in_all, int64_t width, RangeCheck range, int64_t zero_row,
+                          Piece* y) {
   bool small = pieces_in_all < int64_t{1} << 31;
   for (int64_t i = thread_index(); i < pieces_in_all; i += grid_threads()) {
     int64_t row = small ? static_cast<uint32_t>(i) / static_cast<uint32_t>(width) : i / width, from = index[row];
@@ -32,14 +35,15 @@ __global__ void copy_rows(const Piece* table, Indices index, int64_t pieces_in_a
 template <typename Piece>
 void copy_rows_of(const Tensor& weight, const Indices& index, int64_t n, int64_t row_bytes, int64_t zero_row, Tensor& y) {
   int64_t width = row_bytes / static_cast<int64_t>(sizeof(Piece));
-  launch(copy_rows<Piece>, grid_for(n * width), static_cast<const Piece*>(weight.raw_data()), index, n * width, width, range_check("embedding", "index", 0, weight.shape()[0]), zero_row,
-         static_cast<Piece*>(y.raw_data()));
+  launch(copy_rows<Piece>, grid_for(n * width), static_cast<const Piece*>(weight.raw_data()), index, n * width, width,
+         range_check("embedding", "index", 0, weight.shape()[0]), zero_row, static_cast<Piece*>(y.raw_data()));
 }
 
 void embedding(const Tensor& weight, const Tensor& indices, int64_t zero_row, Tensor& y) {
   Indices index(indices);
   int64_t n = indices.numel(), bytes = weight.shape()[1] * static_cast<int64_t>(item_size(weight.dtype()));
-  if (bytes % 16 == 0 && aligned16(weight.raw_data()) && aligned16(y.raw_data())) return copy_rows_of<Packed<uint32_t, 4>>(weight, index, n, bytes, zero_row, y);
+  if (bytes % 16 == 0 && aligned16(weight.raw_data()) && aligned16(y.raw_data()))
+    return copy_rows_of<Packed<uint32_t, 4>>(weight, index, n, bytes, zero_row, y);
   switch (item_size(weight.dtype())) {
     case 8: return copy_rows_of<uint64_t>(weight, index, n, bytes, zero_row, y);
     case 4: return copy_rows_of<uint32_t>(weight, index, n, bytes, zero_row, y);
@@ -69,7 +73,8 @@ struct SumRows {
 void embedding_backward(const Tensor& dy, const Tensor& indices, int64_t skip_row, Tensor& dweight) {
   int64_t n = indices.numel(), rows = dweight.shape()[0], columns = dweight.shape()[1];
   if (dweight.numel() == 0) return;
-  check(cudaMemsetAsync(dweight.raw_data(), 0, static_cast<size_t>(dweight.numel()) * item_size(dweight.dtype()), current_stream()), "embedding");
+  check(cudaMemsetAsync(dweight.raw_data(), 0, static_cast<size_t>(dweight.numel()) * item_size(dweight.dtype()), current_stream()),
+        "embedding");
   Scratch<int64_t> keys(n);
   launch(read_keys, grid_for(n), Indices(indices), n, rows, keys.data());
   visit_floating("embedding", dy.dtype(), [&]<typename S>() {

@@ -1,5 +1,5 @@
-// Embedding bags on the GPU. Forward: threads take neighbouring columns of a bag and walk its rows. Backward joins scaled rows of dy by index
-// (segments.h); the gradients of the scales are dot products, a warp each. Bytes: the rows read once. Bound: memory.
+// Embedding bags on the GPU. Forward: threads take neighbouring columns of a bag and walk its rows. Backward joins scaled rows of dy by
+// index (segments.h); the gradients of the scales are dot products, a warp each. Bytes: the rows read once. Bound: memory.
 #include "cuda/kernels/reduce_engine.h"
 #include "cuda/kernels/segments.h"
 #include "engine/core/tensor.h"
@@ -10,7 +10,8 @@ namespace {
 
 // Indices are checked before (index.cu's check_index), but the host may not have heard yet: rows outside the table count as zeros.
 template <typename S>
-__global__ void sum_bags(const S* table, int64_t rows, const int64_t* index, const int64_t* start, const compute_t<S>* scale, int64_t bags, int64_t columns, S* y) {
+__global__ void sum_bags(const S* table, int64_t rows, const int64_t* index, const int64_t* start, const compute_t<S>* scale, int64_t bags,
+                         int64_t columns, S* y) {
   for (int64_t i = thread_index(); i < bags * columns; i += grid_threads()) {
     int64_t bag = i / columns, column = i - bag * columns;
     compute_t<S> total = 0;
@@ -24,7 +25,8 @@ __global__ void sum_bags(const S* table, int64_t rows, const int64_t* index, con
 }
 
 // bag_of[i] ← the bag that entry i belongs to: the last whose start is not beyond it.
-__global__ void find_bags(const int64_t* start, int64_t bags, const int64_t* index, int64_t n, int64_t rows, int64_t* bag_of, int64_t* keys) {
+__global__ void find_bags(const int64_t* start, int64_t bags, const int64_t* index, int64_t n, int64_t rows, int64_t* bag_of,
+                          int64_t* keys) {
   for (int64_t i = thread_index(); i < n; i += grid_threads()) {
     int64_t low = 0, high = bags - 1;
     while (low < high) {
@@ -71,11 +73,13 @@ struct RowProducts {
 
 void embedding_bag(const Tensor& weight, const Tensor& indices, const Tensor& starts, const Tensor& scale, Tensor& y) {
   visit_floating("embedding_bag", weight.dtype(), [&]<typename S>() {
-    launch(sum_bags<S>, grid_for(y.numel()), weight.data<S>(), weight.shape()[0], indices.data<int64_t>(), starts.data<int64_t>(), scale.data<compute_t<S>>(), y.shape()[0], y.shape()[1], y.data<S>());
+    launch(sum_bags<S>, grid_for(y.numel()), weight.data<S>(), weight.shape()[0], indices.data<int64_t>(), starts.data<int64_t>(),
+           scale.data<compute_t<S>>(), y.shape()[0], y.shape()[1], y.data<S>());
   });
 }
 
-void embedding_bag_backward(const Tensor& gradient, const Tensor& weight, const Tensor& indices, const Tensor& starts, const Tensor& scale, Tensor& dweight, Tensor& dscale) {
+void embedding_bag_backward(const Tensor& gradient, const Tensor& weight, const Tensor& indices, const Tensor& starts, const Tensor& scale,
+                            Tensor& dweight, Tensor& dscale) {
   int64_t n = indices.numel(), bags = gradient.shape()[0], rows = weight.shape()[0], columns = gradient.shape()[1];
   Scratch<int64_t> bag_of(n), keys(n);
   launch(find_bags, grid_for(bags > 0 ? n : 0), starts.data<int64_t>(), bags, indices.data<int64_t>(), n, rows, bag_of.data(), keys.data());

@@ -1,5 +1,5 @@
-// The largest or smallest element and its first place, on the GPU: a reduction whose partial results are a number and its place, so that the
-// order of joining does not matter. Bytes: read x once. Bound: memory.
+// The largest or smallest element and its first place, on the GPU: a reduction whose partial results are a number and its place, so that
+// the order of joining does not matter. Bytes: read x once. Bound: memory.
 #include "cuda/kernels/reduce_engine.h"
 #include "engine/core/tensor.h"
 #include "ops/kernels/reduce.h"

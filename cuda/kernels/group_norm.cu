@@ -1,6 +1,7 @@
-// Group norm on the GPU; images with channels last are group_norm_last.cu's. The elements of a group of one example lie together: they are a row (row.h), whose weights change every `space`
-// elements. Bytes: forward reads x and writes y, 2 · sizeof(T) an element (a streamed group is read three times, from L2 where it fits);
-// backward reads dy and x twice, for the sums of each channel and for dx, and writes dx. Bound: memory.
+// Group norm on the GPU; images with channels last are group_norm_last.cu's. The elements of a group of one example lie together: they are
+// a row (row.h), whose weights change every `space` elements. Bytes: forward reads x and writes y, 2 · sizeof(T) an element (a streamed
+// group is read three times, from L2 where it fits); backward reads dy and x twice, for the sums of each channel and for dx, and writes dx.
+// Bound: memory.
 #include <cmath>
 
 #include "cuda/kernels/group_norm_last.h"
@@ -20,7 +21,8 @@ struct Groups {
   /// division in 32 bits is enough; packs rarely meet more than two channels.
   template <int N>
   __device__ void channels_of(int64_t column, int (&channels)[N]) const {
-    auto first = column < int64_t{1} << 31 && space < int64_t{1} << 31 ? static_cast<uint32_t>(column) / static_cast<uint32_t>(space) : column / space;
+    auto first = column < int64_t{1} << 31 && space < int64_t{1} << 31 ? static_cast<uint32_t>(column) / static_cast<uint32_t>(space)
+                                                                       : column / space;
     int64_t left = (static_cast<int64_t>(first) + 1) * space - column;
 #pragma unroll
     for (int j = 0; j < N; ++j) channels[j] = static_cast<int>(space >= N ? first + (j >= left) : (column + j) / space);
@@ -28,8 +30,9 @@ struct Groups {
 };
 
 template <typename S, bool kHeld>
-__global__ void __launch_bounds__(kRowThreads) group_norm_rows(const S* x, int64_t rows, Groups g, const compute_t<S>* weight, const compute_t<S>* bias, compute_t<S> eps, S* y,
-                                                               compute_t<S>* means, compute_t<S>* rstds, int lanes) {
+__global__ void __launch_bounds__(kRowThreads)
+    group_norm_rows(const S* x, int64_t rows, Groups g, const compute_t<S>* weight, const compute_t<S>* bias, compute_t<S> eps, S* y,
+                    compute_t<S>* means, compute_t<S>* rstds, int lanes) {
   using C = compute_t<S>;
   RowTeam team(lanes);
   if (team.row >= rows) return;
@@ -94,8 +97,9 @@ struct ChannelSums {
 
 // x̂ = (x − m) s, g = dy · weight:  dx = s (g − mean(g) − x̂ mean(g x̂))
 template <typename S>
-__global__ void __launch_bounds__(kRowThreads) group_norm_dx(const S* dy, const S* x, int64_t rows, Groups g, const compute_t<S>* means, const compute_t<S>* rstds,
-                                                             const compute_t<S>* weight, const GradientSums<compute_t<S>>* sums, S* dx, int lanes) {
+__global__ void __launch_bounds__(kRowThreads)
+    group_norm_dx(const S* dy, const S* x, int64_t rows, Groups g, const compute_t<S>* means, const compute_t<S>* rstds,
+                  const compute_t<S>* weight, const GradientSums<compute_t<S>>* sums, S* dx, int lanes) {
   using C = compute_t<S>;
   RowTeam team(lanes);
   if (team.row >= rows) return;
@@ -115,7 +119,8 @@ __global__ void __launch_bounds__(kRowThreads) group_norm_dx(const S* dy, const 
     int channels[N];
     g.channels_of(column, channels);
 #pragma unroll
-    for (int j = 0; j < N; ++j) out[j] = v[j] * (weight ? rstd * weight[first_channel + channels[j]] : rstd) - shift - (e[j] - mean) * slope;
+    for (int j = 0; j < N; ++j)
+      out[j] = v[j] * (weight ? rstd * weight[first_channel + channels[j]] : rstd) - shift - (e[j] - mean) * slope;
   });
 }
 
@@ -138,7 +143,8 @@ struct OverExamples {
   }
 };
 
-void group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
+void group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean,
+                Tensor& rstd) {
   int64_t rows = rstd.numel();
   if (rows == 0 || x.numel() == 0) return;
   if (!x.is_contiguous()) return group_norm_last(x, groups, weight, bias, eps, y, mean, rstd);
@@ -148,14 +154,14 @@ void group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Ten
     const S* from = x.data<S>();
     S* to = y.data<S>();
     RowPlan plan = plan_rows<S>(rows, g.length(), aligned16(from) && aligned16(to));
-    launch(plan.held ? group_norm_rows<S, true> : group_norm_rows<S, false>, plan.grid, from, rows, g, data_or_null<C>(weight), data_or_null<C>(bias), static_cast<C>(eps), to,
-           mean.data<C>(), rstd.data<C>(), plan.team);
+    launch(plan.held ? group_norm_rows<S, true> : group_norm_rows<S, false>, plan.grid, from, rows, g, data_or_null<C>(weight),
+           data_or_null<C>(bias), static_cast<C>(eps), to, mean.data<C>(), rstd.data<C>(), plan.team);
   });
 }
 
 template <typename S>
-void group_norm_backward_typed(const Tensor& gradient, const Tensor& input, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight,
-                               Tensor& dbias) {
+void group_norm_backward_typed(const Tensor& gradient, const Tensor& input, int64_t groups, const Tensor& mean, const Tensor& rstd,
+                               const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias) {
   using C = compute_t<S>;
   int64_t examples = input.shape()[0], channels = input.shape()[1], rows = rstd.numel();
   Groups g{groups, channels / groups, input.shape()[2]};
@@ -167,17 +173,21 @@ void group_norm_backward_typed(const Tensor& gradient, const Tensor& input, int6
   reduce_axes(ChannelSums<S>{dy, x, mean.data<C>(), g.width, sums.data()}, planes, space);
   if (dx.defined() && input.numel() > 0) {
     RowPlan plan = plan_rows<S>(rows, g.length(), false);
-    launch(group_norm_dx<S>, plan.grid, dy, x, rows, g, mean.data<C>(), rstd.data<C>(), data_or_null<C>(weight), sums.data(), dx.data<S>(), plan.team);
+    launch(group_norm_dx<S>, plan.grid, dy, x, rows, g, mean.data<C>(), rstd.data<C>(), data_or_null<C>(weight), sums.data(), dx.data<S>(),
+           plan.team);
   }
   if (!dweight.defined() && !dbias.defined()) return;
   per_channel.add({channels, 1, 1, 0});
   over_examples.add({examples, channels, 0, 0});
-  reduce_axes(OverExamples<C>{sums.data(), rstd.data<C>(), g.width, data_or_null<C>(dweight), data_or_null<C>(dbias)}, per_channel, over_examples);
+  reduce_axes(OverExamples<C>{sums.data(), rstd.data<C>(), g.width, data_or_null<C>(dweight), data_or_null<C>(dbias)}, per_channel,
+              over_examples);
 }
 
-void group_norm_backward(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias) {
+void group_norm_backward(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight,
+                         Tensor& dx, Tensor& dweight, Tensor& dbias) {
   if (!x.is_contiguous()) return group_norm_last_backward(dy, x, groups, mean, rstd, weight, dx, dweight, dbias);
-  visit_floating("group_norm", x.dtype(), [&]<typename S>() { group_norm_backward_typed<S>(dy, x, groups, mean, rstd, weight, dx, dweight, dbias); });
+  visit_floating("group_norm", x.dtype(),
+                 [&]<typename S>() { group_norm_backward_typed<S>(dy, x, groups, mean, rstd, weight, dx, dweight, dbias); });
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
-// Group norm of images with channels last: sums of each channel of each example in strips of channels (channel_strips.h), joined to those of
-// the groups by a warp each, then element by element. An activation after the norm is applied on the way out, and backward to dy on the way
-// in, from the norm's result rounded as if it had been stored. Bytes: forward reads x twice (what L2 holds comes from there) and writes y; backward
-// reads dy and x twice and writes dx. Bound: memory.
+// Group norm of images with channels last: sums of each channel of each example in strips of channels (channel_strips.h), joined to those
+// of the groups by a warp each, then element by element. An activation after the norm is applied on the way out, and backward to dy on the
+// way in, from the norm's result rounded as if it had been stored. Bytes: forward reads x twice (what L2 holds comes from there) and writes
+// y; backward reads dy and x twice and writes dx. Bound: memory.
 #include "cuda/kernels/group_norm_last.h"
 
 #include <cmath>
@@ -18,7 +18,9 @@ namespace {
 // Channel c of example n belongs to group number n · groups + c / width.
 struct Groups {
   int64_t groups, width;
-  __device__ int64_t of(int64_t example, int64_t channel) const { return example * groups + static_cast<uint32_t>(channel) / static_cast<uint32_t>(width); }
+  __device__ int64_t of(int64_t example, int64_t channel) const {
+    return example * groups + static_cast<uint32_t>(channel) / static_cast<uint32_t>(width);
+  }
 };
 
 // Σ (x − pivot) and Σ (x − pivot)² of each channel, the pivot being the group's first element.
@@ -29,7 +31,9 @@ struct Moments {
   Groups g;
   int64_t example_size;
 
-  __device__ Real pivot(int64_t example, int64_t channel) const { return static_cast<Real>(load(x[example * example_size + channel / g.width * g.width])); }
+  __device__ Real pivot(int64_t example, int64_t channel) const {
+    return static_cast<Real>(load(x[example * example_size + channel / g.width * g.width]));
+  }
   template <int N>
   __device__ Kept<Real, N> channels(int64_t example, int64_t channel) const {
     Kept<Real, N> kept;
@@ -52,9 +56,11 @@ struct Moments {
 
 // A warp a group: mean and rstd from partial [examples, splits, channels].
 template <typename S>
-__global__ void group_moments(Moments<S> op, const ChannelSums<StripReal<S>>* partial, int64_t rows, int64_t splits, double count, double eps, compute_t<S>* means, compute_t<S>* rstds) {
+__global__ void group_moments(Moments<S> op, const ChannelSums<StripReal<S>>* partial, int64_t rows, int64_t splits, double count,
+                              double eps, compute_t<S>* means, compute_t<S>* rstds) {
   using C = compute_t<S>;
-  const int64_t row = thread_index() / kWarp, example = row / op.g.groups, first = row % op.g.groups * op.g.width, channels = op.g.groups * op.g.width;
+  const int64_t row = thread_index() / kWarp, example = row / op.g.groups, first = row % op.g.groups * op.g.width,
+                channels = op.g.groups * op.g.width;
   if (row >= rows) return;
   double a = 0, b = 0;
   for (int64_t k = lane_index(); k < splits * op.g.width; k += kWarp) {
@@ -74,8 +80,14 @@ struct Nothing {
   template <typename S> static __device__ compute_t<S> derivative(compute_t<S>, compute_t<S> dy) { return dy; }
 };
 struct Silu {
-  template <typename S> static __device__ compute_t<S> value(compute_t<S> v) { return FunctionFor<function::Silu, S>::apply(v, compute_t<S>(0), compute_t<S>(0)); }
-  template <typename S> static __device__ compute_t<S> derivative(compute_t<S> v, compute_t<S> dy) { return FunctionFor<function::SiluBackward, S>::apply(v, dy); }
+  template <typename S>
+  static __device__ compute_t<S> value(compute_t<S> v) {
+    return FunctionFor<function::Silu, S>::apply(v, compute_t<S>(0), compute_t<S>(0));
+  }
+  template <typename S>
+  static __device__ compute_t<S> derivative(compute_t<S> v, compute_t<S> dy) {
+    return FunctionFor<function::SiluBackward, S>::apply(v, dy);
+  }
 };
 
 // The norm of N channels of an example: (x − mean) scale + shift.
@@ -159,8 +171,9 @@ struct Taken {
 
 // A warp a group. x̂ = (x − mean) rstd:  sums [examples, channels] ← Σ dy and Σ dy x̂ of each channel; taken ← what follows for the group.
 template <typename S>
-__global__ void group_gradients(Groups g, const ChannelSums<StripReal<S>>* partial, int64_t rows, int64_t splits, double count, const compute_t<S>* rstds, const compute_t<S>* weight,
-                                ChannelSums<compute_t<S>>* sums, Taken<compute_t<S>>* taken) {
+__global__ void group_gradients(Groups g, const ChannelSums<StripReal<S>>* partial, int64_t rows, int64_t splits, double count,
+                                const compute_t<S>* rstds, const compute_t<S>* weight, ChannelSums<compute_t<S>>* sums,
+                                Taken<compute_t<S>>* taken) {
   using C = compute_t<S>;
   const int64_t row = thread_index() / kWarp, example = row / g.groups, first = row % g.groups * g.width, channels = g.groups * g.width;
   if (row >= rows) return;
@@ -249,15 +262,16 @@ void forward(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor
     Scratch<ChannelSums<StripReal<S>>> partial(s.planes * s.splits * s.channels);
     const Moments<S> moments{from, g, s.places * s.channels};
     launch_strip_sums<S>(moments, s, packed, partial.data());
-    launch(group_moments<S>, one_warp_each(rows), moments, partial.data(), rows, s.splits, static_cast<double>(g.width * s.places), eps, mean.data<C>(), rstd.data<C>());
+    launch(group_moments<S>, one_warp_each(rows), moments, partial.data(), rows, s.splits, static_cast<double>(g.width * s.places), eps,
+           mean.data<C>(), rstd.data<C>());
     const Parameters<C> p{g, mean.data<C>(), rstd.data<C>(), data_or_null<C>(weight), data_or_null<C>(bias)};
     launch_strip_map<S>(Norm<S, Activation>{from, p, to}, s, packed);
   });
 }
 
 template <typename Activation>
-void backward(const Tensor& gradient, const Tensor& input, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& dinput, Tensor& dweight,
-              Tensor& dbias) {
+void backward(const Tensor& gradient, const Tensor& input, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight,
+              const Tensor& bias, Tensor& dinput, Tensor& dweight, Tensor& dbias) {
   visit_floating("group_norm", input.dtype(), [&]<typename S>() {
     using C = compute_t<S>;
     const S *dy = gradient.data<S>(), *x = input.data<S>();
@@ -271,7 +285,8 @@ void backward(const Tensor& gradient, const Tensor& input, int64_t groups, const
     Scratch<ChannelSums<C>> sums(s.planes * s.channels);
     Scratch<Taken<C>> taken(rows);
     launch_strip_sums<S>(GradientSums<S, Activation>{dy, x, p}, s, packed, partial.data());
-    launch(group_gradients<S>, one_warp_each(rows), g, partial.data(), rows, s.splits, static_cast<double>(g.width * s.places), p.rstds, p.weight, sums.data(), taken.data());
+    launch(group_gradients<S>, one_warp_each(rows), g, partial.data(), rows, s.splits, static_cast<double>(g.width * s.places), p.rstds,
+           p.weight, sums.data(), taken.data());
     if (dx) launch_strip_map<S>(Dx<S, Activation>{dy, x, p, taken.data(), dx}, s, packed);
     if (dweight.defined() || dbias.defined())
       launch_strip_totals(ParameterGradients<C>{data_or_null<C>(dweight), data_or_null<C>(dbias)}, sums.data(), s.planes, s.channels);
@@ -280,19 +295,22 @@ void backward(const Tensor& gradient, const Tensor& input, int64_t groups, const
 
 }  // namespace
 
-void group_norm_last(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
+void group_norm_last(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean,
+                     Tensor& rstd) {
   forward<Nothing>(x, groups, weight, bias, eps, y, mean, rstd);
 }
-void group_norm_last_backward(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias) {
+void group_norm_last_backward(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd,
+                              const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias) {
   backward<Nothing>(dy, x, groups, mean, rstd, weight, {}, dx, dweight, dbias);
 }
 namespace {
 
-void group_norm_silu(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
+void group_norm_silu(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean,
+                     Tensor& rstd) {
   if (x.numel() > 0) forward<Silu>(x, groups, weight, bias, eps, y, mean, rstd);
 }
-void group_norm_silu_backward(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& dx,
-                              Tensor& dweight, Tensor& dbias) {
+void group_norm_silu_backward(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd,
+                              const Tensor& weight, const Tensor& bias, Tensor& dx, Tensor& dweight, Tensor& dbias) {
   backward<Silu>(dy, x, groups, mean, rstd, weight, bias, dx, dweight, dbias);
 }
 

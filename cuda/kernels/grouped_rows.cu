@@ -1,5 +1,5 @@
-// Rows that go to places and come back, on the GPU: 16 bytes a thread at a time where a row's length allows. Nothing is sorted but labels, once
-// a routing, and nothing is added by two threads.
+// Rows that go to places and come back, on the GPU: 16 bytes a thread at a time where a row's length allows. Nothing is sorted but labels,
+// once a routing, and nothing is added by two threads.
 // Bytes: a row of N once, its k copies once each; a place's 8 bytes for each 16 of a row come from the cache. Bound: memory.
 #include "ops/kernels/grouped_rows.h"
 
@@ -35,7 +35,8 @@ void group_by(const Tensor& label, Tensor& order, Tensor& place, Tensor& offsets
   Scratch<int64_t> keys(n);
   launch(label_keys, grid_for(n), label.data<int64_t>(), n, groups, keys.data());
   sort_by_key(keys, order.data<int64_t>(), n, groups + 1);
-  launch(number_labels, grid_for(n > groups ? n : groups + 1), keys.data(), order.data<int64_t>(), n, groups, place.data<int64_t>(), offsets.data<int64_t>());
+  launch(number_labels, grid_for(n > groups ? n : groups + 1), keys.data(), order.data<int64_t>(), n, groups, place.data<int64_t>(),
+         offsets.data<int64_t>());
 }
 
 // -- rows ------------------------------------------------------------------------------------------------------------
@@ -46,8 +47,8 @@ struct PlacedRows {
   int64_t rows, k, width;
 };
 
-// A thread's piece, number `piece` of kPack elements, of a row. Addresses are multiples of kPack by their form, or the compiler would not see
-// that 16 bytes can be written at once.
+// A thread's piece, number `piece` of kPack elements, of a row. Addresses are multiples of kPack by their form, or the compiler would not
+// see that 16 bytes can be written at once.
 template <int kPack>
 struct RowPiece {
   int64_t across, row, piece;
@@ -158,7 +159,9 @@ void join_rows(const Tensor& x, const Tensor& place, const Tensor& weight, Tenso
 }
 
 void row_dots(const Tensor& x, const Tensor& y, const Tensor& place, Tensor& out) {
-  if (x.size(1) == 0) return check(cudaMemsetAsync(out.raw_data(), 0, static_cast<size_t>(out.numel()) * item_size(out.dtype()), current_stream()), "row_dots");
+  if (x.size(1) == 0)
+    return check(cudaMemsetAsync(out.raw_data(), 0, static_cast<size_t>(out.numel()) * item_size(out.dtype()), current_stream()),
+                 "row_dots");
   for_sides("row_dots", x, y, place, [&]<typename X, typename Y, int kPack>(const PlacedRows& r) {
     launch(dot_rows<kPack, X, Y>, grid_for(r.rows * r.k * kWarp), r, x.data<X>(), y.data<Y>(), out.data<compute_t<X>>());
   });

@@ -1,6 +1,6 @@
-// Sums of the rows of each segment, which a grouped layer's biases get for a gradient. A block adds 128 rows of a segment, 16 bytes of a row a
-// thread: eight threads take every eighth row of the same columns, and are added in order; a second launch adds a segment's blocks in order.
-// Bytes: every row once, and 1/128 of that (in f32) twice. Bound: memory.
+// Sums of the rows of each segment, which a grouped layer's biases get for a gradient. A block adds 128 rows of a segment, 16 bytes of a
+// row a thread: eight threads take every eighth row of the same columns, and are added in order; a second launch adds a segment's blocks in
+// order. Bytes: every row once, and 1/128 of that (in f32) twice. Bound: memory.
 #include "cuda/kernels/elements.h"
 #include "cuda/kernels/row_tiles.h"
 #include "cuda/runtime/launch.h"
@@ -52,7 +52,8 @@ __global__ void __launch_bounds__(kThreads) join_tiles(const C* partial, Offsets
   __shared__ C of_row[kDown][kAcross];
   const auto tiles_of = [&](int64_t e) { return (offsets.size(e) + kRows - 1) / kRows; };
   const int across = static_cast<int>(threadIdx.x) % kAcross, down = static_cast<int>(threadIdx.x) / kAcross;
-  const int64_t blocks_across = (n + kAcross - 1) / kAcross, e = blockIdx.x / blocks_across, column = blockIdx.x % blocks_across * kAcross + across;
+  const int64_t blocks_across = (n + kAcross - 1) / kAcross, e = blockIdx.x / blocks_across,
+                column = blockIdx.x % blocks_across * kAcross + across;
   int64_t before = 0;
   for (int64_t other = threadIdx.x; other < e; other += kThreads) before += tiles_of(other);
   before = block_sum(before);
@@ -75,7 +76,8 @@ void grouped_sum(const Tensor& x, const Tensor& offsets, Tensor& out) {
   visit_floating("grouped_sum", x.dtype(), [&]<typename T>() {
     Scratch<compute_t<T>> partial(tiles * n, "grouped_sum");
     const auto blocks = [&](int64_t pack) { return Grid{dim3(static_cast<unsigned>(tiles * pieces(n, kAcross * pack))), dim3(kThreads)}; };
-    if (n % kPerAccess<T> == 0 && aligned16(x.raw_data())) launch(sum_tiles<kPerAccess<T>, T>, blocks(kPerAccess<T>), x.data<T>(), of, n, partial.data());
+    if (n % kPerAccess<T> == 0 && aligned16(x.raw_data()))
+      launch(sum_tiles<kPerAccess<T>, T>, blocks(kPerAccess<T>), x.data<T>(), of, n, partial.data());
     else launch(sum_tiles<1, T>, blocks(1), x.data<T>(), of, n, partial.data());
     const Grid joins{dim3(static_cast<unsigned>(segments * pieces(n, kAcross))), dim3(kThreads)};
     if (out.dtype() == x.dtype()) launch(join_tiles<compute_t<T>, T>, joins, partial.data(), of, n, out.data<T>());

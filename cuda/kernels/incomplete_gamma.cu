@@ -1,5 +1,5 @@
-// Incomplete gamma functions on the GPU, by the CPU's own functions. Bound: arithmetic in f64, 10 to a few √a terms an element; threads of a
-// warp wait for the one with the most.
+// Incomplete gamma functions on the GPU, by the CPU's own functions. Bound: arithmetic in f64, 10 to a few √a terms an element; threads of
+// a warp wait for the one with the most.
 #include "ops/incomplete_gamma_functions.h"
 
 #include "cuda/kernels/elementwise.h"

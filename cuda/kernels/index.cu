@@ -1,6 +1,6 @@
-// Gathering and scattering on the GPU. Gathering moves elements, 16 bytes at a time where neighbours share an index. Scattering keeps the order
-// along the indexed dimension without atomics: where there are many lines a thread walks each of them; otherwise the entries are sorted by
-// the place that they go to and joined segment by segment (segments.h). Whether indices are in range is seen by the kernels (see
+// Gathering and scattering on the GPU. Gathering moves elements, 16 bytes at a time where neighbours share an index. Scattering keeps the
+// order along the indexed dimension without atomics: where there are many lines a thread walks each of them; otherwise the entries are
+// sorted by the place that they go to and joined segment by segment (segments.h). Whether indices are in range is seen by the kernels (see
 // deferred_error.h): elements outside are left out. Bytes: read once, write once, 8 an index. Bound: memory.
 #include "ops/kernels/index.h"
 
@@ -81,7 +81,8 @@ struct Indexed {
 
 // A thread a line. `lines`: x is src, y is z, shift is index.
 template <typename T, bool kNumber>
-__global__ void scatter_lines(ScatterOp op, ReduceAxes lines, int64_t count, bool small, Indexed d, const int64_t* index, const T* src, T* z) {
+__global__ void scatter_lines(ScatterOp op, ReduceAxes lines, int64_t count, bool small, Indexed d, const int64_t* index, const T* src,
+                              T* z) {
   for (int64_t line = thread_index(); line < count; line += grid_threads()) {
     ReducePlace at = place_of(lines, line, small);
     for (int64_t k = 0; k < d.count; ++k) {
@@ -198,7 +199,8 @@ void count_true(const Tensor& mask, int64_t& count) {
 constexpr int kMaskThreads = 256, kMaskItems = 8, kMaskTile = kMaskThreads * kMaskItems;
 
 // A block finds the places of its tile, 8 neighbours a thread; starts[block] of them lie before it. Without starts, it counts them.
-__global__ void __launch_bounds__(kMaskThreads) places_of_tile(const uint8_t* mask, int64_t n, int64_t* counts, const int64_t* starts, int64_t* places) {
+__global__ void __launch_bounds__(kMaskThreads)
+    places_of_tile(const uint8_t* mask, int64_t n, int64_t* counts, const int64_t* starts, int64_t* places) {
   int64_t first = blockIdx.x * int64_t{kMaskTile} + threadIdx.x * int64_t{kMaskItems};
   int mine = 0, total;
   for (int j = 0; j < kMaskItems; ++j) mine += first + j < n && mask[first + j] ? 1 : 0;

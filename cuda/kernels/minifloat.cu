@@ -11,11 +11,15 @@ struct Minifloat {
   int mantissa_bits, least_exponent;
   double largest, beyond;
   template <typename C>
-  __device__ C operator()(C x) const { return static_cast<C>(minifloat::rounded(static_cast<double>(x), mantissa_bits, least_exponent, largest, beyond)); }
+  __device__ C operator()(C x) const {
+    return static_cast<C>(minifloat::rounded(static_cast<double>(x), mantissa_bits, least_exponent, largest, beyond));
+  }
 };
 
 void round_minifloat(const Tensor& x, int mantissa_bits, int least_exponent, double largest, double beyond, Tensor& y) {
-  visit_floating("round_to_minifloat", x.dtype(), [&]<typename T>() { elementwise<T, T>(Minifloat{mantissa_bits, least_exponent, largest, beyond}, y, x); });
+  visit_floating("round_to_minifloat", x.dtype(), [&]<typename T>() {
+    elementwise<T, T>(Minifloat{mantissa_bits, least_exponent, largest, beyond}, y, x);
+  });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// Functions of 16-bit elements. Computed to 1e-5 of their value, a hundredth of what storing them rounds away, by the special function unit: the
-// shared functions of ops/special_functions.h take three times as many instructions for 24 bits, which is more than memory asks for.
+// Functions of 16-bit elements. Computed to 1e-5 of their value, a hundredth of what storing them rounds away, by the special function
+// unit: the shared functions of ops/special_functions.h take three times as many instructions for 24 bits, which is more than memory asks
+// for.
 #pragma once
 #include <type_traits>
 
@@ -53,7 +54,8 @@ struct GeluBackward {
 };
 struct GeluTanhBackward {
   __device__ static float apply(float x, float dy) {
-    float s = sigmoid(2.0f * function::GeluTanh::inner(x)), slope = std::fma(2.0f * 0.79788456080286535588f * 3.0f * 0.044715f * x, x, 2.0f * 0.79788456080286535588f);
+    float s = sigmoid(2.0f * function::GeluTanh::inner(x)),
+          slope = std::fma(2.0f * 0.79788456080286535588f * 3.0f * 0.044715f * x, x, 2.0f * 0.79788456080286535588f);
     return dy * (s + x * s * (1.0f - s) * slope);
   }
 };

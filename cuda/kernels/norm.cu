@@ -1,6 +1,6 @@
-// Layer and RMS norm on the GPU. Rows that registers hold take the kernels of norm_held.h, which add a branch and change types in the same pass.
-// Other rows (long, or no multiple of 16 bytes) belong to a warp or a block (row.h) and are streamed: read three times, from L1 or L2 where
-// they fit, and once more for the gradients of parameters; what surrounds the norm then takes passes of its own.
+// Layer and RMS norm on the GPU. Rows that registers hold take the kernels of norm_held.h, which add a branch and change types in the same
+// pass. Other rows (long, or no multiple of 16 bytes) belong to a warp or a block (row.h) and are streamed: read three times, from L1 or L2
+// where they fit, and once more for the gradients of parameters; what surrounds the norm then takes passes of its own.
 // Bytes: held rows are read once and written once. Bound: memory.
 #include <cmath>
 
@@ -23,8 +23,9 @@ __device__ C scaled(C centred, C rstd, C weight, C bias, bool has_weight, bool h
 }
 
 template <typename S>
-__global__ void __launch_bounds__(kRowThreads) row_norm_streamed(const S* x, int64_t rows, int64_t n, const compute_t<S>* weight, const compute_t<S>* bias, bool centred,
-                                                             compute_t<S> eps, S* y, compute_t<S>* means, compute_t<S>* rstds, int lanes) {
+__global__ void __launch_bounds__(kRowThreads)
+    row_norm_streamed(const S* x, int64_t rows, int64_t n, const compute_t<S>* weight, const compute_t<S>* bias, bool centred,
+                      compute_t<S> eps, S* y, compute_t<S>* means, compute_t<S>* rstds, int lanes) {
   using C = compute_t<S>;
   RowTeam team(lanes);
   if (team.row >= rows) return;
@@ -90,7 +91,8 @@ __device__ void write_dx(const RowTeam& team, Row<S, false, 2>& row, int64_t n, 
 }
 
 template <typename S>
-__global__ void __launch_bounds__(kRowThreads) row_norm_dx_streamed(const S* dy, const S* x, int64_t rows, int64_t n, NormInput<compute_t<S>> norm, S* dx, int lanes) {
+__global__ void __launch_bounds__(kRowThreads)
+    row_norm_dx_streamed(const S* dy, const S* x, int64_t rows, int64_t n, NormInput<compute_t<S>> norm, S* dx, int lanes) {
   RowTeam team(lanes);
   if (team.row >= rows) return;
   Row<S, false, 2> row(team, n, {dy + team.row * n, x + team.row * n}, dx + team.row * n);
@@ -138,33 +140,37 @@ void visit_norm(DType x, DType beside, Run&& run) {
 }
 
 template <typename S>
-void norm_streamed(const Tensor& x, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
+void norm_streamed(const Tensor& x, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& y, Tensor& mean,
+                   Tensor& rstd) {
   using C = compute_t<S>;
   int64_t rows = rstd.numel(), n = x.numel() / rows;
   Tensor to = narrow(y, x) ? empty(x.shape(), x.dtype(), x.device(), "norm") : y;
   RowPlan plan = plan_rows<S>(rows, n, false);
-  launch(row_norm_streamed<S>, plan.grid, x.data<S>(), rows, n, data_or_null<C>(weight), data_or_null<C>(bias), centred, static_cast<C>(eps), to.data<S>(), data_or_null<C>(mean),
-         rstd.data<C>(), plan.team);
+  launch(row_norm_streamed<S>, plan.grid, x.data<S>(), rows, n, data_or_null<C>(weight), data_or_null<C>(bias), centred,
+         static_cast<C>(eps), to.data<S>(), data_or_null<C>(mean), rstd.data<C>(), plan.team);
   if (narrow(y, x)) kernel::copy(y.device(), to, y);
 }
 
-void row_norm(const Tensor& x, const Tensor& branch, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& sum, Tensor& y, Tensor& mean, Tensor& rstd) {
+void row_norm(const Tensor& x, const Tensor& branch, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& sum,
+              Tensor& y, Tensor& mean, Tensor& rstd) {
   int64_t rows = rstd.numel(), n = rows ? x.numel() / rows : 0;
   if (x.numel() == 0) return;
   visit_norm(x.dtype(), narrow(y, x) ? y.dtype() : branch.defined() ? branch.dtype() : x.dtype(), [&]<typename S, typename N>() {
     using C = compute_t<S>;
     bool alike = !narrow(y, x) || !narrow(branch, x) || y.dtype() == branch.dtype();
     if (alike && HeldRows::fit<S>(n) && aligned(x) && aligned(branch) && aligned(weight) && aligned(bias) && aligned(sum) && aligned(y))
-      return launch_norm_held<S, N>(held_rows_by_warp<S>(rows, n), {x.data<S>(), branch.defined() ? branch.raw_data() : nullptr, narrow(branch, x), data_or_null<C>(weight), data_or_null<C>(bias), centred,
-                                                            static_cast<C>(eps), data_or_null<S>(sum), y.raw_data(), narrow(y, x), data_or_null<C>(mean), rstd.data<C>()});
+      return launch_norm_held<S, N>(
+          held_rows_by_warp<S>(rows, n),
+          {x.data<S>(), branch.defined() ? branch.raw_data() : nullptr, narrow(branch, x), data_or_null<C>(weight), data_or_null<C>(bias),
+           centred, static_cast<C>(eps), data_or_null<S>(sum), y.raw_data(), narrow(y, x), data_or_null<C>(mean), rstd.data<C>()});
     if (branch.defined()) kernel::binary(x.device(), BinaryOp::add, x, branch, sum);
     norm_streamed<S>(branch.defined() ? sum : x, weight, bias, centred, eps, y, mean, rstd);
   });
 }
 
 template <typename S>
-void norm_backward_streamed(const Tensor& gradient, const Tensor& dsum, const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dbranch,
-                            Tensor& dweight, Tensor& dbias, int64_t n) {
+void norm_backward_streamed(const Tensor& gradient, const Tensor& dsum, const Tensor& x, const Tensor& mean, const Tensor& rstd,
+                            const Tensor& weight, Tensor& dx, Tensor& dbranch, Tensor& dweight, Tensor& dbias, int64_t n) {
   using C = compute_t<S>;
   int64_t rows = rstd.numel();
   Tensor dy = gradient, to = dx.defined() || !dbranch.defined() ? dx : empty(x.shape(), x.dtype(), x.device(), "norm_backward");
@@ -186,20 +192,22 @@ void norm_backward_streamed(const Tensor& gradient, const Tensor& dsum, const Te
   reduce_axes(ParameterGradients<S>{dy.data<S>(), x.data<S>(), norm, data_or_null<C>(dweight), data_or_null<C>(dbias)}, columns, over);
 }
 
-void row_norm_backward(const Tensor& dy, const Tensor& dsum, const Tensor& sum, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dbranch, Tensor& dweight,
-                       Tensor& dbias) {
+void row_norm_backward(const Tensor& dy, const Tensor& dsum, const Tensor& sum, const Tensor& mean, const Tensor& rstd,
+                       const Tensor& weight, Tensor& dx, Tensor& dbranch, Tensor& dweight, Tensor& dbias) {
   bool parameters = dweight.defined() || dbias.defined();
   int64_t rows = rstd.numel(), n = rows ? sum.numel() / rows : parameters ? (dweight.defined() ? dweight : dbias).numel() : 0;
   visit_norm(sum.dtype(), narrow(dy, sum) ? dy.dtype() : dbranch.defined() ? dbranch.dtype() : sum.dtype(), [&]<typename S, typename N>() {
     using C = compute_t<S>;
     bool alike = !dbranch.defined() || dbranch.dtype() == dtype_of<N>();
-    if (sum.numel() == 0 || !alike || !HeldRows::fit<S>(n) || !aligned(dy) || !aligned(dsum) || !aligned(sum) || !aligned(weight) || !aligned(dx) || !aligned(dbranch))
+    if (sum.numel() == 0 || !alike || !HeldRows::fit<S>(n) || !aligned(dy) || !aligned(dsum) || !aligned(sum) || !aligned(weight) ||
+        !aligned(dx) || !aligned(dbranch))
       return norm_backward_streamed<S>(dy, dsum, sum, mean, rstd, weight, dx, dbranch, dweight, dbias, n);
     HeldRows plan = held_rows<S>(rows, n);
     int64_t blocks = norm_backward_blocks<S>(plan);
     Scratch<C> partial(parameters ? blocks * 2 * n : 0);
-    launch_norm_backward_held<S, N>(plan, {dy.raw_data(), narrow(dy, sum), dsum.defined() ? dsum.data<S>() : nullptr, sum.data<S>(), data_or_null<C>(mean), rstd.data<C>(),
-                                           data_or_null<C>(weight), data_or_null<S>(dx), data_or_null<N>(dbranch), parameters ? partial.data() : nullptr});
+    launch_norm_backward_held<S, N>(plan, {dy.raw_data(), narrow(dy, sum), dsum.defined() ? dsum.data<S>() : nullptr, sum.data<S>(),
+                                           data_or_null<C>(mean), rstd.data<C>(), data_or_null<C>(weight), data_or_null<S>(dx),
+                                           data_or_null<N>(dbranch), parameters ? partial.data() : nullptr});
     if (parameters) launch_join_parameter_gradients(partial.data(), blocks, n, data_or_null<C>(dweight), data_or_null<C>(dbias));
   });
 }

@@ -1,7 +1,8 @@
-// Layer and RMS norm of rows that stay in registers (row_block.h), with what surrounds a norm in a network in the same pass: the branch that is
-// added before it, and 16-bit types beside f32. Backward, as many blocks as fit go through the rows with their columns' gradients of weight and
-// bias in registers; a second launch joins the blocks' sums.
-// Bytes an element with f32 x, 16-bit branch and y: forward 4 + 2 + 4 + 2, backward 2 + 4 + 4 + 4 + 2. Sums are taken in an order that the shape fixes.
+// Layer and RMS norm of rows that stay in registers (row_block.h), with what surrounds a norm in a network in the same pass: the branch
+// that is added before it, and 16-bit types beside f32. Backward, as many blocks as fit go through the rows with their columns' gradients
+// of weight and bias in registers; a second launch joins the blocks' sums.
+// Bytes an element with f32 x, 16-bit branch and y: forward 4 + 2 + 4 + 2, backward 2 + 4 + 4 + 4 + 2. Sums are taken in an order that the
+// shape fixes.
 #pragma once
 #include <cmath>
 
@@ -104,7 +105,8 @@ struct NormBackward {
 
 // x̂ = (x − mean) rstd, g = dy · weight:   dx = rstd (g − [centred] mean(g) − x̂ mean(g x̂)) + dsum
 template <typename S, typename N, int P>
-__global__ void __launch_bounds__(kMostThreads<S, P>, kBackwardThreads<S, P> / kMostThreads<S, P>) norm_backward_held_rows(NormBackward<S, N> t, int64_t rows, int64_t n) {
+__global__ void __launch_bounds__(kMostThreads<S, P>, kBackwardThreads<S, P> / kMostThreads<S, P>)
+    norm_backward_held_rows(NormBackward<S, N> t, int64_t rows, int64_t n) {
   using C = compute_t<S>;
   constexpr int R = kBackwardRows<S, P>, V = kPerAccess<S>;
   __shared__ C parts[2][16 * 2 * R];
@@ -112,7 +114,8 @@ __global__ void __launch_bounds__(kMostThreads<S, P>, kBackwardThreads<S, P> / k
   C w[P][V], dw[P][V] = {}, db[P][V] = {};
   block.parameters(t.weight, C(1), w);
   int turn = 0;
-  for (block.first = static_cast<int64_t>(blockIdx.x) * R; block.first < rows; block.first += static_cast<int64_t>(gridDim.x) * R, turn ^= 1) {
+  for (block.first = static_cast<int64_t>(blockIdx.x) * R; block.first < rows;
+       block.first += static_cast<int64_t>(gridDim.x) * R, turn ^= 1) {
     C g[R][P][V], x[R][P][V], rest[R][P][V];
     block.template read_either<N>(t.dy, t.narrow_dy, g);
     block.read(t.sum, x);
@@ -140,7 +143,8 @@ __global__ void __launch_bounds__(kMostThreads<S, P>, kBackwardThreads<S, P> / k
     join_block(sums, parts[turn], Plus());
 #pragma unroll
     for (int r = 0; r < R; ++r) {
-      C shift = t.means ? rstd[r] * sums[r] / static_cast<C>(n) : C(0), slope = rstd[r] * rstd[r] * rstd[r] * sums[R + r] / static_cast<C>(n);
+      C shift = t.means ? rstd[r] * sums[r] / static_cast<C>(n) : C(0),
+        slope = rstd[r] * rstd[r] * rstd[r] * sums[R + r] / static_cast<C>(n);
 #pragma unroll
       for (int p = 0; p < P; ++p)
 #pragma unroll
@@ -166,7 +170,8 @@ inline constexpr int kJoinColumns = 32, kJoinRows = 32;
 // dweight, dbias ← the sums of the blocks [blocks, 2, n] as one. 32 columns a block; each of its 32 warps adds up every 32nd row, then the
 // first adds up the warps.
 template <typename C>
-__global__ void __launch_bounds__(kJoinColumns * kJoinRows) join_parameter_gradients(const C* partial, int64_t blocks, int64_t n, C* dweight, C* dbias) {
+__global__ void __launch_bounds__(kJoinColumns* kJoinRows)
+    join_parameter_gradients(const C* partial, int64_t blocks, int64_t n, C* dweight, C* dbias) {
   __shared__ C parts[kJoinRows][kJoinColumns];
   int64_t column = static_cast<int64_t>(blockIdx.x) * kJoinColumns + lane_index();
   C total = 0;
@@ -194,7 +199,9 @@ void launch_norm_held(const HeldRows& plan, const NormForward<S>& operands) {
 template <typename S>
 int64_t norm_backward_blocks(const HeldRows& plan) {
   int64_t blocks = 0;
-  with_packs<S>(plan.packs, [&]<int P>() { blocks = std::min<int64_t>(pieces(plan.rows, kBackwardRows<S, P>), 132 * std::min(8, kBackwardThreads<S, P> / plan.threads)); });
+  with_packs<S>(plan.packs, [&]<int P>() {
+    blocks = std::min<int64_t>(pieces(plan.rows, kBackwardRows<S, P>), 132 * std::min(8, kBackwardThreads<S, P> / plan.threads));
+  });
   return blocks;
 }
 template <typename S, typename N>

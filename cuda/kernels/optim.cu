@@ -1,5 +1,5 @@
-// Many tensors in one launch: a table says where they lie and with which block each begins, and a block finds its tensor in it by bisection.
-// So an optimiser's step or a gradient's norm over hundreds of parameters costs one launch, and small tensors share the GPU.
+// Many tensors in one launch: a table says where they lie and with which block each begins, and a block finds its tensor in it by
+// bisection. So an optimiser's step or a gradient's norm over hundreds of parameters costs one launch, and small tensors share the GPU.
 // Bytes of an update: p, g and its state read, p and its state written, 16 bytes at a time: AdamW 28 an element in f32; in bf16 with f32
 // masters 30 (g 2, p 2 + 2, master and two states 8 each). 4096 elements a block: 30,000 blocks for 124 million parameters, 8 at a time on
 // an H100's multiprocessor, with 48 bytes of loads under way a thread. Bound: memory.
@@ -73,7 +73,8 @@ __global__ void __launch_bounds__(kThreads) update_elements(const UpdateEntry* t
   S* parameter = static_cast<S*>(entry.parameter);
   const S* gradient = static_cast<const S*>(entry.gradient);
   T* state[3] = {static_cast<T*>(entry.state[0]), static_cast<T*>(entry.state[1]), static_cast<T*>(entry.state[2])};
-  int64_t begin = (blockIdx.x - entry.first_block) * kBlockElements, end = begin + kBlockElements < entry.count ? begin + kBlockElements : entry.count;
+  int64_t begin = (blockIdx.x - entry.first_block) * kBlockElements,
+          end = begin + kBlockElements < entry.count ? begin + kBlockElements : entry.count;
   for (int64_t i = begin + threadIdx.x * kVector; i < end; i += kThreads * kVector) {
     int n = static_cast<int>(end - i < kVector ? end - i : kVector);
     bool whole = entry.aligned && n == kVector;
@@ -126,7 +127,8 @@ void update_with(std::span<const UpdateTensor> tensors) {
     if (table.empty()) continue;
     Uploaded<UpdateEntry> on_device(table, "update");
     visit_floating("update", dtype, [&]<typename S>() {
-      launch(update_elements<Rule, S>, Grid{dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, on_device.data(), static_cast<int>(table.size()));
+      launch(update_elements<Rule, S>, Grid{dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, on_device.data(),
+             static_cast<int>(table.size()));
     });
   }
   for (const UpdateTensor& u : tensors)
@@ -162,7 +164,8 @@ template <typename S>
 __global__ void __launch_bounds__(kThreads) products_of_block(const PairEntry* table, int entries, double* partial) {
   const PairEntry& entry = table[entry_of_block(table, entries)];
   const S *x = static_cast<const S*>(entry.x), *y = static_cast<const S*>(entry.y);
-  int64_t begin = (blockIdx.x - entry.first_block) * kBlockElements, end = begin + kBlockElements < entry.count ? begin + kBlockElements : entry.count;
+  int64_t begin = (blockIdx.x - entry.first_block) * kBlockElements,
+          end = begin + kBlockElements < entry.count ? begin + kBlockElements : entry.count;
   double total = 0;
   if (x == y && entry.aligned && end - begin == kBlockElements) {
     // A norm: all loads are under way before the first is used, and an element is converted once, at a quarter of the rate of f64 products.
@@ -214,7 +217,8 @@ void sum_of_products(std::span<const Tensor> x, std::span<const Tensor> y, doubl
     if (table.empty()) continue;
     Uploaded<PairEntry> on_device(table, "sum_of_products");
     visit_floating("sum_of_products", dtype, [&]<typename S>() {
-      launch(products_of_block<S>, Grid{dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, on_device.data(), static_cast<int>(table.size()), partial.data() + done);
+      launch(products_of_block<S>, Grid{dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, on_device.data(),
+             static_cast<int>(table.size()), partial.data() + done);
     });
     done += blocks;
   }
@@ -230,7 +234,8 @@ __global__ void __launch_bounds__(kThreads) combine_elements(const PairEntry* ta
   const PairEntry& entry = table[entry_of_block(table, entries)];
   const S* x = static_cast<const S*>(entry.x);
   S* y = static_cast<S*>(entry.y);
-  int64_t begin = (blockIdx.x - entry.first_block) * kBlockElements, end = begin + kBlockElements < entry.count ? begin + kBlockElements : entry.count;
+  int64_t begin = (blockIdx.x - entry.first_block) * kBlockElements,
+          end = begin + kBlockElements < entry.count ? begin + kBlockElements : entry.count;
   for (int64_t i = begin + threadIdx.x * kVector; i < end; i += kThreads * kVector) {
     int n = static_cast<int>(end - i < kVector ? end - i : kVector);
     bool whole = entry.aligned && n == kVector;
@@ -250,8 +255,8 @@ void combine(double a, std::span<const Tensor> x, double b, std::span<const Tens
     if (table.empty()) continue;
     Uploaded<PairEntry> on_device(table, "combine");
     visit_floating("combine", dtype, [&]<typename S>() {
-      launch(combine_elements<S>, Grid{dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, on_device.data(), static_cast<int>(table.size()), static_cast<compute_t<S>>(a),
-             static_cast<compute_t<S>>(b));
+      launch(combine_elements<S>, Grid{dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, on_device.data(),
+             static_cast<int>(table.size()), static_cast<compute_t<S>>(a), static_cast<compute_t<S>>(b));
     });
   }
 }

@@ -11,7 +11,9 @@ void apply(const Tensor& a, const Tensor& b, Tensor& out) {
   elementwise<S, S, S>(OfTwo<FunctionFor<F, S>, pointwise_t<S>>(), out, a, b);
 }
 
-[[noreturn]] void undefined_function(const Tensor& a) { throw DTypeError("binary: this function is not defined for " + std::string(name(a.dtype()))); }
+[[noreturn]] void undefined_function(const Tensor& a) {
+  throw DTypeError("binary: this function is not defined for " + std::string(name(a.dtype())));
+}
 
 template <typename S>
 void binary_floating(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& out) {
@@ -59,7 +61,9 @@ void mixed_of(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& out) {
     case BinaryOp::add: return run(f::Add());
     case BinaryOp::sub: return run(f::Sub());
     case BinaryOp::mul: return run(f::Mul());
-    default: throw DTypeError("binary: this function is not defined for " + std::string(name(a.dtype())) + " with " + std::string(name(b.dtype())));
+    default:
+      throw DTypeError("binary: this function is not defined for " + std::string(name(a.dtype())) + " with " +
+                       std::string(name(b.dtype())));
   }
 }
 

@@ -1,5 +1,5 @@
-// Functions of one tensor that are rare and long: inverse and hyperbolic ones, powers, the gamma and error functions. Bound: arithmetic, much
-// of it in double. 16-bit types go through f32, which keeps the number of kernels down.
+// Functions of one tensor that are rare and long: inverse and hyperbolic ones, powers, the gamma and error functions. Bound: arithmetic,
+// much of it in double. 16-bit types go through f32, which keeps the number of kernels down.
 #include "cuda/kernels/pointwise.h"
 #include "engine/core/data_kernels.h"
 

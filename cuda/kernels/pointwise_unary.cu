@@ -1,4 +1,5 @@
-// Element-wise functions of one tensor: arithmetic here, the rest in the files beside it. Bytes: x read once, y written once. Bound: memory.
+// Element-wise functions of one tensor: arithmetic here, the rest in the files beside it. Bytes: x read once, y written once. Bound:
+// memory.
 #include "cuda/kernels/pointwise.h"
 #include "cuda/runtime/memory.h"
 
@@ -39,7 +40,9 @@ void unary(UnaryOp op, const Tensor& x, double a, double b, Tensor& y) {
   bool done = visit_dtype(x.dtype(), [&]<typename S>() -> bool {
     if constexpr (std::is_same_v<S, bool>) unsupported_dtype("unary", boolean);
     else if constexpr (std::is_integral_v<S>) return arithmetic<S>(op, x, a, b, y);
-    else return arithmetic<S>(op, x, a, b, y) || rounding<S>(op, x, a, b, y) || activation(op, x, a, b, y) || elementary(op, x, a, b, y) || special(op, x, a, b, y);
+    else
+      return arithmetic<S>(op, x, a, b, y) || rounding<S>(op, x, a, b, y) || activation(op, x, a, b, y) || elementary(op, x, a, b, y) ||
+             special(op, x, a, b, y);
   });
   if (!done) throw DTypeError("unary: this function is not defined for " + std::string(name(x.dtype())));
 }

@@ -1,5 +1,5 @@
-// Fake quantisation on the GPU, by the CPU's own functions. Scales and zero points are seen as tensors of x's shape whose strides are 0 but along
-// the channels. Bytes: forward reads x and writes y, backward reads dy and x and writes dx. Bound: memory, in f64 the division.
+// Fake quantisation on the GPU, by the CPU's own functions. Scales and zero points are seen as tensors of x's shape whose strides are 0 but
+// along the channels. Bytes: forward reads x and writes y, backward reads dy and x and writes dx. Bound: memory, in f64 the division.
 #include "ops/kernels/quantize.h"
 
 #include "cuda/kernels/elementwise.h"
@@ -60,14 +60,17 @@ struct StepGradient {
 void fake_quantize(const Tensor& x, const Tensor& scale, const Tensor& zero_point, QuantizationGrid grid, Tensor& y) {
   visit_floating("fake_quantize", x.dtype(), [&]<typename T>() {
     using C = compute_t<T>;
-    elementwise<T, T, C, C>(Fake<C>{static_cast<C>(grid.low), static_cast<C>(grid.high)}, y, x, of_channels(scale, x), of_channels(zero_point, x));
+    elementwise<T, T, C, C>(Fake<C>{static_cast<C>(grid.low), static_cast<C>(grid.high)}, y, x, of_channels(scale, x),
+                            of_channels(zero_point, x));
   });
 }
 
-void fake_quantize_backward(const Tensor& dy, const Tensor& x, const Tensor& scale, const Tensor& zero_point, QuantizationGrid grid, Tensor& dx) {
+void fake_quantize_backward(const Tensor& dy, const Tensor& x, const Tensor& scale, const Tensor& zero_point, QuantizationGrid grid,
+                            Tensor& dx) {
   visit_floating("fake_quantize", x.dtype(), [&]<typename T>() {
     using C = compute_t<T>;
-    elementwise<T, T, T, C, C>(FakeBackward<C>{static_cast<C>(grid.low), static_cast<C>(grid.high)}, dx, dy, x, of_channels(scale, x), of_channels(zero_point, x));
+    elementwise<T, T, T, C, C>(FakeBackward<C>{static_cast<C>(grid.low), static_cast<C>(grid.high)}, dx, dy, x, of_channels(scale, x),
+                               of_channels(zero_point, x));
   });
 }
 
@@ -78,7 +81,8 @@ void learned_step_quantize(const Tensor& x, const Tensor& step, QuantizationGrid
   });
 }
 
-void learned_step_backward(const Tensor& dy, const Tensor& x, const Tensor& step, QuantizationGrid grid, double gradient_scale, Tensor& dx, Tensor& dstep) {
+void learned_step_backward(const Tensor& dy, const Tensor& x, const Tensor& step, QuantizationGrid grid, double gradient_scale, Tensor& dx,
+                           Tensor& dstep) {
   int64_t outer = x.shape()[0], channels = x.shape()[1], inner = x.shape()[2];
   ReduceAxes kept, reduced;
   kept.add({channels, inner, 1, 1});

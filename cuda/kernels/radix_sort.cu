@@ -1,6 +1,6 @@
-// Radix sort on the GPU. A pass over one byte: tiles of 2048 entries count their digits, the counts of a digit are summed over the tiles, and
-// every tile puts its entries where those sums say. Within a tile a warp takes 256 neighbours, 32 at a time: lanes with equal digits find
-// each other by eight votes and rank themselves, so that the order among equals is kept without atomics.
+// Radix sort on the GPU. A pass over one byte: tiles of 2048 entries count their digits, the counts of a digit are summed over the tiles,
+// and every tile puts its entries where those sums say. Within a tile a warp takes 256 neighbours, 32 at a time: lanes with equal digits
+// find each other by eight votes and rank themselves, so that the order among equals is kept without atomics.
 // Bytes a pass: an entry read twice and written once, 24 (48 for 64-bit keys), in runs of some 64 bytes. Bound: memory.
 #include "cuda/kernels/radix_sort.h"
 
@@ -40,7 +40,8 @@ __device__ inline uint32_t lanes_alike(int digit, bool inside) {
 
 // starts[row, digit, tile]: entries of the row with a smaller digit, or the same in an earlier tile.
 template <typename E>
-__global__ void __launch_bounds__(kThreads) place_entries(const E* entries, int64_t n, int64_t tiles, int byte, const int64_t* starts, E* to) {
+__global__ void __launch_bounds__(kThreads)
+    place_entries(const E* entries, int64_t n, int64_t tiles, int byte, const int64_t* starts, E* to) {
   __shared__ int of_warp[kWarps][kDigits];
   for (int w = 0; w < kWarps; ++w) of_warp[w][threadIdx.x] = 0;
   __syncthreads();

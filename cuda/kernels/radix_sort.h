@@ -8,8 +8,8 @@ namespace plumb::cuda_backend {
 using sorting::Narrow;
 using sorting::Wide;
 
-/// Sorts each of `rows` rows of n < 2³² entries by the lowest `bytes` bytes of their keys, equal ones as they come. Returns where the sorted
-/// entries are: `entries` or `scratch`, which has as much room.
+/// Sorts each of `rows` rows of n < 2³² entries by the lowest `bytes` bytes of their keys, equal ones as they come. Returns where the
+/// sorted entries are: `entries` or `scratch`, which has as much room.
 template <typename E>
 E* sort_entries(E* entries, E* scratch, int64_t rows, int64_t n, int bytes);
 extern template Narrow* sort_entries(Narrow*, Narrow*, int64_t, int64_t, int);

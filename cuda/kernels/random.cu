@@ -1,5 +1,5 @@
-// Random draws on the GPU: a thread turns the four words of a Philox counter into four numbers (two of the kinds that take two words each), as
-// the CPU does, word for word. Bytes: write once, 16 a thread in f32. Bound: the arithmetic of Philox (about 20 integer instructions a
+// Random draws on the GPU: a thread turns the four words of a Philox counter into four numbers (two of the kinds that take two words each),
+// as the CPU does, word for word. Bytes: write once, 16 a thread in f32. Bound: the arithmetic of Philox (about 20 integer instructions a
 // word) and of the distribution.
 #include <cmath>
 #include <limits>
@@ -161,7 +161,9 @@ void truncated_normal(RandomPlace place, double mean, double std, double low, do
   }
   auto cdf = [](double x) { return 0.5 * std::erfc(-x * 0.70710678118654752440); };
   double from = cdf(a), width = cdf(b) - from;
-  visit_floating("truncated_normal", out.dtype(), [&]<typename T>() { by_pairs<T>(place, TruncatedNormal{mean, sign * std, from, width, low, high}, out); });
+  visit_floating("truncated_normal", out.dtype(), [&]<typename T>() {
+    by_pairs<T>(place, TruncatedNormal{mean, sign * std, from, width, low, high}, out);
+  });
 }
 
 struct Bernoulli {
@@ -192,7 +194,8 @@ void bernoulli_rates(RandomPlace place, const Tensor& rate, Tensor& out, bool& v
   Scratch<int> invalid(1);
   check(cudaMemsetAsync(invalid.data(), 0, sizeof(int), current_stream()), "bernoulli");
   visit_floating("bernoulli", out.dtype(), [&]<typename T>() {
-    launch(bernoulli_elements<T>, grid_for(pieces(out.numel(), 4)), device_place(place), rate.data<T>(), out.numel(), out.data<T>(), invalid.data());
+    launch(bernoulli_elements<T>, grid_for(pieces(out.numel(), 4)), device_place(place), rate.data<T>(), out.numel(), out.data<T>(),
+           invalid.data());
   });
   valid = read_back(invalid.data()) == 0;
 }
@@ -200,7 +203,9 @@ void bernoulli_rates(RandomPlace place, const Tensor& rate, Tensor& out, bool& v
 struct Integer {
   int64_t low;
   uint64_t count;
-  __device__ int64_t operator()(uint32_t h, uint32_t l) const { return static_cast<int64_t>(static_cast<uint64_t>(low) + random::below(count, h, l)); }
+  __device__ int64_t operator()(uint32_t h, uint32_t l) const {
+    return static_cast<int64_t>(static_cast<uint64_t>(low) + random::below(count, h, l));
+  }
 };
 
 void integers(RandomPlace place, int64_t low, uint64_t count, Tensor& out) {

@@ -42,7 +42,8 @@ void permutation(RandomPlace place, Tensor& out) {
 
 // A block a row: its weights in f64, and in `bad` the first row from which `distinct` classes cannot be drawn.
 template <typename T>
-__global__ void __launch_bounds__(kRowThreads) row_weights(const T* x, int64_t classes, bool logits, int64_t distinct, double* weights, unsigned long long* bad) {
+__global__ void __launch_bounds__(kRowThreads)
+    row_weights(const T* x, int64_t classes, bool logits, int64_t distinct, double* weights, unsigned long long* bad) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const T* row = x + blockIdx.x * classes;
   double* to = weights + blockIdx.x * classes;
@@ -101,7 +102,8 @@ void categorical(RandomPlace place, const Tensor& weights, bool logits, bool rep
   Scratch<unsigned long long> bad(1);
   check(cudaMemsetAsync(bad.data(), 0xff, sizeof(unsigned long long), current_stream()), "categorical");
   visit_floating("categorical", weights.dtype(), [&]<typename T>() {
-    launch(row_weights<T>, Grid{dim3(static_cast<unsigned>(rows)), dim3(kRowThreads)}, weights.data<T>(), classes, logits, replacement ? 1 : samples, numbers.data(), bad.data());
+    launch(row_weights<T>, Grid{dim3(static_cast<unsigned>(rows)), dim3(kRowThreads)}, weights.data<T>(), classes, logits,
+           replacement ? 1 : samples, numbers.data(), bad.data());
   });
   auto* y = out.data<int64_t>();
   if (out.numel() > 0) {

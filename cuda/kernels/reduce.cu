@@ -15,11 +15,13 @@ void sum(const Tensor& x, const ReduceCall& call, Tensor& y) {
   }
 }
 
-void reduce(ReduceOp op, const Tensor& x, const Shape& outer, const Strides& outer_strides, const Shape& reduced, const Strides& reduced_strides, Tensor& y) {
+void reduce(ReduceOp op, const Tensor& x, const Shape& outer, const Strides& outer_strides, const Shape& reduced,
+            const Strides& reduced_strides, Tensor& y) {
   ReduceCall call(outer, outer_strides, reduced, reduced_strides, false);
   switch (op) {
     case ReduceOp::sum: return sum(x, call, y);
-    case ReduceOp::sum_of_squares: return visit_f32_f64("reduce", x.dtype(), [&]<typename T>() { reduce_into<SumOfSquares<T>, T, T>(x, call, y); });
+    case ReduceOp::sum_of_squares:
+      return visit_f32_f64("reduce", x.dtype(), [&]<typename T>() { reduce_into<SumOfSquares<T>, T, T>(x, call, y); });
     default: return reduce_by_choice(op, x, call, y);
   }
 }

@@ -2,7 +2,8 @@
 //   Value                                  the type of partial results
 //   Value start(), join(a, b)              what nothing amounts to; two partial results as one
 //   Value element(x, shift, n)             what the element at offset x contributes to the output at `shift`; it is the output's n-th
-//   kPack, pack(x, shift, step, v)         v[j] ← the same for the kPack neighbours from x on, which belong to shift + j · step; no pack() where
+//   kPack, pack(x, shift, step, v)         v[j] ← the same for the kPack neighbours from x on, which belong to shift + j · step; no pack()
+//   where
 //                                          kPack is 1
 //   aligned()                              whether packs can be read where offsets are multiples of kPack; only where kPack is more than 1
 //   store(y, value)                        puts an output into its place
@@ -51,13 +52,15 @@ __device__ typename Op::Value join_group(const Op& op, typename Op::Value v, int
 // `group` threads an output (or a part of one).
 template <typename Op>
 __global__ void reduce_rows(Op op, ReduceTask task, int group, bool packed, typename Op::Value* partial) {
-  int64_t lane = threadIdx.x % static_cast<unsigned>(group), at = static_cast<int64_t>(blockIdx.x) * (blockDim.x / static_cast<unsigned>(group)) + threadIdx.x / static_cast<unsigned>(group);
+  int64_t lane = threadIdx.x % static_cast<unsigned>(group),
+          at = static_cast<int64_t>(blockIdx.x) * (blockDim.x / static_cast<unsigned>(group)) + threadIdx.x / static_cast<unsigned>(group);
   bool inside = at < task.outputs * task.splits;
   auto total = op.start();
   ReducePlace place;
   if (inside) {
     place = place_of(task.outer, task.splits == 1 ? at : at / task.splits, task.small);
-    int64_t first = task.splits == 1 ? 0 : at % task.splits * task.part, last = first + task.part < task.count ? first + task.part : task.count;
+    int64_t first = task.splits == 1 ? 0 : at % task.splits * task.part,
+            last = first + task.part < task.count ? first + task.part : task.count;
     if constexpr (Op::kPack > 1) {
       if (packed) {
         int64_t end = last - (last - first) % Op::kPack;
@@ -74,7 +77,8 @@ __global__ void reduce_rows(Op op, ReduceTask task, int group, bool packed, type
         first = end;
       }
     }
-    for (int64_t i = first + lane; i < last; i += group) total = op.join(total, op.element(place.x + place_of(task.reduced, i, task.small).x, place.shift, i));
+    for (int64_t i = first + lane; i < last; i += group)
+      total = op.join(total, op.element(place.x + place_of(task.reduced, i, task.small).x, place.shift, i));
   }
   total = join_group(op, total, group);
   if (!inside || lane != 0) return;
@@ -85,7 +89,8 @@ __global__ void reduce_rows(Op op, ReduceTask task, int group, bool packed, type
 // A block takes a strip of columns, `width` threads of N columns across, and rows `down` apart; then its rows are joined in pairs.
 template <typename Op, int N>
 __global__ void reduce_columns(Op op, ReduceTask task, ReduceAxis column, int width, typename Op::Value* partial) {
-  int across = static_cast<int>(threadIdx.x) % width, row = static_cast<int>(threadIdx.x) / width, depth = static_cast<int>(blockDim.x) / width;
+  int across = static_cast<int>(threadIdx.x) % width, row = static_cast<int>(threadIdx.x) / width,
+      depth = static_cast<int>(blockDim.x) / width;
   int64_t strips = (column.size + width * N - 1) / (width * N), block = blockIdx.x;
   int64_t c = (block % strips * width + across) * N, split = block / strips % task.splits, plane = block / strips / task.splits;
   ReducePlace place = place_of(task.outer, plane, task.small);
@@ -208,12 +213,17 @@ template <typename Op>
 void reduce_by_rows(const Op& op, ReduceTask task) {
   bool packed = task.reduced.rank == 1 && task.reduced.back().x == 1 && packs_fit(op, task.outer, 0);
   int64_t steps = pieces(task.count, packed ? Op::kPack : 1);  // loads an output
-  int group = steps > 256 || (steps > 32 && task.outputs < 4096) ? kReduceThreads : static_cast<int>(std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(pieces(steps, 2), 1, 32))));
+  int group = steps > 256 || (steps > 32 && task.outputs < 4096)
+                  ? kReduceThreads
+                  : static_cast<int>(std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(pieces(steps, 2), 1, 32))));
   // Two waves of the blocks that an H100 holds, where there is so much.
-  task.part = task.outputs >= 1024 ? int64_t{1} << 16 : std::clamp<int64_t>(pieces(pieces(task.outputs * task.count, 1320), 2048) * 2048, int64_t{1} << 13, int64_t{1} << 16);
+  task.part = task.outputs >= 1024
+                  ? int64_t{1} << 16
+                  : std::clamp<int64_t>(pieces(pieces(task.outputs * task.count, 1320), 2048) * 2048, int64_t{1} << 13, int64_t{1} << 16);
   task.splits = std::max<int64_t>(1, pieces(task.count, task.part));
   int64_t tasks = task.outputs * task.splits;
-  Grid grid{dim3(static_cast<unsigned>(pieces(tasks, kReduceThreads / group))), dim3(kReduceThreads), group > 32 ? kReduceThreads / 32 * sizeof(typename Op::Value) : 0};
+  Grid grid{dim3(static_cast<unsigned>(pieces(tasks, kReduceThreads / group))), dim3(kReduceThreads),
+            group > 32 ? kReduceThreads / 32 * sizeof(typename Op::Value) : 0};
   Scratch<typename Op::Value> partial(task.splits > 1 ? tasks : 0);
   launch(reduce_rows<Op>, grid, op, task, group, packed, task.splits > 1 ? partial.data() : nullptr);
   if (task.splits > 1) join_partial_results(op, partial.data(), task.outer, task.splits, true);
@@ -222,7 +232,8 @@ void reduce_by_rows(const Op& op, ReduceTask task) {
 template <typename Op, int N>
 void reduce_by_columns(const Op& op, const ReduceAxes& outer, ReduceTask task) {
   ReduceAxis column = outer.back();
-  int width = static_cast<int>(std::bit_ceil(static_cast<uint64_t>(std::min<int64_t>(32, pieces(column.size, N))))), depth = kReduceThreads / width;
+  int width = static_cast<int>(std::bit_ceil(static_cast<uint64_t>(std::min<int64_t>(32, pieces(column.size, N))))),
+      depth = kReduceThreads / width;
   int64_t across = task.outer.count() * pieces(column.size, width * N);
   task.part = std::clamp<int64_t>(pieces(task.count, pieces(1024, across)), depth * 16, depth * 512);
   task.splits = std::max<int64_t>(1, pieces(task.count, task.part));
@@ -242,7 +253,8 @@ void reduce_axes(const Op& op, ReduceAxes outer, ReduceAxes reduced) {
   task.small = task.outputs < int64_t{1} << 31 && task.count < int64_t{1} << 31;
   bool columns = outer.rank > 0 && task.count > 0 && (reduced.rank == 0 || outer.back().x < reduced.back().x);
   if (!columns) return reduce_by_rows(op, task);
-  bool packed = outer.back().x == 1 && outer.back().size % Op::kPack == 0 && packs_fit(op, outer.without_back(), 0) && packs_fit(op, reduced, 0);
+  bool packed =
+      outer.back().x == 1 && outer.back().size % Op::kPack == 0 && packs_fit(op, outer.without_back(), 0) && packs_fit(op, reduced, 0);
   task.outer = outer.without_back();
   packed ? reduce_by_columns<Op, Op::kPack>(op, outer, task) : reduce_by_columns<Op, 1>(op, outer, task);
 }

@@ -40,7 +40,9 @@ struct RuleOp {
 };
 /// Partial results are elements of T to the joined rule, which most programs have anyway: one kernel less to compile.
 template <typename Rule, typename S, typename T>
-RuleOp<typename Rule::Joined, T, T> partial_results(const RuleOp<Rule, S, T>& op, const T* partial) { return {partial, nullptr, op.y, op.out}; }
+RuleOp<typename Rule::Joined, T, T> partial_results(const RuleOp<Rule, S, T>& op, const T* partial) {
+  return {partial, nullptr, op.y, op.out};
+}
 
 /// Reduces x without shift into y, which is of type T, or of x's own 16 bits.
 template <typename Rule, typename S, typename T>

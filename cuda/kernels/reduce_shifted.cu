@@ -11,11 +11,12 @@ void shifted(const Tensor& x, const Tensor& shift, const ReduceCall& call, Tenso
   reduce_axes(RuleOp<Rule, T, T>{x.data<T>(), shift.data<T>(), y.raw_data(), y.dtype()}, call.outer, call.reduced);
 }
 
-void reduce_shifted(ShiftedReduceOp op, const Tensor& x, const Tensor& shift, const Shape& outer, const Strides& outer_strides, const Shape& reduced,
-                    const Strides& reduced_strides, Tensor& y) {
+void reduce_shifted(ShiftedReduceOp op, const Tensor& x, const Tensor& shift, const Shape& outer, const Strides& outer_strides,
+                    const Shape& reduced, const Strides& reduced_strides, Tensor& y) {
   ReduceCall call(outer, outer_strides, reduced, reduced_strides, true);
   visit_f32_f64("reduce_shifted", x.dtype(), [&]<typename T>() {
-    op == ShiftedReduceOp::squared_deviation ? shifted<SumOfSquaredDeviations<T>, T>(x, shift, call, y) : shifted<SumOfExponentials<T>, T>(x, shift, call, y);
+    op == ShiftedReduceOp::squared_deviation ? shifted<SumOfSquaredDeviations<T>, T>(x, shift, call, y)
+                                             : shifted<SumOfExponentials<T>, T>(x, shift, call, y);
   });
 }
 

@@ -76,7 +76,8 @@ __global__ void window_max_kernel(const T* x, Axis rows, Axis columns, int64_t c
 
 // A thread looks at the windows that read its place.
 template <typename T, typename I>
-__global__ void window_max_backward_kernel(const T* dy, const int64_t* place, Axis rows, Axis columns, int64_t channels, int64_t count, T* dx) {
+__global__ void window_max_backward_kernel(const T* dy, const int64_t* place, Axis rows, Axis columns, int64_t channels, int64_t count,
+                                           T* dx) {
   using C = compute_t<T>;
   for (int64_t n = thread_index(); n < count; n += grid_threads()) {
     const I at_place = static_cast<I>(n) / static_cast<I>(channels), channel = static_cast<I>(n) % static_cast<I>(channels);
@@ -158,19 +159,22 @@ void resample(const Tensor& x, const AxisMap& rows, const AxisMap& columns, Tens
     T* to = y.data<T>();
     const bool packed = channels % N == 0 && aligned16(from) && aligned16(to);
     const int64_t packs = packed ? count / N : count;
-    launch(packed ? resample_kernel<T, I, N> : resample_kernel<T, I, 1>, grid_for(packs), from, Axis(rows), Axis(columns), channels, packs, to);
+    launch(packed ? resample_kernel<T, I, N> : resample_kernel<T, I, 1>, grid_for(packs), from, Axis(rows), Axis(columns), channels, packs,
+           to);
   });
 }
 void window_max(const Tensor& x, const AxisMap& rows, const AxisMap& columns, Tensor& y, Tensor& place) {
   const int64_t count = y.numel();
   visit_types("window_max", x.dtype(), count, [&]<typename T, typename I>() {
-    launch(window_max_kernel<T, I>, grid_for(count), x.data<T>(), Axis(rows), Axis(columns), channels_of(y), count, y.data<T>(), place.data<int64_t>());
+    launch(window_max_kernel<T, I>, grid_for(count), x.data<T>(), Axis(rows), Axis(columns), channels_of(y), count, y.data<T>(),
+           place.data<int64_t>());
   });
 }
 void window_max_backward(const Tensor& dy, const Tensor& place, const AxisMap& rows, const AxisMap& columns, Tensor& dx) {
   const int64_t count = dx.numel();
   visit_types("window_max", dx.dtype(), count, [&]<typename T, typename I>() {
-    launch(window_max_backward_kernel<T, I>, grid_for(count), dy.data<T>(), place.data<int64_t>(), Axis(rows), Axis(columns), channels_of(dx), count, dx.data<T>());
+    launch(window_max_backward_kernel<T, I>, grid_for(count), dy.data<T>(), place.data<int64_t>(), Axis(rows), Axis(columns),
+           channels_of(dx), count, dx.data<T>());
   });
 }
 void unfold(const Tensor& x, const ConvGeometry& g, Tensor& y) {

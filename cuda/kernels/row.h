@@ -47,8 +47,8 @@ RowPlan plan_rows(int64_t rows, int64_t n, bool pointers_aligned) {
   return plan;
 }
 
-/// One row of K tensors of one shape, read together. f gets the column of the first of N neighbours, and their values in K arrays of N; N is
-/// 1 or the elements of S in 16 bytes.
+/// One row of K tensors of one shape, read together. f gets the column of the first of N neighbours, and their values in K arrays of N; N
+/// is 1 or the elements of S in 16 bytes.
 template <typename S, bool kHeld, int K>
 class Row {
  public:

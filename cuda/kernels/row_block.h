@@ -1,8 +1,8 @@
 // Rows that stay in registers between the sweeps over them: multiples of 16 bytes, up to 8192 elements (4096 in f64).
-// A block of 32 to 512 threads takes a few rows at a time, a thread V neighbouring columns of each P times (V elements are 16 bytes), so that
-// 8 to 32 elements a thread of every operand are under way before the first is needed, and one barrier serves several rows. Kernels that hold
-// one operand give rows of up to 2 KiB to a warp each, which needs no barrier: in a probe on an H100, 32,768 rows of 1024 bf16 took layer norm
-// 51 µs where blocks of four warps took 67, and softmax 49 where they took 73.
+// A block of 32 to 512 threads takes a few rows at a time, a thread V neighbouring columns of each P times (V elements are 16 bytes), so
+// that 8 to 32 elements a thread of every operand are under way before the first is needed, and one barrier serves several rows. Kernels
+// that hold one operand give rows of up to 2 KiB to a warp each, which needs no barrier: in a probe on an H100, 32,768 rows of 1024 bf16
+// took layer norm 51 µs where blocks of four warps took 67, and softmax 49 where they took 73.
 #pragma once
 #include <algorithm>
 
@@ -12,14 +12,15 @@
 
 namespace plumb::cuda_backend {
 
-/// How held rows are shared out: `packs` is P. A block is `teams` times `threads` threads, teams along y, each with rows of its own; only warps
-/// have others beside them.
+/// How held rows are shared out: `packs` is P. A block is `teams` times `threads` threads, teams along y, each with rows of its own; only
+/// warps have others beside them.
 struct HeldRows {
   int64_t rows, n;
   int packs, threads, teams = 1;
   template <typename S> static constexpr int kMostPacks = std::min(4, 16 / kPerAccess<S>);
   Grid grid(int64_t rows_a_team) const {
-    return {dim3(static_cast<unsigned>(pieces(rows, rows_a_team * teams))), dim3(static_cast<unsigned>(threads), static_cast<unsigned>(teams))};
+    return {dim3(static_cast<unsigned>(pieces(rows, rows_a_team * teams))),
+            dim3(static_cast<unsigned>(threads), static_cast<unsigned>(teams))};
   }
   /// Whether rows of n elements can be held.
   template <typename S> static bool fit(int64_t n) { return n % kPerAccess<S> == 0 && n <= int64_t{512} * kMostPacks<S> * kPerAccess<S>; }
@@ -43,7 +44,10 @@ HeldRows held_rows_by_warp(int64_t rows, int64_t n) {
 __device__ inline int64_t first_row(int rows_a_team) { return (static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y) * rows_a_team; }
 
 /// Rows that a team takes at a time, so that a thread holds at most so many elements of an operand.
-template <typename S, int P> constexpr int rows_at_once(int elements) { return std::max(1, std::min(4, (sizeof(S) == 8 ? 8 : elements) / (kPerAccess<S> * P))); }
+template <typename S, int P>
+constexpr int rows_at_once(int elements) {
+  return std::max(1, std::min(4, (sizeof(S) == 8 ? 8 : elements) / (kPerAccess<S> * P)));
+}
 template <typename S, int P> inline constexpr int kForwardRows = rows_at_once<S, P>(sizeof(S) == 2 ? 32 : 16);
 /// Threads that a block has at most.
 template <typename S, int P> inline constexpr int kMostThreads = P == HeldRows::kMostPacks<S> ? 512 : 256;
@@ -102,7 +106,8 @@ struct RowBlock {
   }
 };
 
-/// s[k] ← s[k] of the block's threads joined by `op`, K of them with one barrier. `parts` has 16 · K places, which the next call but one may have again.
+/// s[k] ← s[k] of the block's threads joined by `op`, K of them with one barrier. `parts` has 16 · K places, which the next call but one
+/// may have again.
 template <int K, typename C, typename Op>
 __device__ void join_block(C (&s)[K], C* parts, Op op) {
 #pragma unroll

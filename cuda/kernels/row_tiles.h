@@ -1,5 +1,5 @@
-// Segments of rows whose sizes only the GPU knows, cut into tiles: the grid has as many blocks as could be needed, rows / tile + segments, and a
-// block finds its tile from the offsets, or that there is none.
+// Segments of rows whose sizes only the GPU knows, cut into tiles: the grid has as many blocks as could be needed, rows / tile + segments,
+// and a block finds its tile from the offsets, or that there is none.
 #pragma once
 #include <cstdint>
 

@@ -1,7 +1,7 @@
 // Running sums and linear recurrences on the GPU, accumulated in f64 (i64 for integers). Both are running joins of an associative operation
-// (h_t = a_t h_{t−1} + b_t through pairs (a, b)∘(a′, b′) = (a a′, a′ b + b′)), so a line is cut into tiles of fixed length: the tiles' totals
-// are found, then joined in order, then every tile goes on from what lies before it. Dense lines belong to blocks, lines across memory to
-// threads side by side. Bytes: x twice where a line has more than one tile, else once, and y once. Bound: memory.
+// (h_t = a_t h_{t−1} + b_t through pairs (a, b)∘(a′, b′) = (a a′, a′ b + b′)), so a line is cut into tiles of fixed length: the tiles'
+// totals are found, then joined in order, then every tile goes on from what lies before it. Dense lines belong to blocks, lines across
+// memory to threads side by side. Bytes: x twice where a line has more than one tile, else once, and y once. Bound: memory.
 #include "ops/kernels/scan.h"
 
 #include <limits>
@@ -74,8 +74,8 @@ struct Lines {
   __device__ int64_t place(int64_t t) const { return reverse ? n - 1 - t : t; }
 };
 
-// Neighbouring threads take neighbouring elements to and from shared memory, where each then has kItems in a row. One element of every 33 is
-// left out, so that rows of 8 begin in different banks.
+// Neighbouring threads take neighbouring elements to and from shared memory, where each then has kItems in a row. One element of every 33
+// is left out, so that rows of 8 begin in different banks.
 __device__ inline int slot(int i) { return i + i / 32; }
 constexpr int kSlots = kTile + kTile / 32;
 
@@ -87,7 +87,8 @@ __global__ void __launch_bounds__(kThreads) scan_tiles(Op op, Lines lines, const
   V* of_warp = items + kSlots;
   int64_t line = blockIdx.x / lines.tiles, tile = blockIdx.x % lines.tiles, first = tile * kTile, start = line * lines.n;
   int count = static_cast<int>(lines.n - first < kTile ? lines.n - first : kTile), mine = static_cast<int>(threadIdx.x) * kItems;
-  for (int i = static_cast<int>(threadIdx.x); i < kTile; i += kThreads) items[slot(i)] = i < count ? op.read(start + lines.place(first + i)) : op.neutral();
+  for (int i = static_cast<int>(threadIdx.x); i < kTile; i += kThreads)
+    items[slot(i)] = i < count ? op.read(start + lines.place(first + i)) : op.neutral();
   __syncthreads();
   V all = items[slot(mine)];
 #pragma unroll
@@ -128,7 +129,8 @@ __global__ void __launch_bounds__(kThreads) scan_totals(Op op, int64_t tiles, ty
 
 // Lines across memory: [outer, n, inner], a thread for each tile of `length` steps of each line; totals [tiles, lines].
 template <typename Op>
-__global__ void scan_columns(Op op, Lines lines, int64_t count, int64_t inner, int64_t length, const typename Op::Value* before, typename Op::Value* totals) {
+__global__ void scan_columns(Op op, Lines lines, int64_t count, int64_t inner, int64_t length, const typename Op::Value* before,
+                             typename Op::Value* totals) {
   using V = typename Op::Value;
   for (int64_t task = thread_index(); task < count * lines.tiles; task += grid_threads()) {
     int64_t line = task % count, tile = task / count, start = line / inner * lines.n * inner + line % inner;
@@ -146,7 +148,8 @@ __global__ void scan_columns(Op op, Lines lines, int64_t count, int64_t inner, i
 template <typename Op>
 __global__ void scan_column_totals(Op op, int64_t count, int64_t tiles, typename Op::Value* totals) {
   for (int64_t line = thread_index(); line < count; line += grid_threads())
-    for (int64_t tile = 1; tile < tiles; ++tile) totals[tile * count + line] = op.join(totals[(tile - 1) * count + line], totals[tile * count + line]);
+    for (int64_t tile = 1; tile < tiles; ++tile)
+      totals[tile * count + line] = op.join(totals[(tile - 1) * count + line], totals[tile * count + line]);
 }
 
 template <typename Op>
@@ -158,7 +161,8 @@ void scan_dense(const Op& op, int64_t rows, int64_t n, bool reverse) {
   if (lines.tiles == 1) return launch(scan_tiles<Op>, grid, op, lines, none, nullptr);
   Scratch<V> totals(rows * lines.tiles);
   launch(scan_tiles<Op>, grid, op, lines, none, totals.data());
-  launch(scan_totals<Op>, Grid{dim3(static_cast<unsigned>(rows)), dim3(kThreads), kThreads / kWarp * sizeof(V)}, op, lines.tiles, totals.data());
+  launch(scan_totals<Op>, Grid{dim3(static_cast<unsigned>(rows)), dim3(kThreads), kThreads / kWarp * sizeof(V)}, op, lines.tiles,
+         totals.data());
   launch(scan_tiles<Op>, grid, op, lines, totals.data(), nullptr);
 }
 
@@ -181,12 +185,16 @@ void scan_lines(const Op& op, int64_t outer, int64_t n, int64_t inner, bool reve
 }
 
 void cumulate(const Tensor& x, bool product, bool reverse, Tensor& y) {
-  auto run = [&]<typename S>() { scan_lines(Cumulate<S>{x.data<S>(), y.data<S>(), product}, x.shape()[0], x.shape()[1], x.shape()[2], reverse); };
+  auto run = [&]<typename S>() {
+    scan_lines(Cumulate<S>{x.data<S>(), y.data<S>(), product}, x.shape()[0], x.shape()[1], x.shape()[2], reverse);
+  };
   x.dtype() == i64 ? run.operator()<int64_t>() : visit_floating("cumulate", x.dtype(), run);
 }
 
 void linear_scan(const Tensor& a, const Tensor& b, bool reverse, Tensor& h) {
-  visit_f32_f64("linear_scan", a.dtype(), [&]<typename S>() { scan_lines(Recur<S>{a.data<S>(), b.data<S>(), h.data<S>()}, a.shape()[0], a.shape()[1], a.shape()[2], reverse); });
+  visit_f32_f64("linear_scan", a.dtype(), [&]<typename S>() {
+    scan_lines(Recur<S>{a.data<S>(), b.data<S>(), h.data<S>()}, a.shape()[0], a.shape()[1], a.shape()[2], reverse);
+  });
 }
 
 }  // namespace

@@ -89,7 +89,9 @@ void join_segments(const Op& op, int64_t* keys, int64_t entries, int64_t limit, 
   if (entries == 0 || columns == 0) return;
   Scratch<int64_t> places(entries);
   sort_by_key(keys, places, entries, limit);
-  SegmentTask t{keys, places, entries, pieces(entries, kChunk), columns, static_cast<int>(std::bit_ceil(static_cast<uint64_t>(std::min<int64_t>(256, columns))))};
+  SegmentTask t{keys,    places,
+                entries, pieces(entries, kChunk),
+                columns, static_cast<int>(std::bit_ceil(static_cast<uint64_t>(std::min<int64_t>(256, columns))))};
   Grid grid{dim3(static_cast<unsigned>(pieces(columns, t.width) * pieces(t.chunks, 256 / t.width))), dim3(256)};
   Scratch<typename Op::Value> heads(t.chunks * columns), tails(t.chunks * columns);
   launch(join_chunks<Op>, grid, op, t, heads.data(), tails.data());

@@ -1,8 +1,8 @@
-// Softmax on the GPU. A dense row that registers hold shares a block with a few others (row_block.h), any other belongs to a warp or a block
-// (row.h); rows across memory are taken 32 side by side.
+// Softmax on the GPU. A dense row that registers hold shares a block with a few others (row_block.h), any other belongs to a warp or a
+// block (row.h); rows across memory are taken 32 side by side.
 // Bytes: a held row is read once and written once, 2 · sizeof(T) an element (backward 3); a streamed one or a column is read three times
-// (backward twice) and written once. Bound: memory; an exponential is about 16 instructions (2 in 16-bit types), and a held row computes it once
-// an element.
+// (backward twice) and written once. Bound: memory; an exponential is about 16 instructions (2 in 16-bit types), and a held row computes it
+// once an element.
 #include "ops/kernels/softmax.h"
 
 #include <limits>
@@ -28,7 +28,8 @@ __device__ bool is_finite(C x) { return x > -kInfinity<C> && x < kInfinity<C>; }
 
 // Held rows, R at a time.
 template <typename S, int P>
-__global__ void __launch_bounds__(kMostThreads<S, P>) softmax_held(const S* x, int64_t rows, int64_t n, compute_t<S> scale, bool logarithm, S* y) {
+__global__ void __launch_bounds__(kMostThreads<S, P>)
+    softmax_held(const S* x, int64_t rows, int64_t n, compute_t<S> scale, bool logarithm, S* y) {
   using C = compute_t<S>;
   constexpr int R = kForwardRows<S, P>, V = kPerAccess<S>;
   __shared__ C parts[2][16 * R];
@@ -71,7 +72,8 @@ __global__ void __launch_bounds__(kMostThreads<S, P>) softmax_held(const S* x, i
 }
 
 template <typename S, int P>
-__global__ void __launch_bounds__(kMostThreads<S, P>) softmax_backward_held(const S* dy, const S* y, int64_t rows, int64_t n, compute_t<S> scale, bool logarithm, S* dx) {
+__global__ void __launch_bounds__(kMostThreads<S, P>)
+    softmax_backward_held(const S* dy, const S* y, int64_t rows, int64_t n, compute_t<S> scale, bool logarithm, S* dx) {
   using C = compute_t<S>;
   constexpr int R = rows_at_once<S, P>(16), V = kPerAccess<S>;
   __shared__ C parts[16 * R];
@@ -97,7 +99,8 @@ __global__ void __launch_bounds__(kMostThreads<S, P>) softmax_backward_held(cons
 }
 
 template <typename S>
-__global__ void __launch_bounds__(kRowThreads) softmax_streamed(const S* x, int64_t rows, int64_t n, compute_t<S> scale, bool logarithm, S* y, int lanes) {
+__global__ void __launch_bounds__(kRowThreads)
+    softmax_streamed(const S* x, int64_t rows, int64_t n, compute_t<S> scale, bool logarithm, S* y, int lanes) {
   using C = compute_t<S>;
   RowTeam team(lanes);
   if (team.row >= rows) return;
@@ -124,7 +127,8 @@ __global__ void __launch_bounds__(kRowThreads) softmax_streamed(const S* x, int6
 }
 
 template <typename S>
-__global__ void __launch_bounds__(kRowThreads) softmax_backward_streamed(const S* dy, const S* y, int64_t rows, int64_t n, compute_t<S> scale, bool logarithm, S* dx, int lanes) {
+__global__ void __launch_bounds__(kRowThreads)
+    softmax_backward_streamed(const S* dy, const S* y, int64_t rows, int64_t n, compute_t<S> scale, bool logarithm, S* dx, int lanes) {
   using C = compute_t<S>;
   RowTeam team(lanes);
   if (team.row >= rows) return;
@@ -186,7 +190,8 @@ __global__ void softmax_columns(const S* x, int64_t outer, int64_t n, int64_t in
 }
 
 template <typename S>
-__global__ void softmax_backward_columns(const S* dy, const S* y, int64_t outer, int64_t n, int64_t inner, compute_t<S> scale, bool logarithm, S* dx) {
+__global__ void softmax_backward_columns(const S* dy, const S* y, int64_t outer, int64_t n, int64_t inner, compute_t<S> scale,
+                                         bool logarithm, S* dx) {
   using C = compute_t<S>;
   int64_t at = column_start(outer, n, inner), end = at < 0 ? 0 : n;
   C total = 0;
@@ -216,7 +221,8 @@ void softmax(const Tensor& input, double scale, bool logarithm, Tensor& output) 
       return launch(softmax_streamed<S>, plan.grid, x, outer, n, factor, logarithm, y, plan.team);
     }
     HeldRows plan = held_rows_by_warp<S>(outer, n);
-    with_packs<S, kWarpPacks>(plan.packs, [&]<int P>() { launch(softmax_held<S, P>, plan.grid(kForwardRows<S, P>), x, outer, n, factor, logarithm, y); });
+    with_packs<S, kWarpPacks>(
+        plan.packs, [&]<int P>() { launch(softmax_held<S, P>, plan.grid(kForwardRows<S, P>), x, outer, n, factor, logarithm, y); });
   });
 }
 
@@ -233,7 +239,9 @@ void softmax_backward(const Tensor& gradient, const Tensor& output, double scale
       return launch(softmax_backward_streamed<S>, plan.grid, dy, y, outer, n, factor, logarithm, dx, plan.team);
     }
     HeldRows plan = held_rows<S>(outer, n);
-    with_packs<S>(plan.packs, [&]<int P>() { launch(softmax_backward_held<S, P>, plan.grid(rows_at_once<S, P>(16)), dy, y, outer, n, factor, logarithm, dx); });
+    with_packs<S>(plan.packs, [&]<int P>() {
+      launch(softmax_backward_held<S, P>, plan.grid(rows_at_once<S, P>(16)), dy, y, outer, n, factor, logarithm, dx);
+    });
   });
 }
 

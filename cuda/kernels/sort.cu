@@ -1,6 +1,6 @@
-// Sorting and searching on the GPU, by entries of key and place. Rows of up to 2048 elements are sorted in shared memory, a block each (bitonic:
-// exchanges of a fixed pattern); longer ones by the radix sort of radix_sort.h. The first k of a long row come without sorting it: its
-// bytes, the highest first, say below which key they lie.
+// Sorting and searching on the GPU, by entries of key and place. Rows of up to 2048 elements are sorted in shared memory, a block each
+// (bitonic: exchanges of a fixed pattern); longer ones by the radix sort of radix_sort.h. The first k of a long row come without sorting
+// it: its bytes, the highest first, say below which key they lie.
 // Bytes: a short row is read and written once. Top k: a row is read once a byte of its keys and once more, after the first time from L2.
 #include "ops/kernels/sort.h"
 
@@ -48,7 +48,8 @@ template <typename T>
 __global__ void sort_short_rows(const T* x, int64_t n, int room, int64_t k, bool descending, T* values, int64_t* places) {
   auto* e = dynamic_shared<Entry<T>>();
   const T* row = x + blockIdx.x * n;
-  for (int64_t i = threadIdx.x; i < room; i += blockDim.x) e[i] = i < n ? Entry<T>::make(key_of(row[i], descending), i) : last_entry<Entry<T>>(i);
+  for (int64_t i = threadIdx.x; i < room; i += blockDim.x)
+    e[i] = i < n ? Entry<T>::make(key_of(row[i], descending), i) : last_entry<Entry<T>>(i);
   sort_shared(e, room);
   for (int64_t i = threadIdx.x; i < k; i += blockDim.x) {
     places[blockIdx.x * k + i] = e[i].place();
@@ -90,7 +91,8 @@ __device__ inline int digit_of_rank(const int* counts, int64_t& wanted) {
 
 // A block a row: the key of the k-th entry byte by byte, then everything below it, and of its equals the first.
 template <typename T>
-__global__ void __launch_bounds__(kSelectThreads) select_rows(const T* x, int64_t n, int64_t k, int room, bool descending, T* values, int64_t* places) {
+__global__ void __launch_bounds__(kSelectThreads)
+    select_rows(const T* x, int64_t n, int64_t k, int room, bool descending, T* values, int64_t* places) {
   using E = Entry<T>;
   using Key = typename E::Key;
   __shared__ int counts[256];
@@ -171,13 +173,15 @@ void first_of_rows(const T* x, int64_t rows, int64_t n, int64_t k, bool descendi
   if (n <= kShortRow) {
     auto room = static_cast<int>(std::bit_ceil(static_cast<uint64_t>(n)));
     int threads = std::clamp(room / 2, 32, 512);
-    return launch(sort_short_rows<T>, Grid{dim3(static_cast<unsigned>(rows)), dim3(static_cast<unsigned>(threads)), static_cast<size_t>(room) * sizeof(E)}, x, n, room, k, descending,
-                  values, places);
+    return launch(sort_short_rows<T>,
+                  Grid{dim3(static_cast<unsigned>(rows)), dim3(static_cast<unsigned>(threads)), static_cast<size_t>(room) * sizeof(E)}, x,
+                  n, room, k, descending, values, places);
   }
   bool worth_sorting = k > kMostSelected || (rows < 16 && n >= int64_t{1} << 20);
   if (!worth_sorting) {
     auto room = static_cast<int>(std::bit_ceil(static_cast<uint64_t>(k)));
-    return launch(select_rows<T>, Grid{dim3(static_cast<unsigned>(rows)), dim3(kSelectThreads), static_cast<size_t>(room) * sizeof(E)}, x, n, k, room, descending, values, places);
+    return launch(select_rows<T>, Grid{dim3(static_cast<unsigned>(rows)), dim3(kSelectThreads), static_cast<size_t>(room) * sizeof(E)}, x,
+                  n, k, room, descending, values, places);
   }
   Scratch<E> a(rows * n), b(rows * n);
   launch(make_row_entries<T>, grid_for(rows * n), x, rows, n, descending, a.data());
@@ -188,17 +192,22 @@ void first_of_rows(const T* x, int64_t rows, int64_t n, int64_t k, bool descendi
 void sort(const Tensor& x, bool descending, Tensor& values, Tensor& indices) {
   if (x.numel() == 0) return;
   int64_t n = x.shape()[1];
-  visit_sortable(x.dtype(), [&]<typename T>() { first_of_rows(x.data<T>(), x.shape()[0], n, n, descending, values.data<T>(), indices.data<int64_t>()); });
+  visit_sortable(x.dtype(), [&]<typename T>() {
+    first_of_rows(x.data<T>(), x.shape()[0], n, n, descending, values.data<T>(), indices.data<int64_t>());
+  });
 }
 void topk(const Tensor& x, int64_t k, bool descending, Tensor& values, Tensor& indices) {
   if (values.numel() == 0) return;
-  visit_sortable(x.dtype(), [&]<typename T>() { first_of_rows(x.data<T>(), x.shape()[0], x.shape()[1], k, descending, values.data<T>(), indices.data<int64_t>()); });
+  visit_sortable(x.dtype(), [&]<typename T>() {
+    first_of_rows(x.data<T>(), x.shape()[0], x.shape()[1], k, descending, values.data<T>(), indices.data<int64_t>());
+  });
 }
 
 void searchsorted(const Tensor& sorted, const Tensor& wanted, bool right, Tensor& places) {
   int64_t rows = sorted.shape()[0], count = wanted.numel();
   visit_sortable(sorted.dtype(), [&]<typename T>() {
-    launch(search_sorted<T>, grid_for(count), sorted.data<T>(), sorted.shape()[1], wanted.data<T>(), count, count / std::max<int64_t>(1, rows), right, places.data<int64_t>());
+    launch(search_sorted<T>, grid_for(count), sorted.data<T>(), sorted.shape()[1], wanted.data<T>(), count,
+           count / std::max<int64_t>(1, rows), right, places.data<int64_t>());
   });
 }
 

@@ -1,4 +1,5 @@
-// What cuDNN's convolutions are told of ours: sizes, where padding is uneven, how many images at once. Plain host code, tested without a GPU.
+// What cuDNN's convolutions are told of ours: sizes, where padding is uneven, how many images at once. Plain host code, tested without a
+// GPU.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -23,7 +24,8 @@ ConvSizes conv_sizes(const Tensor& images, const Tensor& weight, const Tensor& p
 bool pads_evenly(const ConvSizes& s);
 /// The same convolution of images that have the padding laid around them already, and nothing beyond what is read.
 ConvSizes framed(const ConvSizes& s);
-/// The part of an image that lies within the frame, as a view of `images` [n, c, ·, ·] and as the view of `frame` [n, c, ·, ·] where it belongs.
+/// The part of an image that lies within the frame, as a view of `images` [n, c, ·, ·] and as the view of `frame` [n, c, ·, ·] where it
+/// belongs.
 struct Framing {
   Tensor inside_images, inside_frame;
 };

@@ -30,17 +30,20 @@ int64_t alignment_of(const void* address) {
 size_t ProductLayout::hash() const {
   size_t h = 0;
   auto mix = [&h](int64_t v) { h = (h ^ static_cast<size_t>(v)) * 0x9E3779B97F4A7C15u, h ^= h >> 29; };
-  for (int64_t v : {static_cast<int64_t>(type), static_cast<int64_t>(tf32 | first.transposed << 1 | second.transposed << 2 | accumulate << 3 | bias << 4 | before << 5), static_cast<int64_t>(finish), batch, m,
-                    n, k, first.stride, second.stride, first_batch, second_batch, first_alignment, second_alignment, out_alignment, bias_alignment, before_alignment})
+  for (int64_t v : {static_cast<int64_t>(type),
+                    static_cast<int64_t>(tf32 | first.transposed << 1 | second.transposed << 2 | accumulate << 3 | bias << 4 | before << 5),
+                    static_cast<int64_t>(finish), batch, m, n, k, first.stride, second.stride, first_batch, second_batch, first_alignment,
+                    second_alignment, out_alignment, bias_alignment, before_alignment})
     mix(v);
   return h;
 }
 
 std::string ProductLayout::key() const {
   const char* finishes[] = {"", " gelu", " gelu_backward"};
-  return fmt::format("{}{} {}x{}x{}x{} {}{}+{} {}{}+{} {}{}{}{} @{},{},{},{},{}", name(type), tf32 ? " tf32" : "", batch, m, n, k, first.transposed ? "t" : "n", first.stride,
-                     first_batch, second.transposed ? "t" : "n", second.stride, second_batch, accumulate ? "+out" : "", bias ? "+bias" : "",
-                     finishes[static_cast<int>(finish)], before ? "+before" : "", first_alignment, second_alignment, out_alignment, bias_alignment, before_alignment);
+  return fmt::format("{}{} {}x{}x{}x{} {}{}+{} {}{}+{} {}{}{}{} @{},{},{},{},{}", name(type), tf32 ? " tf32" : "", batch, m, n, k,
+                     first.transposed ? "t" : "n", first.stride, first_batch, second.transposed ? "t" : "n", second.stride, second_batch,
+                     accumulate ? "+out" : "", bias ? "+bias" : "", finishes[static_cast<int>(finish)], before ? "+before" : "",
+                     first_alignment, second_alignment, out_alignment, bias_alignment, before_alignment);
 }
 
 namespace {
@@ -55,9 +58,21 @@ ProductPlan plan_product(const Tensor& a, const Tensor& b, bool bias, bool accum
   auto first = stored_by_columns(n, k, b.strides()[2], b.strides()[1]), second = stored_by_columns(k, m, a.strides()[2], a.strides()[1]);
   ProductPlan plan{.copy_a = !second || batch_stride(a) < 0, .copy_b = !first || batch_stride(b) < 0};
   if (plan.copy_a || plan.copy_b) return plan;
-  plan.layout = {.type = a.dtype(), .tf32 = tf32 && a.dtype() == f32, .batch = out.shape()[0], .m = m, .n = n, .k = k, .first = *first, .second = *second,
-                 .first_batch = batch_stride(b), .second_batch = batch_stride(a), .accumulate = accumulate, .bias = bias,
-                 .first_alignment = alignment_of(b.raw_data()), .second_alignment = alignment_of(a.raw_data()), .out_alignment = alignment_of(out.raw_data())};
+  plan.layout = {.type = a.dtype(),
+                 .tf32 = tf32 && a.dtype() == f32,
+                 .batch = out.shape()[0],
+                 .m = m,
+                 .n = n,
+                 .k = k,
+                 .first = *first,
+                 .second = *second,
+                 .first_batch = batch_stride(b),
+                 .second_batch = batch_stride(a),
+                 .accumulate = accumulate,
+                 .bias = bias,
+                 .first_alignment = alignment_of(b.raw_data()),
+                 .second_alignment = alignment_of(a.raw_data()),
+                 .out_alignment = alignment_of(out.raw_data())};
   return plan;
 }
 

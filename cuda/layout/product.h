@@ -26,8 +26,8 @@ int64_t alignment_of(const void* address);
 /// What is done to a product on its way to memory: nothing, GELU (tanh form), or times the derivative of GELU at what was before it.
 enum class Finish : uint8_t { plain, gelu, gelu_backward };
 
-/// out = a · b (+ bias, one a column; + out) of row-major out, as outᵀ [n, m] = bᵀ [n, k] · aᵀ [k, m] by columns: the library's first factor is bᵀ.
-/// All that the choice of an algorithm depends on.
+/// out = a · b (+ bias, one a column; + out) of row-major out, as outᵀ [n, m] = bᵀ [n, k] · aᵀ [k, m] by columns: the library's first
+/// factor is bᵀ. All that the choice of an algorithm depends on.
 struct ProductLayout {
   DType type = DType::f32;
   bool tf32 = false;  ///< f32 factors may be rounded to TF32
@@ -44,8 +44,8 @@ struct ProductLayout {
   /// The key of its algorithm in a file: words that name every field.
   std::string key() const;
 };
-/// The layout of kernel::matmul's operands, a [batch, m, k] and b [batch, k, n] of any strides. Where the strides of one do not fit, that is
-/// all that it says: make a row-major copy of it and ask again.
+/// The layout of kernel::matmul's operands, a [batch, m, k] and b [batch, k, n] of any strides. Where the strides of one do not fit, that
+/// is all that it says: make a row-major copy of it and ask again.
 struct ProductPlan {
   ProductLayout layout;
   bool copy_a = false, copy_b = false;

@@ -19,7 +19,8 @@ std::pair<std::string, Choice> parsed(const std::string& path, const std::string
   std::istringstream words(equals == std::string::npos ? "" : line.substr(equals + 3));
   Choice choice{};
   for (uint64_t& word : choice)
-    if (!(words >> std::hex >> word)) throw IoError(fmt::format("tuned choices: {}: line {} is not `key = eight words`: {}", path, number, line));
+    if (!(words >> std::hex >> word))
+      throw IoError(fmt::format("tuned choices: {}: line {} is not `key = eight words`: {}", path, number, line));
   return {line.substr(0, equals), choice};
 }
 

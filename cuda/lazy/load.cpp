@@ -27,6 +27,8 @@ void* opened(const Function& f) {
 extern "C" void* plumb_load_function(size_t number) {
   const Function& f = kFunctions[number];
   void* found = dlsym(opened(f), f.name);
-  if (!found) throw plumb::DeviceError("cuda: " + std::string(f.library) + " has no function " + f.name + ": it is older than the one this program was built with");
+  if (!found)
+    throw plumb::DeviceError("cuda: " + std::string(f.library) + " has no function " + f.name +
+                             ": it is older than the one this program was built with");
   return found;
 }

@@ -49,10 +49,12 @@ cublasComputeType_t compute_type(const ProductLayout& p) {
 struct Matrix {
   cublasLtMatrixLayout_t handle = nullptr;
   Matrix(DType type, int64_t rows, int64_t columns, int64_t stride, int64_t batch, int64_t batch_stride) {
-    check(cublasLtMatrixLayoutCreate(&handle, data_type(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), stride), "matmul");
+    check(cublasLtMatrixLayoutCreate(&handle, data_type(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), stride),
+          "matmul");
     int32_t count = static_cast<int32_t>(batch);
     check(cublasLtMatrixLayoutSetAttribute(handle, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count), "matmul");
-    check(cublasLtMatrixLayoutSetAttribute(handle, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &batch_stride, sizeof batch_stride), "matmul");
+    check(cublasLtMatrixLayoutSetAttribute(handle, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &batch_stride, sizeof batch_stride),
+          "matmul");
   }
   ~Matrix() { cublasLtMatrixLayoutDestroy(handle); }
   Matrix(const Matrix&) = delete;
@@ -61,7 +63,8 @@ struct Matrix {
 
 // The factor op(X) [rows, columns] in the form in which it is stored.
 Matrix factor(const ProductLayout& p, int64_t rows, int64_t columns, const StoredMatrix& s, int64_t batch_stride) {
-  return s.transposed ? Matrix(p.type, columns, rows, s.stride, p.batch, batch_stride) : Matrix(p.type, rows, columns, s.stride, p.batch, batch_stride);
+  return s.transposed ? Matrix(p.type, columns, rows, s.stride, p.batch, batch_stride)
+                      : Matrix(p.type, rows, columns, s.stride, p.batch, batch_stride);
 }
 
 // The operands of one call.
@@ -130,8 +133,9 @@ void Product::launch(const cublasLtMatmulAlgo_t& algorithm, const Pointers& p, v
   double alpha64 = 1, beta64 = beta;
   bool wide = layout_.type == f64;
   Scratch<std::byte> workspace(kWorkspaceBytes);
-  check(cublasLtMatmul(cublaslt(), operation_, wide ? static_cast<const void*>(&alpha64) : &alpha, p.first, first_.handle, p.second, second_.handle,
-                       wide ? static_cast<const void*>(&beta64) : &beta, out, out_.handle, out, out_.handle, &algorithm, workspace.data(), kWorkspaceBytes, current_stream()),
+  check(cublasLtMatmul(cublaslt(), operation_, wide ? static_cast<const void*>(&alpha64) : &alpha, p.first, first_.handle, p.second,
+                       second_.handle, wide ? static_cast<const void*>(&beta64) : &beta, out, out_.handle, out, out_.handle, &algorithm,
+                       workspace.data(), kWorkspaceBytes, current_stream()),
         "matmul");
 }
 
@@ -139,18 +143,23 @@ void Product::launch(const cublasLtMatmulAlgo_t& algorithm, const Pointers& p, v
 std::vector<Algorithm> Product::candidates() const {
   cublasLtMatmulPreference_t preference = nullptr;
   check(cublasLtMatmulPreferenceCreate(&preference), "matmul");
-  std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>, decltype(&cublasLtMatmulPreferenceDestroy)> owner(preference, cublasLtMatmulPreferenceDestroy);
-  auto prefer = [&](cublasLtMatmulPreferenceAttributes_t what, auto value) { check(cublasLtMatmulPreferenceSetAttribute(preference, what, &value, sizeof value), "matmul"); };
+  std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>, decltype(&cublasLtMatmulPreferenceDestroy)> owner(
+      preference, cublasLtMatmulPreferenceDestroy);
+  auto prefer = [&](cublasLtMatmulPreferenceAttributes_t what, auto value) {
+    check(cublasLtMatmulPreferenceSetAttribute(preference, what, &value, sizeof value), "matmul");
+  };
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kWorkspaceBytes});
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, static_cast<uint32_t>(layout_.first_alignment));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<uint32_t>(layout_.second_alignment));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<uint32_t>(layout_.out_alignment));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<uint32_t>(layout_.out_alignment));
   // Parts of a sum are joined before they are rounded to 16 bits.
-  if (item_size(layout_.type) == 2) prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+  if (item_size(layout_.type) == 2)
+    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
   cublasLtMatmulHeuristicResult_t results[kCandidates];
   int count = 0;
-  cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(cublaslt(), operation_, first_.handle, second_.handle, out_.handle, out_.handle, preference, kCandidates, results, &count);
+  cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(cublaslt(), operation_, first_.handle, second_.handle, out_.handle, out_.handle,
+                                                         preference, kCandidates, results, &count);
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) return {};
   check(status, "matmul");
   std::vector<Algorithm> algorithms;
@@ -178,7 +187,8 @@ void Product::choose(const Pointers& p) {
     chosen_ = false;  // to be measured in a later call
     return;
   }
-  Scratch<std::byte> other_out(static_cast<size_t>(layout_.batch * layout_.m * layout_.n) * item_size(layout_.type));  // with +out, out would change
+  Scratch<std::byte> other_out(static_cast<size_t>(layout_.batch * layout_.m * layout_.n) *
+                               item_size(layout_.type));  // with +out, out would change
   size_t best = fastest(algorithms.size(), [&](size_t i) { launch(algorithms[i].value, p, other_out.data()); });
   algorithm_ = algorithms[best];
   Choice choice;
@@ -212,7 +222,8 @@ bool finished(const Tensor& a, const Tensor& b, const Tensor& bias, bool accumul
   p.before = before.defined();
   if (p.bias) p.bias_alignment = alignment_of(bias.raw_data());
   if (p.before) p.before_alignment = alignment_of(before.raw_data());
-  return multiply(p, {w.raw_data(), x.raw_data(), p.bias ? bias.raw_data() : nullptr, p.before ? before.raw_data() : nullptr, out.raw_data()});
+  return multiply(p,
+                  {w.raw_data(), x.raw_data(), p.bias ? bias.raw_data() : nullptr, p.before ? before.raw_data() : nullptr, out.raw_data()});
 }
 
 // out ← bias in every row, or + bias.
@@ -231,11 +242,14 @@ void matmul(const Tensor& a, const Tensor& b, const Tensor& bias, bool accumulat
     return;
   }
   if (!finished(a, b, epilogue ? bias : Tensor(), accumulate, Finish::plain, {}, out))
-    throw DeviceError("matmul: cuBLASLt knows no algorithm for " + to_string(a.shape()) + " · " + to_string(b.shape()) + " in " + std::string(name(a.dtype())));
+    throw DeviceError("matmul: cuBLASLt knows no algorithm for " + to_string(a.shape()) + " · " + to_string(b.shape()) + " in " +
+                      std::string(name(a.dtype())));
 }
 
 // The library demands that rows of what is before GELU begin at multiples of eight.
-bool takes_gelu(const Tensor& a, const Tensor& out) { return a.dtype() != f64 && a.shape()[2] > 0 && out.numel() > 0 && out.shape()[0] == 1 && out.shape()[2] % 8 == 0; }
+bool takes_gelu(const Tensor& a, const Tensor& out) {
+  return a.dtype() != f64 && a.shape()[2] > 0 && out.numel() > 0 && out.shape()[0] == 1 && out.shape()[2] % 8 == 0;
+}
 
 void matmul_gelu(const Tensor& a, const Tensor& b, const Tensor& bias, Tensor& before, Tensor& out) {
   if (takes_gelu(a, out) && finished(a, b, bias, false, Finish::gelu, before, out)) return;

@@ -1,8 +1,8 @@
-// Convolution by cuDNN: kernel::conv, its adjoint and its weight sum. The library's classic interface serves: it has every direction, group,
-// dilation and type in a call each, and engines of its graph interface behind it. 16-bit types, and f32 where TF32 is allowed, are computed
-// with channels last, which is what tensor cores read. In a network everything lies in that order already (engine/core/channels_last.h) and
-// nothing is copied; tensors in another order, which the first images are, are copied into it. Sums over few channels, and what the library
-// has no algorithm for, are own kernels'.
+// Convolution by cuDNN: kernel::conv, its adjoint and its weight sum. The library's classic interface serves: it has every direction,
+// group, dilation and type in a call each, and engines of its graph interface behind it. 16-bit types, and f32 where TF32 is allowed, are
+// computed with channels last, which is what tensor cores read. In a network everything lies in that order already
+// (engine/core/channels_last.h) and nothing is copied; tensors in another order, which the first images are, are copied into it. Sums over
+// few channels, and what the library has no algorithm for, are own kernels'.
 #include <cudnn.h>
 
 #include <algorithm>
@@ -63,8 +63,8 @@ struct Description {
     check(cudnnSetTensor4dDescriptor(places, format, data_type(type), i(s.n), i(s.o), i(s.y), i(s.x)), "conv");
     check(cudnnSetFilter4dDescriptor(weight, data_type(type), format, i(s.o), i(s.c / s.geometry.groups), i(s.kh), i(s.kw)), "conv");
     const ConvGeometry& g = s.geometry;
-    check(cudnnSetConvolution2dDescriptor(conv, i(g.padding[0]), i(g.padding[1]), i(g.stride[0]), i(g.stride[1]), i(g.dilation[0]), i(g.dilation[1]), CUDNN_CROSS_CORRELATION,
-                                          data_type(compute_dtype(type))),
+    check(cudnnSetConvolution2dDescriptor(conv, i(g.padding[0]), i(g.padding[1]), i(g.stride[0]), i(g.stride[1]), i(g.dilation[0]),
+                                          i(g.dilation[1]), CUDNN_CROSS_CORRELATION, data_type(compute_dtype(type))),
           "conv");
     check(cudnnSetConvolutionGroupCount(conv, i(g.groups)), "conv");
   }
@@ -141,7 +141,8 @@ std::vector<Algorithm> candidates(Direction direction, const Description& d) {
 class Convolution {
  public:
   Convolution(Direction direction, const ConvSizes& s, DType type, bool channels_last, bool tf32)
-      : direction_(direction), sizes_(s), type_(type), channels_last_(channels_last), exact_(type == f32 && !tf32), description_(s, type, channels_last) {
+      : direction_(direction), sizes_(s), type_(type), channels_last_(channels_last), exact_(type == f32 && !tf32),
+        description_(s, type, channels_last) {
     if (exact_) check(cudnnSetConvolutionMathType(description_.conv, CUDNN_FMA_MATH), "conv");
     else if (item_size(type) == 2) check(cudnnSetConvolutionMathType(description_.conv, CUDNN_TENSOR_OP_MATH), "conv");
     candidates_ = candidates(direction, description_);
@@ -154,8 +155,8 @@ class Convolution {
     if (candidates_.size() > 1) choose(p);
     launch(candidates_[0], p, add);
   }
-  /// A forward convolution and its bias by one kernel, where the library has one (only for its precomputed implicit product); else false, and
-  /// nothing is written.
+  /// A forward convolution and its bias by one kernel, where the library has one (only for its precomputed implicit product); else false,
+  /// and nothing is written.
   bool run_with_bias(const Pointers& p, const void* bias);
 
  private:
@@ -177,22 +178,26 @@ class Convolution {
 void Convolution::launch(const Algorithm& a, const Pointers& p, bool add) {
   float one = 1, beta = add ? 1 : 0;
   double one64 = 1, beta64 = beta;
-  const void *alpha = type_ == f64 ? static_cast<const void*>(&one64) : &one, *keep = type_ == f64 ? static_cast<const void*>(&beta64) : &beta;
+  const void *alpha = type_ == f64 ? static_cast<const void*>(&one64) : &one,
+             *keep = type_ == f64 ? static_cast<const void*>(&beta64) : &beta;
   const Description& d = description_;
   if (!exact_) check(cudnnSetConvolutionMathType(d.conv, a.math), "conv");
   Scratch<std::byte> workspace(a.workspace);
   switch (direction_) {
     case Direction::forward:
-      return check(cudnnConvolutionForward(cudnn(), alpha, d.images, p.images, d.weight, p.weight, d.conv, static_cast<cudnnConvolutionFwdAlgo_t>(a.number), workspace.data(), a.workspace,
-                                           keep, d.places, p.places),
+      return check(cudnnConvolutionForward(cudnn(), alpha, d.images, p.images, d.weight, p.weight, d.conv,
+                                           static_cast<cudnnConvolutionFwdAlgo_t>(a.number), workspace.data(), a.workspace, keep, d.places,
+                                           p.places),
                    "conv");
     case Direction::images:
-      return check(cudnnConvolutionBackwardData(cudnn(), alpha, d.weight, p.weight, d.places, p.places, d.conv, static_cast<cudnnConvolutionBwdDataAlgo_t>(a.number), workspace.data(),
-                                                a.workspace, keep, d.images, p.images),
+      return check(cudnnConvolutionBackwardData(cudnn(), alpha, d.weight, p.weight, d.places, p.places, d.conv,
+                                                static_cast<cudnnConvolutionBwdDataAlgo_t>(a.number), workspace.data(), a.workspace, keep,
+                                                d.images, p.images),
                    "conv_transpose");
     case Direction::weight:
-      return check(cudnnConvolutionBackwardFilter(cudnn(), alpha, d.images, p.images, d.places, p.places, d.conv, static_cast<cudnnConvolutionBwdFilterAlgo_t>(a.number), workspace.data(),
-                                                  a.workspace, keep, d.weight, p.weight),
+      return check(cudnnConvolutionBackwardFilter(cudnn(), alpha, d.images, p.images, d.places, p.places, d.conv,
+                                                  static_cast<cudnnConvolutionBwdFilterAlgo_t>(a.number), workspace.data(), a.workspace,
+                                                  keep, d.weight, p.weight),
                    "conv_weight");
   }
 }
@@ -208,8 +213,10 @@ bool Convolution::run_with_bias(const Pointers& p, const void* bias) {
   const float one = 1, zero = 0;
   const Description& d = description_;
   Scratch<std::byte> workspace(a.workspace);
-  adds_bias_ = cudnnConvolutionBiasActivationForward(cudnn(), &one, d.images, p.images, d.weight, p.weight, d.conv, static_cast<cudnnConvolutionFwdAlgo_t>(a.number), workspace.data(),
-                                                     a.workspace, &zero, d.places, p.places, bias_->bias, bias, bias_->activation, d.places, p.places) == CUDNN_STATUS_SUCCESS;
+  adds_bias_ = cudnnConvolutionBiasActivationForward(cudnn(), &one, d.images, p.images, d.weight, p.weight, d.conv,
+                                                     static_cast<cudnnConvolutionFwdAlgo_t>(a.number), workspace.data(), a.workspace, &zero,
+                                                     d.places, p.places, bias_->bias, bias, bias_->activation, d.places,
+                                                     p.places) == CUDNN_STATUS_SUCCESS;
   return adds_bias_;
 }
 
@@ -220,7 +227,8 @@ void Convolution::choose(const Pointers& p) {
     std::string full = library_key("cudnn", cudnnGetVersion()) + key();
     if (auto known = tuned_choices().find(full)) {
       for (size_t i = 0; i < candidates_.size(); ++i)
-        if (candidates_[i].number == static_cast<int>((*known)[0]) && candidates_[i].math == static_cast<cudnnMathType_t>((*known)[1])) best = i;
+        if (candidates_[i].number == static_cast<int>((*known)[0]) && candidates_[i].math == static_cast<cudnnMathType_t>((*known)[1]))
+          best = i;
     } else if (is_capturing()) {
       return;  // to be measured in a later call
     } else {
@@ -233,7 +241,8 @@ void Convolution::choose(const Pointers& p) {
 
 std::string Convolution::key() const {
   const char* what[] = {"conv ", "conv_transpose ", "conv_weight "};
-  std::string key = what[static_cast<int>(direction_)] + std::string(name(type_)) + (channels_last_ ? " nhwc" : " nchw") + (exact_ ? "" : " tf32");
+  std::string key =
+      what[static_cast<int>(direction_)] + std::string(name(type_)) + (channels_last_ ? " nhwc" : " nchw") + (exact_ ? "" : " tf32");
   for (int64_t word : sizes_.words()) key += " " + std::to_string(word);
   return key;
 }
@@ -274,7 +283,8 @@ void run(Direction direction, const ConvSizes& all, Tensor& images, Tensor& weig
 // A convolution forward with its bias, if the library adds it in the same kernel.
 bool run_with_bias(const ConvSizes& s, const Tensor& images, const Tensor& weight, const Tensor& bias, Tensor& places, bool channels_last) {
   if (!bias.defined() || bias.numel() != s.o || images_at_once(s) < s.n) return false;
-  return convolution(Direction::forward, s, images.dtype(), channels_last).run_with_bias({images.raw_data(), weight.raw_data(), places.raw_data()}, bias.raw_data());
+  return convolution(Direction::forward, s, images.dtype(), channels_last)
+      .run_with_bias({images.raw_data(), weight.raw_data(), places.raw_data()}, bias.raw_data());
 }
 
 // What the library is asked to compute: sizes, and the order of images.
@@ -292,8 +302,8 @@ bool usable(Direction direction, const ConvSizes& s, DType type, bool channels_l
   return convolution(direction, part, type, channels_last).usable();
 }
 
-// Channels last where that is what tensor cores read, a few channels with zeros beside them: colour images take half the time so. Nothing if
-// the library can in neither order.
+// Channels last where that is what tensor cores read, a few channels with zeros beside them: colour images take half the time so. Nothing
+// if the library can in neither order.
 std::optional<Plan> plan_for(Direction direction, const ConvSizes& given, DType type) {
   ConvSizes s = pads_evenly(given) ? given : framed(given), wide = widened(s, 16 / static_cast<int64_t>(item_size(type)));
   bool tensor_cores = type != f64 && (type != f32 || tf32_allowed());
@@ -342,8 +352,8 @@ void bring_back(const Tensor& from, Tensor& result) {
   if (!from.same_as(result)) kernel::copy(result.device(), first_channels(from, result.shape()), result);
 }
 
-// A kernel of one place that skips some reads an image of fewer places: a copy of a few elements, and a plain product for the library, which has
-// no good kernel for the other (200 µs for 512 images [64, 32, 32] to 128 channels in bf16 on an H100 80GB HBM3).
+// A kernel of one place that skips some reads an image of fewer places: a copy of a few elements, and a plain product for the library,
+// which has no good kernel for the other (200 µs for 512 images [64, 32, 32] to 128 channels in bf16 on an H100 80GB HBM3).
 bool skips_places(const Tensor& weight, const ConvGeometry& g) {
   return weight.size(2) == 1 && weight.size(3) == 1 && g.padding[0] == 0 && g.padding[1] == 0 && (g.stride[0] > 1 || g.stride[1] > 1);
 }
@@ -388,7 +398,8 @@ void conv_transpose(const Tensor& y, const Tensor& weight, const Tensor& bias, c
   if (!plan) return own_conv_transpose(y, weight, bias, g, x);
   bool last = plan->channels_last;
   Tensor places = taken(y, plan->places(), last), w = taken(weight, plan->weight(), last);
-  Tensor images = pads_evenly(given) ? written(x, plan->images(), last) : empty_in_order(plan->images(), x.dtype(), x.device(), "conv", last);
+  Tensor images =
+      pads_evenly(given) ? written(x, plan->images(), last) : empty_in_order(plan->images(), x.dtype(), x.device(), "conv", last);
   run(Direction::images, plan->sizes, images, w, places, last);
   if (pads_evenly(given)) {
     bring_back(images, x);

@@ -49,7 +49,9 @@ Plan plan_for(const char* op, const Lines& l) {
   long long n = l.n;  // also the storage's size along the line: only its stride is read
   check(cufftCreate(&plan.handle), op);
   check(cufftSetAutoAllocation(plan.handle, 0), op);
-  check(cufftMakePlanMany64(plan.handle, 1, &n, &n, l.in.stride, l.in.distance, &n, l.out.stride, l.out.distance, l.type, l.in.batch, &plan.workspace), op);
+  check(cufftMakePlanMany64(plan.handle, 1, &n, &n, l.in.stride, l.in.distance, &n, l.out.stride, l.out.distance, l.type, l.in.batch,
+                            &plan.workspace),
+        op);
   return plans->emplace(key, plan).first->second;
 }
 
@@ -65,11 +67,23 @@ void execute(const char* op, const Lines& l, bool inverse, const std::byte* x, s
     auto* into = y + static_cast<size_t>(c * l.out.call_distance) * y_item;
     int direction = inverse ? CUFFT_INVERSE : CUFFT_FORWARD;
     switch (l.type) {
-      case CUFFT_C2C: check(cufftExecC2C(plan.handle, reinterpret_cast<cufftComplex*>(from), reinterpret_cast<cufftComplex*>(into), direction), op); break;
-      case CUFFT_Z2Z: check(cufftExecZ2Z(plan.handle, reinterpret_cast<cufftDoubleComplex*>(from), reinterpret_cast<cufftDoubleComplex*>(into), direction), op); break;
-      case CUFFT_R2C: check(cufftExecR2C(plan.handle, reinterpret_cast<cufftReal*>(from), reinterpret_cast<cufftComplex*>(into)), op); break;
-      case CUFFT_D2Z: check(cufftExecD2Z(plan.handle, reinterpret_cast<cufftDoubleReal*>(from), reinterpret_cast<cufftDoubleComplex*>(into)), op); break;
-      case CUFFT_C2R: check(cufftExecC2R(plan.handle, reinterpret_cast<cufftComplex*>(from), reinterpret_cast<cufftReal*>(into)), op); break;
+      case CUFFT_C2C:
+        check(cufftExecC2C(plan.handle, reinterpret_cast<cufftComplex*>(from), reinterpret_cast<cufftComplex*>(into), direction), op);
+        break;
+      case CUFFT_Z2Z:
+        check(
+            cufftExecZ2Z(plan.handle, reinterpret_cast<cufftDoubleComplex*>(from), reinterpret_cast<cufftDoubleComplex*>(into), direction),
+            op);
+        break;
+      case CUFFT_R2C:
+        check(cufftExecR2C(plan.handle, reinterpret_cast<cufftReal*>(from), reinterpret_cast<cufftComplex*>(into)), op);
+        break;
+      case CUFFT_D2Z:
+        check(cufftExecD2Z(plan.handle, reinterpret_cast<cufftDoubleReal*>(from), reinterpret_cast<cufftDoubleComplex*>(into)), op);
+        break;
+      case CUFFT_C2R:
+        check(cufftExecC2R(plan.handle, reinterpret_cast<cufftComplex*>(from), reinterpret_cast<cufftReal*>(into)), op);
+        break;
       default: check(cufftExecZ2D(plan.handle, reinterpret_cast<cufftDoubleComplex*>(from), reinterpret_cast<cufftDoubleReal*>(into)), op);
     }
   }
@@ -113,7 +127,8 @@ void transform(const Transform& t, const Tensor& x, int64_t n, double scale, Ten
   int64_t rows = transposed ? outer * inner : outer, columns = transposed ? 1 : inner;
   Lines lines{y.dtype() == f64 ? t.wide : t.single, n, fft_lines(rows, x.shape()[1], columns), fft_lines(rows, y.shape()[1], columns)};
   size_t item = item_size(y.dtype());
-  execute(t.op, lines, t.inverse, static_cast<const std::byte*>(from.raw_data()), item * (t.complex_in ? 2 : 1), static_cast<std::byte*>(into.raw_data()), item * (t.complex_out ? 2 : 1));
+  execute(t.op, lines, t.inverse, static_cast<const std::byte*>(from.raw_data()), item * (t.complex_in ? 2 : 1),
+          static_cast<std::byte*>(into.raw_data()), item * (t.complex_out ? 2 : 1));
   if (scale != 1) kernel::unary(y.device(), UnaryOp::mul_scalar, into, scale, 0, into);
   if (!transposed) return;
   Strides strides{y.strides()[0], y.strides()[2], y.strides()[1]};
@@ -122,10 +137,15 @@ void transform(const Transform& t, const Tensor& x, int64_t n, double scale, Ten
   kernel::copy(y.device(), into, turned);
 }
 
-void fft(const Tensor& x, bool inverse, double scale, Tensor& y) { transform({"fft", CUFFT_C2C, CUFFT_Z2Z, inverse, true, true}, x, x.shape()[1], scale, y); }
-void rfft(const Tensor& x, double scale, Tensor& y) { transform({"rfft", CUFFT_R2C, CUFFT_D2Z, false, false, true}, x, x.shape()[1], scale, y); }
+void fft(const Tensor& x, bool inverse, double scale, Tensor& y) {
+  transform({"fft", CUFFT_C2C, CUFFT_Z2Z, inverse, true, true}, x, x.shape()[1], scale, y);
+}
+void rfft(const Tensor& x, double scale, Tensor& y) {
+  transform({"rfft", CUFFT_R2C, CUFFT_D2Z, false, false, true}, x, x.shape()[1], scale, y);
+}
 
-// cuFFT may overwrite what it reads here, and what it does with imaginary parts that should be 0 is not said: it gets a copy where they are 0.
+// cuFFT may overwrite what it reads here, and what it does with imaginary parts that should be 0 is not said: it gets a copy where they are
+// 0.
 void irfft(const Tensor& x, double scale, Tensor& y) {
   int64_t n = y.shape()[1], inner = x.shape()[2];
   Tensor copy = empty_like(x, "irfft");

@@ -25,7 +25,8 @@ constexpr auto choose(D d, F f) {
 }
 
 int checked_int(const char* op, int64_t n) {
-  if (n > std::numeric_limits<int>::max()) throw ShapeError(std::string(op) + ": size " + std::to_string(n) + " is beyond cuSOLVER's 2147483647");
+  if (n > std::numeric_limits<int>::max())
+    throw ShapeError(std::string(op) + ": size " + std::to_string(n) + " is beyond cuSOLVER's 2147483647");
   return static_cast<int>(n);
 }
 
@@ -49,7 +50,8 @@ void check_converged(const char* op, const std::vector<int>& info) {
     if (info[i] != 0) throw ValueError(std::string(op) + ": batch " + std::to_string(i) + " did not converge");
 }
 [[noreturn]] void singular(const char* op, int64_t pivot, size_t batch) {
-  throw ValueError(std::string(op) + ": the matrix is singular (pivot " + std::to_string(pivot) + " of batch " + std::to_string(batch) + " is 0)");
+  throw ValueError(std::string(op) + ": the matrix is singular (pivot " + std::to_string(pivot) + " of batch " + std::to_string(batch) +
+                   " is 0)");
 }
 
 // The diagonals of a [b, n, n], on the host.
@@ -71,17 +73,22 @@ void cholesky(const Tensor& a, Tensor& l) {
   copy_into(a, l);
   visit_f32_f64("cholesky", a.dtype(), [&]<typename S>() {
     int size = 0;
-    check(choose<S>(cusolverDnDpotrf_bufferSize, cusolverDnSpotrf_bufferSize)(cusolver(), CUBLAS_FILL_MODE_UPPER, n, l.data<S>(), n, &size), "cholesky");
+    check(choose<S>(cusolverDnDpotrf_bufferSize, cusolverDnSpotrf_bufferSize)(cusolver(), CUBLAS_FILL_MODE_UPPER, n, l.data<S>(), n, &size),
+          "cholesky");
     Scratch<S> work(size);
     std::vector<int> info = for_each_matrix("cholesky", count, [&](int64_t i, int* own) {
-      check(choose<S>(cusolverDnDpotrf, cusolverDnSpotrf)(cusolver(), CUBLAS_FILL_MODE_UPPER, n, l.data<S>() + i * n * n, n, work.data(), size, own), "cholesky");
+      check(choose<S>(cusolverDnDpotrf, cusolverDnSpotrf)(cusolver(), CUBLAS_FILL_MODE_UPPER, n, l.data<S>() + i * n * n, n, work.data(),
+                                                          size, own),
+            "cholesky");
     });
     std::vector<double> pivots = diagonals(l);  // NaN in a, which the library may overlook
     for (size_t p = 0; p < pivots.size(); ++p)
-      if (int& own = info[p / static_cast<size_t>(n)]; own == 0 && !std::isfinite(pivots[p])) own = static_cast<int>(p % static_cast<size_t>(n)) + 1;
+      if (int& own = info[p / static_cast<size_t>(n)]; own == 0 && !std::isfinite(pivots[p]))
+        own = static_cast<int>(p % static_cast<size_t>(n)) + 1;
     for (size_t i = 0; i < info.size(); ++i)
       if (info[i] != 0)
-        throw ValueError("cholesky: the matrix is not positive definite (leading minor " + std::to_string(info[i]) + " of batch " + std::to_string(i) + ")");
+        throw ValueError("cholesky: the matrix is not positive definite (leading minor " + std::to_string(info[i]) + " of batch " +
+                         std::to_string(i) + ")");
   });
   NoGrad off;
   copy_into(tril(l), l);
@@ -94,7 +101,9 @@ std::vector<int> factor(const char* op, Tensor& lu, Scratch<int>& pivots) {
   check(choose<S>(cusolverDnDgetrf_bufferSize, cusolverDnSgetrf_bufferSize)(cusolver(), n, n, lu.data<S>(), n, &size), op);
   Scratch<S> work(size);
   return for_each_matrix(op, lu.size(0), [&](int64_t i, int* info) {
-    check(choose<S>(cusolverDnDgetrf, cusolverDnSgetrf)(cusolver(), n, n, lu.data<S>() + i * n * n, n, work.data(), pivots.data() + i * n, info), op);
+    check(choose<S>(cusolverDnDgetrf, cusolverDnSgetrf)(cusolver(), n, n, lu.data<S>() + i * n * n, n, work.data(), pivots.data() + i * n,
+                                                        info),
+          op);
   });
 }
 
@@ -108,7 +117,9 @@ void solve(const char* op, const Tensor& a, const Tensor& b, Tensor& x) {
     for (size_t i = 0; i < info.size(); ++i)
       if (info[i] > 0) singular(op, info[i] - 1, i);
     for_each_matrix(op, a.size(0), [&](int64_t i, int* own) {
-      check(choose<S>(cusolverDnDgetrs, cusolverDnSgetrs)(cusolver(), CUBLAS_OP_T, n, k, lu.data<S>() + i * n * n, n, pivots.data() + i * n, x.data<S>() + i * n * k, n, own), op);
+      check(choose<S>(cusolverDnDgetrs, cusolverDnSgetrs)(cusolver(), CUBLAS_OP_T, n, k, lu.data<S>() + i * n * n, n, pivots.data() + i * n,
+                                                          x.data<S>() + i * n * k, n, own),
+            op);
     });
   });
 }
@@ -125,8 +136,9 @@ void triangular_solve(const Tensor& a, const Tensor& b, bool upper, bool unit, T
   visit_f32_f64(op, a.dtype(), [&]<typename S>() {
     S one = 1;
     for (int64_t i = 0; i < a.size(0); ++i)
-      check(choose<S>(cublasDtrsm, cublasStrsm)(cublas(), CUBLAS_SIDE_LEFT, upper ? CUBLAS_FILL_MODE_LOWER : CUBLAS_FILL_MODE_UPPER, CUBLAS_OP_T,
-                                                unit ? CUBLAS_DIAG_UNIT : CUBLAS_DIAG_NON_UNIT, n, k, &one, a.data<S>() + i * n * n, n, x.data<S>() + i * n * k, n),
+      check(choose<S>(cublasDtrsm, cublasStrsm)(cublas(), CUBLAS_SIDE_LEFT, upper ? CUBLAS_FILL_MODE_LOWER : CUBLAS_FILL_MODE_UPPER,
+                                                CUBLAS_OP_T, unit ? CUBLAS_DIAG_UNIT : CUBLAS_DIAG_NON_UNIT, n, k, &one,
+                                                a.data<S>() + i * n * n, n, x.data<S>() + i * n * k, n),
             op);
   });
 }
@@ -161,15 +173,17 @@ void svd(const Tensor& a, Tensor& u, Tensor& s, Tensor& vh) {
   check(cusolverDnCreateGesvdjInfo(&parameters), "svd");
   visit_f32_f64("svd", a.dtype(), [&]<typename S>() {
     int size = 0;
-    check(choose<S>(cusolverDnDgesvdj_bufferSize, cusolverDnSgesvdj_bufferSize)(cusolver(), CUSOLVER_EIG_MODE_VECTOR, 1, n, m, work_matrix.data<S>(), n, s.data<S>(), vh.data<S>(), n,
+    check(choose<S>(cusolverDnDgesvdj_bufferSize, cusolverDnSgesvdj_bufferSize)(cusolver(), CUSOLVER_EIG_MODE_VECTOR, 1, n, m,
+                                                                                work_matrix.data<S>(), n, s.data<S>(), vh.data<S>(), n,
                                                                                 ut.data<S>(), m, &size, parameters),
           "svd");
     Scratch<S> work(size);
     check_converged("svd", for_each_matrix("svd", a.size(0), [&](int64_t i, int* info) {
-      check(choose<S>(cusolverDnDgesvdj, cusolverDnSgesvdj)(cusolver(), CUSOLVER_EIG_MODE_VECTOR, 1, n, m, work_matrix.data<S>() + i * m * n, n, s.data<S>() + i * k, vh.data<S>() + i * k * n,
-                                                            n, ut.data<S>() + i * k * m, m, work.data(), size, info, parameters),
-            "svd");
-    }));
+                      check(choose<S>(cusolverDnDgesvdj, cusolverDnSgesvdj)(
+                                cusolver(), CUSOLVER_EIG_MODE_VECTOR, 1, n, m, work_matrix.data<S>() + i * m * n, n, s.data<S>() + i * k,
+                                vh.data<S>() + i * k * n, n, ut.data<S>() + i * k * m, m, work.data(), size, info, parameters),
+                            "svd");
+                    }));
   });
   cusolverDnDestroyGesvdjInfo(parameters);
   copy_into(view_of(ut, u.shape(), {int64_t{k} * m, 1, m}, 0), u);
@@ -183,15 +197,21 @@ void qr(const Tensor& at, Tensor& qt, Tensor& r) {
     Scratch<S> tau(count * k);
     int size = 0, size_of_q = 0;
     check(choose<S>(cusolverDnDgeqrf_bufferSize, cusolverDnSgeqrf_bufferSize)(cusolver(), m, n, columns.data<S>(), m, &size), "qr");
-    check(choose<S>(cusolverDnDorgqr_bufferSize, cusolverDnSorgqr_bufferSize)(cusolver(), m, k, k, columns.data<S>(), m, tau.data(), &size_of_q), "qr");
+    check(choose<S>(cusolverDnDorgqr_bufferSize, cusolverDnSorgqr_bufferSize)(cusolver(), m, k, k, columns.data<S>(), m, tau.data(),
+                                                                              &size_of_q),
+          "qr");
     Scratch<S> work(std::max(size, size_of_q));
     check_converged("qr", for_each_matrix("qr", count, [&](int64_t i, int* info) {
-      check(choose<S>(cusolverDnDgeqrf, cusolverDnSgeqrf)(cusolver(), m, n, columns.data<S>() + i * m * n, m, tau.data() + i * k, work.data(), size, info), "qr");
-    }));
+                      check(choose<S>(cusolverDnDgeqrf, cusolverDnSgeqrf)(cusolver(), m, n, columns.data<S>() + i * m * n, m,
+                                                                          tau.data() + i * k, work.data(), size, info),
+                            "qr");
+                    }));
     copy_into(view_of(columns, r.shape(), {int64_t{m} * n, 1, m}, 0), r);
     check_converged("qr", for_each_matrix("qr", count, [&](int64_t i, int* info) {
-      check(choose<S>(cusolverDnDorgqr, cusolverDnSorgqr)(cusolver(), m, k, k, columns.data<S>() + i * m * n, m, tau.data() + i * k, work.data(), size_of_q, info), "qr");
-    }));
+                      check(choose<S>(cusolverDnDorgqr, cusolverDnSorgqr)(cusolver(), m, k, k, columns.data<S>() + i * m * n, m,
+                                                                          tau.data() + i * k, work.data(), size_of_q, info),
+                            "qr");
+                    }));
   });
   copy_into(view_of(columns, qt.shape(), {int64_t{m} * n, m, 1}, 0), qt);
   NoGrad off;
@@ -203,13 +223,16 @@ void eigh(const Tensor& a, Tensor& w, Tensor& vt) {
   copy_into(a, vt);
   visit_f32_f64("eigh", a.dtype(), [&]<typename S>() {
     int size = 0;
-    check(choose<S>(cusolverDnDsyevd_bufferSize, cusolverDnSsyevd_bufferSize)(cusolver(), CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_UPPER, n, vt.data<S>(), n, w.data<S>(), &size), "eigh");
+    check(choose<S>(cusolverDnDsyevd_bufferSize, cusolverDnSsyevd_bufferSize)(cusolver(), CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_UPPER,
+                                                                              n, vt.data<S>(), n, w.data<S>(), &size),
+          "eigh");
     Scratch<S> work(size);
-    check_converged("eigh", for_each_matrix("eigh", a.size(0), [&](int64_t i, int* info) {
-      check(choose<S>(cusolverDnDsyevd, cusolverDnSsyevd)(cusolver(), CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_UPPER, n, vt.data<S>() + i * n * n, n, w.data<S>() + i * n, work.data(), size,
-                                                          info),
-            "eigh");
-    }));
+    check_converged(
+        "eigh", for_each_matrix("eigh", a.size(0), [&](int64_t i, int* info) {
+          check(choose<S>(cusolverDnDsyevd, cusolverDnSsyevd)(cusolver(), CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_UPPER, n,
+                                                              vt.data<S>() + i * n * n, n, w.data<S>() + i * n, work.data(), size, info),
+                "eigh");
+        }));
   });
 }
 

@@ -26,7 +26,9 @@ Handle handle_of_device(Make&& make) {
 
 }  // namespace
 
-void check(cublasStatus_t status, const char* op) { fail_unless(status == CUBLAS_STATUS_SUCCESS, op, "cuBLAS", cublasLtGetStatusString(status)); }
+void check(cublasStatus_t status, const char* op) {
+  fail_unless(status == CUBLAS_STATUS_SUCCESS, op, "cuBLAS", cublasLtGetStatusString(status));
+}
 void check(cudnnStatus_t status, const char* op) { fail_unless(status == CUDNN_STATUS_SUCCESS, op, "cuDNN", cudnnGetErrorString(status)); }
 void check(cusolverStatus_t status, const char* op) {
   fail_unless(status == CUSOLVER_STATUS_SUCCESS, op, "cuSOLVER", ("status " + std::to_string(static_cast<int>(status))).c_str());
@@ -46,7 +48,8 @@ cublasHandle_t cublas() {
   return handle;
 }
 cusolverDnHandle_t cusolver() {
-  cusolverDnHandle_t handle = handle_of_device<cusolverDnHandle_t>([](cusolverDnHandle_t* made) { check(cusolverDnCreate(made), "linalg"); });
+  cusolverDnHandle_t handle =
+      handle_of_device<cusolverDnHandle_t>([](cusolverDnHandle_t* made) { check(cusolverDnCreate(made), "linalg"); });
   check(cusolverDnSetStream(handle, current_stream()), "linalg");
   return handle;
 }

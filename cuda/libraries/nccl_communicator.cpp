@@ -53,7 +53,8 @@ class Beside final : public dist::Exchange {
 
 class NcclCommunicator final : public dist::DeviceCommunicator {
  public:
-  NcclCommunicator(Device device, int rank, int size, const ncclUniqueId& id) : device_((make_current(device.index), device)), rank_(rank), size_(size) {
+  NcclCommunicator(Device device, int rank, int size, const ncclUniqueId& id)
+      : device_((make_current(device.index), device)), rank_(rank), size_(size) {
     check(ncclCommInitRank(&communicator_, size, id, rank), "communicator");
   }
   ~NcclCommunicator() override { ncclCommDestroy(communicator_); }
@@ -63,12 +64,15 @@ class NcclCommunicator final : public dist::DeviceCommunicator {
 
   void all_reduce(Tensor& x, dist::Reduction r) override {
     prepare("all_reduce", x);
-    check(ncclAllReduce(x.raw_data(), x.raw_data(), count(x), data_type("all_reduce", x.dtype()), reduction_of(r), communicator_, current_stream()), "all_reduce");
+    check(ncclAllReduce(x.raw_data(), x.raw_data(), count(x), data_type("all_reduce", x.dtype()), reduction_of(r), communicator_,
+                        current_stream()),
+          "all_reduce");
     written(x);
   }
   void broadcast(Tensor& x, int root) override {
     prepare("broadcast", x);
-    if (root < 0 || root >= size_) throw ValueError("broadcast: rank " + std::to_string(root) + " is outside [0, " + std::to_string(size_) + ")");
+    if (root < 0 || root >= size_)
+      throw ValueError("broadcast: rank " + std::to_string(root) + " is outside [0, " + std::to_string(size_) + ")");
     size_t bytes = count(x) * item_size(x.dtype());  // of any type
     check(ncclBroadcast(x.raw_data(), x.raw_data(), bytes, ncclUint8, root, communicator_, current_stream()), "broadcast");
     written(x);
@@ -76,13 +80,16 @@ class NcclCommunicator final : public dist::DeviceCommunicator {
   void all_gather(const Tensor& x, Tensor& out) override {
     dist::detail::check_parts("all_gather", *this, out, x);
     make_current(device_.index);
-    check(ncclAllGather(x.raw_data(), out.raw_data(), count(x) * item_size(x.dtype()), ncclUint8, communicator_, current_stream()), "all_gather");
+    check(ncclAllGather(x.raw_data(), out.raw_data(), count(x) * item_size(x.dtype()), ncclUint8, communicator_, current_stream()),
+          "all_gather");
     written(out);
   }
   void reduce_scatter(const Tensor& x, Tensor& out, dist::Reduction r) override {
     dist::detail::check_parts("reduce_scatter", *this, x, out);
     make_current(device_.index);
-    check(ncclReduceScatter(x.raw_data(), out.raw_data(), count(out), data_type("reduce_scatter", x.dtype()), reduction_of(r), communicator_, current_stream()), "reduce_scatter");
+    check(ncclReduceScatter(x.raw_data(), out.raw_data(), count(out), data_type("reduce_scatter", x.dtype()), reduction_of(r),
+                            communicator_, current_stream()),
+          "reduce_scatter");
     written(out);
   }
   std::unique_ptr<dist::Exchange> start_all_reduce(Tensor x) override {
@@ -96,7 +103,8 @@ class NcclCommunicator final : public dist::DeviceCommunicator {
     dist::detail::check_parts("reduce_scatter", *this, whole, part);
     traffic_.scattered += bytes(whole);
     return beside("reduce_scatter", whole, part, [&](cudaStream_t stream) {
-      return ncclReduceScatter(whole.raw_data(), part.raw_data(), count(part), data_type("reduce_scatter", part.dtype()), ncclSum, communicator_, stream);
+      return ncclReduceScatter(whole.raw_data(), part.raw_data(), count(part), data_type("reduce_scatter", part.dtype()), ncclSum,
+                               communicator_, stream);
     });
   }
   std::unique_ptr<dist::Exchange> start_all_gather(Tensor part, Tensor whole) override {
@@ -117,7 +125,8 @@ class NcclCommunicator final : public dist::DeviceCommunicator {
     ncclResult_t first_problem = ncclSuccess;
     auto add = [&](ncclResult_t result) { first_problem = first_problem == ncclSuccess ? result : first_problem; };
     for (int r = 0; r < size_; ++r) {
-      size_t given = row * static_cast<size_t>(give[static_cast<size_t>(r)]), taken = row * static_cast<size_t>(take[static_cast<size_t>(r)]);
+      size_t given = row * static_cast<size_t>(give[static_cast<size_t>(r)]),
+             taken = row * static_cast<size_t>(take[static_cast<size_t>(r)]);
       if (given > 0) add(ncclSend(next, given, ncclUint8, r, communicator_, current_stream()));
       if (taken > 0) add(ncclRecv(place, taken, ncclUint8, r, communicator_, current_stream()));
       next += given, place += taken;
@@ -167,7 +176,9 @@ std::string new_id() {
 
 std::unique_ptr<dist::DeviceCommunicator> join(Device device, int rank, int size, const std::string& text) {
   ncclUniqueId id;
-  if (text.size() != sizeof id.internal) throw ValueError("communicator: the name is of " + std::to_string(text.size()) + " bytes, those of new_device_communicator_id() of " + std::to_string(sizeof id.internal));
+  if (text.size() != sizeof id.internal)
+    throw ValueError("communicator: the name is of " + std::to_string(text.size()) + " bytes, those of new_device_communicator_id() of " +
+                     std::to_string(sizeof id.internal));
   text.copy(id.internal, sizeof id.internal);
   return std::make_unique<NcclCommunicator>(device, rank, size, id);
 }

@@ -1,5 +1,5 @@
-// Fills the slots that the vendor's libraries compute: matrix products, convolutions, attention, linear algebra, Fourier transforms. On the simulated
-// device of the tests, which has no such libraries, the CPU's kernels stand in (tests/cuda/simulated/stand_ins.cpp).
+// Fills the slots that the vendor's libraries compute: matrix products, convolutions, attention, linear algebra, Fourier transforms. On the
+// simulated device of the tests, which has no such libraries, the CPU's kernels stand in (tests/cuda/simulated/stand_ins.cpp).
 #include "engine/core/kernel.h"
 
 namespace plumb::cuda_backend {

@@ -15,7 +15,8 @@ namespace {
 std::string describe(int index) {
   const DeviceProperties& p = properties(index);
   char text[96];
-  std::snprintf(text, sizeof text, ", %.1f GiB, compute capability %d.%d", static_cast<double>(p.memory_bytes) / (1 << 30), p.major, p.minor);
+  std::snprintf(text, sizeof text, ", %.1f GiB, compute capability %d.%d", static_cast<double>(p.memory_bytes) / (1 << 30), p.major,
+                p.minor);
   return p.name + text;
 }
 
@@ -33,8 +34,9 @@ void* allocate_on(int index, size_t bytes, const char* op, const Dims* shape) {
 void deallocate_on(int, void* block, size_t) noexcept { deallocate(block); }
 
 const plumb::detail::DeviceRuntime& runtime() {
-  static const plumb::detail::DeviceRuntime all{device_count, describe, synchronize, make_current, allocate_on, deallocate_on, memory_stats, reset_peak_memory, release_cached_memory,
-                                                set_memory_limit, graph_runtime(), transfer_runtime()};
+  static const plumb::detail::DeviceRuntime all{device_count,          describe,         synchronize,     make_current,
+                                                allocate_on,           deallocate_on,    memory_stats,    reset_peak_memory,
+                                                release_cached_memory, set_memory_limit, graph_runtime(), transfer_runtime()};
   return all;
 }
 

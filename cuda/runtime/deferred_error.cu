@@ -33,7 +33,8 @@ void throw_deferred_error() {
   if (!r || reinterpret_cast<volatile int&>(r->state) != 2) return;
   std::string message = std::string(r->op) + ": " + r->what + " ";
   bool index = !r->complaint;
-  message += index ? std::to_string(r->index) + " is outside [" + std::to_string(r->low) + ", " + std::to_string(r->high) + ")" : std::to_string(r->value) + " " + r->complaint;
+  message += index ? std::to_string(r->index) + " is outside [" + std::to_string(r->low) + ", " + std::to_string(r->high) + ")"
+                   : std::to_string(r->value) + " " + r->complaint;
   r->state = 0;
   if (index) throw IndexError(message);
   throw ValueError(message);

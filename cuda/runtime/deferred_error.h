@@ -1,5 +1,6 @@
-// Errors that only a kernel can see: an index out of its range, or a probability, among numbers that lie on the GPU. Looking before the kernel runs
-// would make the host wait each time; so the kernel looks, leaves such an element out, and the host throws where it next waits for the GPU.
+// Errors that only a kernel can see: an index out of its range, or a probability, among numbers that lie on the GPU. Looking before the
+// kernel runs would make the host wait each time; so the kernel looks, leaves such an element out, and the host throws where it next waits
+// for the GPU.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -55,8 +56,8 @@ struct ValueCheck {
 RangeCheck range_check(const char* op, const char* what, int64_t low, int64_t high);
 ValueCheck value_check(const char* op, const char* what, const char* complaint);
 
-/// Throws IndexError "op: what index is outside [low, high)" or ValueError "op: what value complaint" for what kernels that have ended reported,
-/// once. Called wherever the host has waited for the GPU.
+/// Throws IndexError "op: what index is outside [low, high)" or ValueError "op: what value complaint" for what kernels that have ended
+/// reported, once. Called wherever the host has waited for the GPU.
 void throw_deferred_error();
 
 }  // namespace plumb::cuda_backend

@@ -18,8 +18,8 @@ int attribute(cudaDeviceAttr which, int index) {
 DeviceProperties ask(int index) {
   cudaDeviceProp all{};
   check(cudaGetDeviceProperties(&all, index), "device");
-  return {all.name, attribute(cudaDevAttrMultiProcessorCount, index), all.major, all.minor, attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index),
-          all.totalGlobalMem};
+  return {all.name,  attribute(cudaDevAttrMultiProcessorCount, index),          all.major,
+          all.minor, attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index), all.totalGlobalMem};
 }
 
 std::vector<DeviceProperties> ask_all() {

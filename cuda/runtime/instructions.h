@@ -27,14 +27,15 @@ template <typename T> using Packed16 = Packed<T, kPerAccess<T>>;
 /// *at, and at[0 … N) as one access.
 template <int N, typename T> __device__ Packed<T, N> load_packed(const T* at) { return *reinterpret_cast<const Packed<T, N>*>(at); }
 template <int N, typename T> __device__ void store_packed(T* at, const Packed<T, N>& x) { *reinterpret_cast<Packed<T, N>*>(at) = x; }
-/// The same to global memory by the instruction's own name. The compiler takes an assignment apart into elements, and in long kernels does not
-/// always put it together again; but nothing is moved across this, so it is for stores that loads do not have to overtake.
+/// The same to global memory by the instruction's own name. The compiler takes an assignment apart into elements, and in long kernels does
+/// not always put it together again; but nothing is moved across this, so it is for stores that loads do not have to overtake.
 template <int N, typename T> __device__ void store_packed_whole(T* at, const Packed<T, N>& x) {
 #if defined(__CUDACC__)
   if constexpr (sizeof x >= 8) {
     uint32_t w[sizeof x / 4];
     memcpy(w, &x, sizeof x);
-    if constexpr (sizeof x == 16) asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(at), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]) : "memory");
+    if constexpr (sizeof x == 16)
+      asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(at), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]) : "memory");
     else asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(at), "r"(w[0]), "r"(w[1]) : "memory");
     return;
   }
@@ -54,8 +55,8 @@ __device__ inline float fast_exp2(float x) {
 #endif
 }
 
-/// x, of which the compiler knows nothing from here on: what is worked out from it is worked out here, not before a loop and kept in registers
-/// that the loop needs.
+/// x, of which the compiler knows nothing from here on: what is worked out from it is worked out here, not before a loop and kept in
+/// registers that the loop needs.
 __device__ inline int opaque(int x) {
 #if defined(__CUDACC__)
   asm volatile("" : "+r"(x));
@@ -91,8 +92,8 @@ __device__ T pair_high(uint32_t pair) {
 }
 
 // -- copies from global to shared memory that run while the thread goes on -------------------------------------------------------------
-/// Starts to copy 16 bytes; zeros are written if not `valid` (then `from` is not read). Both addresses are multiples of 16. Not there before
-/// copy_async_wait and, for other threads, a barrier.
+/// Starts to copy 16 bytes; zeros are written if not `valid` (then `from` is not read). Both addresses are multiples of 16. Not there
+/// before copy_async_wait and, for other threads, a barrier.
 __device__ inline void copy_async_16(void* shared, const void* from, bool valid = true) {
 #if defined(__CUDACC__)
   uint32_t to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
@@ -143,7 +144,10 @@ __device__ void load_matrices(uint32_t (&r)[kMatrices], const void* row, bool tr
 __device__ inline void load_matrix_x4(uint32_t (&r)[4], const void* row) {
 #if defined(__CUDACC__)
   uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at) : "memory");
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(at)
+               : "memory");
 #else
   detail::load_matrices(r, row, false);
 #endif
@@ -151,7 +155,10 @@ __device__ inline void load_matrix_x4(uint32_t (&r)[4], const void* row) {
 __device__ inline void load_matrix_x4_transposed(uint32_t (&r)[4], const void* row) {
 #if defined(__CUDACC__)
   uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at) : "memory");
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(at)
+               : "memory");
 #else
   detail::load_matrices(r, row, true);
 #endif
@@ -219,7 +226,9 @@ __device__ inline void multiply_accumulate_tf32(float (&d)[4], const uint32_t (&
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
-  auto of_a = [](const detail::Fragments* all, int row, int k) { return std::bit_cast<float>(all[row % 8 * 4 + k % 4].a[row / 8 + k / 4 * 2]); };
+  auto of_a = [](const detail::Fragments* all, int row, int k) {
+    return std::bit_cast<float>(all[row % 8 * 4 + k % 4].a[row / 8 + k / 4 * 2]);
+  };
   auto of_b = [](const detail::Fragments* all, int k, int column) { return std::bit_cast<float>(all[column * 4 + k % 4].b[k / 4]); };
   detail::multiply_fragments<8>(d, a, b, of_a, of_b);
 #endif

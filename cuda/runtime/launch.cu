@@ -38,12 +38,14 @@ std::string text(const dim3& d) { return std::to_string(d.x) + "×" + std::to_st
 
 void check_launch(cudaError_t status, const void* kernel, const Grid& grid) {
   if (status == cudaSuccess) return;
-  check(status, ("launch of " + kernel_name(kernel) + " (blocks " + text(grid.blocks) + ", threads " + text(grid.threads) + ", shared bytes " +
-                 std::to_string(grid.shared_bytes) + ")").c_str());
+  check(status, ("launch of " + kernel_name(kernel) + " (blocks " + text(grid.blocks) + ", threads " + text(grid.threads) +
+                 ", shared bytes " + std::to_string(grid.shared_bytes) + ")")
+                    .c_str());
 }
 
 void allow_shared_memory(const void* kernel, const Grid& grid) {
-  check_launch(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared_bytes)), kernel, grid);
+  check_launch(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared_bytes)), kernel,
+               grid);
 }
 
 }  // namespace detail

@@ -52,10 +52,12 @@ void launch(void (*kernel)(Parameters...), const Grid& grid, Arguments&&... argu
   if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
   if (grid.shared_bytes > 48 * 1024) detail::allow_shared_memory(reinterpret_cast<const void*>(kernel), grid);
 #if defined(__CUDACC__)
-  kernel<<<grid.blocks, grid.threads, grid.shared_bytes, current_stream()>>>(static_cast<Parameters>(std::forward<Arguments>(arguments))...);
+  kernel<<<grid.blocks, grid.threads, grid.shared_bytes, current_stream()>>>(
+      static_cast<Parameters>(std::forward<Arguments>(arguments))...);
   cudaError_t status = cudaGetLastError();
 #else
-  cudaError_t status = simulated::launch(kernel, grid.blocks, grid.threads, grid.shared_bytes, current_stream(), std::forward<Arguments>(arguments)...);
+  cudaError_t status =
+      simulated::launch(kernel, grid.blocks, grid.threads, grid.shared_bytes, current_stream(), std::forward<Arguments>(arguments)...);
 #endif
   if (status != cudaSuccess) [[unlikely]] detail::check_launch(status, reinterpret_cast<const void*>(kernel), grid);
 }

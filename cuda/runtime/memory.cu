@@ -240,7 +240,8 @@ std::string DeviceMemory::live_groups(int groups) {
       rest += sorted[i].second.bytes;
       continue;
     }
-    text += (i ? ", " : "") + size_text(sorted[i].second.bytes) + " in " + std::to_string(sorted[i].second.count) + " of " + sorted[i].first;
+    text +=
+        (i ? ", " : "") + size_text(sorted[i].second.bytes) + " in " + std::to_string(sorted[i].second.count) + " of " + sorted[i].first;
   }
   if (rest > 0) text += ", " + size_text(rest) + " in others";
   return text.empty() ? "nothing" : text;
@@ -255,9 +256,11 @@ void DeviceMemory::out_of_memory(size_t bytes, const char* op, const Shape* shap
   size_t free = 0, total = 0;
   cudaMemGetInfo(&free, &total);
   std::string what = shape ? " for a tensor of shape " + to_string(*shape) : "";
-  std::string limit = limit_ > 0 ? "the limit is " + size_text(limit_) : size_text(static_cast<int64_t>(free)) + " of " + size_text(static_cast<int64_t>(total)) + " are free";
-  throw OutOfMemoryError(std::string(op) + ": out of memory on cuda:" + std::to_string(device_) + ": " + size_text(static_cast<int64_t>(bytes)) + what + "; " +
-                         limit + ", " + size_text(stats_.live) + " are live: " + live_groups(6));
+  std::string limit = limit_ > 0 ? "the limit is " + size_text(limit_)
+                                 : size_text(static_cast<int64_t>(free)) + " of " + size_text(static_cast<int64_t>(total)) + " are free";
+  throw OutOfMemoryError(std::string(op) + ": out of memory on cuda:" + std::to_string(device_) + ": " +
+                         size_text(static_cast<int64_t>(bytes)) + what + "; " + limit + ", " + size_text(stats_.live) +
+                         " are live: " + live_groups(6));
 }
 
 // Never destroyed: tensors of static lifetime may outlive it.
@@ -348,7 +351,9 @@ PinnedMemory::~PinnedMemory() {
 
 void copy_to_host(void* to, const void* from, size_t bytes) {
   if (is_capturing())
-    throw DeviceError("copy to the host: a step that is captured cannot wait for the GPU: do it outside of the step, or in eagerly() (engine/core/capture.h)");
+    throw DeviceError(
+        "copy to the host: a step that is captured cannot wait for the GPU: do it outside of the step, or in eagerly() "
+        "(engine/core/capture.h)");
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, current_stream()), "copy to the host");
   synchronize_stream();
 }

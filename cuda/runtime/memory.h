@@ -38,7 +38,8 @@ std::string live_memory(int device, int groups = 6);
 template <typename T>
 class Scratch {
  public:
-  explicit Scratch(int64_t count, const char* op = "scratch") : data_(count > 0 ? static_cast<T*>(allocate(static_cast<size_t>(count) * sizeof(T), op)) : nullptr) {}
+  explicit Scratch(int64_t count, const char* op = "scratch")
+      : data_(count > 0 ? static_cast<T*>(allocate(static_cast<size_t>(count) * sizeof(T), op)) : nullptr) {}
   ~Scratch() {
     if (data_) deallocate(data_);
   }

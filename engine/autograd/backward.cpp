@@ -40,9 +40,11 @@ void run_hooks(const std::vector<GradientHook>& hooks, Tensor& gradient) {
 
 void check_gradient(const Shape& shape, DType dtype, const Tensor& gradient, const char* whose) {
   if (gradient.shape() != shape)
-    throw ShapeError(std::string("backward: the gradient of ") + whose + " has shape " + to_string(gradient.shape()) + ", its tensor " + to_string(shape));
+    throw ShapeError(std::string("backward: the gradient of ") + whose + " has shape " + to_string(gradient.shape()) + ", its tensor " +
+                     to_string(shape));
   if (gradient.dtype() != dtype)
-    throw DTypeError(std::string("backward: the gradient of ") + whose + " is " + std::string(name(gradient.dtype())) + ", its tensor " + std::string(name(dtype)));
+    throw DTypeError(std::string("backward: the gradient of ") + whose + " is " + std::string(name(gradient.dtype())) + ", its tensor " +
+                     std::string(name(dtype)));
 }
 
 // A leaf, and the number of the earliest node that gives to its gradient, after which it is complete.
@@ -264,11 +266,13 @@ void BackwardPass::visit(Node& node, Grads& gradients) {
   if (watcher()) [[unlikely]] watcher()->backward_ended();
   gradients.clear();
   if (out.size() != node.edges.size())
-    throw AutogradError(std::string("backward: ") + node.name + " gave " + std::to_string(out.size()) + " gradients for " + std::to_string(node.edges.size()) + " inputs");
+    throw AutogradError(std::string("backward: ") + node.name + " gave " + std::to_string(out.size()) + " gradients for " +
+                        std::to_string(node.edges.size()) + " inputs");
   for (size_t i = 0; i < out.size(); ++i) {
     if (!out[i].defined()) continue;
     if (anomaly_mode && detail::engine_operations().has_nan(out[i]))
-      throw AutogradError(std::string("anomaly: the derivative of ") + node.name + " with respect to input " + std::to_string(i) + " has a NaN");
+      throw AutogradError(std::string("anomaly: the derivative of ") + node.name + " with respect to input " + std::to_string(i) +
+                          " has a NaN");
     deliver(node.edges[i], std::move(out[i]));
   }
   if (!options_.retain_graph && !options_.create_graph) node.release();
@@ -293,12 +297,16 @@ void BackwardPass::run() {
 }
 
 Tensor root_gradient(const Tensor& output, const Tensor& given) {
-  if (!output.requires_grad()) throw AutogradError("backward: the output does not depend on a tensor that requires a gradient" + std::string(is_floating(output.dtype()) ? "" : " (integers have no derivative)"));
+  if (!output.requires_grad())
+    throw AutogradError("backward: the output does not depend on a tensor that requires a gradient" +
+                        std::string(is_floating(output.dtype()) ? "" : " (integers have no derivative)"));
   if (given.defined()) {
     check_gradient(output.shape(), output.dtype(), given, "an output");
     return given;
   }
-  if (output.numel() != 1) throw ShapeError("backward: an output of shape " + to_string(output.shape()) + " needs a gradient to start from; only one element has the gradient 1");
+  if (output.numel() != 1)
+    throw ShapeError("backward: an output of shape " + to_string(output.shape()) +
+                     " needs a gradient to start from; only one element has the gradient 1");
   return ones_like(output);
 }
 
@@ -312,7 +320,8 @@ void add_roots(BackwardPass& pass, const std::vector<Tensor>& outputs, const std
 
 }  // namespace
 
-std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs, GradOptions options, const std::vector<Tensor>& gradients) {
+std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs, GradOptions options,
+                         const std::vector<Tensor>& gradients) {
   for (const Tensor& x : inputs)
     if (!x.requires_grad()) throw AutogradError("grad: an input of shape " + to_string(x.shape()) + " does not require a gradient");
   BackwardPass pass(options, &inputs);
@@ -323,7 +332,8 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
   pass.run();
   for (size_t i = 0; i < inputs.size(); ++i)
     if (!pass.results[i].defined() && !options.allow_unused)
-      throw AutogradError("grad: the outputs do not depend on input " + std::to_string(i) + "; pass allow_unused to get an undefined tensor for it");
+      throw AutogradError("grad: the outputs do not depend on input " + std::to_string(i) +
+                          "; pass allow_unused to get an undefined tensor for it");
   return pass.results;
 }
 

@@ -43,8 +43,8 @@ void CheckpointFrame::recompute() {
   values.reserve(dropped);
   run();
   if (values.size() != dropped)
-    throw AutogradError("checkpoint: the function saved " + std::to_string(dropped) + " tensors the first time and " + std::to_string(values.size()) +
-                        " when run again; it must compute the same both times");
+    throw AutogradError("checkpoint: the function saved " + std::to_string(dropped) + " tensors the first time and " +
+                        std::to_string(values.size()) + " when run again; it must compute the same both times");
   recomputed = true;
 }
 

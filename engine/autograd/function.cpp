@@ -36,20 +36,23 @@ std::vector<Tensor> run_unrecorded(const std::vector<Tensor>& inputs, const Forw
 
 }  // namespace
 
-std::vector<Tensor> apply(const char* name, const std::vector<Tensor>& inputs, const ForwardFunction& forward, BackwardFunction backward, Keep keep) {
+std::vector<Tensor> apply(const char* name, const std::vector<Tensor>& inputs, const ForwardFunction& forward, BackwardFunction backward,
+                          Keep keep) {
   std::vector<Tensor> outputs = run_unrecorded(inputs, forward);
   std::vector<Shape> shapes;
   std::vector<Tensor> kept;
   for (const Tensor& x : inputs) shapes.push_back(x.defined() ? x.shape() : Shape{});
   if (keep == Keep::inputs || keep == Keep::all) kept = inputs;
   if (keep == Keep::outputs || keep == Keep::all) kept.insert(kept.end(), outputs.begin(), outputs.end());
-  return record(name, std::move(outputs), inputs, saving(kept), [=, backward = std::move(backward)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-    Grads g = backward(BackwardContext(name, dy, s, needs, keep, shapes.size()));
-    for (size_t i = 0; i < g.size() && i < shapes.size(); ++i)
-      if (g[i].defined() && g[i].shape() != shapes[i])
-        throw ShapeError(std::string(name) + ": the gradient of input " + std::to_string(i) + " is " + to_string(g[i].shape()) + ", the input " + to_string(shapes[i]));
-    return g;
-  });
+  return record(name, std::move(outputs), inputs, saving(kept),
+                [=, backward = std::move(backward)](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+                  Grads g = backward(BackwardContext(name, dy, s, needs, keep, shapes.size()));
+                  for (size_t i = 0; i < g.size() && i < shapes.size(); ++i)
+                    if (g[i].defined() && g[i].shape() != shapes[i])
+                      throw ShapeError(std::string(name) + ": the gradient of input " + std::to_string(i) + " is " +
+                                       to_string(g[i].shape()) + ", the input " + to_string(shapes[i]));
+                  return g;
+                });
 }
 
 }  // namespace detail

@@ -37,7 +37,8 @@ using ForwardFunction = std::function<std::vector<Tensor>(const std::vector<Tens
 using BackwardFunction = std::function<Grads(const BackwardContext& context)>;
 
 namespace detail {
-std::vector<Tensor> apply(const char* name, const std::vector<Tensor>& inputs, const ForwardFunction& forward, BackwardFunction backward, Keep keep);
+std::vector<Tensor> apply(const char* name, const std::vector<Tensor>& inputs, const ForwardFunction& forward, BackwardFunction backward,
+                          Keep keep);
 }  // namespace detail
 
 /// An operation with its own derivative:
@@ -48,13 +49,15 @@ std::vector<Tensor> apply(const char* name, const std::vector<Tensor>& inputs, c
 ///   }
 ///
 /// `forward` gets the inputs outside the graph, runs unrecorded, and gives one Tensor or a vector of them; apply gives the same.
-/// `backward` gives the gradients of the inputs, in order; an entry may stay undefined where the gradient is zero or not needed. Written in operations,
-/// it can itself be differentiated (create_graph); written otherwise, it cannot. `name`, a literal, is what errors name. An output that is an input or
-/// a view of one is copied. Throws AutogradError, in the backward pass, if the number of gradients is wrong, ShapeError if a shape is.
+/// `backward` gives the gradients of the inputs, in order; an entry may stay undefined where the gradient is zero or not needed. Written in
+/// operations, it can itself be differentiated (create_graph); written otherwise, it cannot. `name`, a literal, is what errors name. An
+/// output that is an input or a view of one is copied. Throws AutogradError, in the backward pass, if the number of gradients is wrong,
+/// ShapeError if a shape is.
 template <typename Forward, typename Backward>
 auto apply(const char* name, const std::vector<Tensor>& inputs, Forward forward, Backward backward, Keep keep = Keep::all) {
   if constexpr (std::is_convertible_v<std::invoke_result_t<Forward&, const std::vector<Tensor>&>, Tensor>)
-    return detail::apply(name, inputs, [&](const std::vector<Tensor>& x) { return std::vector<Tensor>{forward(x)}; }, std::move(backward), keep)[0];
+    return detail::apply(
+        name, inputs, [&](const std::vector<Tensor>& x) { return std::vector<Tensor>{forward(x)}; }, std::move(backward), keep)[0];
   else
     return detail::apply(name, inputs, std::ref(forward), std::move(backward), keep);
 }

@@ -50,7 +50,9 @@ Tensor recorded_value(const Tensor& target) {
 }
 
 void check_writable(const char* op, const Tensor& target) {
-  if (elements_overlap(target)) throw AutogradError(std::string(op) + ": cannot write to a tensor whose elements overlap (an expanded one, overlapping windows); clone it first");
+  if (elements_overlap(target))
+    throw AutogradError(std::string(op) +
+                        ": cannot write to a tensor whose elements overlap (an expanded one, overlapping windows); clone it first");
   if (!write_is_recorded(target)) return;
   TensorImpl* owner = target.impl()->base ? target.impl()->base.get() : target.impl();
   if (!owner->node && owner->requires_grad)

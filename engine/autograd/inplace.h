@@ -8,7 +8,8 @@ namespace plumb {
 /// or a tensor whose elements overlap (an expanded one, as_strided or sliding windows that share elements).
 void check_writable(const char* op, const Tensor& target);
 
-/// Whether a write to `target` becomes part of a graph: it, or the tensor that it is a view of, requires a gradient, and gradients are recorded.
+/// Whether a write to `target` becomes part of a graph: it, or the tensor that it is a view of, requires a gradient, and gradients are
+/// recorded.
 bool write_is_recorded(const Tensor& target);
 
 /// What `target` holds, with its gradient: itself, or, for a view that was made without recording, the same view of its base, recorded.

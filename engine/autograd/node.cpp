@@ -54,7 +54,8 @@ void detail::refresh_view(TensorImpl& view) {
     }
     return;
   }
-  if (!base.contiguous) throw AutogradError("view: cannot follow a recorded write to a tensor with gaps; make it contiguous before taking views");
+  if (!base.contiguous)
+    throw AutogradError("view: cannot follow a recorded write to a tensor with gaps; make it contiguous before taking views");
   GradMode recording(true);
   int64_t offset = (view.data - base.data) / static_cast<int64_t>(item_size(view.dtype));
   Tensor fresh = detail::engine_operations().as_strided(Tensor(view.base), view.shape, view.strides, offset);

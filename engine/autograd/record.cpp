@@ -20,7 +20,8 @@ static bool shares_memory(const TensorImpl& output, const Inputs& inputs) {
   return false;
 }
 
-void connect(Node& node, SmallVector<SavedTensor, 2>& saved, const char* name, std::span<Tensor> outputs, const Inputs& inputs, const Saving& saving) {
+void connect(Node& node, SmallVector<SavedTensor, 2>& saved, const char* name, std::span<Tensor> outputs, const Inputs& inputs,
+             const Saving& saving) {
   NodePtr holder = NodePtr::first_owner(&node);
   node.name = name;
   node.sequence = next_sequence();

@@ -79,7 +79,8 @@ class OperationNode final : public Node {
 };
 
 /// Names the node (a new one), ties it to its inputs and its outputs, and saves what it needs.
-void connect(Node& node, SmallVector<SavedTensor, 2>& saved, const char* name, std::span<Tensor> outputs, const Inputs& inputs, const Saving& saving);
+void connect(Node& node, SmallVector<SavedTensor, 2>& saved, const char* name, std::span<Tensor> outputs, const Inputs& inputs,
+             const Saving& saving);
 
 template <typename Derivative>
 void record_outputs(const char* name, std::span<Tensor> outputs, const Inputs& inputs, const Saving& saving, Derivative&& derivative) {
@@ -102,12 +103,14 @@ Tensor record(const char* name, Tensor output, const Inputs& inputs, const Savin
 }
 /// As above for several outputs; integer and bool outputs get no gradient.
 template <size_t N, typename Derivative>
-std::array<Tensor, N> record(const char* name, std::array<Tensor, N> outputs, const Inputs& inputs, const Saving& saving, Derivative&& derivative) {
+std::array<Tensor, N> record(const char* name, std::array<Tensor, N> outputs, const Inputs& inputs, const Saving& saving,
+                             Derivative&& derivative) {
   detail::record_outputs(name, std::span(outputs), inputs, saving, std::forward<Derivative>(derivative));
   return outputs;
 }
 template <typename Derivative>
-std::vector<Tensor> record(const char* name, std::vector<Tensor> outputs, const Inputs& inputs, const Saving& saving, Derivative&& derivative) {
+std::vector<Tensor> record(const char* name, std::vector<Tensor> outputs, const Inputs& inputs, const Saving& saving,
+                           Derivative&& derivative) {
   detail::record_outputs(name, std::span(outputs), inputs, saving, std::forward<Derivative>(derivative));
   return outputs;
 }

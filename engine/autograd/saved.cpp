@@ -32,7 +32,8 @@ Tensor SavedTensor::get(Node* owner) const {
   if (!value.defined()) return value;
   if (!dropped_ && value.version() != version_)
     throw AutogradError(std::string("backward: a tensor that ") + owner->name + " saved, of shape " + to_string(value.shape()) +
-                        ", was changed in place afterwards (version " + std::to_string(value.version()) + ", saved at " + std::to_string(version_) + ")");
+                        ", was changed in place afterwards (version " + std::to_string(value.version()) + ", saved at " +
+                        std::to_string(version_) + ")");
   if (!grad_enabled() || !requires_grad_) return value;
   if (output_index_ >= 0) return attached(value, {NodePtr(owner), {}, static_cast<uint32_t>(output_index_)});
   return dropped_ ? attached(value, dropped_->edge) : value;

@@ -13,7 +13,8 @@ struct DroppedTensor {
   Edge edge;  ///< of an input
 };
 
-/// One tensor kept by a node. An input is kept as it is; an output is kept without its node (which would be a cycle) and attached to it on use.
+/// One tensor kept by a node. An input is kept as it is; an output is kept without its node (which would be a cycle) and attached to it on
+/// use.
 class SavedTensor {
  public:
   SavedTensor() = default;

@@ -12,7 +12,8 @@ static GradState& grad_state(const Tensor& t) {
 }
 
 Tensor Tensor::requires_grad_(bool on) const {
-  if (on && !is_floating(dtype())) throw DTypeError("requires_grad_: only floating tensors have gradients, this is " + std::string(name(dtype())));
+  if (on && !is_floating(dtype()))
+    throw DTypeError("requires_grad_: only floating tensors have gradients, this is " + std::string(name(dtype())));
   if (impl_->node) {
     if (on) return *this;
     throw AutogradError("requires_grad_: only a leaf can give up its gradient; use detach()");
@@ -29,8 +30,10 @@ void Tensor::set_grad(Tensor gradient) const {
     if (impl_->grad_state) impl_->grad_state->grad = {};
     return;
   }
-  if (gradient.shape() != shape()) throw ShapeError("set_grad: the gradient is " + to_string(gradient.shape()) + ", the tensor " + to_string(shape()));
-  if (gradient.dtype() != dtype()) throw DTypeError("set_grad: the gradient is " + std::string(name(gradient.dtype())) + ", the tensor " + std::string(name(dtype())));
+  if (gradient.shape() != shape())
+    throw ShapeError("set_grad: the gradient is " + to_string(gradient.shape()) + ", the tensor " + to_string(shape()));
+  if (gradient.dtype() != dtype())
+    throw DTypeError("set_grad: the gradient is " + std::string(name(gradient.dtype())) + ", the tensor " + std::string(name(dtype())));
   // Later gradients are added to it in place: an expanded one gets elements of its own.
   bool expanded = false;
   for (int d = 0; d < rank(); ++d) expanded = expanded || (gradient.shape()[d] > 1 && gradient.strides()[d] == 0);

@@ -169,8 +169,9 @@ void* CpuAllocator::allocate(size_t bytes, int c, const char* op, const char* wh
     block = find(bytes, c);
   }
   if (!block)
-    throw OutOfMemoryError(std::string(op) + ": out of memory: " + mebibytes(static_cast<int64_t>(block_bytes(bytes, c))) + (what[0] == '[' ? " for a tensor of shape " : " for a ") + what + "; " +
-                           mebibytes(stats().live) + " are live, the limit is " + mebibytes(limit_));
+    throw OutOfMemoryError(std::string(op) + ": out of memory: " + mebibytes(static_cast<int64_t>(block_bytes(bytes, c))) +
+                           (what[0] == '[' ? " for a tensor of shape " : " for a ") + what + "; " + mebibytes(stats().live) +
+                           " are live, the limit is " + mebibytes(limit_));
   return block;
 }
 

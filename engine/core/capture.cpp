@@ -12,7 +12,8 @@
 namespace plumb {
 
 struct CapturedStep::Impl {
-  // What was recorded between two pieces of host work, where the default generator stood before and behind it, and what the host does first.
+  // What was recorded between two pieces of host work, where the default generator stood before and behind it, and what the host does
+  // first.
   struct Part {
     size_t number;
     Generator before, after;

@@ -1,5 +1,6 @@
-// The order of images in memory. Tensor cores read images with channels last, so on a GPU convolutions leave their results in that order and
-// what is computed from them keeps it. Strides alone say so: shapes and values are the same in either order. On the CPU results are row-major.
+// The order of images in memory. Tensor cores read images with channels last, so on a GPU convolutions leave their results in that order
+// and what is computed from them keeps it. Strides alone say so: shapes and values are the same in either order. On the CPU results are
+// row-major.
 #pragma once
 #include "engine/core/tensor.h"
 
@@ -12,8 +13,8 @@ namespace detail {
 bool strides_are_channels_last(const Shape& shape, const Strides& strides);
 }
 
-/// Whether x [n, C, ..], rank 3 or more, lies on a GPU with the channels of a place side by side: all of such a tensor, or a part of it (there
-/// may be gaps). What is row-major as well, as images of one channel or one place are, counts as row-major.
+/// Whether x [n, C, ..], rank 3 or more, lies on a GPU with the channels of a place side by side: all of such a tensor, or a part of it
+/// (there may be gaps). What is row-major as well, as images of one channel or one place are, counts as row-major.
 inline bool channels_last(const Tensor& x) {
   return !x.is_contiguous() && x.device().type == DeviceType::cuda && detail::strides_are_channels_last(x.shape(), x.strides());
 }

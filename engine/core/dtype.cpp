@@ -29,6 +29,8 @@ DType promote(DType a, DType b) {
   return item_size(a) > item_size(b) ? a : b;
 }
 
-void unsupported_dtype(const char* op, DType t) { throw DTypeError(std::string(op) + ": does not take " + std::string(name(t)) + " tensors"); }
+void unsupported_dtype(const char* op, DType t) {
+  throw DTypeError(std::string(op) + ": does not take " + std::string(name(t)) + " tensors");
+}
 
 }  // namespace plumb

@@ -1,4 +1,5 @@
-// The one family of errors. Each message names the operation, the argument and the offending values, and is thrown before anything is written.
+// The one family of errors. Each message names the operation, the argument and the offending values, and is thrown before anything is
+// written.
 #pragma once
 #include <stdexcept>
 #include <string>

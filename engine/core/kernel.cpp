@@ -29,7 +29,8 @@ void missing_kernel(const char* kernel, Device device) {
 }
 
 void operand_elsewhere(const char* kernel, Device device, Device operand) {
-  throw DeviceError(std::string(kernel) + ": a tensor is on " + to_string(operand) + " and the computation on " + to_string(device) + "; move one of them with to()");
+  throw DeviceError(std::string(kernel) + ": a tensor is on " + to_string(operand) + " and the computation on " + to_string(device) +
+                    "; move one of them with to()");
 }
 
 }  // namespace detail

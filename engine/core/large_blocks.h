@@ -14,8 +14,8 @@ class LargeBlocks {
   static constexpr size_t kGrain = size_t{64} << 10;
   static size_t rounded(size_t bytes) { return (bytes + kGrain - 1) / kGrain * kGrain; }
 
-  /// The smallest free block that is large enough, cut to rounded(bytes); aligned to 64 KiB, its contents undefined. Null if that would take
-  /// more than `room` bytes from the system, or more than it has.
+  /// The smallest free block that is large enough, cut to rounded(bytes); aligned to 64 KiB, its contents undefined. Null if that would
+  /// take more than `room` bytes from the system, or more than it has.
   void* allocate(size_t bytes, int64_t room);
   void deallocate(void* block) noexcept;
   /// Gives the system back what no block uses.

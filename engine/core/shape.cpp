@@ -51,7 +51,8 @@ Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
 int checked_dim(const char* op, int dim, int rank) {
   int limit = std::max(rank, 1);
   if (dim < -limit || dim >= limit)
-    throw IndexError(std::string(op) + ": dim " + std::to_string(dim) + " is outside [" + std::to_string(-limit) + ", " + std::to_string(limit) + ")");
+    throw IndexError(std::string(op) + ": dim " + std::to_string(dim) + " is outside [" + std::to_string(-limit) + ", " +
+                     std::to_string(limit) + ")");
   return dim < 0 ? dim + limit : dim;
 }
 

@@ -10,7 +10,8 @@
 
 namespace plumb {
 
-TensorImpl::TensorImpl(StoragePtr storage, std::byte* data, const Shape& shape, const Strides& strides, int64_t numel, DType dtype, bool contiguous)
+TensorImpl::TensorImpl(StoragePtr storage, std::byte* data, const Shape& shape, const Strides& strides, int64_t numel, DType dtype,
+                       bool contiguous)
     : storage(std::move(storage)), data(data), shape(shape), strides(strides), numel(numel), dtype(dtype), contiguous(contiguous) {}
 TensorImpl::~TensorImpl() = default;
 void destroy(TensorImpl* impl) { delete impl; }
@@ -44,12 +45,14 @@ static Tensor single_on_cpu(const Tensor& x) {
 
 double Tensor::item_double() const {
   Tensor host = single_on_cpu(*this);
-  return visit_dtype(dtype(), [&]<typename T>() { return static_cast<double>(static_cast<compute_t<T>>(*static_cast<T*>(host.raw_data()))); });
+  return visit_dtype(dtype(),
+                     [&]<typename T>() { return static_cast<double>(static_cast<compute_t<T>>(*static_cast<T*>(host.raw_data()))); });
 }
 
 int64_t Tensor::item_integer() const {
   Tensor host = single_on_cpu(*this);
-  return visit_dtype(dtype(), [&]<typename T>() { return static_cast<int64_t>(static_cast<compute_t<T>>(*static_cast<T*>(host.raw_data()))); });
+  return visit_dtype(dtype(),
+                     [&]<typename T>() { return static_cast<int64_t>(static_cast<compute_t<T>>(*static_cast<T*>(host.raw_data()))); });
 }
 
 static bool rows_without_gaps(const Shape& shape, const Strides& strides) {
@@ -80,7 +83,9 @@ static StoragePtr first_owner(const GiveBack& give_back, Args... args) {
 
 Tensor empty(const Shape& shape, DType dtype, Device device, const char* op) {
   int64_t count = 1, span = 1;  // the span leaves sizes of 0 out: an empty tensor has strides, too, which must not overflow
-  auto too_large = [&] { throw OutOfMemoryError(std::string(op) + ": a tensor of shape " + to_string(shape) + " is larger than any memory"); };
+  auto too_large = [&] {
+    throw OutOfMemoryError(std::string(op) + ": a tensor of shape " + to_string(shape) + " is larger than any memory");
+  };
   for (int64_t v : shape) {
     if (v < 0) throw ShapeError(std::string(op) + ": a size is negative in " + to_string(shape));
     if (__builtin_mul_overflow(span, std::max<int64_t>(v, 1), &span)) too_large();
@@ -101,7 +106,8 @@ Tensor full(const Shape& shape, Scalar value, DType dtype, Device device) {
 }
 Tensor zeros(const Shape& shape, DType dtype, Device device) {
   Tensor t = empty(shape, dtype, device, "zeros");
-  if (device.type == DeviceType::cpu && t.numel() * static_cast<int64_t>(item_size(dtype)) <= 4096) std::memset(t.raw_data(), 0, static_cast<size_t>(t.numel()) * item_size(dtype));
+  if (device.type == DeviceType::cpu && t.numel() * static_cast<int64_t>(item_size(dtype)) <= 4096)
+    std::memset(t.raw_data(), 0, static_cast<size_t>(t.numel()) * item_size(dtype));
   else kernel::fill(device, 0, t);
   return t;
 }
@@ -125,7 +131,8 @@ void flatten(const detail::Nested& n, int depth, const Shape& shape, std::vector
     return;
   }
   if (!n.is_list || static_cast<int64_t>(n.items.size()) != shape[depth])
-    throw ShapeError("tensor: a row has " + std::to_string(n.is_list ? n.items.size() : 1) + " elements, the first has " + std::to_string(shape[depth]));
+    throw ShapeError("tensor: a row has " + std::to_string(n.is_list ? n.items.size() : 1) + " elements, the first has " +
+                     std::to_string(shape[depth]));
   for (const auto& item : n.items) flatten(item, depth + 1, shape, out);
 }
 
@@ -189,7 +196,12 @@ template std::vector<bool> to_vector(const Tensor&);
 
 Tensor from_blob(void* data, const Shape& shape, DType dtype, Storage::Release release, void* context, Device device) {
   int64_t count = numel(shape);
-  return row_major(first_owner([&] { if (release) release(context); }, device, data, static_cast<size_t>(count) * item_size(dtype), release, context), shape, count, dtype);
+  return row_major(first_owner(
+                       [&] {
+                         if (release) release(context);
+                       },
+                       device, data, static_cast<size_t>(count) * item_size(dtype), release, context),
+                   shape, count, dtype);
 }
 
 Tensor view_of(const Tensor& base, const Shape& shape, const Strides& strides, int64_t offset) {
@@ -229,7 +241,8 @@ Tensor contiguous_data(const Tensor& x) {
 void copy_data(const Tensor& src, Tensor& dst) {
   Tensor from = broadcast_view("copy", src, dst.shape());
   const TensorImpl &a = *from.impl(), &b = *dst.impl();
-  if (a.storage == b.storage && (a.data != b.data || a.strides != b.strides)) {  // may overlap: elements must be read before they are written
+  if (a.storage == b.storage &&
+      (a.data != b.data || a.strides != b.strides)) {  // may overlap: elements must be read before they are written
     Tensor apart = empty_like(from, "copy");
     kernel::copy(src.device(), from, apart);
     from = apart;

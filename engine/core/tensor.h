@@ -173,7 +173,10 @@ Tensor tensor(std::initializer_list<detail::Nested> values, DType dtype);
 Tensor scalar_tensor(Scalar value, DType dtype, Device device = {});
 /// Copies `values`, which must number numel(shape), into a CPU tensor of their own type. Throws ShapeError otherwise.
 template <typename T> Tensor from_vector(const std::vector<T>& values, const Shape& shape);
-template <typename T> Tensor from_vector(const std::vector<T>& values) { return from_vector(values, Shape{static_cast<int64_t>(values.size())}); }
+template <typename T>
+Tensor from_vector(const std::vector<T>& values) {
+  return from_vector(values, Shape{static_cast<int64_t>(values.size())});
+}
 /// Copies the elements out in row-major order, converted to T.
 template <typename T = double> std::vector<T> to_vector(const Tensor& x);
 

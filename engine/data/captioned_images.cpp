@@ -51,7 +51,9 @@ CaptionedImages captioned_images(const std::string& path, int64_t channels) {
   std::vector<std::string> files;
   for (int64_t row = 0; row < table.rows; ++row) {
     const std::string& file = text(image, row, path);
-    if (!stays_below(file)) throw_io_error("captions", path, fmt::format("row {} names the image \"{}\", which is not below the file's directory", row + 1, file));
+    if (!stays_below(file))
+      throw_io_error("captions", path,
+                     fmt::format("row {} names the image \"{}\", which is not below the file's directory", row + 1, file));
     files.push_back(directory + "/" + file);
     out.captions.push_back(text(caption, row, path));
   }

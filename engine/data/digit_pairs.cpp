@@ -27,7 +27,8 @@ std::vector<std::string> split_words(const std::string& text) {
 }
 
 void check_pair(int64_t pair) {
-  if (pair < 0 || pair >= kDigitPairs) throw IndexError(fmt::format("digit_pairs: there is no pair {}; they are 0 to {}", pair, kDigitPairs - 1));
+  if (pair < 0 || pair >= kDigitPairs)
+    throw IndexError(fmt::format("digit_pairs: there is no pair {}; they are 0 to {}", pair, kDigitPairs - 1));
 }
 
 }  // namespace

@@ -39,8 +39,8 @@ double average_incremental_accuracy(const AccuracyMatrix& a);
 double forgetting(const AccuracyMatrix& a);
 /// (1/(T − 1)) Σ_{j < T} (a_Tj − a_jj) (Lopez-Paz & Ranzato, NeurIPS 2017); 0 for one experience.
 double backward_transfer(const AccuracyMatrix& a);
-/// (1/(T − 1)) Σ_{j > 1} (a_{j−1,j} − before_j), before_j the accuracy on experience j before anything was learned (Lopez-Paz & Ranzato): it
-/// reads the entries just above the diagonal; 0 for one experience. Throws ValueError too unless there is one `before` an experience.
+/// (1/(T − 1)) Σ_{j > 1} (a_{j−1,j} − before_j), before_j the accuracy on experience j before anything was learned (Lopez-Paz & Ranzato):
+/// it reads the entries just above the diagonal; 0 for one experience. Throws ValueError too unless there is one `before` an experience.
 double forward_transfer(const AccuracyMatrix& a, const std::vector<double>& before);
 
 }  // namespace plumb::data

@@ -14,7 +14,7 @@ struct BatchOptions {
   int workers = 0;                                    ///< threads that make batches ahead; 0: each is made when it is asked for
   int prefetch = 2;                                   ///< batches that each worker may be ahead
   uint64_t seed = 0;                                  ///< of random transforms
-  Device device = {};                                 ///< where batches are handed out; to a GPU the next one is copied while it works on this one
+  Device device = {};  ///< where batches are handed out; to a GPU the next one is copied while it works on this one
   Padding pad;                                        ///< fields that differ in shape: {{"boxes", 0}}; see stack()
   std::function<Batch(std::vector<Sample>)> collate;  ///< makes the batch in place of stack()
   std::function<Batch(Batch, Generator&)> transform;  ///< changes the finished batch (mixup); the generator depends on (seed, batch) alone

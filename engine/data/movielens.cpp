@@ -68,7 +68,9 @@ class Lines {
   }
   std::string_view line() const { return line_; }
   const std::string& path() const { return path_; }
-  [[noreturn]] void fail(const std::string& problem) const { throw_io_error("movielens", path_, fmt::format("line {}: {}", number_, problem)); }
+  [[noreturn]] void fail(const std::string& problem) const {
+    throw_io_error("movielens", path_, fmt::format("line {}: {}", number_, problem));
+  }
   template <typename T>
   T number(const char* what, std::string_view field) const {
     T value{};
@@ -120,7 +122,8 @@ class FilmReader {
  private:
   void add_film(std::string_view number) {
     auto place = static_cast<int64_t>(films_.place.size());
-    if (!films_.place.emplace(lines_.number<int64_t>("item", number), place).second) lines_.fail(fmt::format("item {} is there twice", number));
+    if (!films_.place.emplace(lines_.number<int64_t>("item", number), place).second)
+      lines_.fail(fmt::format("item {} is there twice", number));
   }
 
   void add_flags() {
@@ -181,7 +184,8 @@ std::vector<Rating> read_ratings(const std::string& path, const Form& form, cons
     if (place == films.place.end()) lines.fail(fmt::format("item {} was never seen: {} has no such film", item, form.films));
     if (rating >= least) ratings.push_back({user, time, place->second});
   }
-  std::stable_sort(ratings.begin(), ratings.end(), [](const Rating& a, const Rating& b) { return std::pair(a.user, a.time) < std::pair(b.user, b.time); });
+  std::stable_sort(ratings.begin(), ratings.end(),
+                   [](const Rating& a, const Rating& b) { return std::pair(a.user, a.time) < std::pair(b.user, b.time); });
   return ratings;
 }
 

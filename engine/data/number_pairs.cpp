@@ -8,10 +8,12 @@
 namespace plumb::data {
 namespace {
 
-constexpr const char* kSmall[] = {"zero",    "one",     "two",       "three",    "four",     "five",    "six",     "seven",     "eight",    "nine",
-                                  "ten",     "eleven",  "twelve",    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"};
+constexpr const char* kSmall[] = {"zero",     "one",     "two",     "three",     "four",     "five",    "six",
+                                  "seven",    "eight",   "nine",    "ten",       "eleven",   "twelve",  "thirteen",
+                                  "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"};
 constexpr const char* kTens[] = {"twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"};
-constexpr std::pair<int64_t, const char*> kScales[] = {{1'000'000'000, "billion"}, {1'000'000, "million"}, {1000, "thousand"}, {100, "hundred"}};
+constexpr std::pair<int64_t, const char*> kScales[] = {
+    {1'000'000'000, "billion"}, {1'000'000, "million"}, {1000, "thousand"}, {100, "hundred"}};
 
 void append_words(int64_t n, std::vector<std::string>& words) {
   for (auto [scale, name] : kScales) {
@@ -28,7 +30,8 @@ void append_words(int64_t n, std::vector<std::string>& words) {
 
 std::vector<int32_t> numbers_of(const std::vector<std::string>& words, const std::vector<std::string>& tokens) {
   std::vector<int32_t> numbers;
-  for (const std::string& word : words) numbers.push_back(static_cast<int32_t>(std::find(tokens.begin(), tokens.end(), word) - tokens.begin()));
+  for (const std::string& word : words)
+    numbers.push_back(static_cast<int32_t>(std::find(tokens.begin(), tokens.end(), word) - tokens.begin()));
   return numbers;
 }
 
@@ -55,7 +58,8 @@ std::vector<std::string> number_words(int64_t n) {
   return words;
 }
 
-NumberPairs::NumberPairs(int64_t digits, bool to_words) : digits_most_(digits), to_words_(to_words), words_{"<pad>", "<begin>", "<end>"}, digits_(words_) {
+NumberPairs::NumberPairs(int64_t digits, bool to_words)
+    : digits_most_(digits), to_words_(to_words), words_{"<pad>", "<begin>", "<end>"}, digits_(words_) {
   if (digits < 1 || digits > 12) throw ValueError("number_pairs: digits must lie between 1 and 12, they are " + std::to_string(digits));
   for (const char* word : kSmall) words_.push_back(word);
   for (const char* word : kTens) words_.push_back(word);
@@ -82,8 +86,12 @@ std::vector<int64_t> NumberPairs::draw(Part part, int64_t count, Generator& gene
   return numbers;
 }
 
-std::vector<int32_t> NumberPairs::source(int64_t number) const { return numbers_of(to_words_ ? digits_of(number) : number_words(number), source_tokens()); }
-std::vector<int32_t> NumberPairs::target(int64_t number) const { return numbers_of(to_words_ ? number_words(number) : digits_of(number), target_tokens()); }
+std::vector<int32_t> NumberPairs::source(int64_t number) const {
+  return numbers_of(to_words_ ? digits_of(number) : number_words(number), source_tokens());
+}
+std::vector<int32_t> NumberPairs::target(int64_t number) const {
+  return numbers_of(to_words_ ? number_words(number) : digits_of(number), target_tokens());
+}
 
 PairBatch NumberPairs::batch(const std::vector<int64_t>& numbers) const {
   std::vector<std::vector<int32_t>> sources, inputs, outputs;

@@ -29,8 +29,10 @@ void check(const PowerLawOptions& o) {
   at_least("cardinality", o.cardinality, 1);
   at_least("tags", o.tags, 0);
   if (o.taken <= o.test || 2 * o.taken > o.items)
-    throw ValueError(fmt::format("power_law_catalogue: users take {} different items of {}, {} of them for the test; take more than the test "
-                                 "and at most half of the items", o.taken, o.items, o.test));
+    throw ValueError(
+        fmt::format("power_law_catalogue: users take {} different items of {}, {} of them for the test; take more than the test "
+                    "and at most half of the items",
+                    o.taken, o.items, o.test));
   if (!(o.keep >= 0 && o.keep <= 1) || !(o.other > 0 && o.other <= 1))
     throw ValueError(fmt::format("power_law_catalogue: keep must lie in [0, 1], other in (0, 1], they are {} and {}", o.keep, o.other));
   if (!(o.exponent >= 0 && std::isfinite(o.exponent)))

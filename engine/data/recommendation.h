@@ -39,10 +39,11 @@ struct PowerLawOptions {
   int64_t tags = 0;            ///< values of one more feature, "tags", with one to three values an item; 0: there is none
 };
 
-/// Items of hidden types whose popularity follows a power law. In each group the first feature's clean value is a random function of the type
-/// and the others' are random functions of the first's; noise then replaces each by any value with probability 1 − keep. A type has three tags,
-/// of which an item has one to three, each replaced by any tag with probability 1 − keep. A user prefers two or three types and takes
-/// different items with probability ∝ weight of the type · popularity. All follows from the seed. Throws ValueError for options out of range.
+/// Items of hidden types whose popularity follows a power law. In each group the first feature's clean value is a random function of the
+/// type and the others' are random functions of the first's; noise then replaces each by any value with probability 1 − keep. A type has
+/// three tags, of which an item has one to three, each replaced by any tag with probability 1 − keep. A user prefers two or three types and
+/// takes different items with probability ∝ weight of the type · popularity. All follows from the seed. Throws ValueError for options out
+/// of range.
 RecommendationSet power_law_catalogue(const PowerLawOptions& options, uint64_t seed);
 
 struct MovieLensOptions {
@@ -52,13 +53,13 @@ struct MovieLensOptions {
 
 /// MovieLens (Harper & Konstan 2015) as GroupLens gives it out, whichever of these `directory` holds: u.data and u.item (100K), ratings.dat
 /// and movies.dat (1M, 10M), ratings.csv and movies.csv (20M and later). An item is a line of the film file, in its order, with "genres"
-/// (several values) and "year" (0 where it is unknown, else 1 + (year − 1890) / 5, at least 1 and at most 30; from the column of dates or the
-/// end of the title). Users come in the order of their numbers, their items in that of the time stamps, equal ones in that of the file; only
-/// the first rating of a film by a user counts. Throws IoError naming file and line for a missing file, another number of fields, what is no
-/// number, a rating outside [0, 5], or an item that the film file has not; ValueError for test < 0 or if no rating is left.
+/// (several values) and "year" (0 where it is unknown, else 1 + (year − 1890) / 5, at least 1 and at most 30; from the column of dates or
+/// the end of the title). Users come in the order of their numbers, their items in that of the time stamps, equal ones in that of the file;
+/// only the first rating of a film by a user counts. Throws IoError naming file and line for a missing file, another number of fields, what
+/// is no number, a rating outside [0, 5], or an item that the film file has not; ValueError for test < 0 or if no rating is left.
 RecommendationSet movielens(const std::string& directory, const MovieLensOptions& options = {});
-/// The first of movielens, ml-100k, ml-1m, ml-10M100K, ml-20m, ml-25m, ml-32m and ml-latest-small in the data directory (engine/data/files.h),
-/// alone or below movielens/, that holds such files; empty if none does.
+/// The first of movielens, ml-100k, ml-1m, ml-10M100K, ml-20m, ml-25m, ml-32m and ml-latest-small in the data directory
+/// (engine/data/files.h), alone or below movielens/, that holds such files; empty if none does.
 std::string find_movielens(const std::string& directory = "");
 
 }  // namespace plumb::data

@@ -37,7 +37,8 @@ Batch StepBatches::operator()(int64_t step) { return (*this)(step, 0, 1); }
 
 Batch StepBatches::operator()(int64_t step, int64_t part, int64_t parts) {
   if (step < 0) throw IndexError(fmt::format("batches: there is no step {}", step));
-  if (parts < 1 || options_.batch % parts != 0) throw ValueError(fmt::format("batches: {} parts do not divide a batch of {}", parts, options_.batch));
+  if (parts < 1 || options_.batch % parts != 0)
+    throw ValueError(fmt::format("batches: {} parts do not divide a batch of {}", parts, options_.batch));
   if (part < 0 || part >= parts) throw IndexError(fmt::format("batches: part {} is outside [0, {})", part, parts));
   if (options_.device.type == DeviceType::cpu) return make(step, part, parts);
   int64_t number = step * parts + part;

@@ -9,7 +9,8 @@ namespace plumb::data {
 struct StepBatchOptions {
   int64_t batch = 32;
   uint64_t seed = 0;   ///< of orders and of random transforms
-  Device device = {};  ///< where batches are handed out; for a GPU a thread makes the next one, which is copied while the GPU works on this one
+  Device device =
+      {};  ///< where batches are handed out; for a GPU a thread makes the next one, which is copied while the GPU works on this one
 };
 
 /// Endless batches of `batch` examples: epoch after epoch in a new random order, without a gap between epochs, so that every batch is full.

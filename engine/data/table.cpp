@@ -86,7 +86,8 @@ Tensor labels_of(const std::string& path, const CsvColumn& target, const std::ve
     double v = target.values[r];
     std::string name = target.categorical ? target.categories[static_cast<size_t>(v)] : fmt::format("{}", v);
     auto at = places.find(name);
-    if (at == places.end()) throw_io_error("table", path, fmt::format("example {} is of class \"{}\", which the first part lacks", r, name));
+    if (at == places.end())
+      throw_io_error("table", path, fmt::format("example {} is of class \"{}\", which the first part lacks", r, name));
     labels.push_back(at->second);
   }
   return from_vector(labels);

@@ -38,7 +38,8 @@ struct Traffic {
 
 /// A group of `size()` processes of which this one is `rank()`. All start the same exchanges in the same order, with contiguous tensors of
 /// the same shapes and types. Sums have the same bits on every process.
-/// Throw DTypeError for a type that the transport cannot add, ShapeError for tensors with gaps or that do not fit, DeviceError for tensors of another device.
+/// Throw DTypeError for a type that the transport cannot add, ShapeError for tensors with gaps or that do not fit, DeviceError for tensors
+/// of another device.
 class Collectives {
  public:
   virtual ~Collectives() = default;
@@ -50,8 +51,9 @@ class Collectives {
   virtual std::unique_ptr<Exchange> start_reduce_scatter(Tensor whole, Tensor part) = 0;
   /// whole [size · n] ← the processes' parts [n], one after the other.
   virtual std::unique_ptr<Exchange> start_all_gather(Tensor part, Tensor whole) = 0;
-  /// to [Σ take, W] ← rows of the processes' from [Σ give, W], of any type: the first give[0] of `from` are for process 0, the next give[1] for process 1, …,
-  /// and take[r] come from process r, in the order of processes. Returns when they are there (on a GPU: for what the device is given from now on).
+  /// to [Σ take, W] ← rows of the processes' from [Σ give, W], of any type: the first give[0] of `from` are for process 0, the next give[1]
+  /// for process 1, …, and take[r] come from process r, in the order of processes. Returns when they are there (on a GPU: for what the
+  /// device is given from now on).
   virtual void exchange_rows(const Tensor& from, const std::vector<int64_t>& give, Tensor to, const std::vector<int64_t>& take) = 0;
   const Traffic& traffic() const { return traffic_; }
 
@@ -61,7 +63,8 @@ class Collectives {
 
 namespace detail {
 /// The bytes of a row; throws ShapeError where exchange_rows is given what does not fit.
-size_t checked_row_bytes(const Collectives& processes, const Tensor& from, const std::vector<int64_t>& give, const Tensor& to, const std::vector<int64_t>& take);
+size_t checked_row_bytes(const Collectives& processes, const Tensor& from, const std::vector<int64_t>& give, const Tensor& to,
+                         const std::vector<int64_t>& take);
 }  // namespace detail
 
 }  // namespace plumb::dist

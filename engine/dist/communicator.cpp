@@ -14,7 +14,8 @@ namespace plumb::dist {
 namespace {
 
 void require_plain(const char* op, const Tensor& x) {
-  if (x.device().type != DeviceType::cpu) throw DeviceError(std::string(op) + ": takes tensors of the CPU, got one of " + to_string(x.device()));
+  if (x.device().type != DeviceType::cpu)
+    throw DeviceError(std::string(op) + ": takes tensors of the CPU, got one of " + to_string(x.device()));
   if (!x.is_contiguous()) throw ShapeError(std::string(op) + ": takes contiguous tensors, got " + to_string(x.shape()) + " with gaps");
 }
 
@@ -36,9 +37,12 @@ void require_sum(const char* op, const Tensor& x) {
 void require_parts(const char* op, int size, const Tensor& part, const Tensor& whole) {
   require_plain(op, part);
   require_plain(op, whole);
-  if (part.dtype() != whole.dtype()) throw DTypeError(std::string(op) + ": the whole is " + std::string(name(whole.dtype())) + ", the part " + std::string(name(part.dtype())));
+  if (part.dtype() != whole.dtype())
+    throw DTypeError(std::string(op) + ": the whole is " + std::string(name(whole.dtype())) + ", the part " +
+                     std::string(name(part.dtype())));
   if (part.numel() * size != whole.numel())
-    throw ShapeError(std::string(op) + ": " + std::to_string(size) + " parts " + to_string(part.shape()) + " do not make " + to_string(whole.shape()));
+    throw ShapeError(std::string(op) + ": " + std::to_string(size) + " parts " + to_string(part.shape()) + " do not make " +
+                     to_string(whole.shape()));
 }
 
 std::unique_ptr<Exchange> copied(const Tensor& from, const Tensor& to) {
@@ -86,7 +90,8 @@ void Communicator::exchange_rows(const Tensor& from, const std::vector<int64_t>&
   char* place = static_cast<char*>(to.raw_data());
   for (size_t r = 0; r < messages.size(); ++r) {
     if (messages[r].size() != static_cast<size_t>(take[r]) * row)
-      throw ShapeError("exchange_rows: process " + std::to_string(r) + " gave " + std::to_string(messages[r].size()) + " bytes, not " + std::to_string(take[r]) + " rows");
+      throw ShapeError("exchange_rows: process " + std::to_string(r) + " gave " + std::to_string(messages[r].size()) + " bytes, not " +
+                       std::to_string(take[r]) + " rows");
     place = std::copy(messages[r].begin(), messages[r].end(), place);
   }
 }
@@ -104,14 +109,15 @@ std::shared_ptr<Collectives> Communicator::collectives_on(Device device) {
 
 namespace detail {
 
-size_t checked_row_bytes(const Collectives& processes, const Tensor& from, const std::vector<int64_t>& give, const Tensor& to, const std::vector<int64_t>& take) {
+size_t checked_row_bytes(const Collectives& processes, const Tensor& from, const std::vector<int64_t>& give, const Tensor& to,
+                         const std::vector<int64_t>& take) {
   auto count = static_cast<size_t>(processes.size());
   auto sum = [](const std::vector<int64_t>& rows) { return std::accumulate(rows.begin(), rows.end(), int64_t{0}); };
-  bool fits = from.rank() == 2 && to.rank() == 2 && from.size(1) == to.size(1) && from.dtype() == to.dtype() && give.size() == count && take.size() == count &&
-              sum(give) == from.size(0) && sum(take) == to.size(0);
+  bool fits = from.rank() == 2 && to.rank() == 2 && from.size(1) == to.size(1) && from.dtype() == to.dtype() && give.size() == count &&
+              take.size() == count && sum(give) == from.size(0) && sum(take) == to.size(0);
   if (!fits)
-    throw ShapeError("exchange_rows: from " + to_string(from.shape()) + " to " + to_string(to.shape()) + "; give and take need a number for each of " +
-                     std::to_string(count) + " processes, and must sum to the rows");
+    throw ShapeError("exchange_rows: from " + to_string(from.shape()) + " to " + to_string(to.shape()) +
+                     "; give and take need a number for each of " + std::to_string(count) + " processes, and must sum to the rows");
   return static_cast<size_t>(from.size(1)) * item_size(from.dtype());
 }
 

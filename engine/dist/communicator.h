@@ -40,9 +40,9 @@ class Communicator : public Collectives {
   std::unique_ptr<Exchange> start_all_gather(Tensor part, Tensor whole) override;
   void exchange_rows(const Tensor& from, const std::vector<int64_t>& give, Tensor to, const std::vector<int64_t>& take) override;
 
-  /// How these processes exchange tensors of `device`: as above for the CPU, by NCCL between GPUs. There is one way for all who ask while any of them
-  /// holds it, so that all exchanges have one order; who asks first makes it, which all processes do together. Throws DeviceError as
-  /// join_device_communicator.
+  /// How these processes exchange tensors of `device`: as above for the CPU, by NCCL between GPUs. There is one way for all who ask while
+  /// any of them holds it, so that all exchanges have one order; who asks first makes it, which all processes do together. Throws
+  /// DeviceError as join_device_communicator.
   std::shared_ptr<Collectives> collectives_on(Device device);
 
   /// Asked while this process waits for others: once it says true, what waits throws ProcessLost.

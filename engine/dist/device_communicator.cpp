@@ -64,8 +64,10 @@ const detail::CommunicatorMaker& maker() {
 std::string new_device_communicator_id() { return maker().new_id(); }
 
 std::unique_ptr<DeviceCommunicator> join_device_communicator(Device device, int rank, int size, const std::string& id) {
-  if (size < 1 || rank < 0 || rank >= size) throw ValueError("communicator: rank " + std::to_string(rank) + " is outside [0, " + std::to_string(size) + ")");
-  if (device.type != DeviceType::cpu && device.index >= device_count(device.type)) throw DeviceError("communicator: " + to_string(device) + " is not there");
+  if (size < 1 || rank < 0 || rank >= size)
+    throw ValueError("communicator: rank " + std::to_string(rank) + " is outside [0, " + std::to_string(size) + ")");
+  if (device.type != DeviceType::cpu && device.index >= device_count(device.type))
+    throw DeviceError("communicator: " + to_string(device) + " is not there");
   if (size == 1 && id.empty()) return std::make_unique<Alone>(device);
   if (device.type == DeviceType::cpu) throw DeviceError("communicator: several ranks need a GPU each; there is none between CPUs");
   return maker().join(device, rank, size, id);
@@ -76,18 +78,21 @@ namespace detail {
 void set_communicator_maker(const CommunicatorMaker& maker) { the_maker = maker; }
 
 void check_operand(const char* op, const DeviceCommunicator& c, const Tensor& x) {
-  if (x.device() != c.device()) throw DeviceError(std::string(op) + ": the tensor is on " + to_string(x.device()) + ", the communicator on " + to_string(c.device()));
+  if (x.device() != c.device())
+    throw DeviceError(std::string(op) + ": the tensor is on " + to_string(x.device()) + ", the communicator on " + to_string(c.device()));
   if (!x.is_contiguous()) throw ShapeError(std::string(op) + ": the tensor " + to_string(x.shape()) + " must be row-major");
 }
 
 void check_parts(const char* op, const DeviceCommunicator& c, const Tensor& whole, const Tensor& part) {
   check_operand(op, c, whole);
   check_operand(op, c, part);
-  if (whole.dtype() != part.dtype()) throw DTypeError(std::string(op) + ": the tensors are " + std::string(name(whole.dtype())) + " and " + std::string(name(part.dtype())));
+  if (whole.dtype() != part.dtype())
+    throw DTypeError(std::string(op) + ": the tensors are " + std::string(name(whole.dtype())) + " and " + std::string(name(part.dtype())));
   Shape expected = part.shape();
   if (expected.rank() > 0) expected[0] *= c.size();
   if (expected.rank() == 0 || whole.shape() != expected)
-    throw ShapeError(std::string(op) + ": " + std::to_string(c.size()) + " parts " + to_string(part.shape()) + " do not make " + to_string(whole.shape()));
+    throw ShapeError(std::string(op) + ": " + std::to_string(c.size()) + " parts " + to_string(part.shape()) + " do not make " +
+                     to_string(whole.shape()));
 }
 
 }  // namespace detail

@@ -32,7 +32,8 @@ class DeviceCommunicator : public Collectives {
 /// A name for a new communicator between GPUs, to be told to every rank by some other way (a file, MPI). Throws DeviceError without NCCL.
 std::string new_device_communicator_id();
 /// Joins the communicator of this name as `rank` of `size`, each rank with a GPU of its own; returns when all have joined. A single rank
-/// needs no name, and can be on the CPU; with one it goes through the library all the same. Throws ValueError for a rank outside [0, size), DeviceError where there is no such device or no NCCL.
+/// needs no name, and can be on the CPU; with one it goes through the library all the same. Throws ValueError for a rank outside [0, size),
+/// DeviceError where there is no such device or no NCCL.
 std::unique_ptr<DeviceCommunicator> join_device_communicator(Device device, int rank, int size, const std::string& id);
 
 namespace detail {

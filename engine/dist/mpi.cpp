@@ -62,7 +62,8 @@ class World : public Communicator {
     auto length = static_cast<unsigned long long>(own.size());
     std::vector<unsigned long long> lengths(static_cast<size_t>(size_));
     MPI_Request request;
-    check(MPI_Iallgather(&length, 1, MPI_UNSIGNED_LONG_LONG, lengths.data(), 1, MPI_UNSIGNED_LONG_LONG, MPI_COMM_WORLD, &request), "all_gather");
+    check(MPI_Iallgather(&length, 1, MPI_UNSIGNED_LONG_LONG, lengths.data(), 1, MPI_UNSIGNED_LONG_LONG, MPI_COMM_WORLD, &request),
+          "all_gather");
     finish(request, "all_gather");
     std::vector<std::string> all(static_cast<size_t>(size_));
     for (int r = 0; r < size_; ++r) {
@@ -103,7 +104,9 @@ class World : public Communicator {
   void broadcast_bytes(void* data, size_t bytes, int root) override {
     for (size_t at = 0; at < bytes; at += kPiece) {
       MPI_Request request;
-      check(MPI_Ibcast(static_cast<char*>(data) + at, static_cast<int>(std::min(kPiece, bytes - at)), MPI_BYTE, root, MPI_COMM_WORLD, &request), "broadcast");
+      check(MPI_Ibcast(static_cast<char*>(data) + at, static_cast<int>(std::min(kPiece, bytes - at)), MPI_BYTE, root, MPI_COMM_WORLD,
+                       &request),
+            "broadcast");
       finish(request, "broadcast");
     }
   }
@@ -114,7 +117,8 @@ class World : public Communicator {
     std::vector<unsigned long long> give(count), take(count);
     for (size_t r = 0; r < count; ++r) give[r] = to[r].size();
     MPI_Request lengths;
-    check(MPI_Ialltoall(give.data(), 1, MPI_UNSIGNED_LONG_LONG, take.data(), 1, MPI_UNSIGNED_LONG_LONG, MPI_COMM_WORLD, &lengths), "all_to_all");
+    check(MPI_Ialltoall(give.data(), 1, MPI_UNSIGNED_LONG_LONG, take.data(), 1, MPI_UNSIGNED_LONG_LONG, MPI_COMM_WORLD, &lengths),
+          "all_to_all");
     finish(lengths, "all_to_all");
     std::vector<std::string> from(count);
     std::vector<MPI_Request> pending;
@@ -164,14 +168,16 @@ class World::Request final : public Exchange {
 
 std::unique_ptr<Exchange> World::begin_all_reduce(const Tensor& x) {
   auto request = std::make_unique<Request>(*this, "all_reduce", Tensor(), x);
-  check(MPI_Iallreduce(MPI_IN_PLACE, x.raw_data(), count_of("all_reduce", x), type_of(x), MPI_SUM, MPI_COMM_WORLD, request->get()), "all_reduce");
+  check(MPI_Iallreduce(MPI_IN_PLACE, x.raw_data(), count_of("all_reduce", x), type_of(x), MPI_SUM, MPI_COMM_WORLD, request->get()),
+        "all_reduce");
   return request;
 }
 
 std::unique_ptr<Exchange> World::begin_reduce_scatter(const Tensor& whole, const Tensor& part) {
   auto request = std::make_unique<Request>(*this, "reduce_scatter", whole, part);
   count_of("reduce_scatter", whole);
-  check(MPI_Ireduce_scatter_block(whole.raw_data(), part.raw_data(), count_of("reduce_scatter", part), type_of(part), MPI_SUM, MPI_COMM_WORLD, request->get()),
+  check(MPI_Ireduce_scatter_block(whole.raw_data(), part.raw_data(), count_of("reduce_scatter", part), type_of(part), MPI_SUM,
+                                  MPI_COMM_WORLD, request->get()),
         "reduce_scatter");
   return request;
 }
@@ -180,7 +186,8 @@ std::unique_ptr<Exchange> World::begin_all_gather(const Tensor& part, const Tens
   auto request = std::make_unique<Request>(*this, "all_gather", part, whole);
   size_t bytes = static_cast<size_t>(part.numel()) * item_size(part.dtype());
   if (bytes > INT_MAX) throw ShapeError("all_gather: parts of more than 2³¹ − 1 bytes; smaller buckets help");
-  check(MPI_Iallgather(part.raw_data(), static_cast<int>(bytes), MPI_BYTE, whole.raw_data(), static_cast<int>(bytes), MPI_BYTE, MPI_COMM_WORLD, request->get()),
+  check(MPI_Iallgather(part.raw_data(), static_cast<int>(bytes), MPI_BYTE, whole.raw_data(), static_cast<int>(bytes), MPI_BYTE,
+                       MPI_COMM_WORLD, request->get()),
         "all_gather");
   return request;
 }

@@ -6,7 +6,8 @@
 
 namespace plumb::dist {
 
-/// Who trains together: what set_world was given, a group of one before. Training shares its batches out among them, and the first writes files.
+/// Who trains together: what set_world was given, a group of one before. Training shares its batches out among them, and the first writes
+/// files.
 Communicator& world();
 /// `processes` must outlive its time here. Programs under mpirun: set_world(mpi_world()) (engine/dist/mpi.h).
 void set_world(Communicator& processes);

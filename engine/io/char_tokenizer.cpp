@@ -81,7 +81,8 @@ std::vector<uint32_t> learn_characters(std::string_view text) {
   }
   std::vector<uint32_t> vocabulary;
   for (uint32_t word = 0; word < seen.size(); ++word)
-    for (uint64_t left = seen[word]; left != 0; left &= left - 1) vocabulary.push_back(64 * word + static_cast<uint32_t>(std::countr_zero(left)));
+    for (uint64_t left = seen[word]; left != 0; left &= left - 1)
+      vocabulary.push_back(64 * word + static_cast<uint32_t>(std::countr_zero(left)));
   return vocabulary;
 }
 

@@ -46,6 +46,8 @@ uint32_t advance(uint32_t crc, const unsigned char* data, size_t bytes) {
 
 }  // namespace
 
-uint32_t crc32c(const void* data, size_t bytes, uint32_t before) { return ~advance(~before, static_cast<const unsigned char*>(data), bytes); }
+uint32_t crc32c(const void* data, size_t bytes, uint32_t before) {
+  return ~advance(~before, static_cast<const unsigned char*>(data), bytes);
+}
 
 }  // namespace plumb

@@ -49,7 +49,8 @@ DType dtype_of_elements(ElementType type) {
 Device device_of(const Array& array) {
   if (array.device.type == dlpack::kCpu || array.device.type == dlpack::kCudaHost) return cpu;
   if (array.device.type == dlpack::kCuda) return {DeviceType::cuda, static_cast<int8_t>(array.device.index)};
-  throw DeviceError(fmt::format("from_dlpack: the elements are on a device of type {}; move the array to the CPU or a GPU first", array.device.type));
+  throw DeviceError(
+      fmt::format("from_dlpack: the elements are on a device of type {}; move the array to the CPU or a GPU first", array.device.type));
 }
 
 // Memory that goes back to one library may be read by kernels that the other has started on streams of its own.
@@ -72,7 +73,8 @@ struct Export {
 
 template <typename Managed>
 Export<Managed>* exported(const Tensor& x) {
-  if (x.requires_grad()) throw AutogradError("to_dlpack: the tensor requires a gradient, which another library cannot see; export x.detach()");
+  if (x.requires_grad())
+    throw AutogradError("to_dlpack: the tensor requires a gradient, which another library cannot see; export x.detach()");
   synchronize(x.device());
   auto holder = std::make_unique<Export<Managed>>();
   holder->tensor = x.detach();
@@ -114,11 +116,13 @@ Geometry geometry(const Array& array) {
   Geometry g{Shape(std::span<const int64_t>(array.shape, static_cast<size_t>(array.rank))), {}, 1};
   for (int64_t size : g.shape)
     if (size < 0) throw ValueError(fmt::format("from_dlpack: a size of {} in shape {}", size, to_string(g.shape)));
-  g.strides = array.strides ? Strides(std::span<const int64_t>(array.strides, static_cast<size_t>(array.rank))) : contiguous_strides(g.shape);
+  g.strides =
+      array.strides ? Strides(std::span<const int64_t>(array.strides, static_cast<size_t>(array.rank))) : contiguous_strides(g.shape);
   for (int d = 0; d < array.rank; ++d) {
     if (g.shape[d] <= 1) continue;  // its stride is never used
     if (g.strides[d] < 0)
-      throw ValueError(fmt::format("from_dlpack: dimension {} runs backwards (stride {}); make a row-major copy of the array first", d, g.strides[d]));
+      throw ValueError(
+          fmt::format("from_dlpack: dimension {} runs backwards (stride {}); make a row-major copy of the array first", d, g.strides[d]));
     g.extent += (g.shape[d] - 1) * g.strides[d];
   }
   if (numel(g.shape) == 0) g.extent = 0;
@@ -133,7 +137,8 @@ Tensor tensor_over(const Array& array, Storage::Release release, void* context) 
   if (g.extent > 0 && !array.data) throw ValueError("from_dlpack: the array has elements but no data");
   auto* first = array.data ? static_cast<std::byte*>(array.data) + array.byte_offset : nullptr;
   if (reinterpret_cast<uintptr_t>(first) % item_size(dtype) != 0)
-    throw ValueError(fmt::format("from_dlpack: the {} elements are not aligned to {} bytes; make a copy of the array first", name(dtype), item_size(dtype)));
+    throw ValueError(fmt::format("from_dlpack: the {} elements are not aligned to {} bytes; make a copy of the array first", name(dtype),
+                                 item_size(dtype)));
   Tensor elements = from_blob(first, {g.extent}, dtype, release, context, device);
   return alias(view_of(elements, g.shape, g.strides, 0));
 }

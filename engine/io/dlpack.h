@@ -64,11 +64,11 @@ enum class ReadOnlyElements : uint8_t {
   share,  ///< no copy: the caller promises that nothing writes to them
 };
 
-/// A tensor over the elements of another library, outside the graph; the deleter is called when the last tensor over them is gone. `managed`
-/// belongs to the result from here on; if this throws it still belongs to the caller. Elements on a GPU must be ready for Plumb's stream.
-/// Throws DTypeError for element types other than f64, f32, f16, bf16, i64, i32, u8 and bool (or with several lanes), DeviceError for another
-/// device than the CPU or a GPU, ShapeError beyond eight dimensions, ValueError for null, another major version, negative sizes or strides,
-/// or elements that are not aligned to their size.
+/// A tensor over the elements of another library, outside the graph; the deleter is called when the last tensor over them is gone.
+/// `managed` belongs to the result from here on; if this throws it still belongs to the caller. Elements on a GPU must be ready for Plumb's
+/// stream. Throws DTypeError for element types other than f64, f32, f16, bf16, i64, i32, u8 and bool (or with several lanes), DeviceError
+/// for another device than the CPU or a GPU, ShapeError beyond eight dimensions, ValueError for null, another major version, negative sizes
+/// or strides, or elements that are not aligned to their size.
 Tensor from_dlpack(dlpack::ManagedTensor* managed, ReadOnlyElements read_only = ReadOnlyElements::copy);
 Tensor from_dlpack(dlpack::UnversionedTensor* managed);
 

@@ -238,7 +238,8 @@ void AtomicFile::commit() {
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("rename", errno);
   temporary_.clear();
   if (int error = flush_directory_of(target_))
-    throw_io_error("write", path_, "is written, but may be gone after a loss of power: its directory cannot be flushed: " + lower_case_error(error));
+    throw_io_error("write", path_,
+                   "is written, but may be gone after a loss of power: its directory cannot be flushed: " + lower_case_error(error));
 }
 
 MappedFile::MappedFile(const std::string& path) {

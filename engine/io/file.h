@@ -32,8 +32,9 @@ std::string gunzip(std::string_view compressed, const std::string& path);
 [[noreturn]] void throw_io_error(std::string_view format, const std::string& path, const std::string& problem);
 
 /// A file written piece by piece that appears under its name all at once: the pieces go to a temporary file in the same directory,
-/// commit() flushes it to the disk, renames it and flushes the directory. Destroyed before commit(), it leaves no trace. A link is followed;
-/// a device or pipe (/dev/stdout) is written directly. All of it throws IoError, naming the path: full disk, no permission, no directory.
+/// commit() flushes it to the disk, renames it and flushes the directory. Destroyed before commit(), it leaves no trace. A link is
+/// followed; a device or pipe (/dev/stdout) is written directly. All of it throws IoError, naming the path: full disk, no permission, no
+/// directory.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::string& path);

@@ -30,7 +30,9 @@ bool only_padding(std::string_view rest) {
 
 }  // namespace
 
-std::string gunzip(std::string_view compressed, const std::string& path) { return gunzip(compressed, path, unpack_limit(compressed.size())); }
+std::string gunzip(std::string_view compressed, const std::string& path) {
+  return gunzip(compressed, path, unpack_limit(compressed.size()));
+}
 
 std::string gunzip(std::string_view compressed, const std::string& path, size_t limit) {
   Inflater inflater;
@@ -49,7 +51,9 @@ std::string gunzip(std::string_view compressed, const std::string& path, size_t 
     consumed += input - z.avail_in;
     filled += room - z.avail_out;
     if (filled > limit)
-      throw_io_error("gunzip", path, "unpacks to more than " + std::to_string(limit) + " bytes, as decompression bombs do; if it is none, unpack it yourself (gunzip) and give the result");
+      throw_io_error("gunzip", path,
+                     "unpacks to more than " + std::to_string(limit) +
+                         " bytes, as decompression bombs do; if it is none, unpack it yourself (gunzip) and give the result");
     if (status == Z_MEM_ERROR) throw std::bad_alloc();
     if (status == Z_STREAM_END) {
       if (only_padding(compressed.substr(consumed))) break;

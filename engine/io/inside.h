@@ -4,8 +4,8 @@
 
 namespace plumb {
 
-/// Whether `path` is a regular file that lies in `directory` or below it, links followed in both: a link in a stranger's directory may lead to
-/// anything that this user may read.
+/// Whether `path` is a regular file that lies in `directory` or below it, links followed in both: a link in a stranger's directory may lead
+/// to anything that this user may read.
 bool lies_in(const std::string& directory, const std::string& path);
 
 }  // namespace plumb

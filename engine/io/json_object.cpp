@@ -40,7 +40,8 @@ bool holds(const Json& json) {
   if constexpr (std::is_same_v<T, bool>) return json.is_boolean();
   else if constexpr (std::is_unsigned_v<T>) return json.is_number_unsigned() && json.get<uint64_t>() <= std::numeric_limits<T>::max();
   else if constexpr (std::is_integral_v<T>)
-    return json.is_number_integer() && (!json.is_number_unsigned() || json.get<uint64_t>() <= static_cast<uint64_t>(std::numeric_limits<T>::max())) &&
+    return json.is_number_integer() &&
+           (!json.is_number_unsigned() || json.get<uint64_t>() <= static_cast<uint64_t>(std::numeric_limits<T>::max())) &&
            json.get<int64_t>() >= std::numeric_limits<T>::min() && json.get<int64_t>() <= std::numeric_limits<T>::max();
   else if constexpr (std::is_floating_point_v<T>) return json.is_number();
   else if constexpr (std::is_same_v<T, std::string>) return json.is_string();
@@ -50,7 +51,8 @@ bool holds(const Json& json) {
 
 template <typename T>
 void convert(const Json& json, T& value, const std::string& name) {
-  if (!holds<T>(json)) throw ConfigError(name + " must be " + kind<T>() + ", it is " + json.dump(-1, ' ', false, Json::error_handler_t::replace));
+  if (!holds<T>(json))
+    throw ConfigError(name + " must be " + kind<T>() + ", it is " + json.dump(-1, ' ', false, Json::error_handler_t::replace));
   if constexpr (is_vector<T>) {
     T list(json.size());
     for (size_t i = 0; i < json.size(); ++i) convert(json[i], list[i], name + "[" + std::to_string(i) + "]");
@@ -92,7 +94,8 @@ JsonObject JsonObject::parse(std::string_view text, std::string what) {
   object.what_ = std::move(what);
   JsonExtent extent = json_extent(text);
   if (extent.depth > kDeepestJson) throw ConfigError(object.what_ + ": nested more than " + std::to_string(kDeepestJson) + " deep");
-  if (extent.names > kMostJsonNames) throw ConfigError(object.what_ + ": an object has more than " + std::to_string(kMostJsonNames) + " names");
+  if (extent.names > kMostJsonNames)
+    throw ConfigError(object.what_ + ": an object has more than " + std::to_string(kMostJsonNames) + " names");
   object.value_->json = Json::parse(text, nullptr, false);
   if (!object.value_->json.is_object()) throw ConfigError(object.what_ + ": not a JSON object");
   return object;
@@ -145,7 +148,8 @@ struct Listing {
 
 std::vector<std::pair<std::string, std::string>> JsonObject::listing() const {
   Listing all;
-  if (!all.add(value_->json, "")) throw ConfigError(what_ + ": its values' names, with those of the objects around them, are more than 1 MiB long");
+  if (!all.add(value_->json, ""))
+    throw ConfigError(what_ + ": its values' names, with those of the objects around them, are more than 1 MiB long");
   return std::move(all.values);
 }
 
@@ -174,7 +178,8 @@ std::string JsonObject::text(int indent) const {
   try {
     return value_->json.dump(indent > 0 ? indent : -1);
   } catch (const Json::type_error&) {
-    throw ConfigError((what_.empty() ? "" : what_ + ": ") + not_utf8(value_->json, "") + " is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8");
+    throw ConfigError((what_.empty() ? "" : what_ + ": ") + not_utf8(value_->json, "") +
+                      " is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8");
   }
 }
 

@@ -38,7 +38,8 @@ class JsonObject {
   std::vector<std::string> names() const;
   /// What the object is called in errors.
   const std::string& what() const { return what_; }
-  /// Every value as text, strings without their quotes; a value of an object within is called "outer.inner". Throws ConfigError for names of > 1 MiB.
+  /// Every value as text, strings without their quotes; a value of an object within is called "outer.inner". Throws ConfigError for names
+  /// of > 1 MiB.
   std::vector<std::pair<std::string, std::string>> listing() const;
   /// One line; with `indent` > 0, one value a line.
   std::string text(int indent = 0) const;

@@ -115,13 +115,16 @@ std::vector<png_bytep> row_pointers(const Tensor& image, const ImageGeometry& g)
 
 }  // namespace
 
-// libpng asks for the memory of some chunks, as long as they say they are, before it reads a byte of them: none may be longer than the file.
+// libpng asks for the memory of some chunks, as long as they say they are, before it reads a byte of them: none may be longer than the
+// file.
 static void check_chunks(std::string_view bytes, const std::string& path) {
   for (size_t at = 8; at + 8 <= bytes.size();) {
     size_t length = 0, left = bytes.size() - at - 8;
     for (size_t k = 0; k < 4; ++k) length = length << 8 | static_cast<uint8_t>(bytes[at + k]);
     if (length > left)
-      throw_io_error("png", path, "cannot be decoded: the file is truncated: a chunk of " + std::to_string(length) + " bytes has " + std::to_string(left));
+      throw_io_error(
+          "png", path,
+          "cannot be decoded: the file is truncated: a chunk of " + std::to_string(length) + " bytes has " + std::to_string(left));
     if (bytes.substr(at + 4, 4) == "IEND") return;
     at += length + 12;
   }

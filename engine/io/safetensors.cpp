@@ -26,9 +26,9 @@ static_assert(std::endian::native == std::endian::little, "safetensors holds lit
 constexpr size_t kLargestHeader = 100'000'000;  // the reference implementation's limit
 constexpr const char* kMetadata = "__metadata__";
 
-// Checksums are CRC-32C, written as 8 hexadecimal digits. One string of the metadata has those of each tensor's bytes, one after another in the
-// order of data_offsets; another that of all bytes before the data, taken with its own digits as 0. Two keys, so that damage to the name of one
-// of them does not make the file one without checksums.
+// Checksums are CRC-32C, written as 8 hexadecimal digits. One string of the metadata has those of each tensor's bytes, one after another in
+// the order of data_offsets; another that of all bytes before the data, taken with its own digits as 0. Two keys, so that damage to the
+// name of one of them does not make the file one without checksums.
 constexpr const char* kTensorsSum = "plumb.crc32c.tensors";
 constexpr const char* kHeaderSum = "plumb.crc32c.header";
 constexpr size_t kDigits = 8;
@@ -242,7 +242,8 @@ void check_sums(const std::string& path, const std::byte* data, const Header& he
   for (size_t i = 0; i < header.entries.size(); ++i) {
     const Entry& e = header.entries[i];
     if (digits(crc32c(data + e.begin, e.end - e.begin)) != header.sums->substr(i * kDigits, kDigits))
-      throw_io_error("safetensors", path, "tensor \"" + e.name + "\" does not fit its checksum: the file is damaged, restore it from a copy");
+      throw_io_error("safetensors", path,
+                     "tensor \"" + e.name + "\" does not fit its checksum: the file is damaged, restore it from a copy");
   }
 }
 

@@ -12,9 +12,11 @@ namespace plumb {
 
 std::map<std::string, std::string> load_safetensors_index(const std::string& path) {
   std::string text = read_nonempty_file(path);
-  if (json_extent(text).depth > kDeepestJson) throw_io_error("safetensors", path, "is nested more than " + std::to_string(kDeepestJson) + " deep");
+  if (json_extent(text).depth > kDeepestJson)
+    throw_io_error("safetensors", path, "is nested more than " + std::to_string(kDeepestJson) + " deep");
   auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) throw_io_error("safetensors", path, "has no \"weight_map\"");
+  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
+    throw_io_error("safetensors", path, "has no \"weight_map\"");
   std::map<std::string, std::string> file_of;
   for (const auto& [name, file] : json["weight_map"].items()) {
     if (!file.is_string() || !stays_below(file.get<std::string>()))

@@ -61,8 +61,8 @@ class Tokenizer {
   static Tokenizer load_word_pieces(const std::string& path, const WordPieceOptions& options = {});
 
   /// Reads what save() wrote, or a Hugging Face tokenizer.json of a GPT-2-style model (byte-level BPE with GPT-2's splitting pattern and
-  /// added tokens) or of a BERT-style one (WordPiece). encode() then gives what that library gives with add_special_tokens=False. Throws IoError naming the file and the
-  /// part that is missing, inconsistent or beyond this.
+  /// added tokens) or of a BERT-style one (WordPiece). encode() then gives what that library gives with add_special_tokens=False. Throws
+  /// IoError naming the file and the part that is missing, inconsistent or beyond this.
   static Tokenizer load(const std::string& path);
   /// load from the text of a file; errors call it `path`.
   static Tokenizer from_json(std::string_view json, const std::string& path = "tokenizer.json");

@@ -22,7 +22,8 @@ class TokenizerReader {
 
   Tokenizer read() {
     if (!json_.is_object()) fail("is not a JSON object");
-    if (json_.contains("model")) return Tokenizer(text(member(json_, "model"), "type", "BPE") == "WordPiece" ? word_pieces() : byte_pairs());
+    if (json_.contains("model"))
+      return Tokenizer(text(member(json_, "model"), "type", "BPE") == "WordPiece" ? word_pieces() : byte_pairs());
     std::string type = text(json_, "type", "");
     if (type == "byte") return Tokenizer::bytes();
     if (type == "char") return Tokenizer(make_characters(characters()));
@@ -98,7 +99,8 @@ class TokenizerReader {
     };
     for (auto& [token, value] : vocab.items()) put(token, checked_id(value, token));
     for (const AddedToken& token : added_tokens()) {
-      if (token.lstrip || token.rstrip || token.normalized) fail("added token \"" + token.text + "\" strips spaces or is normalized, which is not known for WordPiece");
+      if (token.lstrip || token.rstrip || token.normalized)
+        fail("added token \"" + token.text + "\" strips spaces or is normalized, which is not known for WordPiece");
       put(token.text, token.id);
       v.added.push_back({token.text, token.id});
     }
@@ -241,7 +243,8 @@ class TokenizerReader {
 }  // namespace
 
 Tokenizer Tokenizer::from_json(std::string_view text, const std::string& path) {
-  if (json_extent(text).depth > kDeepestJson) throw_io_error("tokenizer", path, "is nested more than " + std::to_string(kDeepestJson) + " deep");
+  if (json_extent(text).depth > kDeepestJson)
+    throw_io_error("tokenizer", path, "is nested more than " + std::to_string(kDeepestJson) + " deep");
   Json json;
   try {
     json = Json::parse(text);

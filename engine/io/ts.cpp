@@ -1,4 +1,5 @@
-// .ts: a header of @ lines, then a series a line: channels parted by colons, values by commas, the class or the target last. And series stacked.
+// .ts: a header of @ lines, then a series a line: channels parted by colons, values by commas, the class or the target last. And series
+// stacked.
 #include "engine/io/ts.h"
 
 #include <algorithm>
@@ -12,10 +13,12 @@
 namespace plumb {
 namespace {
 
-constexpr int64_t kPadding = 1000, kAnyway = int64_t{16} << 20;  // elements of the padded tensor: for each that the series have, and without asking
+constexpr int64_t kPadding = 1000,
+                  kAnyway = int64_t{16} << 20;  // elements of the padded tensor: for each that the series have, and without asking
 constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
 
-// Whether `padded` elements would mostly be padding: in a sound set they are a few times those given, with one long row and many short their square.
+// Whether `padded` elements would mostly be padding: in a sound set they are a few times those given, with one long row and many short
+// their square.
 bool too_sparse(int64_t padded, int64_t given) { return padded > kPadding * given + kAnyway; }
 
 std::string_view trimmed(std::string_view text) {
@@ -136,7 +139,8 @@ class TsReader {
 
   std::vector<float> values(std::string_view part) const {
     std::vector<float> all;
-    for (std::string_view field : cut(part, ',')) all.push_back(field == "?" || lower(field) == "nan" ? kMissing : static_cast<float>(number(field)));
+    for (std::string_view field : cut(part, ','))
+      all.push_back(field == "?" || lower(field) == "nan" ? kMissing : static_cast<float>(number(field)));
     return all;
   }
 
@@ -162,7 +166,8 @@ class TsReader {
     for (const auto& channel : channels) longest = std::max(longest, channel.size()), given_ += static_cast<int64_t>(channel.size());
     auto count = static_cast<int64_t>(channels.size()), steps = static_cast<int64_t>(longest);
     padded_ += count * steps;
-    if (too_sparse(padded_, given_)) fail("has a channel of " + std::to_string(steps) + " steps, but most are so short that they are no series");
+    if (too_sparse(padded_, given_))
+      fail("has a channel of " + std::to_string(steps) + " steps, but most are so short that they are no series");
     Tensor all = full({count, steps}, kMissing, f32);
     for (size_t c = 0; c < channels.size(); ++c) std::copy(channels[c].begin(), channels[c].end(), all.data<float>() + c * longest);
     return all;
@@ -194,7 +199,8 @@ Tensor SeriesSet::stacked(double padding) const {
   int64_t steps = longest(), given = 0;
   for (const Tensor& s : series) given += s.numel();
   if (too_sparse(size() * channels() * steps, given))
-    throw ValueError("stacked: there are series of up to " + std::to_string(steps) + " steps, but most are so short that padding them would take " + std::to_string(kPadding) +
+    throw ValueError("stacked: there are series of up to " + std::to_string(steps) +
+                     " steps, but most are so short that padding them would take " + std::to_string(kPadding) +
                      " times their size; split them by length");
   Tensor all = full({size(), channels(), steps}, padding, f32);
   float* out = all.data<float>();

@@ -11,7 +11,8 @@ namespace plumb {
 /// Series with the same channels and perhaps different lengths.
 struct SeriesSet {
   std::string name;                      ///< @problemName: "BasicMotions"
-  std::vector<Tensor> series;            ///< f32 [C, L]; NaN where a value is missing ("?" or "NaN"), or a channel is shorter than the series' longest
+  std::vector<Tensor>
+      series;  ///< f32 [C, L]; NaN where a value is missing ("?" or "NaN"), or a channel is shorter than the series' longest
   std::vector<int64_t> labels;           ///< of each series, places in class_names; empty without classes
   std::vector<std::string> class_names;  ///< in the order of @classLabel
   std::vector<double> targets;           ///< of each series, a number to predict, where the file has @targetLabel; else empty
@@ -20,8 +21,8 @@ struct SeriesSet {
   int64_t channels() const { return series.empty() ? 0 : series[0].size(0); }
   std::vector<int64_t> lengths() const;
   int64_t longest() const;
-  /// f32 [N, C, longest()]; after the end of a shorter series stands `padding`. Throws ValueError where that would take more than 1,000 times
-  /// the memory of the series and more than 64 MiB.
+  /// f32 [N, C, longest()]; after the end of a shorter series stands `padding`. Throws ValueError where that would take more than 1,000
+  /// times the memory of the series and more than 64 MiB.
   Tensor stacked(double padding = 0) const;
 };
 

@@ -15,7 +15,8 @@ bool is_nonspacing_mark(uint32_t code_point);  ///< Mn: accents that follow thei
 bool is_control(uint32_t code_point);          ///< Cc, Cf, Cs or Co: controls, formats, surrogates, private use
 /// Appends the lower-case form of a code point, each by itself (Σ becomes σ everywhere).
 void append_lower_case(std::string& text, uint32_t code_point);
-/// Appends a code point's canonical decomposition (NFD) without its non-spacing marks: é gives e, a mark alone nothing, 한 its three letters.
+/// Appends a code point's canonical decomposition (NFD) without its non-spacing marks: é gives e, a mark alone nothing, 한 its three
+/// letters.
 void append_without_marks(std::string& text, uint32_t code_point);
 
 struct Utf8Char {

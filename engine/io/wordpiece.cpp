@@ -73,7 +73,8 @@ class WordPieceModel final : public TokenizerModel {
     if (v_.tokens.empty()) throw ValueError("wordpiece: the vocabulary is empty");
     for (size_t i = 0; i < v_.tokens.size(); ++i) {
       const std::string& token = v_.tokens[i];
-      if (!token.empty() && !numbers_.emplace(token, static_cast<int32_t>(i)).second) throw ValueError("wordpiece: the token \"" + token + "\" is there twice");
+      if (!token.empty() && !numbers_.emplace(token, static_cast<int32_t>(i)).second)
+        throw ValueError("wordpiece: the token \"" + token + "\" is there twice");
       longest_ = std::max(longest_, token.size());
       printed_.push_back(token.empty() ? "" : token.starts_with(v_.options.prefix) ? token.substr(v_.options.prefix.size()) : " " + token);
     }
@@ -154,14 +155,28 @@ std::string WordPieceModel::to_json() const {
   auto by_number = v_.added;
   std::sort(by_number.begin(), by_number.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   for (auto& [text, id] : by_number)
-    added.push_back({{"id", id}, {"content", text}, {"single_word", false}, {"lstrip", false}, {"rstrip", false}, {"normalized", false}, {"special", true}});
+    added.push_back({{"id", id},
+                     {"content", text},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", true}});
   for (size_t i = 0; i < v_.tokens.size(); ++i)
     if (!v_.tokens[i].empty()) vocab.get_ref<Json::object_t&>().emplace_back(v_.tokens[i], static_cast<int32_t>(i));
   Json processor;
   auto cls = token_id("[CLS]"), sep = token_id("[SEP]");
   if (cls && sep) processor = {{"type", "BertProcessing"}, {"sep", {"[SEP]", *sep}}, {"cls", {"[CLS]", *cls}}};
-  Json normalizer{{"type", "BertNormalizer"}, {"clean_text", o.clean}, {"handle_chinese_chars", o.split_ideographs}, {"strip_accents", o.strip_accents}, {"lowercase", o.lower_case}};
-  Json model{{"type", "WordPiece"}, {"unk_token", o.unknown}, {"continuing_subword_prefix", o.prefix}, {"max_input_chars_per_word", o.max_characters}, {"vocab", std::move(vocab)}};
+  Json normalizer{{"type", "BertNormalizer"},
+                  {"clean_text", o.clean},
+                  {"handle_chinese_chars", o.split_ideographs},
+                  {"strip_accents", o.strip_accents},
+                  {"lowercase", o.lower_case}};
+  Json model{{"type", "WordPiece"},
+             {"unk_token", o.unknown},
+             {"continuing_subword_prefix", o.prefix},
+             {"max_input_chars_per_word", o.max_characters},
+             {"vocab", std::move(vocab)}};
   Json file{{"version", "1.0"},
             {"truncation", nullptr},
             {"padding", nullptr},
@@ -191,7 +206,9 @@ std::string normalize_for_word_pieces(std::string_view text, const WordPieceOpti
   return out;
 }
 
-std::shared_ptr<const TokenizerModel> make_word_pieces(WordPieceVocabulary vocabulary) { return std::make_shared<WordPieceModel>(std::move(vocabulary)); }
+std::shared_ptr<const TokenizerModel> make_word_pieces(WordPieceVocabulary vocabulary) {
+  return std::make_shared<WordPieceModel>(std::move(vocabulary));
+}
 
 Tokenizer Tokenizer::word_pieces(std::vector<std::string> tokens, const WordPieceOptions& options) {
   WordPieceVocabulary v{std::move(tokens), {}, options};
@@ -241,7 +258,9 @@ std::vector<std::string> learn_words(std::string_view text, int64_t size, int64_
 static std::pair<int32_t, int32_t> markers(const Tokenizer& tokenizer, int64_t max_length, int64_t needed) {
   auto cls = tokenizer.token_id("[CLS]"), sep = tokenizer.token_id("[SEP]");
   if (!cls || !sep) throw ValueError("encode_marked: the " + tokenizer.name() + " tokenizer has no [CLS] and [SEP]");
-  if (max_length < needed) throw ValueError("encode_marked: max_length " + std::to_string(max_length) + " leaves no room for the " + std::to_string(needed) + " markers");
+  if (max_length < needed)
+    throw ValueError("encode_marked: max_length " + std::to_string(max_length) + " leaves no room for the " + std::to_string(needed) +
+                     " markers");
   return {*cls, *sep};
 }
 

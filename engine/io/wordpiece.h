@@ -18,9 +18,9 @@ std::shared_ptr<const TokenizerModel> make_word_pieces(WordPieceVocabulary vocab
 /// and letters lower case as `options` say. Bytes that are not UTF-8 are dropped.
 std::string normalize_for_word_pieces(std::string_view text, const WordPieceOptions& options);
 
-/// A vocabulary for training from scratch: [PAD], [UNK], [CLS], [SEP], [MASK], every character of `text` alone and as a continuation (so that
-/// nothing is unknown), and the most frequent words that occur at least min_count times, `size` tokens in all (more where the characters
-/// alone are more). Of equally frequent words the first in the alphabet comes first. Throws ValueError for an empty text.
+/// A vocabulary for training from scratch: [PAD], [UNK], [CLS], [SEP], [MASK], every character of `text` alone and as a continuation (so
+/// that nothing is unknown), and the most frequent words that occur at least min_count times, `size` tokens in all (more where the
+/// characters alone are more). Of equally frequent words the first in the alphabet comes first. Throws ValueError for an empty text.
 std::vector<std::string> learn_words(std::string_view text, int64_t size, int64_t min_count = 1, const WordPieceOptions& options = {});
 
 /// A sequence as BERT takes it.
@@ -28,8 +28,8 @@ struct MarkedTokens {
   std::vector<int32_t> tokens;  ///< [CLS] first [SEP], or [CLS] first [SEP] second [SEP]
   std::vector<int32_t> types;   ///< 0 up to the first [SEP], 1 behind it
 };
-/// `max_length` bounds the whole; what is too long loses tokens at the end, of a pair the longer text first. Throws ValueError if the tokenizer
-/// has no [CLS] and [SEP], or max_length leaves no room for them.
+/// `max_length` bounds the whole; what is too long loses tokens at the end, of a pair the longer text first. Throws ValueError if the
+/// tokenizer has no [CLS] and [SEP], or max_length leaves no room for them.
 MarkedTokens encode_marked(const Tokenizer& tokenizer, std::string_view text, int64_t max_length);
 MarkedTokens encode_marked(const Tokenizer& tokenizer, std::string_view first, std::string_view second, int64_t max_length);
 

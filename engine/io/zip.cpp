@@ -70,7 +70,8 @@ class ZipReader {
     packed_ += packed, unpacked_ += size;
     if (packed_ > archive_.size()) fail(entry + "shares its data with another entry");
     if (unpacked_ > limit_)
-      fail("unpacks to more than " + std::to_string(limit_) + " bytes, as decompression bombs do; if it is none, unpack it yourself (unzip) and give the files");
+      fail("unpacks to more than " + std::to_string(limit_) +
+           " bytes, as decompression bombs do; if it is none, unpack it yourself (unzip) and give the files");
     std::string content = unpack(archive_.substr(start, packed), method, size, entry);
     if (crc32_z(0, reinterpret_cast<const Bytef*>(content.data()), content.size()) != checksum)
       fail(entry + "is corrupt: its checksum differs");

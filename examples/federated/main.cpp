@@ -1,5 +1,5 @@
-// Ten clients with few labels and skewed classes learn one classifier of digits by FedLabel. `mpirun -np N` shares the clients of a round out
-// among N processes; the numbers are those of one.
+// Ten clients with few labels and skewed classes learn one classifier of digits by FedLabel. `mpirun -np N` shares the clients of a round
+// out among N processes; the numbers are those of one.
 #include <cstdio>
 
 #include "engine/data/digits/digits.h"

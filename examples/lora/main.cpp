@@ -71,7 +71,8 @@ int main(int argc, char** argv) try {
   nn::merge_adapters(model);                               // from here on the model costs what it did before
   model.eval();
   std::string written;
-  transformer::generate(model, tokenizer.encode("\n7"), 9, {.temperature = 0}, generator, [&](int32_t t) { written += tokenizer.decode({t}); });
+  transformer::generate(model, tokenizer.encode("\n7"), 9, {.temperature = 0}, generator,
+                        [&](int32_t t) { written += tokenizer.decode({t}); });
   std::printf("after 7 comes %s\n", written.c_str());
 } catch (const Error& e) {
   std::fprintf(stderr, "lora: %s\n", e.what());

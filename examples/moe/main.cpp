@@ -43,7 +43,8 @@ int main(int argc, char** argv) {
   NoGrad no_grad;
   data::Batch test = data::digits().test().batch(359).next();
   auto [logits, routing] = model(test.image);
-  std::printf("%.1f %% of the test images read right\nshares of the experts:", 100 * mean(to(argmax(logits, -1) == test.label, f32)).item());
+  std::printf("%.1f %% of the test images read right\nshares of the experts:",
+              100 * mean(to(argmax(logits, -1) == test.label, f32)).item());
   for (double share : moe::statistics(routing).share) std::printf(" %.1f %%", 100 * share);
   std::printf("\n");
 }

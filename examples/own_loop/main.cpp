@@ -46,6 +46,6 @@ int main(int argc, char** argv) {
   double plain = fit(digits.image, labels, /*lambda=*/0, steps);
   std::printf("with early-learning regularisation\n");
   double regularised = fit(digits.image, labels, /*lambda=*/3, steps);
-  std::printf("%.0f %% wrong labels in training; of the test images, right without ELR: %.1f %%, with it: %.1f %%\n", 100 * labels.rate(), plain,
-              regularised);
+  std::printf("%.0f %% wrong labels in training; of the test images, right without ELR: %.1f %%, with it: %.1f %%\n", 100 * labels.rate(),
+              plain, regularised);
 }

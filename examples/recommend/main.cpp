@@ -47,16 +47,16 @@ void report(const item_ssl::TwoTower& model, const data::RecommendationSet& set,
                                              item_ssl::popularity_slices(model.counts()));
   if (!speaks) return;
   for (const auto& s : scores)
-    std::printf("%-4s  users %3lld  recall@50 %5.2f %%  MAP@10 %5.2f %%\n", s.slice.c_str(), static_cast<long long>(s.users), 100 * s.recall[1],
-                100 * s.average_precision[0]);
+    std::printf("%-4s  users %3lld  recall@50 %5.2f %%  MAP@10 %5.2f %%\n", s.slice.c_str(), static_cast<long long>(s.users),
+                100 * s.recall[1], 100 * s.average_precision[0]);
 }
 
 void run(dist::Communicator& processes, int argc, char** argv) {
   const int64_t items = argc > 1 ? std::atoll(argv[1]) : 100'000, epochs = argc > 2 ? std::atoll(argv[2]) : 5;
-  data::RecommendationSet set = argc > 3 ? data::movielens(argv[3])
-                                         : data::power_law_catalogue(
-                                               {.items = items, .users = 2000, .types = 200, .other = 0.0014, .cardinality = 100, .tags = 300},
-                                               /*seed=*/0);
+  data::RecommendationSet set =
+      argc > 3 ? data::movielens(argv[3])
+               : data::power_law_catalogue({.items = items, .users = 2000, .types = 200, .other = 0.0014, .cardinality = 100, .tags = 300},
+                                           /*seed=*/0);
   item_ssl::TwoTower model(set, {.regulariser = item_ssl::Regulariser::contrastive,
                                  .log_q = true,
                                  .adam = {.lr = 5e-3},

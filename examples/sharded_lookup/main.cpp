@@ -14,7 +14,8 @@ using namespace plumb::methods;
 void run(dist::Communicator& processes, int argc, char** argv) {
   const int64_t most = argc > 1 ? std::atoll(argv[1]) : 10'000'000, batch = argc > 2 ? std::atoll(argv[2]) : 4096;
   const bool speaks = processes.rank() == 0;
-  if (speaks) std::printf("%d processes, each asks for %lld numbers at once; rows of 16 f32\n", processes.size(), static_cast<long long>(batch));
+  if (speaks)
+    std::printf("%d processes, each asks for %lld numbers at once; rows of 16 f32\n", processes.size(), static_cast<long long>(batch));
   if (speaks) std::printf("   items  numbers    fetch (ns)  fetch and update (ns)  different rows (%%)  rows here (MB)\n");
   for (int64_t items = 10'000; items <= most; items *= 10)
     for (double exponent : {0.0, 1.1}) {

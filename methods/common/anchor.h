@@ -30,7 +30,8 @@ class QuadraticAnchor {
 };
 
 /// Gradient descent with momentum on a quadratic of slope 2 weight ω (θ − θ0) swings ever further once 2 lr weight ω > 2 (1 + momentum):
-/// lr · weight · ω / (1 + momentum) for the largest ω; above 1 the penalty's own steps diverge. Throws ValueError for a momentum outside [0, 1).
+/// lr · weight · ω / (1 + momentum) for the largest ω; above 1 the penalty's own steps diverge. Throws ValueError for a momentum outside
+/// [0, 1).
 double anchor_step_ratio(double lr, double weight, double largest_omega, double momentum);
 
 struct EwcOptions {

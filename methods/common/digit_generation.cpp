@@ -56,7 +56,8 @@ TimeMlp train_denoiser(const DigitVectors& digits, const DenoiserTraining& o, co
   return train_denoiser_of(digits, o, progress);
 }
 
-TimeMlp train_consistency_model(const DigitVectors& digits, const ConsistencyModelTraining& o, const std::function<void(double)>& progress) {
+TimeMlp train_consistency_model(const DigitVectors& digits, const ConsistencyModelTraining& o,
+                                const std::function<void(double)>& progress) {
   TimeMlp network = digits.network();
   ConsistencyTraining<TimeMlp> training(network, {.pairs = {.steps = o.steps, .s0 = o.s0, .s1 = o.s1}});
   optim::Adam adam(network.parameters(), {.lr = o.lr});

@@ -28,7 +28,8 @@ Tensor fishr_penalty(const std::vector<Tensor>& gradient_variances);
 Tensor coral_penalty(const std::vector<Tensor>& features);
 
 /// Inter-environmental gradient alignment, IGA (Koyama & Yamaguchi 2020): mean_e ‖g_e − ḡ‖², the trace of the gradients' variance over
-/// environments. gradients[e] are those of L_e in all parameters, made with create_graph. Throws ShapeError unless all environments have as many of the same shapes.
+/// environments. gradients[e] are those of L_e in all parameters, made with create_graph. Throws ShapeError unless all environments have as
+/// many of the same shapes.
 Tensor iga_penalty(const std::vector<std::vector<Tensor>>& gradients);
 
 /// How a penalty enters late: weight 1 before step `start`, then `weight`; where the weight exceeds 1, `rescale` divides the whole

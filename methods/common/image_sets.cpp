@@ -5,6 +5,8 @@
 
 namespace plumb::methods {
 
-bool images_there(const std::string& set) { return !data::find_optional_data_file(data::data_directory(), set, "train-images-idx3-ubyte").empty(); }
+bool images_there(const std::string& set) {
+  return !data::find_optional_data_file(data::data_directory(), set, "train-images-idx3-ubyte").empty();
+}
 
 }  // namespace plumb::methods

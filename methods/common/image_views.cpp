@@ -22,7 +22,8 @@ augment::RandAugmentPolicy marks_policy(int64_t side) {
 
 ImageViews image_views(ImageKind kind, int64_t side) {
   bool marks = kind == ImageKind::marks;
-  augment::View weak = marks ? augment::shift_view(std::max<int64_t>(1, side / 14)) : augment::flip_crop_view(0.5, std::max<int64_t>(1, side / 8));
+  augment::View weak =
+      marks ? augment::shift_view(std::max<int64_t>(1, side / 14)) : augment::flip_crop_view(0.5, std::max<int64_t>(1, side / 8));
   return {weak, augment::rand_augment_view(marks ? marks_policy(side) : augment::fixmatch_policy(side), weak)};
 }
 

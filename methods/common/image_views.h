@@ -16,7 +16,8 @@ const std::vector<std::string>& words_of(ImageKind);
 augment::RandAugmentPolicy marks_policy(int64_t side);
 
 struct ImageViews {
-  augment::View weak;    ///< photos: flip, and crop with an eighth of the side as padding; marks: shifts by up to a fourteenth, every other time
+  augment::View
+      weak;  ///< photos: flip, and crop with an eighth of the side as padding; marks: shifts by up to a fourteenth, every other time
   augment::View strong;  ///< RandAugment after the weak view, by FixMatch's list or by marks_policy
 };
 /// For images whose shorter side has `side` pixels.

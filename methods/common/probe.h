@@ -18,7 +18,8 @@ struct ProbeOptions {
   std::function<void()> progress = {};  ///< called once an epoch
 };
 
-/// A classifier on features [N, ..], flattened, trained by AdamW with a cosine schedule on cross-entropy. The features must not change later.
+/// A classifier on features [N, ..], flattened, trained by AdamW with a cosine schedule on cross-entropy. The features must not change
+/// later.
 class Probe {
  public:
   /// labels i64 [N] in [0, classes). Throws ShapeError for other labels, ValueError for no rows, epochs or batch below 1.

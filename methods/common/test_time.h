@@ -12,7 +12,8 @@ Tensor softmax_entropy(const Tensor& logits);
 /// The objective of Tent (Wang et al., ICLR 2021): the mean of softmax_entropy over the batch.
 Tensor tent_loss(const Tensor& logits);
 
-/// The scales and shifts of all batch-norm layers, what Tent and its successors adapt. Throws ValueError, naming `method`, if there are none.
+/// The scales and shifts of all batch-norm layers, what Tent and its successors adapt. Throws ValueError, naming `method`, if there are
+/// none.
 std::vector<nn::NamedTensor> batch_norm_parameters(const nn::Module& model, const char* method = "test_time");
 /// Of all parameters of `model` only these require a gradient from now on: the others cost no backward work.
 void train_only(nn::Module& model, const std::vector<nn::NamedTensor>& chosen);

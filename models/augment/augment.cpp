@@ -38,7 +38,8 @@ Tensor random_crop(const Tensor& images, int64_t padding, Generator& generator, 
   Geometry g = detail::geometry("random_crop", images);
   require(padding >= 0, "random_crop", "the padding", static_cast<double>(padding));
   if (mode == PadMode::reflect && padding >= std::min(g.height, g.width))
-    throw ShapeError("random_crop: images " + to_string(images.shape()) + " are too small to mirror " + std::to_string(padding) + " pixels");
+    throw ShapeError("random_crop: images " + to_string(images.shape()) + " are too small to mirror " + std::to_string(padding) +
+                     " pixels");
   std::vector<int64_t> shift(static_cast<size_t>(2 * g.batch));
   for (int64_t& s : shift) s = static_cast<int64_t>(generator.next_below(static_cast<uint64_t>(2 * padding + 1))) - padding;
   return each_image("random_crop", images, [&](int64_t i, const float* from, float* to) {
@@ -94,7 +95,9 @@ float sample(const float* plane, const Geometry& g, double x, double y) {
   double left = std::floor(x), top = std::floor(y);
   auto x0 = static_cast<int64_t>(left), y0 = static_cast<int64_t>(top);
   auto wx = static_cast<float>(x - left), wy = static_cast<float>(y - top);
-  auto at = [&](int64_t row, int64_t column) { return row < 0 || row >= g.height || column < 0 || column >= g.width ? 0.0f : plane[row * g.width + column]; };
+  auto at = [&](int64_t row, int64_t column) {
+    return row < 0 || row >= g.height || column < 0 || column >= g.width ? 0.0f : plane[row * g.width + column];
+  };
   float upper = at(y0, x0) * (1 - wx) + at(y0, x0 + 1) * wx, lower = at(y0 + 1, x0) * (1 - wx) + at(y0 + 1, x0 + 1) * wx;
   return upper * (1 - wy) + lower * wy;
 }
@@ -103,7 +106,8 @@ float sample(const float* plane, const Geometry& g, double x, double y) {
 
 Tensor random_affine(const Tensor& images, const AffineOptions& o, Generator& generator) {
   Geometry g = detail::geometry("random_affine", images);
-  for (auto [what, value] : {std::pair{"degrees", o.degrees}, {"translate", o.translate}, {"scale", o.scale}, {"shear", o.shear}}) require(value >= 0, "random_affine", what, value);
+  for (auto [what, value] : {std::pair{"degrees", o.degrees}, {"translate", o.translate}, {"scale", o.scale}, {"shear", o.shear}})
+    require(value >= 0, "random_affine", what, value);
   std::vector<Map> maps;
   for (int64_t i = 0; i < g.batch; ++i) maps.push_back(draw_map(o, g, generator));
   double middle_x = static_cast<double>(g.width - 1) / 2, middle_y = static_cast<double>(g.height - 1) / 2;
@@ -123,13 +127,15 @@ Tensor cutout(const Tensor& images, int64_t side, Generator& generator) {
   require(side >= 0, "cutout", "the side", static_cast<double>(side));
   std::vector<int64_t> corner;
   for (int64_t i = 0; i < g.batch; ++i)
-    for (int64_t size : {g.height, g.width}) corner.push_back(static_cast<int64_t>(generator.next_below(static_cast<uint64_t>(size))) - side / 2);
+    for (int64_t size : {g.height, g.width})
+      corner.push_back(static_cast<int64_t>(generator.next_below(static_cast<uint64_t>(size))) - side / 2);
   return each_image("cutout", images, [&](int64_t i, const float* from, float* to) {
     std::copy(from, from + g.image(), to);
     int64_t top = corner[static_cast<size_t>(2 * i)], left = corner[static_cast<size_t>(2 * i + 1)];
     int64_t x0 = std::max<int64_t>(0, left), x1 = std::min(g.width, left + side);
     for (int64_t c = 0; c < g.channels; ++c, to += g.plane())
-      for (int64_t y = std::max<int64_t>(0, top); y < std::min(g.height, top + side) && x0 < x1; ++y) std::fill(to + y * g.width + x0, to + y * g.width + x1, 0.0f);
+      for (int64_t y = std::max<int64_t>(0, top); y < std::min(g.height, top + side) && x0 < x1; ++y)
+        std::fill(to + y * g.width + x0, to + y * g.width + x1, 0.0f);
   });
 }
 
@@ -149,10 +155,12 @@ float clipped(float x) { return std::clamp(x, 0.0f, 1.0f); }
 
 Tensor colour_jitter(const Tensor& images, const ColourOptions& o, Generator& generator) {
   Geometry g = detail::geometry("colour_jitter", images);
-  for (auto [what, value] : {std::pair{"brightness", o.brightness}, {"contrast", o.contrast}, {"saturation", o.saturation}}) require(value >= 0 && value <= 1, "colour_jitter", what, value);
+  for (auto [what, value] : {std::pair{"brightness", o.brightness}, {"contrast", o.contrast}, {"saturation", o.saturation}})
+    require(value >= 0 && value <= 1, "colour_jitter", what, value);
   std::vector<float> factor;
   for (int64_t i = 0; i < g.batch; ++i)
-    for (double range : {o.brightness, o.contrast, o.saturation}) factor.push_back(static_cast<float>(between(1 - range, 1 + range, generator.next_double())));
+    for (double range : {o.brightness, o.contrast, o.saturation})
+      factor.push_back(static_cast<float>(between(1 - range, 1 + range, generator.next_double())));
   Grey grey{g.channels, g.plane()};
   return each_image("colour_jitter", images, [&](int64_t i, const float* from, float* to) {
     const float* f = factor.data() + 3 * i;

@@ -7,8 +7,8 @@
 
 namespace plumb::augment {
 
-/// Each image padded by `padding` on all sides (constant: with zeros) and cut back to its size at a place uniform among the (2 padding + 1)².
-/// Throws ValueError for a negative padding, ShapeError where reflect needs a larger image.
+/// Each image padded by `padding` on all sides (constant: with zeros) and cut back to its size at a place uniform among the (2 padding +
+/// 1)². Throws ValueError for a negative padding, ShapeError where reflect needs a larger image.
 Tensor random_crop(const Tensor& images, int64_t padding, Generator& generator, PadMode mode = PadMode::constant);
 /// Each image mirrored left to right with probability `rate`. Throws ValueError unless 0 ≤ rate ≤ 1.
 Tensor random_flip(const Tensor& images, Generator& generator, double rate = 0.5);

@@ -29,7 +29,8 @@ void check(const char* name, const Tensor& images, const Tensor& labels, int64_t
     throw ShapeError(std::string(name) + ": labels must be i64 [" + std::to_string(g.batch) + "], got " + to_string(labels.shape()));
   Tensor dense = contiguous_data(to(labels, cpu));
   for (int64_t i = 0; i < g.batch; ++i)
-    if (int64_t l = dense.data<int64_t>()[i]; l < 0 || l >= classes) throw IndexError(std::string(name) + ": label " + std::to_string(l) + " is outside [0, " + std::to_string(classes) + ")");
+    if (int64_t l = dense.data<int64_t>()[i]; l < 0 || l >= classes)
+      throw IndexError(std::string(name) + ": label " + std::to_string(l) + " is outside [0, " + std::to_string(classes) + ")");
 }
 
 Tensor mixed_targets(const Tensor& labels, const std::vector<int64_t>& partner, int64_t classes, double share) {
@@ -53,7 +54,8 @@ CutBox cut_box(int64_t height, int64_t width, double lambda, Generator& generato
   if (!(lambda >= 0 && lambda <= 1)) throw ValueError("cut_box: lambda must lie in [0, 1], it is " + std::to_string(lambda));
   double side = std::sqrt(1 - lambda);
   auto range = [&](int64_t size) {
-    auto middle = static_cast<int64_t>(generator.next_below(static_cast<uint64_t>(size))), half = static_cast<int64_t>(side * static_cast<double>(size) / 2);
+    auto middle = static_cast<int64_t>(generator.next_below(static_cast<uint64_t>(size))),
+         half = static_cast<int64_t>(side * static_cast<double>(size) / 2);
     return std::pair{std::max<int64_t>(0, middle - half), std::min(size, middle + half)};
   };
   auto [top, bottom] = range(height);

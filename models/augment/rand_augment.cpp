@@ -183,7 +183,8 @@ std::vector<float> fills(const std::vector<float>& fill, const Geometry& g) {
   if (fill.empty()) return std::vector<float>(channels);
   if (fill.size() == 1) return std::vector<float>(channels, fill[0]);
   if (fill.size() != channels)
-    throw ShapeError("rand_augment: a fill of " + std::to_string(fill.size()) + " values for images of " + std::to_string(channels) + " channels");
+    throw ShapeError("rand_augment: a fill of " + std::to_string(fill.size()) + " values for images of " + std::to_string(channels) +
+                     " channels");
   return fill;
 }
 

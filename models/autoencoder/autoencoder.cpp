@@ -32,7 +32,8 @@ void check_shape(const char* what, const Tensor& x, const Shape& each) {
 }  // namespace
 
 Tensor negative_log_likelihood(Likelihood likelihood, const Tensor& output, const Tensor& images, const Tensor& log_sigma) {
-  if (likelihood == Likelihood::bernoulli) return sum(flatten(binary_cross_entropy_with_logits(output, images, {.reduction = Reduction::none}), 1), {1});
+  if (likelihood == Likelihood::bernoulli)
+    return sum(flatten(binary_cross_entropy_with_logits(output, images, {.reduction = Reduction::none}), 1), {1});
   Tensor distance = (images - (output + 1) * 0.5) * exp(-log_sigma);
   double pixels = static_cast<double>(images.numel()) / static_cast<double>(std::max<int64_t>(1, images.size(0)));
   return 0.5 * sum(square(flatten(distance, 1)), {1}) + pixels * (log_sigma + 0.5 * std::log(2 * std::numbers::pi));
@@ -70,7 +71,8 @@ Tensor Autoencoder::decode(const Tensor& latents) const {
 }
 
 Tensor Autoencoder::reconstruction_losses(const Tensor& latents, const Tensor& images) const {
-  Tensor log_sigma = log_sigma_.defined() ? static_cast<const Tensor&>(log_sigma_) : full({}, std::log(config_.sigma > 0 ? config_.sigma : 1), images.dtype(), images.device());
+  Tensor log_sigma = log_sigma_.defined() ? static_cast<const Tensor&>(log_sigma_)
+                                          : full({}, std::log(config_.sigma > 0 ? config_.sigma : 1), images.dtype(), images.device());
   return negative_log_likelihood(config_.likelihood, output(latents), images, log_sigma);
 }
 

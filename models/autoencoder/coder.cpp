@@ -57,7 +57,8 @@ Tensor Middle::operator()(const Tensor& x) const {
 }
 
 Resampling::Resampling(nn::Module* parent, std::string name, int64_t channels, bool down)
-    : Module(parent, std::move(name)), conv(this, "conv", channels, channels, 3, {.stride = down ? 2 : 1, .padding = down ? 0 : 1}), down_(down) {}
+    : Module(parent, std::move(name)), conv(this, "conv", channels, channels, 3, {.stride = down ? 2 : 1, .padding = down ? 0 : 1}),
+      down_(down) {}
 
 Tensor Resampling::operator()(const Tensor& x) const { return conv(down_ ? pad(x, {0, 1, 0, 1}) : interpolate(x, {.scale = 2})); }
 

@@ -21,7 +21,10 @@ struct ResidualBlock : nn::Module {
   std::optional<nn::Conv2d> nin_shortcut;  ///< 1×1, where the channels change
 
   ResidualBlock(const AutoencoderConfig& config, int64_t in, int64_t out);
-  ResidualBlock(nn::Module* parent, std::string name, const AutoencoderConfig& config, int64_t in, int64_t out) : ResidualBlock(config, in, out) { join(parent, std::move(name)); }
+  ResidualBlock(nn::Module* parent, std::string name, const AutoencoderConfig& config, int64_t in, int64_t out)
+      : ResidualBlock(config, in, out) {
+    join(parent, std::move(name));
+  }
   Tensor operator()(const Tensor& x) const;
 };
 
@@ -63,7 +66,8 @@ struct Level : nn::Module {
   Tensor operator()(const Tensor& x) const;
 };
 
-/// [B, channels, side, side] → [B, out, h, w]: conv_in, levels "down.0" … each of config.blocks and a halving, the middle, norm_out, conv_out.
+/// [B, channels, side, side] → [B, out, h, w]: conv_in, levels "down.0" … each of config.blocks and a halving, the middle, norm_out,
+/// conv_out.
 class Encoder : public nn::Module {
  public:
   Encoder(nn::Module* parent, std::string name, const AutoencoderConfig& config, int64_t out);

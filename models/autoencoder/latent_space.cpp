@@ -21,7 +21,8 @@ namespace {
 
 constexpr int64_t kBatch = 250;
 constexpr int64_t kMostRows = 1024;  // of a covariance
-constexpr double kRidge = 1e-4;      // variance added to each scaled latent, so that the covariance of latents that depend on each other has a factor
+constexpr double kRidge =
+    1e-4;  // variance added to each scaled latent, so that the covariance of latents that depend on each other has a factor
 
 DType type_of(const Autoencoder& model) { return model.parameters()[0].dtype(); }
 
@@ -57,7 +58,8 @@ LatentSpace LatentSpace::measured(Autoencoder& model, const data::Dataset& image
   std::vector<Tensor> parts;
   {
     Evaluating on(model);
-    for (const auto& batch : images.take(std::min(most, images.size())).batch(kBatch)) parts.push_back(to(to(model.encode(nn::input_for(model, batch.image)), cpu), f64));
+    for (const auto& batch : images.take(std::min(most, images.size())).batch(kBatch))
+      parts.push_back(to(to(model.encode(nn::input_for(model, batch.image)), cpu), f64));
   }
   NoGrad off;
   Tensor latents = cat(parts);
@@ -80,7 +82,8 @@ LatentSpace::LatentSpace(Autoencoder& model, const StateDict& state) : model_(&m
   auto take = [&](const std::string& name, const Shape& wanted) {
     auto found = state.find(name);
     if (found == state.end()) throw ValueError("latent space: \"" + name + "\" is missing");
-    if (found->second.shape() != wanted) throw ShapeError("latent space: \"" + name + "\" is " + to_string(found->second.shape()) + ", this model's is " + to_string(wanted));
+    if (found->second.shape() != wanted)
+      throw ShapeError("latent space: \"" + name + "\" is " + to_string(found->second.shape()) + ", this model's is " + to_string(wanted));
     return found->second;
   };
   mean_ = take("mean", {channels});
@@ -97,7 +100,8 @@ StateDict LatentSpace::state() const {
 }
 
 Tensor LatentSpace::sample(int64_t count, Generator& random) const {
-  if (!factor_.defined()) throw ValueError("latent space: a latent " + to_string(shape()) + " is too large for a Gaussian with its covariance");
+  if (!factor_.defined())
+    throw ValueError("latent space: a latent " + to_string(shape()) + " is too large for a Gaussian with its covariance");
   NoGrad off;
   Tensor rows = linear(randn({count, numel(shape())}, {.generator = &random}), factor_, place_mean_);
   Shape all{count};

@@ -7,7 +7,8 @@
 
 namespace plumb::autoencoder {
 
-/// Latents shifted and scaled to mean 0 and standard deviation 1, each channel of a map (each number of a vector) by itself, over a set of images:
+/// Latents shifted and scaled to mean 0 and standard deviation 1, each channel of a map (each number of a vector) by itself, over a set of
+/// images:
 ///   latent_space.encode(images) = (model.encode(images) − mean) / std,      latent_space.decode(z) = model.decode(mean + std · z)
 /// (Rombach et al. 2022 scale by one number; a channel each also serves spaces whose channels differ.) It refers to the model, which must
 /// stay where it is; it is used in evaluation mode, without recording.
@@ -17,8 +18,8 @@ class LatentSpace {
   static LatentSpace measured(Autoencoder& model, const data::Dataset& images, int64_t most = 10000);
   /// With those stored as state() before. Throws ValueError for a missing tensor, ShapeError for those of another space.
   LatentSpace(Autoencoder& model, const StateDict& state);
-  /// "mean" and "std" [channels]; where the covariance was measured, of the scaled latents, n numbers each, "place_mean" [n] and "factor" [n, n],
-  /// Cholesky's.
+  /// "mean" and "std" [channels]; where the covariance was measured, of the scaled latents, n numbers each, "place_mean" [n] and "factor"
+  /// [n, n], Cholesky's.
   StateDict state() const;
 
   /// Of one latent, as the model's.

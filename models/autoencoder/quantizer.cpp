@@ -38,11 +38,14 @@ VectorQuantizer::VectorQuantizer(const QuantizerConfig& c, int64_t width) : conf
   if (c.decay > 0) register_buffer("ema_sum", ema_sum_, zeros({c.codes, width}));
 }
 
-const Tensor& VectorQuantizer::codebook() const { return config_.decay > 0 ? static_cast<const Tensor&>(embedding_.average) : embedding_.weight; }
+const Tensor& VectorQuantizer::codebook() const {
+  return config_.decay > 0 ? static_cast<const Tensor&>(embedding_.average) : embedding_.weight;
+}
 
 // ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖², of which the first term is the same for all codes.
 Tensor VectorQuantizer::nearest(const Tensor& z) const {
-  if (z.rank() < 2 || z.size(1) != width_) throw ShapeError("vector quantizer: takes vectors [B, " + std::to_string(width_) + ", ..], got " + to_string(z.shape()));
+  if (z.rank() < 2 || z.size(1) != width_)
+    throw ShapeError("vector quantizer: takes vectors [B, " + std::to_string(width_) + ", ..], got " + to_string(z.shape()));
   NoGrad off;
   Autocast full_precision(f32);
   Tensor codes = codebook(), distances = sum(square(codes), {1}) - 2 * linear(plumb::to(as_rows(z), codes.dtype()), codes);
@@ -54,7 +57,8 @@ Tensor VectorQuantizer::nearest(const Tensor& z) const {
 Tensor VectorQuantizer::lookup(const Tensor& indices) const { return movedim(embedding(codebook(), indices), -1, 1); }
 
 void VectorQuantizer::restart_dead(const Tensor& rows, Generator& random) const {
-  Tensor chosen = index_select(rows, 0, randint(0, rows.size(0), {config_.codes}, {.dtype = i64, .device = rows.device(), .generator = &random}));
+  Tensor chosen =
+      index_select(rows, 0, randint(0, rows.size(0), {config_.codes}, {.dtype = i64, .device = rows.device(), .generator = &random}));
   Tensor dead = ema_count_ < config_.restart, codes = codebook(), counts = ema_count_;
   double fresh = 2 * config_.restart;
   copy_data(where(unsqueeze(dead, 1), chosen, codes), codes);
@@ -66,7 +70,9 @@ void VectorQuantizer::restart_dead(const Tensor& rows, Generator& random) const 
 
 void VectorQuantizer::count(const Tensor& indices) const {
   Tensor counts = ema_count_;
-  copy_data(lerp(plumb::to(bincount(flatten(indices), {}, config_.codes), counts.dtype()), counts, config_.decay > 0 ? config_.decay : kUsageDecay), counts);
+  copy_data(lerp(plumb::to(bincount(flatten(indices), {}, config_.codes), counts.dtype()), counts,
+                 config_.decay > 0 ? config_.decay : kUsageDecay),
+            counts);
 }
 
 void VectorQuantizer::follow(const Tensor& rows, const Tensor& indices) const {

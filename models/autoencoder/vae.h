@@ -7,7 +7,8 @@ namespace plumb::autoencoder {
 struct VaeConfig {
   AutoencoderConfig network;
   double beta = 1;       ///< weight of the KL divergence (Higgins et al. 2017)
-  double free_bits = 0;  ///< nats of KL that each number of a latent vector, or each channel of a map, may have for nothing (Kingma et al. 2016)
+  double free_bits =
+      0;  ///< nats of KL that each number of a latent vector, or each channel of a map, may have for nothing (Kingma et al. 2016)
 
   /// An object with these names. from_json takes missing ones from the defaults and throws ConfigError for values that make no model.
   std::string to_json() const;
@@ -26,7 +27,8 @@ struct DiagonalGaussian {
 };
 
 /// encoder → q(z|x) = N(μ, σ²), prior N(0, 1), decoder p(x|z). Minimises −ELBO, one z for each image:
-///   −log p(x|z) + β Σ_j max(free_bits, KL_j),    KL_j the batch's mean of latent j (a number of a vector; a channel of a map, over its places).
+///   −log p(x|z) + β Σ_j max(free_bits, KL_j),    KL_j the batch's mean of latent j (a number of a vector; a channel of a map, over its
+///   places).
 class Vae : public Autoencoder {
  public:
   /// Throws ConfigError as VaeConfig::check.

@@ -6,7 +6,8 @@
 
 namespace plumb::autoencoder {
 
-VqVae::VqVae(const VqVaeConfig& c) : Autoencoder((c.check(), c.network)), vqvae_config_(c), quantize_(this, "quantize", c.quantizer, c.network.latent) {}
+VqVae::VqVae(const VqVaeConfig& c)
+    : Autoencoder((c.check(), c.network)), vqvae_config_(c), quantize_(this, "quantize", c.quantizer, c.network.latent) {}
 
 AutoencoderLoss VqVae::loss(const Tensor& images, Generator& random) const {
   Quantized q = quantize_(encode(images), random);

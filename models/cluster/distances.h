@@ -1,5 +1,6 @@
 // Squared Euclidean distances between rows, block by block: ‖a − b‖² = ‖a‖² + ‖b‖² − 2⟨a, b⟩ in f64 and from the whole numbers next to
-// b's mean, since small distances would be lost by cancellation in f32, or far from the origin. (Whole, so that those of whole numbers stay exact.)
+// b's mean, since small distances would be lost by cancellation in f32, or far from the origin. (Whole, so that those of whole numbers stay
+// exact.)
 #pragma once
 #include <algorithm>
 #include <string>

@@ -48,7 +48,8 @@ AveragePrecision::AveragePrecision(int64_t classes) {
 
 void AveragePrecision::add(const Found& found, const Objects& truth, int64_t image) {
   NoGrad off;
-  Tensor boxes = to(select(truth.boxes, 0, image), cpu), overlaps = to(pairwise_box_iou(to(to(found.boxes, cpu), f64), to(boxes, f64)), f64);
+  Tensor boxes = to(select(truth.boxes, 0, image), cpu),
+         overlaps = to(pairwise_box_iou(to(to(found.boxes, cpu), f64), to(boxes, f64)), f64);
   std::vector<double> score = to_vector(found.scores), iou = to_vector(overlaps);
   std::vector<int64_t> kind = to_vector<int64_t>(found.classes), wanted = to_vector<int64_t>(select(truth.classes, 0, image));
   if (score.size() != kind.size() || found.boxes.size(0) != found.scores.numel())

@@ -79,7 +79,9 @@ std::vector<Pairs> match_objects(const Prediction& p, const Objects& given, int6
     if (static_cast<int64_t>(columns[i].size()) > p.logits.size(1))
       throw ValueError("detection_loss: image " + std::to_string(i) + " has " + std::to_string(columns[i].size()) + " objects, more than " +
                        std::to_string(p.logits.size(1)) + " predictions");
-    auto of_image = [&](const Tensor& x) { return index_select(select(x, 0, static_cast<int64_t>(i)), 1, to(from_vector(columns[i]), x.device())); };
+    auto of_image = [&](const Tensor& x) {
+      return index_select(select(x, 0, static_cast<int64_t>(i)), 1, to(from_vector(columns[i]), x.device()));
+    };
     pairs[i] = o.one_to_one ? linear_assignment(of_image(cost)) : dynamic_k_assignment(of_image(cost), of_image(iou), o.top);
     for (auto& [prediction, object] : pairs[i]) object = columns[i][static_cast<size_t>(object)];
   }
@@ -107,7 +109,9 @@ Terms stage_terms(const Prediction& p, const Objects& truth, int64_t height, int
   Tensor targets = to(to(from_vector(target, p.logits.shape()), p.logits.dtype()), p.logits.device());
   Terms t;
   t.classes = sigmoid_focal_loss(p.logits, targets, {.gamma = o.gamma, .alpha = o.alpha, .reduction = Reduction::sum}) / count;
-  auto rows = [](const Tensor& x, const std::vector<int64_t>& chosen) { return index_select(flatten(x, 0, 1), 0, to(from_vector(chosen), x.device())); };
+  auto rows = [](const Tensor& x, const std::vector<int64_t>& chosen) {
+    return index_select(flatten(x, 0, 1), 0, to(from_vector(chosen), x.device()));
+  };
   Tensor found = rows(p.boxes, of_prediction), wanted = rows(to(truth.boxes, p.boxes.dtype()), of_object);
   t.l1 = sum(abs((found - wanted) / image_sides(found, height, width))) / count;
   t.giou = sum(1 - generalized_box_iou(found, wanted)) / count;

@@ -146,7 +146,8 @@ Tensor Detector::corners_of(const Tensor& noisy, int64_t height, int64_t width) 
 Tensor Detector::noised(const Objects& truth, const Tensor& alpha_bar, int64_t height, int64_t width) const {
   int64_t images = truth.images(), padded = truth.classes.size(1), count = config_.proposals;
   std::vector<float> filled = to_vector<float>(randn({images, count, 4}));
-  std::vector<double> centres = to_vector(to_centres(plumb::to(plumb::to(truth.boxes, cpu), f64)) / image_sides(zeros({1}, f64), height, width));
+  std::vector<double> centres =
+      to_vector(to_centres(plumb::to(plumb::to(truth.boxes, cpu), f64)) / image_sides(zeros({1}, f64), height, width));
   std::vector<int64_t> kind = to_vector<int64_t>(truth.classes);
   for (size_t i = 0; i < filled.size(); ++i) {
     filled[i] = filled[i] / 6 + 0.5f;
@@ -159,7 +160,8 @@ Tensor Detector::noised(const Objects& truth, const Tensor& alpha_bar, int64_t h
         filled[static_cast<size_t>((b * count + at) * 4 + e)] = static_cast<float>(centres[static_cast<size_t>((b * padded + k) * 4 + e)]);
       ++at;
     }
-  Tensor x = (from_vector(filled, {images, count, 4}) * 2 - 1) * config_.signal_scale, a = unsqueeze(unsqueeze(alpha_bar, 1), 1);  // on the host, as all here
+  Tensor x = (from_vector(filled, {images, count, 4}) * 2 - 1) * config_.signal_scale,
+         a = unsqueeze(unsqueeze(alpha_bar, 1), 1);  // on the host, as all here
   return corners_of(sqrt(a) * x + sqrt(1 - a) * randn(x.shape()), height, width);
 }
 

@@ -42,8 +42,8 @@ class ConsistencyTraining {
         precondition_(sigma_data, recipe.pairs.sigma_min) {
     if (recipe.target == ConsistencyTarget::average) average_.emplace(student);
   }
-  /// The same with an average that the caller keeps (in a module that is checkpointed, for example), starts as the student and outlives this.
-  /// One that the recipe does not ask for is left alone.
+  /// The same with an average that the caller keeps (in a module that is checkpointed, for example), starts as the student and outlives
+  /// this. One that the recipe does not ask for is left alone.
   ConsistencyTraining(Model& student, Model& average, ConsistencyRecipe recipe, double sigma_data = 0.5)
       : student_(student),
         recipe_(recipe),

@@ -8,7 +8,9 @@
 
 namespace plumb::diffusion {
 
-Tensor guided(const Tensor& conditional, const Tensor& unconditional, double scale) { return unconditional + (conditional - unconditional) * scale; }
+Tensor guided(const Tensor& conditional, const Tensor& unconditional, double scale) {
+  return unconditional + (conditional - unconditional) * scale;
+}
 
 Denoiser classifier_free(Denoiser conditional, Denoiser both, GuidanceOptions o) {
   if (o.scale == 1) return conditional;

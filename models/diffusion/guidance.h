@@ -15,8 +15,8 @@ struct GuidanceOptions {
 /// u + w (c − u): a conditional and an unconditional estimate (Ho & Salimans 2022).
 Tensor guided(const Tensor& conditional, const Tensor& unconditional, double scale);
 
-/// D_u + w (D_c − D_u). `both` gets every x and σ twice, [2B, ..] and [2B], and gives D_c for the first half, D_u for the second: one call of
-/// the network. Where w is 1 only `conditional` is called.
+/// D_u + w (D_c − D_u). `both` gets every x and σ twice, [2B, ..] and [2B], and gives D_c for the first half, D_u for the second: one call
+/// of the network. Where w is 1 only `conditional` is called.
 Denoiser classifier_free(Denoiser conditional, Denoiser both, GuidanceOptions options);
 
 }  // namespace plumb::diffusion

@@ -24,7 +24,8 @@ double loss_weight(double s, const LossOptions& o) {
 }
 
 Tensor denoising_losses(const Denoiser& denoiser, const Tensor& clean, const Tensor& noise, const Tensor& sigma, const LossOptions& o) {
-  if (clean.shape() != noise.shape()) throw ShapeError("denoising_losses: noise " + to_string(noise.shape()) + " for data " + to_string(clean.shape()));
+  if (clean.shape() != noise.shape())
+    throw ShapeError("denoising_losses: noise " + to_string(noise.shape()) + " for data " + to_string(clean.shape()));
   std::vector<double> weights;
   for (double s : to_vector(sigma)) weights.push_back(loss_weight(s, o));
   Tensor error = denoiser(clean + per_example(sigma, clean) * noise, sigma) - clean;
@@ -34,7 +35,8 @@ Tensor denoising_losses(const Denoiser& denoiser, const Tensor& clean, const Ten
 
 Tensor pseudo_huber_distance(const Tensor& u, const Tensor& v, double c) {
   if (!(c > 0)) throw ValueError("pseudo_huber_distance: c must be positive, it is " + std::to_string(c));
-  if (u.shape() != v.shape() || u.rank() < 2) throw ShapeError("pseudo_huber_distance: takes two [B, ..] of one shape, got " + to_string(u.shape()) + " and " + to_string(v.shape()));
+  if (u.shape() != v.shape() || u.rank() < 2)
+    throw ShapeError("pseudo_huber_distance: takes two [B, ..] of one shape, got " + to_string(u.shape()) + " and " + to_string(v.shape()));
   return sqrt(sum(flatten(square(u - v), 1), {1}) + c * c) - c;
 }
 

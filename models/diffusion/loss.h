@@ -18,7 +18,8 @@ struct LossOptions {
 double loss_weight(double sigma, const LossOptions& options = {});
 
 /// λ(σ_b) · mean over the example of (D(x₀ + σ z, σ) − x₀)²: one number an example, [B]. clean and noise [B, ..], σ [B].
-Tensor denoising_losses(const Denoiser& denoiser, const Tensor& clean, const Tensor& noise, const Tensor& sigma, const LossOptions& options = {});
+Tensor denoising_losses(const Denoiser& denoiser, const Tensor& clean, const Tensor& noise, const Tensor& sigma,
+                        const LossOptions& options = {});
 
 /// √(‖u − v‖² + c²) − c with one norm an example: [B] (Song & Dhariwal 2024); its gradient at u = v is 0. Throws ValueError unless c > 0,
 /// ShapeError unless u and v have one shape.

@@ -16,10 +16,12 @@ namespace plumb::diffusion {
 std::vector<double> karras_sigmas(int64_t count, double sigma_min, double sigma_max, double rho, GridOrder order) {
   if (count < 2) throw ValueError("karras_sigmas: a grid has at least 2 levels, " + std::to_string(count) + " asked for");
   if (!(sigma_min > 0) || !(sigma_max > sigma_min) || !std::isfinite(sigma_max) || !(rho > 0))
-    throw ValueError("karras_sigmas: needs 0 < sigma_min < sigma_max and rho > 0, got " + std::to_string(sigma_min) + ", " + std::to_string(sigma_max) + " and " + std::to_string(rho));
+    throw ValueError("karras_sigmas: needs 0 < sigma_min < sigma_max and rho > 0, got " + std::to_string(sigma_min) + ", " +
+                     std::to_string(sigma_max) + " and " + std::to_string(rho));
   double top = std::pow(sigma_max, 1 / rho), bottom = std::pow(sigma_min, 1 / rho);
   std::vector<double> sigmas(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) sigmas[static_cast<size_t>(i)] = std::pow(top + static_cast<double>(i) / static_cast<double>(count - 1) * (bottom - top), rho);
+  for (int64_t i = 0; i < count; ++i)
+    sigmas[static_cast<size_t>(i)] = std::pow(top + static_cast<double>(i) / static_cast<double>(count - 1) * (bottom - top), rho);
   sigmas.front() = sigma_max;
   sigmas.back() = sigma_min;
   if (order == GridOrder::ascending) std::ranges::reverse(sigmas);
@@ -75,7 +77,8 @@ VpSchedule VpSchedule::cosine(int64_t steps, double offset, double max_beta) {
 }
 
 size_t VpSchedule::checked(int64_t t) const {
-  if (t < 0 || t >= steps()) throw IndexError("vp_schedule: time " + std::to_string(t) + " is outside [0, " + std::to_string(steps()) + ")");
+  if (t < 0 || t >= steps())
+    throw IndexError("vp_schedule: time " + std::to_string(t) + " is outside [0, " + std::to_string(steps()) + ")");
   return static_cast<size_t>(t);
 }
 
@@ -115,21 +118,29 @@ Tensor VpSchedule::alpha_bar(const Tensor& t) const {
 double shifted_level(double u, double shift) { return shift * u / (1 + (shift - 1) * u); }
 
 std::vector<double> flow_levels(int64_t count, double shift) {
-  if (count < 1 || !(shift > 0)) throw ValueError("flow_levels: needs at least one level and a positive shift, got " + std::to_string(count) + " and " + std::to_string(shift));
+  if (count < 1 || !(shift > 0))
+    throw ValueError("flow_levels: needs at least one level and a positive shift, got " + std::to_string(count) + " and " +
+                     std::to_string(shift));
   std::vector<double> levels;
   for (int64_t k = count; k >= 0; --k) levels.push_back(shifted_level(static_cast<double>(k) / static_cast<double>(count), shift));
   return levels;
 }
 
-Tensor lognormal_sigmas(int64_t n, double mean, double std, Generator& generator) { return exp(randn({n}, {.generator = &generator}) * std + mean); }
+Tensor lognormal_sigmas(int64_t n, double mean, double std, Generator& generator) {
+  return exp(randn({n}, {.generator = &generator}) * std + mean);
+}
 
 std::vector<double> lognormal_bin_probabilities(const std::vector<double>& s, double mean, double std) {
-  if (s.size() < 2 || !(std > 0)) throw ValueError("lognormal_bin_probabilities: needs at least 2 levels and a positive std, got " + std::to_string(s.size()) + " and " + std::to_string(std));
+  if (s.size() < 2 || !(std > 0))
+    throw ValueError("lognormal_bin_probabilities: needs at least 2 levels and a positive std, got " + std::to_string(s.size()) + " and " +
+                     std::to_string(std));
   std::vector<double> p;
   double total = 0;
   auto cdf = [&](double sigma) { return std::erf((std::log(sigma) - mean) / (std::numbers::sqrt2 * std)); };
   for (size_t i = 0; i + 1 < s.size(); ++i) {
-    if (!(s[i] > 0 && s[i + 1] > s[i])) throw ValueError("lognormal_bin_probabilities: the grid must ascend from above 0, " + std::to_string(s[i]) + " is followed by " + std::to_string(s[i + 1]));
+    if (!(s[i] > 0 && s[i + 1] > s[i]))
+      throw ValueError("lognormal_bin_probabilities: the grid must ascend from above 0, " + std::to_string(s[i]) + " is followed by " +
+                       std::to_string(s[i + 1]));
     p.push_back(cdf(s[i + 1]) - cdf(s[i]));
     total += p.back();
   }

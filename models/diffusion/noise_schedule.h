@@ -14,7 +14,8 @@ enum class GridOrder : uint8_t { descending, ascending };
 
 /// `count` noise levels between σ_max and σ_min, evenly spaced in σ^(1/ρ) (Karras et al. 2022, eq. 5); both ends exact. Throws ValueError
 /// unless count ≥ 2, 0 < σ_min < σ_max and ρ > 0.
-std::vector<double> karras_sigmas(int64_t count, double sigma_min = 0.002, double sigma_max = 80, double rho = 7, GridOrder order = GridOrder::descending);
+std::vector<double> karras_sigmas(int64_t count, double sigma_min = 0.002, double sigma_max = 80, double rho = 7,
+                                  GridOrder order = GridOrder::descending);
 /// The same with a last level of 0 (descending): the grid of samplers that end at the data.
 std::vector<double> karras_sigmas_to_zero(int64_t count, double sigma_min = 0.002, double sigma_max = 80, double rho = 7);
 

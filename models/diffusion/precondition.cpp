@@ -37,7 +37,8 @@ double log_level(double sigma) { return std::log(sigma + 1e-44); }
 }  // namespace
 
 Tensor per_example(const Tensor& numbers, const Tensor& x) {
-  if (numbers.rank() != 1 || x.rank() < 1 || numbers.size(0) != x.size(0)) throw ShapeError("per_example: " + to_string(numbers.shape()) + " is not one number an example of " + to_string(x.shape()));
+  if (numbers.rank() != 1 || x.rank() < 1 || numbers.size(0) != x.size(0))
+    throw ShapeError("per_example: " + to_string(numbers.shape()) + " is not one number an example of " + to_string(x.shape()));
   Shape shape = Shape::filled(x.rank(), 1);
   shape[0] = x.size(0);
   return reshape(to(numbers, x.device()), shape);
@@ -62,14 +63,16 @@ Scalings EdmPrecondition::at(double s) const {
   return {d2 / sum, s * sigma_data_ / std::sqrt(sum), 1 / std::sqrt(sum), noise_scale_ * 0.25 * std::log(s)};
 }
 
-ConsistencyPrecondition::ConsistencyPrecondition(double sigma_data, double sigma_min, double noise_scale) : sigma_data_(sigma_data), sigma_min_(sigma_min), noise_scale_(noise_scale) {
+ConsistencyPrecondition::ConsistencyPrecondition(double sigma_data, double sigma_min, double noise_scale)
+    : sigma_data_(sigma_data), sigma_min_(sigma_min), noise_scale_(noise_scale) {
   require(sigma_data > 0, "consistency", "sigma_data must be positive", sigma_data);
   require(sigma_min > 0, "consistency", "sigma_min must be positive", sigma_min);
 }
 // σ often comes back from an f32 tensor, where σ_min is rounded: what rounds to it is it.
 Scalings ConsistencyPrecondition::at(double s) const {
   require(static_cast<float>(s) >= static_cast<float>(sigma_min_), "consistency", "sigma must be at least sigma_min", s);
-  double above = static_cast<float>(s) == static_cast<float>(sigma_min_) ? 0 : s - sigma_min_, d2 = sigma_data_ * sigma_data_, root = std::sqrt(s * s + d2);
+  double above = static_cast<float>(s) == static_cast<float>(sigma_min_) ? 0 : s - sigma_min_, d2 = sigma_data_ * sigma_data_,
+         root = std::sqrt(s * s + d2);
   return {d2 / (above * above + d2), sigma_data_ * above / root, 1 / root, noise_scale_ * 0.25 * std::log(s)};
 }
 

@@ -75,8 +75,8 @@ PairErrors pair_errors(const TimedNetwork& network, const VpSchedule& schedule, 
                        const PairNoise& drawn) {
   pairs.check();
   if (drawn.noise.shape() != pairs.preferred.shape() || drawn.time.shape() != Shape{pairs.size()})
-    throw ShapeError("pair_errors: noise " + to_string(drawn.noise.shape()) + " and times " + to_string(drawn.time.shape()) + " for samples " +
-                     to_string(pairs.preferred.shape()));
+    throw ShapeError("pair_errors: noise " + to_string(drawn.noise.shape()) + " and times " + to_string(drawn.time.shape()) +
+                     " for samples " + to_string(pairs.preferred.shape()));
   Tensor clean = cat({pairs.preferred, pairs.rejected}), noise = twice(drawn.noise), time = twice(drawn.time);
   Tensor alpha_bar = to(to(schedule.alpha_bar(time), compute_dtype(clean.dtype())), clean.device());
   Tensor x = to(add_noise(clean, noise, alpha_bar), clean.dtype());
@@ -91,8 +91,8 @@ PairErrors pair_errors(const TimedNetwork& network, const VpSchedule& schedule, 
 
 void check_errors(const char* op, const PairErrors& e) {
   if (e.preferred.rank() != 1 || e.preferred.shape() != e.rejected.shape() || e.preferred.numel() == 0)
-    throw ShapeError(std::string(op) + ": takes errors [B] of preferred and rejected samples, got " + to_string(e.preferred.shape()) + " and " +
-                     to_string(e.rejected.shape()));
+    throw ShapeError(std::string(op) + ": takes errors [B] of preferred and rejected samples, got " + to_string(e.preferred.shape()) +
+                     " and " + to_string(e.rejected.shape()));
 }
 
 Tensor diffusion_dpo_loss(const PairErrors& l, const PairErrors& r, double beta) {
@@ -101,7 +101,8 @@ Tensor diffusion_dpo_loss(const PairErrors& l, const PairErrors& r, double beta)
   if (l.preferred.shape() != r.preferred.shape())
     throw ShapeError("diffusion_dpo_loss: errors of " + to_string(l.preferred.shape()) + " and of the reference " +
                      to_string(r.preferred.shape()));
-  if (!(beta > 0) || !std::isfinite(beta)) throw ValueError("diffusion_dpo_loss: beta must be positive and finite, it is " + std::to_string(beta));
+  if (!(beta > 0) || !std::isfinite(beta))
+    throw ValueError("diffusion_dpo_loss: beta must be positive and finite, it is " + std::to_string(beta));
   Tensor bracket = (l.preferred - l.rejected) - (r.preferred - r.rejected).detach();
   return -mean(logsigmoid(bracket * (-0.5 * beta)));
 }

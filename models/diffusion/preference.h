@@ -17,14 +17,14 @@ struct PreferencePairs {
   PreferencePairs at(const Tensor& index) const;
 };
 
-/// Annotated pairs: preference[b] = 1 says that `first` was preferred, 0 that `second` was, ½ that neither was: such pairs are left out. Each
-/// of the others is turned round with probability `flip` (label noise). Throws ValueError for another preference, flip outside [0, 1], or if
-/// no pair is left.
+/// Annotated pairs: preference[b] = 1 says that `first` was preferred, 0 that `second` was, ½ that neither was: such pairs are left out.
+/// Each of the others is turned round with probability `flip` (label noise). Throws ValueError for another preference, flip outside [0, 1],
+/// or if no pair is left.
 PreferencePairs preference_pairs(const Tensor& first, const Tensor& second, const Tensor& preference, const Tensor& condition = {},
                                  double flip = 0, Generator& generator = default_generator());
 
-/// One noise [B, ..] and one time i64 [B] a pair, t ~ U{0 … T − 1}: both samples of a pair get the same, which is what makes the difference of
-/// their errors a quiet one.
+/// One noise [B, ..] and one time i64 [B] a pair, t ~ U{0 … T − 1}: both samples of a pair get the same, which is what makes the difference
+/// of their errors a quiet one.
 struct PairNoise {
   Tensor noise, time;
 };
@@ -41,9 +41,9 @@ struct PairErrors {
 PairErrors pair_errors(const TimedNetwork& network, const VpSchedule& schedule, Prediction prediction, const PreferencePairs& pairs,
                        const PairNoise& noise);
 
-/// Diffusion-DPO (Wallace et al., CVPR 2024): −mean log σ(−(β/2) [(l_w − l_l) − (r_w − r_l)]), l the errors of what is trained, r those of a
-/// frozen reference under the same noise; no gradient goes to r. A scalar. Throws ShapeError for errors that are not [B] of one B, ValueError
-/// unless β > 0 is finite.
+/// Diffusion-DPO (Wallace et al., CVPR 2024): −mean log σ(−(β/2) [(l_w − l_l) − (r_w − r_l)]), l the errors of what is trained, r those of
+/// a frozen reference under the same noise; no gradient goes to r. A scalar. Throws ShapeError for errors that are not [B] of one B,
+/// ValueError unless β > 0 is finite.
 Tensor diffusion_dpo_loss(const PairErrors& errors, const PairErrors& reference, double beta = 5000);
 
 /// The share of pairs with l_w < l_l: what the model itself prefers.

@@ -116,11 +116,14 @@ class Run {
 
 void check(const std::vector<double>& sigmas, const SamplerOptions& o) {
   size_t least = o.sampler == Sampler::consistency ? 1 : 2;
-  if (sigmas.size() < least) throw ValueError("sample: " + std::string(name(o.sampler)) + " needs at least " + std::to_string(least) + " noise levels, got " + std::to_string(sigmas.size()));
+  if (sigmas.size() < least)
+    throw ValueError("sample: " + std::string(name(o.sampler)) + " needs at least " + std::to_string(least) + " noise levels, got " +
+                     std::to_string(sigmas.size()));
   if (!(sigmas.front() > 0)) throw ValueError("sample: the first noise level must be positive, it is " + std::to_string(sigmas.front()));
   for (size_t i = 0; i + 1 < sigmas.size(); ++i)
     if (!(sigmas[i + 1] < sigmas[i]) || sigmas[i + 1] < 0)
-      throw ValueError("sample: noise levels must descend to 0 at least, " + std::to_string(sigmas[i]) + " is followed by " + std::to_string(sigmas[i + 1]));
+      throw ValueError("sample: noise levels must descend to 0 at least, " + std::to_string(sigmas[i]) + " is followed by " +
+                       std::to_string(sigmas[i + 1]));
   if (!(o.eta >= 0 && o.eta <= 1)) throw ValueError("sample: eta must lie in [0, 1], it is " + std::to_string(o.eta));
   if (!(o.churn >= 0)) throw ValueError("sample: churn must not be negative, it is " + std::to_string(o.churn));
 }
@@ -139,7 +142,8 @@ Sampler sampler_from_name(std::string_view wanted) {
 std::string_view name(Sampler sampler) { return kSamplers[static_cast<size_t>(sampler)].name; }
 
 EtaStep eta_step(double sigma, double next, double eta) {
-  if (!(next >= 0 && next < sigma)) throw ValueError("eta_step: the next level " + std::to_string(next) + " must lie in [0, " + std::to_string(sigma) + ")");
+  if (!(next >= 0 && next < sigma))
+    throw ValueError("eta_step: the next level " + std::to_string(next) + " must lie in [0, " + std::to_string(sigma) + ")");
   if (!(eta >= 0 && eta <= 1)) throw ValueError("eta_step: eta must lie in [0, 1], it is " + std::to_string(eta));
   double up = eta * next * std::sqrt((sigma * sigma - next * next) / (sigma * sigma));
   return {up, std::sqrt(std::max(next * next - up * up, 0.0))};

@@ -31,8 +31,8 @@ struct SamplerOptions {
 };
 
 /// x [B, ..] at noise level sigmas[0] (σ·z plus data, or simply σ·z) → data at the last level. sigmas descend, at least two of them
-/// (consistency: the levels of its calls, at least one, perhaps with a 0 at the end); the last is usually 0. Nothing is recorded for backward.
-/// Throws ValueError for a grid that does not descend or options outside their range.
+/// (consistency: the levels of its calls, at least one, perhaps with a 0 at the end); the last is usually 0. Nothing is recorded for
+/// backward. Throws ValueError for a grid that does not descend or options outside their range.
 Tensor sample(const Denoiser& denoiser, const Tensor& x, const std::vector<double>& sigmas, const SamplerOptions& options = {});
 
 /// One step from level σ to s of `ddim`: with up² = eta² s² (σ² − s²)/σ² and down = √(s² − up²), D + (x − D) down/σ + up z.

@@ -92,8 +92,8 @@ Tensor TimeMlp::last_hidden(const Tensor& input, const Tensor& noise, const Laye
   if (condition.defined() != (config_.condition > 0))
     throw ValueError(condition.defined() ? "time_mlp: this network knows no condition" : "time_mlp: the condition is missing");
   if (condition_ && (condition.rank() < 2 || condition.numel() != condition.size(0) * config_.condition || condition.size(0) != x.size(0)))
-    throw ShapeError("time_mlp: takes " + std::to_string(config_.condition) + " numbers of a condition for each of " + std::to_string(x.size(0)) +
-                     " examples, got " + to_string(condition.shape()));
+    throw ShapeError("time_mlp: takes " + std::to_string(config_.condition) + " numbers of a condition for each of " +
+                     std::to_string(x.size(0)) + " examples, got " + to_string(condition.shape()));
   Tensor y = input_(cat({x, level_waves(noise)}, 1));
   if (second_) y = y + (*second_)(level_waves(second));
   if (condition_) y = y + (*condition_)(flatten(condition, 1));

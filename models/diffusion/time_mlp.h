@@ -46,7 +46,8 @@ class TimeMlp : public nn::Module {
     return forward(x, noise, {}, second, condition);
   }
   /// The same with a hook after every hidden layer: how temporal layers enter from outside.
-  Tensor forward(const Tensor& x, const Tensor& noise, const LayerHook& after, const Tensor& second = {}, const Tensor& condition = {}) const;
+  Tensor forward(const Tensor& x, const Tensor& noise, const LayerHook& after, const Tensor& second = {},
+                 const Tensor& condition = {}) const;
   /// The last hidden layer's activations, [B, hidden.back()]: what a discriminator reads. Throws as operator().
   Tensor features(const Tensor& x, const Tensor& noise, const Tensor& second = {}, const Tensor& condition = {}) const {
     return last_hidden(x, noise, {}, second, condition);

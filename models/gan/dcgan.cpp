@@ -38,7 +38,8 @@ DcganGenerator::DcganGenerator(const DcganConfig& c) : latent_(c.latent), main_(
 }
 
 Tensor DcganGenerator::operator()(const Tensor& z) const {
-  if (z.rank() != 2 || z.size(1) != latent_) throw ShapeError("dcgan: takes random numbers [B, " + std::to_string(latent_) + "], got " + to_string(z.shape()));
+  if (z.rank() != 2 || z.size(1) != latent_)
+    throw ShapeError("dcgan: takes random numbers [B, " + std::to_string(latent_) + "], got " + to_string(z.shape()));
   return main_(reshape(z, {z.size(0), latent_, 1, 1}));
 }
 
@@ -59,7 +60,8 @@ DcganDiscriminator::DcganDiscriminator(const DcganConfig& c) : channels_(c.chann
 
 Tensor DcganDiscriminator::operator()(const Tensor& images) const {
   if (images.rank() != 4 || images.shape() != Shape{images.size(0), channels_, side_, side_})
-    throw ShapeError("dcgan: takes images [B, " + std::to_string(channels_) + ", " + std::to_string(side_) + ", " + std::to_string(side_) + "], got " + to_string(images.shape()));
+    throw ShapeError("dcgan: takes images [B, " + std::to_string(channels_) + ", " + std::to_string(side_) + ", " + std::to_string(side_) +
+                     "], got " + to_string(images.shape()));
   return flatten(main_(images));
 }
 

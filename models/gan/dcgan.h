@@ -20,12 +20,14 @@ struct DcganConfig {
   void check() const;
 };
 
-/// z [B, latent] → images: a transposed convolution to the smallest square, then one for each doubling, 4×4 with stride 2, with batch norm and relu
-/// between them and tanh in the end.
+/// z [B, latent] → images: a transposed convolution to the smallest square, then one for each doubling, 4×4 with stride 2, with batch norm
+/// and relu between them and tanh in the end.
 class DcganGenerator : public nn::Module {
  public:
   explicit DcganGenerator(const DcganConfig& config);
-  DcganGenerator(nn::Module* parent, std::string name, const DcganConfig& config) : DcganGenerator(config) { join(parent, std::move(name)); }
+  DcganGenerator(nn::Module* parent, std::string name, const DcganConfig& config) : DcganGenerator(config) {
+    join(parent, std::move(name));
+  }
   /// Throws ShapeError unless z is [B, latent].
   Tensor operator()(const Tensor& z) const;
 
@@ -38,7 +40,9 @@ class DcganGenerator : public nn::Module {
 class DcganDiscriminator : public nn::Module {
  public:
   explicit DcganDiscriminator(const DcganConfig& config);
-  DcganDiscriminator(nn::Module* parent, std::string name, const DcganConfig& config) : DcganDiscriminator(config) { join(parent, std::move(name)); }
+  DcganDiscriminator(nn::Module* parent, std::string name, const DcganConfig& config) : DcganDiscriminator(config) {
+    join(parent, std::move(name));
+  }
   /// Throws ShapeError unless images are [B, channels, side, side].
   Tensor operator()(const Tensor& images) const;
 

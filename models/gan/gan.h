@@ -10,8 +10,8 @@ class Gan : public nn::Module {
  public:
   /// How many N(0, 1) numbers an image is made of.
   virtual int64_t latent() const = 0;
-  /// z [B, latent()] → [B, layers, width], what each layer of the generator is driven by (z itself where there is no more to it). What else is
-  /// random (mixed styles) is drawn from `random`.
+  /// z [B, latent()] → [B, layers, width], what each layer of the generator is driven by (z itself where there is no more to it). What else
+  /// is random (mixed styles) is drawn from `random`.
   virtual Tensor styles(const Tensor& z, Generator& random) const = 0;
   /// styles → images [B, C, H, W], about in [−1, 1]; noise of layers is drawn from `random`.
   virtual Tensor synthesize(const Tensor& styles, Generator& random) const = 0;
@@ -21,7 +21,8 @@ class Gan : public nn::Module {
   virtual nn::Module& generator() = 0;
   virtual nn::Module& discriminator() = 0;
 
-  nn::Buffer path_length_mean{this, "path_length_mean", zeros({1})};  ///< running mean of path lengths, where they are penalised; 0 before the first
+  nn::Buffer path_length_mean{this, "path_length_mean",
+                              zeros({1})};  ///< running mean of path lengths, where they are penalised; 0 before the first
 };
 
 }  // namespace plumb::gan

@@ -8,7 +8,9 @@
 namespace plumb::gan {
 namespace {
 
-constexpr auto dcgan_fields = [](auto& c, auto&& f) { f("channels", c.channels), f("side", c.side), f("width", c.width), f("latent", c.latent); };
+constexpr auto dcgan_fields = [](auto& c, auto&& f) {
+  f("channels", c.channels), f("side", c.side), f("width", c.width), f("latent", c.latent);
+};
 constexpr auto style_fields = [](auto& c, auto&& f) {
   f("channels", c.channels), f("side", c.side), f("width", c.width), f("widest", c.widest), f("latent", c.latent), f("style", c.style);
   f("mapping_layers", c.mapping_layers), f("mapping_rate", c.mapping_rate), f("mixing", c.mixing), f("deviation_group", c.deviation_group);
@@ -27,7 +29,12 @@ void DcganConfig::check() const {
 }
 
 void StyleConfig::check() const {
-  require_positive("style", {{"channels", channels}, {"width", width}, {"widest", widest}, {"latent", latent}, {"style", style}, {"deviation_group", deviation_group}});
+  require_positive("style", {{"channels", channels},
+                             {"width", width},
+                             {"widest", widest},
+                             {"latent", latent},
+                             {"style", style},
+                             {"deviation_group", deviation_group}});
   ImageSide grown = ImageSide::of(side, "style");
   require(grown.doublings < 8, "style: images of side " + std::to_string(side) + " are too large; at most 7 doublings are made");
   require(mapping_layers >= 1 && mapping_layers <= 8, "style: mapping_layers must lie in [1, 8], it is " + std::to_string(mapping_layers));

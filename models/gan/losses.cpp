@@ -29,7 +29,8 @@ Tensor squared_slopes(const Tensor& outputs, const Tensor& inputs) {
 
 GanLoss gan_loss_named(const std::string& name) {
   auto found = std::ranges::find(kNames, name);
-  if (found == kNames.end()) throw ConfigError("gan: loss \"" + name + "\" is unknown; choose non_saturating, hinge, least_squares or wasserstein");
+  if (found == kNames.end())
+    throw ConfigError("gan: loss \"" + name + "\" is unknown; choose non_saturating, hinge, least_squares or wasserstein");
   return static_cast<GanLoss>(found - kNames.begin());
 }
 
@@ -55,7 +56,8 @@ Tensor generator_loss(GanLoss loss, const Tensor& generated) {
 
 Tensor r1_penalty(const Tensor& logits, const Tensor& images) { return mean(squared_slopes(logits, images)); }
 
-Tensor gradient_penalty(const std::function<Tensor(const Tensor&)>& discriminator, const Tensor& real, const Tensor& generated, Generator& random) {
+Tensor gradient_penalty(const std::function<Tensor(const Tensor&)>& discriminator, const Tensor& real, const Tensor& generated,
+                        Generator& random) {
   if (real.shape() != generated.shape())
     throw ShapeError("gradient_penalty: real images are " + to_string(real.shape()) + ", generated ones " + to_string(generated.shape()));
   Shape one_each = Shape::filled(real.rank(), 1);

@@ -26,11 +26,14 @@ Tensor generator_loss(GanLoss loss, const Tensor& generated_logits);
 /// discriminator's answer to them. The result is differentiable in the discriminator's weights.
 Tensor r1_penalty(const Tensor& logits, const Tensor& images);
 
-/// E (‖∂D(x̂)/∂x̂‖ − 1)² at random points x̂ between real and generated images of one shape, one place for each pair (Gulrajani et al. 2017).
-Tensor gradient_penalty(const std::function<Tensor(const Tensor& images)>& discriminator, const Tensor& real, const Tensor& generated, Generator& random);
+/// E (‖∂D(x̂)/∂x̂‖ − 1)² at random points x̂ between real and generated images of one shape, one place for each pair (Gulrajani et al.
+/// 2017).
+Tensor gradient_penalty(const std::function<Tensor(const Tensor& images)>& discriminator, const Tensor& real, const Tensor& generated,
+                        Generator& random);
 
 /// The length ‖Jᵀy‖ of each example's path, y the images' noise N(0, 1/(H·W)): √(mean over layers of |∂⟨G(w), y⟩/∂w|²) (Karras et al. 2020,
-/// appendix B). w [B, layers, width] requires a gradient, images [B, C, H, W] were made from it. → [B], differentiable in the generator's weights.
+/// appendix B). w [B, layers, width] requires a gradient, images [B, C, H, W] were made from it. → [B], differentiable in the generator's
+/// weights.
 Tensor path_lengths(const Tensor& images, const Tensor& w, Generator& random);
 
 }  // namespace plumb::gan

@@ -1,4 +1,5 @@
-// A small style-based GAN: StyleGAN2 (Karras et al., CVPR 2020) with skip outputs in the generator and residual blocks in the discriminator.
+// A small style-based GAN: StyleGAN2 (Karras et al., CVPR 2020) with skip outputs in the generator and residual blocks in the
+// discriminator.
 #pragma once
 #include <array>
 #include <optional>
@@ -62,7 +63,9 @@ class SynthesisBlock : public nn::Module {
 class StyleGenerator : public nn::Module {
  public:
   explicit StyleGenerator(const StyleConfig& config);
-  StyleGenerator(nn::Module* parent, std::string name, const StyleConfig& config) : StyleGenerator(config) { join(parent, std::move(name)); }
+  StyleGenerator(nn::Module* parent, std::string name, const StyleConfig& config) : StyleGenerator(config) {
+    join(parent, std::move(name));
+  }
   /// Styles that the layers of the synthesis take, the last output's included.
   int64_t layers() const { return synthesis.layers; }
   /// w [B, layers(), style] → images; noise from `random`, or constant.
@@ -82,7 +85,9 @@ class StyleGenerator : public nn::Module {
 class StyleDiscriminator : public nn::Module {
  public:
   explicit StyleDiscriminator(const StyleConfig& config);
-  StyleDiscriminator(nn::Module* parent, std::string name, const StyleConfig& config) : StyleDiscriminator(config) { join(parent, std::move(name)); }
+  StyleDiscriminator(nn::Module* parent, std::string name, const StyleConfig& config) : StyleDiscriminator(config) {
+    join(parent, std::move(name));
+  }
   /// images [B, channels, side, side] → logits [B]. Throws ShapeError for others.
   Tensor operator()(const Tensor& images) const;
 

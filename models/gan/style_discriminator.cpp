@@ -29,14 +29,16 @@ StyleDiscriminator::Last::Last(int64_t width, int64_t side)
 StyleDiscriminator::StyleDiscriminator(const StyleConfig& c) : config_(c) {
   ImageSide side = ImageSide::of(c.side, "style");
   for (int64_t i = 0; i < side.doublings; ++i)
-    register_module("b" + std::to_string(c.side >> i), blocks_[static_cast<size_t>(i)].emplace(width_at(c, i), width_at(c, i + 1), c.channels, i == 0));
+    register_module("b" + std::to_string(c.side >> i),
+                    blocks_[static_cast<size_t>(i)].emplace(width_at(c, i), width_at(c, i + 1), c.channels, i == 0));
   register_module("b" + std::to_string(side.start), last_.emplace(width_at(c, side.doublings), side.start));
 }
 
 Tensor StyleDiscriminator::operator()(const Tensor& images) const {
   const StyleConfig& c = config_;
   if (images.rank() != 4 || images.shape() != Shape{images.size(0), c.channels, c.side, c.side})
-    throw ShapeError("style: takes images [B, " + std::to_string(c.channels) + ", " + std::to_string(c.side) + ", " + std::to_string(c.side) + "], got " + to_string(images.shape()));
+    throw ShapeError("style: takes images [B, " + std::to_string(c.channels) + ", " + std::to_string(c.side) + ", " +
+                     std::to_string(c.side) + "], got " + to_string(images.shape()));
   Tensor x = images;
   for (const auto& block : blocks_)
     if (block) x = (*block)(x);
@@ -44,6 +46,7 @@ Tensor StyleDiscriminator::operator()(const Tensor& images) const {
   return squeeze(last_->out(last_->fc(flatten(x, 1))), 1);
 }
 
-StyleGan::StyleGan(const StyleConfig& c) : config_((c.check(), c)), generator_(this, "generator", c), discriminator_(this, "discriminator", c) {}
+StyleGan::StyleGan(const StyleConfig& c)
+    : config_((c.check(), c)), generator_(this, "generator", c), discriminator_(this, "discriminator", c) {}
 
 }  // namespace plumb::gan

@@ -22,7 +22,9 @@ int64_t width_at(const StyleConfig& c, int64_t halvings) { return std::min(c.wid
 
 StyleMapping::StyleMapping(nn::Module* parent, std::string name, const StyleConfig& c) : Module(parent, std::move(name)) {
   for (int64_t i = 0; i < c.mapping_layers; ++i)
-    register_module("fc" + std::to_string(i), layers_[static_cast<size_t>(i)].emplace(i == 0 ? c.latent : c.style, c.style, EqualizedLinearOptions{.activate = true, .rate = c.mapping_rate}));
+    register_module("fc" + std::to_string(i),
+                    layers_[static_cast<size_t>(i)].emplace(i == 0 ? c.latent : c.style, c.style,
+                                                            EqualizedLinearOptions{.activate = true, .rate = c.mapping_rate}));
   register_buffer("w_avg", w_avg, zeros({c.style}));
 }
 
@@ -62,7 +64,8 @@ StyleGenerator::Synthesis::Synthesis(nn::Module* parent, std::string name, const
   ImageSide side = ImageSide::of(c.side, "style");
   for (int64_t i = 0; i <= side.doublings; ++i) {
     int64_t size = side.start << i;
-    auto& block = blocks[static_cast<size_t>(i)].emplace(i == 0 ? 0 : width_at(c, side.doublings - i + 1), width_at(c, side.doublings - i), size, c);
+    auto& block =
+        blocks[static_cast<size_t>(i)].emplace(i == 0 ? 0 : width_at(c, side.doublings - i + 1), width_at(c, side.doublings - i), size, c);
     register_module("b" + std::to_string(size), block);
     layers += block.style_layers();
   }
@@ -73,7 +76,8 @@ StyleGenerator::StyleGenerator(const StyleConfig& c) : mapping(this, "mapping", 
 
 // An output takes the style of the next block's first layer.
 Tensor StyleGenerator::synthesize(const Tensor& w, Generator* random) const {
-  if (w.rank() != 3 || w.size(1) != layers()) throw ShapeError("style: takes " + std::to_string(layers()) + " styles for each image, got " + to_string(w.shape()));
+  if (w.rank() != 3 || w.size(1) != layers())
+    throw ShapeError("style: takes " + std::to_string(layers()) + " styles for each image, got " + to_string(w.shape()));
   Tensor x, image;
   int64_t first = 0;
   for (const auto& block : synthesis.blocks) {
@@ -85,7 +89,8 @@ Tensor StyleGenerator::synthesize(const Tensor& w, Generator* random) const {
 }
 
 Tensor StyleGan::styles(const Tensor& z, Generator& random) const {
-  if (z.rank() != 2 || z.size(1) != config_.latent) throw ShapeError("style: takes random numbers [B, " + std::to_string(config_.latent) + "], got " + to_string(z.shape()));
+  if (z.rank() != 2 || z.size(1) != config_.latent)
+    throw ShapeError("style: takes random numbers [B, " + std::to_string(config_.latent) + "], got " + to_string(z.shape()));
   int64_t layers = generator_.layers();
   Tensor w = expand(unsqueeze(generator_.mapping(z), 1), {-1, layers, -1});
   if (!training()) return truncation == 1 ? w : lerp(generator_.mapping.w_avg, w, truncation);

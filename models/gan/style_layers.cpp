@@ -35,7 +35,8 @@ EqualizedLinear::EqualizedLinear(int64_t in, int64_t out, EqualizedLinearOptions
 }
 
 Tensor EqualizedLinear::operator()(const Tensor& x) const {
-  Tensor y = linear(x, weight * (options_.rate * fan_in_scale(weight)), options_.rate == 1 ? static_cast<const Tensor&>(bias) : bias * options_.rate);
+  Tensor y = linear(x, weight * (options_.rate * fan_in_scale(weight)),
+                    options_.rate == 1 ? static_cast<const Tensor&>(bias) : bias * options_.rate);
   return options_.activate ? scaled_leaky_relu(y) : y;
 }
 
@@ -61,9 +62,11 @@ Tensor upsampled(const Tensor& x) { return upfirdn2d(x, kLowPass, {.up = 2, .bef
 // w''s denominator is Σ_i s_i² Σ_kl w_oikl²: a product of squares.
 Tensor modulated_conv2d(const Tensor& x, const Tensor& weight, const Tensor& style, const ModulationOptions& o) {
   if (x.rank() != 4 || weight.rank() != 4 || weight.size(1) != x.size(1) || style.shape() != Shape{x.size(0), x.size(1)})
-    throw ShapeError("modulated_conv2d: images " + to_string(x.shape()) + ", weight " + to_string(weight.shape()) + " and style " + to_string(style.shape()) + " do not fit");
+    throw ShapeError("modulated_conv2d: images " + to_string(x.shape()) + ", weight " + to_string(weight.shape()) + " and style " +
+                     to_string(style.shape()) + " do not fit");
   Tensor scaled = x * over_places(style), y;
-  if (o.up) y = upfirdn2d(conv_transpose2d(scaled, transpose(weight, 0, 1), {}, {.stride = 2}), kLowPass, {.before = 1, .after = 1, .gain = 2});
+  if (o.up)
+    y = upfirdn2d(conv_transpose2d(scaled, transpose(weight, 0, 1), {}, {.stride = 2}), kLowPass, {.before = 1, .after = 1, .gain = 2});
   else y = conv2d(scaled, weight, {}, {.padding = weight.size(2) / 2});
   if (!o.demodulate) return y;
   Tensor squares = matmul(square(style), transpose(sum(square(weight), {2, 3}), 0, 1));
@@ -71,7 +74,8 @@ Tensor modulated_conv2d(const Tensor& x, const Tensor& weight, const Tensor& sty
 }
 
 Tensor with_minibatch_deviation(const Tensor& x, int64_t group) {
-  if (x.rank() != 4 || x.numel() == 0) throw ShapeError("with_minibatch_deviation: takes images [B, C, H, W] that are not empty, got " + to_string(x.shape()));
+  if (x.rank() != 4 || x.numel() == 0)
+    throw ShapeError("with_minibatch_deviation: takes images [B, C, H, W] that are not empty, got " + to_string(x.shape()));
   if (group < 1) throw ValueError("with_minibatch_deviation: a group has at least 1 example, not " + std::to_string(group));
   int64_t batch = x.size(0), members = std::min(group, batch);
   while (batch % members != 0) --members;
@@ -81,7 +85,8 @@ Tensor with_minibatch_deviation(const Tensor& x, int64_t group) {
   return cat({x, channel}, 1);
 }
 
-StyleLayer::StyleLayer(int64_t in, int64_t out, int64_t style, int64_t side, bool up) : affine(this, "affine", style, in, {.bias_start = 1}), up_(up) {
+StyleLayer::StyleLayer(int64_t in, int64_t out, int64_t style, int64_t side, bool up)
+    : affine(this, "affine", style, in, {.bias_start = 1}), up_(up) {
   register_parameter("weight", weight, randn({out, in, 3, 3}));
   register_parameter("noise_strength", noise_strength, zeros({}));
   register_parameter("bias", bias, zeros({out}));
@@ -90,7 +95,8 @@ StyleLayer::StyleLayer(int64_t in, int64_t out, int64_t style, int64_t side, boo
 
 Tensor StyleLayer::operator()(const Tensor& x, const Tensor& w, Generator* random) const {
   Tensor y = modulated_conv2d(x, weight, affine(w), {.up = up_});
-  Tensor noise = random ? randn({y.size(0), 1, y.size(2), y.size(3)}, {.dtype = y.dtype(), .device = y.device(), .generator = random}) : static_cast<const Tensor&>(noise_const);
+  Tensor noise = random ? randn({y.size(0), 1, y.size(2), y.size(3)}, {.dtype = y.dtype(), .device = y.device(), .generator = random})
+                        : static_cast<const Tensor&>(noise_const);
   return scaled_leaky_relu(y + noise * noise_strength + over_places(bias));
 }
 

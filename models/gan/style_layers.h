@@ -22,7 +22,8 @@ struct EqualizedLinearOptions {
 class EqualizedLinear : public nn::Module {
  public:
   EqualizedLinear(int64_t in, int64_t out, EqualizedLinearOptions options = {});
-  EqualizedLinear(nn::Module* parent, std::string name, int64_t in, int64_t out, EqualizedLinearOptions options = {}) : EqualizedLinear(in, out, options) {
+  EqualizedLinear(nn::Module* parent, std::string name, int64_t in, int64_t out, EqualizedLinearOptions options = {})
+      : EqualizedLinear(in, out, options) {
     join(parent, std::move(name));
   }
   Tensor operator()(const Tensor& x) const;
@@ -44,7 +45,8 @@ struct EqualizedConvOptions {
 class EqualizedConv : public nn::Module {
  public:
   EqualizedConv(int64_t in, int64_t out, int64_t kernel, EqualizedConvOptions options = {});
-  EqualizedConv(nn::Module* parent, std::string name, int64_t in, int64_t out, int64_t kernel, EqualizedConvOptions options = {}) : EqualizedConv(in, out, kernel, options) {
+  EqualizedConv(nn::Module* parent, std::string name, int64_t in, int64_t out, int64_t kernel, EqualizedConvOptions options = {})
+      : EqualizedConv(in, out, kernel, options) {
     join(parent, std::move(name));
   }
   Tensor operator()(const Tensor& x) const;
@@ -68,8 +70,8 @@ Tensor modulated_conv2d(const Tensor& x, const Tensor& weight, const Tensor& sty
 /// [B, C, H, W] → twice the size, through the low-pass filter [1, 3, 3, 1].
 Tensor upsampled(const Tensor& x);
 
-/// Another channel: how much examples differ within groups of at most `group` (of the largest size that divides the batch), the mean standard
-/// deviation over all features and places (Karras et al. 2018). [B, C, H, W] → [B, C + 1, H, W].
+/// Another channel: how much examples differ within groups of at most `group` (of the largest size that divides the batch), the mean
+/// standard deviation over all features and places (Karras et al. 2018). [B, C, H, W] → [B, C + 1, H, W].
 Tensor with_minibatch_deviation(const Tensor& x, int64_t group);
 
 /// scaled_leaky_relu(modulated_conv2d(x, weight, affine(w)) + strength · noise + bias).
@@ -77,7 +79,8 @@ class StyleLayer : public nn::Module {
  public:
   /// `side`: of the result. `up`: of an input half as large.
   StyleLayer(int64_t in, int64_t out, int64_t style, int64_t side, bool up);
-  StyleLayer(nn::Module* parent, std::string name, int64_t in, int64_t out, int64_t style, int64_t side, bool up) : StyleLayer(in, out, style, side, up) {
+  StyleLayer(nn::Module* parent, std::string name, int64_t in, int64_t out, int64_t style, int64_t side, bool up)
+      : StyleLayer(in, out, style, side, up) {
     join(parent, std::move(name));
   }
   /// Noise from `random`; of no `random`, the layer's own constant.
@@ -95,7 +98,9 @@ class StyleLayer : public nn::Module {
 class ToRgb : public nn::Module {
  public:
   ToRgb(int64_t in, int64_t channels, int64_t style);
-  ToRgb(nn::Module* parent, std::string name, int64_t in, int64_t channels, int64_t style) : ToRgb(in, channels, style) { join(parent, std::move(name)); }
+  ToRgb(nn::Module* parent, std::string name, int64_t in, int64_t channels, int64_t style) : ToRgb(in, channels, style) {
+    join(parent, std::move(name));
+  }
   Tensor operator()(const Tensor& x, const Tensor& w) const;
 
   EqualizedLinear affine;

@@ -38,7 +38,8 @@ class Frozen {
 }  // namespace
 
 void GanTrainingOptions::check() const {
-  for (auto [name, value] : {std::pair{"--r1", r1}, {"--gradient-penalty", gradient_penalty}, {"--path-length", path_length}, {"--clip", clip}})
+  for (auto [name, value] :
+       {std::pair{"--r1", r1}, {"--gradient-penalty", gradient_penalty}, {"--path-length", path_length}, {"--clip", clip}})
     require(value >= 0, std::string(name) + " must not be negative, it is " + std::to_string(value));
   for (auto [name, value] : {std::pair{"--r1-every", r1_every}, {"--path-every", path_every}, {"--critic-steps", critic_steps}})
     require(value >= 1, std::string(name) + " must be at least 1, it is " + std::to_string(value));
@@ -46,7 +47,8 @@ void GanTrainingOptions::check() const {
 
 GanTraining::GanTraining(Gan& gan, optim::Optimizer& generator, optim::Optimizer& discriminator, const GanTrainingOptions& options,
                          std::function<Tensor(int64_t, int64_t)> real, Generator& random)
-    : gan_(gan), generator_(generator), discriminator_(discriminator), options_((options.check(), options)), real_(std::move(real)), random_(random) {}
+    : gan_(gan), generator_(generator), discriminator_(discriminator), options_((options.check(), options)), real_(std::move(real)),
+      random_(random) {}
 
 Tensor GanTraining::latents(int64_t count) const {
   Tensor like = gan_.parameters()[0];
@@ -69,7 +71,8 @@ double GanTraining::discriminate(const Tensor& real, Measures& measures) {
   }
   Tensor real_logits = gan_.judge(real), generated_logits = gan_.judge(generated);
   Tensor loss = discriminator_loss(options_.loss, real_logits, generated_logits);
-  if (options_.gradient_penalty > 0) loss = loss + options_.gradient_penalty * gradient_penalty([&](const Tensor& x) { return gan_.judge(x); }, real, generated, random_);
+  if (options_.gradient_penalty > 0)
+    loss = loss + options_.gradient_penalty * gradient_penalty([&](const Tensor& x) { return gan_.judge(x); }, real, generated, random_);
   double value = update(discriminator_, loss);
   measures = {{"train_real_logit", mean(real_logits).item()}, {"train_generated_logit", mean(generated_logits).item()}};
   return value;

@@ -25,16 +25,16 @@ struct GanTrainingOptions {
   void check() const;
 };
 
-/// Holds references: the pair and its optimisers must stay where they are. Its state is all theirs (path_length_mean is a buffer of the pair),
-/// and what a step does depends on its number, so that a resumed run needs nothing else.
+/// Holds references: the pair and its optimisers must stay where they are. Its state is all theirs (path_length_mean is a buffer of the
+/// pair), and what a step does depends on its number, so that a resumed run needs nothing else.
 class GanTraining {
  public:
   /// real(step, i): the batch [B, C, H, W] in [−1, 1] of the i-th discriminator step of a step. `random` is drawn from: by default the
   /// thread's own generator.
   GanTraining(Gan& gan, optim::Optimizer& generator, optim::Optimizer& discriminator, const GanTrainingOptions& options,
               std::function<Tensor(int64_t step, int64_t i)> real, Generator& random = default_generator());
-  /// "train_loss" is the generator's; "train_discriminator_loss", the mean logits of real and generated images, and the penalties where the step
-  /// has them.
+  /// "train_loss" is the generator's; "train_discriminator_loss", the mean logits of real and generated images, and the penalties where the
+  /// step has them.
   std::vector<std::pair<std::string, double>> step(int64_t step);
   /// Adds a scalar to the generator's loss of every step from now on: a penalty on its parameters, for example.
   void add_generator_loss(std::function<Tensor()> loss) { generator_losses_.push_back(std::move(loss)); }

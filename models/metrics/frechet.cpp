@@ -17,7 +17,8 @@ namespace plumb::metrics {
 FeatureStatistics feature_statistics(const Tensor& features) {
   NoGrad off;
   if (features.rank() != 2) throw ShapeError("feature_statistics: takes features [n, d], got " + to_string(features.shape()));
-  if (features.size(0) < 2) throw ValueError("feature_statistics: a covariance needs at least 2 rows, got " + std::to_string(features.size(0)));
+  if (features.size(0) < 2)
+    throw ValueError("feature_statistics: a covariance needs at least 2 rows, got " + std::to_string(features.size(0)));
   Tensor x = to(features, f64), m = mean(x, {0}), centred = x - m;
   return {m, matmul(mT(centred), centred) / static_cast<double>(x.size(0) - 1)};
 }

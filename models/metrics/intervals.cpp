@@ -74,7 +74,9 @@ Interval t_interval(std::span<const double> values, double level) {
 }
 
 Interval paired_difference(std::span<const double> a, std::span<const double> b, double level) {
-  if (a.size() != b.size()) throw ValueError("paired_difference: " + std::to_string(a.size()) + " values beside " + std::to_string(b.size()) + "; they must be pairs");
+  if (a.size() != b.size())
+    throw ValueError("paired_difference: " + std::to_string(a.size()) + " values beside " + std::to_string(b.size()) +
+                     "; they must be pairs");
   std::vector<double> differences;
   for (size_t i = 0; i < a.size(); ++i) differences.push_back(a[i] - b[i]);
   return t_interval(differences, level);

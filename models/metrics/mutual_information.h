@@ -10,7 +10,8 @@ namespace plumb::metrics {
 
 /// −Σ_a p(a) log p(a).
 double entropy(const std::vector<int64_t>& a, const std::vector<double>& weights = {});
-/// Σ_{a,b} p(a, b) log[p(a, b) / (p(a) p(b))] from counts, ≥ 0: the plug-in estimate, which lies too high where categories are many and rows few.
+/// Σ_{a,b} p(a, b) log[p(a, b) / (p(a) p(b))] from counts, ≥ 0: the plug-in estimate, which lies too high where categories are many and
+/// rows few.
 double mutual_information(const std::vector<int64_t>& a, const std::vector<int64_t>& b, const std::vector<double>& weights = {});
 
 }  // namespace plumb::metrics

@@ -30,7 +30,9 @@ Tensor balls_around(const Tensor& a, const Tensor& b, const Tensor& squared_radi
 
 // Squared distances to the k-th neighbours.
 Tensor kth_squares(const Tensor& points, int64_t k) {
-  if (k < 1 || k >= points.size(0)) throw ValueError("kth_neighbour_distance: k = " + std::to_string(k) + " must lie in [1, " + std::to_string(points.size(0)) + ") for so many examples");
+  if (k < 1 || k >= points.size(0))
+    throw ValueError("kth_neighbour_distance: k = " + std::to_string(k) + " must lie in [1, " + std::to_string(points.size(0)) +
+                     ") for so many examples");
   std::vector<Tensor> squares;
   each_distance_block(points, points, [&](int64_t row, const Tensor& d2) {
     Tensor at = unsqueeze(arange(row, row + d2.size(0), 1, i64, d2.device()), 1), itself = at == arange(0, d2.size(1), 1, i64, d2.device());

@@ -11,21 +11,24 @@
 namespace plumb::mlp {
 
 static constexpr auto fields = [](auto& c, auto&& f) {
-  f("inputs", c.inputs), f("hidden", c.hidden), f("outputs", c.outputs), f("activation", c.activation), f("norm", c.norm), f("dropout", c.dropout);
+  f("inputs", c.inputs), f("hidden", c.hidden), f("outputs", c.outputs), f("activation", c.activation), f("norm", c.norm),
+      f("dropout", c.dropout);
 };
 
 std::string MlpConfig::to_json() const { return fields_to_json(*this, fields); }
 MlpConfig MlpConfig::from_json(const std::string& text) { return fields_from_json<MlpConfig>("mlp", text, fields); }
 
 void MlpConfig::check() const {
-  require(inputs >= 1 && outputs >= 1, "an mlp needs inputs and outputs, not " + std::to_string(inputs) + " and " + std::to_string(outputs));
+  require(inputs >= 1 && outputs >= 1,
+          "an mlp needs inputs and outputs, not " + std::to_string(inputs) + " and " + std::to_string(outputs));
   for (int64_t width : hidden) require(width >= 1, "--hidden must be at least 1, it is " + std::to_string(width));
   bool known = activation == "relu" || activation == "gelu" || activation == "silu" || activation == "tanh";
   require(known, "--activation " + activation + " is unknown; choose relu, gelu, silu or tanh");
   require(dropout >= 0 && dropout < 1, "--dropout must lie in [0, 1), it is " + std::to_string(dropout));
 }
 
-Mlp::Mlp(const MlpConfig& c) : config_((c.check(), c)), layers_(this, "layers"), norms_(this, "norms"), dropout_(this, "dropout", c.dropout) {
+Mlp::Mlp(const MlpConfig& c)
+    : config_((c.check(), c)), layers_(this, "layers"), norms_(this, "norms"), dropout_(this, "dropout", c.dropout) {
   int64_t in = c.inputs;
   for (int64_t width : c.hidden) {
     layers_.emplace_back(in, width);
@@ -45,7 +48,8 @@ static Tensor activated(const std::string& name, const Tensor& x) {
 
 Tensor Mlp::operator()(const Tensor& input) const {
   Tensor x = flatten(input, 1);
-  if (x.size(1) != config_.inputs) throw ShapeError("mlp: takes " + std::to_string(config_.inputs) + " numbers an example, got " + to_string(input.shape()));
+  if (x.size(1) != config_.inputs)
+    throw ShapeError("mlp: takes " + std::to_string(config_.inputs) + " numbers an example, got " + to_string(input.shape()));
   for (size_t i = 0; i + 1 < layers_.size(); ++i) {
     x = layers_[i](x);
     if (config_.norm) x = norms_[i](x);

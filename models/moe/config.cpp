@@ -9,7 +9,8 @@
 #include "models/require.h"
 
 namespace plumb::moe {
-static constexpr std::array kRouters{"softmax", "sigmoid", "noisy", "switch", "expert_choice", "hash", "random_batch", "random_sequence", "random_token"};
+static constexpr std::array kRouters{"softmax", "sigmoid",      "noisy",           "switch",      "expert_choice",
+                                     "hash",    "random_batch", "random_sequence", "random_token"};
 
 RouterKind router_named(const std::string& name) {
   std::string known;
@@ -21,7 +22,8 @@ RouterKind router_named(const std::string& name) {
 }
 
 static constexpr auto fields = [](auto& c, auto&& f) {
-  f("experts", c.experts), f("top_k", c.top_k), f("router", c.router), f("normalize", c.normalize), f("capacity", c.capacity), f("jitter", c.jitter);
+  f("experts", c.experts), f("top_k", c.top_k), f("router", c.router), f("normalize", c.normalize), f("capacity", c.capacity),
+      f("jitter", c.jitter);
   f("token_ids", c.token_ids), f("inner", c.inner), f("shared_inner", c.shared_inner), f("activation", c.activation), f("gated", c.gated);
   f("bias", c.bias), f("dropout", c.dropout);
 };

@@ -21,7 +21,8 @@ std::vector<Counts> gathered(const Counts& own, dist::Communicator& processes) {
   Tensor all = empty({static_cast<int64_t>(own.size()) * processes.size()}, i64);
   processes.start_all_gather(from_vector(own), all)->wait();
   std::vector<Counts> each;
-  for (const int64_t *next = all.data<int64_t>(), *end = next + all.numel(); next < end; next += own.size()) each.emplace_back(next, next + own.size());
+  for (const int64_t *next = all.data<int64_t>(), *end = next + all.numel(); next < end; next += own.size())
+    each.emplace_back(next, next + own.size());
   return each;
 }
 
@@ -45,7 +46,9 @@ std::vector<GroupedLinear*> layers_of(Experts& experts) {
 void share_out_experts(MoeFeedForward& layer, dist::Communicator& processes) {
   int64_t experts = layer.experts.up.weight.size(0), size = processes.size();
   if (layer.processes()) throw ConfigError("moe: the experts are shared out already");
-  if (experts < size) throw ConfigError("moe: " + std::to_string(size) + " processes are more than the experts, " + std::to_string(experts) + "; start so many at most");
+  if (experts < size)
+    throw ConfigError("moe: " + std::to_string(size) + " processes are more than the experts, " + std::to_string(experts) +
+                      "; start so many at most");
   auto [begin, end] = parallel::rows_of(experts, processes.rank(), processes.size());
   NoGrad off;
   auto keep_own = [&, begin = begin, end = end](nn::Parameter& p) {
@@ -79,7 +82,8 @@ Routing route_tokens_across(const Tensor& expert, const Tensor& weight, int64_t 
   auto count_at = [&](Counts& c, int64_t choice, int64_t e) -> int64_t& { return c[static_cast<size_t>(choice * experts + e)]; };
   for (size_t a = 0; a < wanted.size(); ++a) ++count_at(counts, static_cast<int64_t>(a) / tokens, wanted[a]);
   std::vector<Counts> all = gathered(counts, processes);
-  Counts next(counts.size(), 0), chosen(static_cast<size_t>(experts), 0);  // next: the place of this process's next pair of a choice and expert
+  Counts next(counts.size(), 0),
+      chosen(static_cast<size_t>(experts), 0);  // next: the place of this process's next pair of a choice and expert
   for (int64_t e = 0; e < experts; ++e)
     for (int64_t choice = 0; choice < choices; ++choice)
       for (size_t r = 0; r < all.size(); ++r) {
@@ -116,7 +120,8 @@ Routing choose_tokens_across(const Tensor& probability, int64_t each, dist::Comm
   Device device = probability.device();
   Tensor all = empty({processes.size() * tokens, experts}, probability.dtype(), device, "choose_tokens_across");
   processes.collectives_on(device)->start_all_gather(contiguous_data(probability.detach()), all)->wait();
-  Counts best = to_vector<int64_t>(topk(transpose(all, 0, 1), each, -1, true, false).indices), token, expert, taken(static_cast<size_t>(experts), 0), flat;
+  Counts best = to_vector<int64_t>(topk(transpose(all, 0, 1), each, -1, true, false).indices), token, expert,
+         taken(static_cast<size_t>(experts), 0), flat;
   for (size_t a = 0; a < best.size(); ++a) {
     int64_t own = best[a] - first, e = static_cast<int64_t>(a) / each;
     if (own < 0 || own >= tokens) continue;
@@ -142,7 +147,9 @@ Tensor run_across(const Experts& experts, const Tensor& rows, const Routing& rou
   Counts offsets = to_vector<int64_t>(routing.offsets), own(offsets.size() - 1);
   for (size_t e = 0; e < own.size(); ++e) own[e] = offsets[e + 1] - offsets[e];
   std::vector<Counts> counts = gathered(own, processes);
-  auto rows_for = [&](const Counts& of, size_t r) { return std::accumulate(of.begin() + experts_of(r).begin, of.begin() + experts_of(r).end, int64_t{0}); };
+  auto rows_for = [&](const Counts& of, size_t r) {
+    return std::accumulate(of.begin() + experts_of(r).begin, of.begin() + experts_of(r).end, int64_t{0});
+  };
   Counts give, take;
   for (size_t r = 0; r < size; ++r) {
     give.push_back(rows_for(own, r));

@@ -61,8 +61,8 @@ Tensor MoeGpt::embedded(const Tensor& tokens, int64_t first) const {
   return dropout_(token_embedding_(tokens) + slice(position_embedding_.weight, 0, first, end));
 }
 
-// As transformer::Gpt, a sum of the residual stream is taken by the norm after it. The norm that a gate compares tokens by is not rounded for
-// the experts' products.
+// As transformer::Gpt, a sum of the residual stream is taken by the norm after it. The norm that a gate compares tokens by is not rounded
+// for the experts' products.
 MoeGpt::Output MoeGpt::forward(const Tensor& tokens) const {
   Output out;
   transformer::Residual stream{embedded(tokens, 0), {}};

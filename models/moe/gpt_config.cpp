@@ -22,12 +22,14 @@ MoeConfig MoeGptConfig::layer() const {
 
 void MoeGptConfig::check() const {
   gpt.check();
-  require(every >= 1 && every <= gpt.layers, "--every must lie between 1 and --layers " + std::to_string(gpt.layers) + ", it is " + std::to_string(every));
-  require(first >= -1 && first < gpt.layers, "--first must lie between 0 and --layers - 1 = " + std::to_string(gpt.layers - 1) + ", or be -1, it is " + std::to_string(first));
+  require(every >= 1 && every <= gpt.layers,
+          "--every must lie between 1 and --layers " + std::to_string(gpt.layers) + ", it is " + std::to_string(every));
+  require(first >= -1 && first < gpt.layers,
+          "--first must lie between 0 and --layers - 1 = " + std::to_string(gpt.layers - 1) + ", or be -1, it is " + std::to_string(first));
   moe.check();  // before layer() divides by --top-k
   layer().check();
-  require(moe.inner > 0 || dense_inner() % moe.top_k == 0, "--top-k " + std::to_string(moe.top_k) + " does not divide the dense width " + std::to_string(dense_inner()) +
-                                                               "; give the experts an --inner");
+  require(moe.inner > 0 || dense_inner() % moe.top_k == 0, "--top-k " + std::to_string(moe.top_k) + " does not divide the dense width " +
+                                                               std::to_string(dense_inner()) + "; give the experts an --inner");
 }
 
 }  // namespace plumb::moe

@@ -1,5 +1,6 @@
 // Losses that keep experts in use and gates in range. Each is a scalar for one layer's routing; training adds a multiple to its own loss.
-// Where experts are shared out over processes (expert_parallel.h) those that count tokens count the tokens of all, and are called by all together.
+// Where experts are shared out over processes (expert_parallel.h) those that count tokens count the tokens of all, and are called by all
+// together.
 #pragma once
 #include <vector>
 

@@ -36,7 +36,8 @@ class Router : public nn::Module {
   /// May be changed between calls, for example to draw one expert for each sequence instead of each batch, or all of them (an average).
   RouterKind kind;
   int64_t top_k;
-  /// Whose tokens in training are of one batch with those here and share the experts' capacity (share_out_experts); in evaluation each has a batch of its own.
+  /// Whose tokens in training are of one batch with those here and share the experts' capacity (share_out_experts); in evaluation each has
+  /// a batch of its own.
   dist::Communicator* processes = nullptr;
   std::shared_ptr<dist::Collectives> collectives = {};  ///< how rows travel between their devices, held here
 

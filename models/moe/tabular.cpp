@@ -21,16 +21,20 @@
 namespace plumb::moe {
 
 static constexpr auto fields = [](auto& c, auto&& f) {
-  f("inputs", c.inputs), f("outputs", c.outputs), f("experts", c.experts), f("hidden", c.hidden), f("top_k", c.top_k), f("activation", c.activation);
+  f("inputs", c.inputs), f("outputs", c.outputs), f("experts", c.experts), f("hidden", c.hidden), f("top_k", c.top_k),
+      f("activation", c.activation);
 };
 
 std::string TabularMoeConfig::to_json() const { return fields_to_json(*this, fields); }
-TabularMoeConfig TabularMoeConfig::from_json(const std::string& text) { return fields_from_json<TabularMoeConfig>("tabular mixture", text, fields); }
+TabularMoeConfig TabularMoeConfig::from_json(const std::string& text) {
+  return fields_from_json<TabularMoeConfig>("tabular mixture", text, fields);
+}
 
 void TabularMoeConfig::check() const {
   require_positive("tabular mixture", {{"inputs", inputs}, {"outputs", outputs}, {"experts", experts}});
   require(hidden >= 0, "tabular mixture: hidden must not be negative, it is " + std::to_string(hidden));
-  require(top_k >= 0 && top_k <= experts, "tabular mixture: top_k must lie between 0 and " + std::to_string(experts) + ", it is " + std::to_string(top_k));
+  require(top_k >= 0 && top_k <= experts,
+          "tabular mixture: top_k must lie between 0 and " + std::to_string(experts) + ", it is " + std::to_string(top_k));
   nn::activation_named(activation);
 }
 

@@ -71,7 +71,9 @@ class GELU : public Module {
 class Softplus : public Module {
  public:
   explicit Softplus(double beta = 1, double threshold = 20) : beta_(beta), threshold_(threshold) {}
-  Softplus(Module* parent, std::string name, double beta = 1, double threshold = 20) : Softplus(beta, threshold) { join(parent, std::move(name)); }
+  Softplus(Module* parent, std::string name, double beta = 1, double threshold = 20) : Softplus(beta, threshold) {
+    join(parent, std::move(name));
+  }
   Tensor operator()(const Tensor& x) const { return softplus(x, beta_, threshold_); }
 
  private:
@@ -94,7 +96,9 @@ class Hardtanh : public Module {
 class PReLU : public Module {
  public:
   explicit PReLU(int64_t channels = 1, double start = 0.25);
-  PReLU(Module* parent, std::string name, int64_t channels = 1, double start = 0.25) : PReLU(channels, start) { join(parent, std::move(name)); }
+  PReLU(Module* parent, std::string name, int64_t channels = 1, double start = 0.25) : PReLU(channels, start) {
+    join(parent, std::move(name));
+  }
   Tensor operator()(const Tensor& x) const;
 
   Parameter weight;

@@ -12,7 +12,8 @@ int64_t head_width(int64_t width, int64_t heads, int64_t key_value_heads, int64_
   if (given == 0 && (width < 1 || heads < 1 || width % heads != 0))
     throw ValueError("attention: the width " + std::to_string(width) + " is not a multiple of the " + std::to_string(heads) + " heads");
   if (key_value_heads < 1 || heads % key_value_heads != 0)
-    throw ValueError("attention: the " + std::to_string(heads) + " heads are not a multiple of the " + std::to_string(key_value_heads) + " heads of keys and values");
+    throw ValueError("attention: the " + std::to_string(heads) + " heads are not a multiple of the " + std::to_string(key_value_heads) +
+                     " heads of keys and values");
   return given == 0 ? width / heads : given;
 }
 
@@ -48,7 +49,8 @@ MultiheadAttention::MultiheadAttention(int64_t width, int64_t heads, MultiheadAt
 }
 
 static void check_sequences(const Tensor& x, const Tensor& context) {
-  if (x.rank() != 3 || context.rank() != 3) throw ShapeError("attention: takes [B, T, width], got " + to_string(x.shape()) + " and " + to_string(context.shape()));
+  if (x.rank() != 3 || context.rank() != 3)
+    throw ShapeError("attention: takes [B, T, width], got " + to_string(x.shape()) + " and " + to_string(context.shape()));
 }
 
 Tensor MultiheadAttention::attended(const Tensor& q, const Tensor& k, const Tensor& v, AttentionOptions o) const {
@@ -80,7 +82,8 @@ std::pair<Tensor, Tensor> MultiheadAttention::project(const Tensor& context) con
   return {split_heads(key(context), key_value_heads_), split_heads(value(context), key_value_heads_)};
 }
 
-Tensor MultiheadAttention::attend(const Tensor& x, const std::pair<Tensor, Tensor>& keys_and_values, const AttentionOptions& options) const {
+Tensor MultiheadAttention::attend(const Tensor& x, const std::pair<Tensor, Tensor>& keys_and_values,
+                                  const AttentionOptions& options) const {
   return attended(split_heads(query(x), heads_), keys_and_values.first, keys_and_values.second, options);
 }
 

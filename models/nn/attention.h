@@ -22,8 +22,8 @@ struct MultiheadAttentionOptions {
 };
 
 /// out(attention(query(x), key(c), value(c))) with the width divided among the heads (Vaswani et al. 2017); c is x itself (self-attention)
-/// or another sequence. Projections start Xavier-uniform, biases as 0. Throws ValueError unless the heads divide the width (or head_width is
-/// given) and the key_value_heads divide the heads.
+/// or another sequence. Projections start Xavier-uniform, biases as 0. Throws ValueError unless the heads divide the width (or head_width
+/// is given) and the key_value_heads divide the heads.
 class MultiheadAttention : public Module, public BottleneckPlace {
  public:
   MultiheadAttention(int64_t width, int64_t heads, MultiheadAttentionOptions options = {});

@@ -39,7 +39,8 @@ void train_bottlenecks_only(Module& model, const std::vector<std::string>& also)
   for (auto& [name, module] : model.named_modules())
     if (auto* bottleneck = dynamic_cast<Bottleneck*>(module)) bottleneck->requires_grad_(true);
   for (const auto& [name, parameter] : model.named_parameters())
-    if (std::any_of(also.begin(), also.end(), [&, n = std::string_view(name)](const std::string& end) { return n.ends_with(end); })) parameter.requires_grad_(true);
+    if (std::any_of(also.begin(), also.end(), [&, n = std::string_view(name)](const std::string& end) { return n.ends_with(end); }))
+      parameter.requires_grad_(true);
 }
 
 }  // namespace plumb::nn

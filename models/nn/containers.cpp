@@ -24,7 +24,8 @@ Tensor Sequential::operator()(const Tensor& x) const {
 }
 
 Module* Sequential::module_at(size_t i) const {
-  if (i >= steps_.size()) throw IndexError("sequential: step " + std::to_string(i) + " is outside [0, " + std::to_string(steps_.size()) + ")");
+  if (i >= steps_.size())
+    throw IndexError("sequential: step " + std::to_string(i) + " is outside [0, " + std::to_string(steps_.size()) + ")");
   return steps_[i]->module();
 }
 

@@ -15,7 +15,10 @@ struct EmbeddingOptions {
 class Embedding : public Module {
  public:
   Embedding(int64_t rows, int64_t columns, EmbeddingOptions options = {});
-  Embedding(Module* parent, std::string name, int64_t rows, int64_t columns, EmbeddingOptions options = {}) : Embedding(rows, columns, options) { join(parent, std::move(name)); }
+  Embedding(Module* parent, std::string name, int64_t rows, int64_t columns, EmbeddingOptions options = {})
+      : Embedding(rows, columns, options) {
+    join(parent, std::move(name));
+  }
   Tensor operator()(const Tensor& indices) const;
 
   Parameter weight;

@@ -7,7 +7,8 @@
 namespace plumb::nn {
 
 FeedForward::FeedForward(int64_t width, int64_t inner, FeedForwardOptions o)
-    : up(width, inner, {o.bias, o.dtype, o.device}), down(inner, width, {o.bias, o.dtype, o.device}), dropout_(o.dropout), activation_(o.activation) {
+    : up(width, inner, {o.bias, o.dtype, o.device}), down(inner, width, {o.bias, o.dtype, o.device}), dropout_(o.dropout),
+      activation_(o.activation) {
   if (o.gated) register_module("gate", gate.emplace(width, inner, LinearOptions{o.bias, o.dtype, o.device}));
   register_module("up", up);
   register_module("down", down);

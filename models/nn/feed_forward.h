@@ -22,7 +22,8 @@ struct FeedForwardOptions {
 class FeedForward : public Module, public BottleneckPlace {
  public:
   FeedForward(int64_t width, int64_t inner, FeedForwardOptions options = {});
-  FeedForward(Module* parent, std::string name, int64_t width, int64_t inner, FeedForwardOptions options = {}) : FeedForward(width, inner, options) {
+  FeedForward(Module* parent, std::string name, int64_t width, int64_t inner, FeedForwardOptions options = {})
+      : FeedForward(width, inner, options) {
     join(parent, std::move(name));
   }
   Tensor operator()(const Tensor& x) const;

@@ -35,8 +35,12 @@ void eye(Tensor t) {
   copy_data(plumb::eye(t.size(0), t.size(1)), t);
 }
 
-void uniform(Tensor t, double low, double high, Generator& generator) { copy_data(plumb::uniform(t.shape(), low, high, in_f64(generator)), t); }
-void normal(Tensor t, double mean, double std, Generator& generator) { copy_data(plumb::normal(t.shape(), mean, std, in_f64(generator)), t); }
+void uniform(Tensor t, double low, double high, Generator& generator) {
+  copy_data(plumb::uniform(t.shape(), low, high, in_f64(generator)), t);
+}
+void normal(Tensor t, double mean, double std, Generator& generator) {
+  copy_data(plumb::normal(t.shape(), mean, std, in_f64(generator)), t);
+}
 void truncated_normal(Tensor t, double mean, double std, double low, double high, Generator& generator) {
   copy_data(plumb::truncated_normal(t.shape(), mean, std, low, high, in_f64(generator)), t);
 }

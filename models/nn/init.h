@@ -17,7 +17,8 @@ void uniform(Tensor t, double low = 0, double high = 1, Generator& generator = d
 /// N(mean, std²).
 void normal(Tensor t, double mean = 0, double std = 1, Generator& generator = default_generator());
 /// N(mean, std²) restricted to [low, high].
-void truncated_normal(Tensor t, double mean = 0, double std = 1, double low = -2, double high = 2, Generator& generator = default_generator());
+void truncated_normal(Tensor t, double mean = 0, double std = 1, double low = -2, double high = 2,
+                      Generator& generator = default_generator());
 /// Glorot & Bengio 2010: variance gain² · 2 / (fan_in + fan_out). Throws ShapeError below rank 2.
 void xavier_uniform(Tensor t, double gain = 1, Generator& generator = default_generator());
 void xavier_normal(Tensor t, double gain = 1, Generator& generator = default_generator());

@@ -7,7 +7,8 @@
 
 namespace plumb::nn {
 
-KeyValueCache::KeyValueCache(int64_t layers, int64_t batch, int64_t heads, int64_t capacity, int64_t head_width, DType dtype, Device device) {
+KeyValueCache::KeyValueCache(int64_t layers, int64_t batch, int64_t heads, int64_t capacity, int64_t head_width, DType dtype,
+                             Device device) {
   for (int64_t i = 0; i < layers; ++i)
     for (auto* list : {&keys, &values}) list->push_back(zeros({batch, heads, capacity, head_width}, dtype, device));
 }
@@ -17,8 +18,8 @@ std::pair<Tensor, Tensor> KeyValueCache::extend(size_t layer, const Tensor& new_
   int64_t end = length + new_keys.size(2);
   Shape held = keys[layer].shape(), expected{held[0], held[1], new_keys.size(2), held[3]};
   if (new_keys.shape() != expected || new_values.shape() != expected || end > held[2])
-    throw ShapeError("key_value_cache: keys " + to_string(new_keys.shape()) + " and values " + to_string(new_values.shape()) + " behind " + std::to_string(length) +
-                     " positions do not fit a cache of " + to_string(held));
+    throw ShapeError("key_value_cache: keys " + to_string(new_keys.shape()) + " and values " + to_string(new_values.shape()) + " behind " +
+                     std::to_string(length) + " positions do not fit a cache of " + to_string(held));
   auto placed = [&](Tensor& all, const Tensor& added) {
     Tensor place = slice(all, 2, length, end);
     copy_data(added, place);

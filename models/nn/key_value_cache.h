@@ -17,8 +17,8 @@ struct KeyValueCache {
   KeyValueCache(int64_t layers, int64_t batch, int64_t heads, int64_t capacity, int64_t head_width, DType dtype = f32, Device device = {});
 
   Device device() const { return keys.empty() ? cpu : keys[0].device(); }
-  /// Puts keys and values [B, heads, T, head width] behind those that `layer` holds; returns all of that layer's, [B, heads, length + T, ..].
-  /// Throws ShapeError if they are not of that shape or there is no room.
+  /// Puts keys and values [B, heads, T, head width] behind those that `layer` holds; returns all of that layer's, [B, heads, length + T,
+  /// ..]. Throws ShapeError if they are not of that shape or there is no room.
   std::pair<Tensor, Tensor> extend(size_t layer, const Tensor& new_keys, const Tensor& new_values);
   /// Makes sequence b what sequence rows[b] was: for beam search. `rows` may name a sequence several times, and be more or fewer than B.
   void reorder(const std::vector<int64_t>& rows);

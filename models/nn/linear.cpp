@@ -26,7 +26,8 @@ Tensor Linear::operator()(const Tensor& x) const {
   if (std::any_of(adapters->begin(), adapters->end(), needs_weight)) {
     for (const LowRankAdapter& a : *adapters)
       if (training() && a.active && a.has_dropout())
-        throw ValueError("linear: the adapter \"" + a.name() + "\" drops out, which it cannot beside one with magnitudes; choose one of them by use_adapters");
+        throw ValueError("linear: the adapter \"" + a.name() +
+                         "\" drops out, which it cannot beside one with magnitudes; choose one of them by use_adapters");
     return linear(x, adapted_weight(), bias);
   }
   Tensor y = linear(x, weight, bias);  // the low-rank path beside the weight is cheaper than a changed weight

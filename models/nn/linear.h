@@ -15,7 +15,9 @@ struct LinearOptions {
 class Linear : public WeightLayer {
  public:
   Linear(int64_t in, int64_t out, LinearOptions options = {});
-  Linear(Module* parent, std::string name, int64_t in, int64_t out, LinearOptions options = {}) : Linear(in, out, options) { join(parent, std::move(name)); }
+  Linear(Module* parent, std::string name, int64_t in, int64_t out, LinearOptions options = {}) : Linear(in, out, options) {
+    join(parent, std::move(name));
+  }
   Tensor operator()(const Tensor& x) const;
 };
 

@@ -38,7 +38,8 @@ LowRankAdapter::LowRankAdapter(std::string name, Tensor weight, const LowRankOpt
   Tensor matrix = as_matrix(weight.detach());
   int64_t rows = matrix.size(0), columns = matrix.size(1);
   if (o.rank < 1 || o.rank > std::min(rows, columns))
-    throw ValueError("low_rank: rank " + std::to_string(o.rank) + " does not lie between 1 and the smaller side of a weight " + to_string(weight.shape()));
+    throw ValueError("low_rank: rank " + std::to_string(o.rank) + " does not lie between 1 and the smaller side of a weight " +
+                     to_string(weight.shape()));
   if (o.alpha < 0) throw ValueError("low_rank: alpha must not be negative, it is " + std::to_string(o.alpha));
   if (o.dropout > 0 && (o.magnitude || weight.rank() != 2)) throw ValueError("low_rank: dropout is for linear layers without magnitude");
   if (o.magnitude) register_parameter("magnitude", magnitude, clone(flatten(row_lengths(weight.detach()))));
@@ -109,7 +110,8 @@ std::vector<NamedLayer> layers_of(const Module& model) {
 }
 
 bool is_target(const std::string& name, const std::vector<std::string>& targets) {
-  return targets.empty() || std::any_of(targets.begin(), targets.end(), [&](const std::string& t) { return name == t || name.ends_with("." + t); });
+  return targets.empty() ||
+         std::any_of(targets.begin(), targets.end(), [&](const std::string& t) { return name == t || name.ends_with("." + t); });
 }
 
 bool merged(const WeightLayer& layer) { return layer.adapters && layer.adapters->original.defined(); }
@@ -122,13 +124,15 @@ void require_unmerged(const std::vector<NamedLayer>& layers, const char* action)
 void require_names(const Module& model, const char* action, const std::vector<std::string>& names) {
   std::vector<std::string> known = adapter_names(model);
   for (const std::string& name : names)
-    if (std::find(known.begin(), known.end(), name) == known.end()) throw ValueError(std::string(action) + ": no layer has an adapter \"" + name + "\"");
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      throw ValueError(std::string(action) + ": no layer has an adapter \"" + name + "\"");
 }
 
 }  // namespace
 
 int64_t add_adapter(Module& model, const std::string& name, const LowRankOptions& options, const std::vector<std::string>& targets) {
-  if (name.empty() || name.find('.') != std::string::npos) throw ValueError("add_adapter: a name must be non-empty and without dots: \"" + name + "\"");
+  if (name.empty() || name.find('.') != std::string::npos)
+    throw ValueError("add_adapter: a name must be non-empty and without dots: \"" + name + "\"");
   std::vector<NamedLayer> layers = layers_of(model);
   std::erase_if(layers, [&](const NamedLayer& n) { return !is_target(n.name, targets); });
   std::map<const TensorImpl*, int> users;  // a weight that two layers share would change both
@@ -136,16 +140,20 @@ int64_t add_adapter(Module& model, const std::string& name, const LowRankOptions
   auto shared = [&](const NamedLayer& n) { return n.layer->weight.defined() && users[n.layer->weight.impl()] > 1; };
   if (targets.empty()) std::erase_if(layers, shared);
   for (const NamedLayer& n : layers)
-    if (shared(n)) throw ValueError("add_adapter: the weight of \"" + n.name + "\" is tied to another parameter, which the adapter would change too");
+    if (shared(n))
+      throw ValueError("add_adapter: the weight of \"" + n.name + "\" is tied to another parameter, which the adapter would change too");
   if (layers.empty()) throw ValueError("add_adapter: no linear or convolution layer has one of the names asked for");
   require_unmerged(layers, "add_adapter");
   for (const NamedLayer& n : layers) {
     const Tensor& w = n.layer->weight;
     if (!w.defined() || !w.is_leaf()) throw ValueError("add_adapter: the weight of \"" + n.name + "\" is computed from others");
-    if (n.layer->adapters && n.layer->adapters->find(name)) throw ValueError("add_adapter: \"" + n.name + "\" has an adapter \"" + name + "\" already");
+    if (n.layer->adapters && n.layer->adapters->find(name))
+      throw ValueError("add_adapter: \"" + n.name + "\" has an adapter \"" + name + "\" already");
     if (int64_t most = std::min(w.size(0), w.numel() / w.size(0)); options.rank > most)
-      throw ValueError("add_adapter: \"" + n.name + "\" " + to_string(w.shape()) + " has no rank of " + std::to_string(options.rank) + "; choose " + std::to_string(most) + " or less, or other layers");
-    if (options.dropout > 0 && (options.magnitude || w.rank() != 2)) throw ValueError("add_adapter: \"" + n.name + "\": dropout is for linear layers without magnitude");
+      throw ValueError("add_adapter: \"" + n.name + "\" " + to_string(w.shape()) + " has no rank of " + std::to_string(options.rank) +
+                       "; choose " + std::to_string(most) + " or less, or other layers");
+    if (options.dropout > 0 && (options.magnitude || w.rank() != 2))
+      throw ValueError("add_adapter: \"" + n.name + "\": dropout is for linear layers without magnitude");
   }
   for (const NamedLayer& n : layers) {
     if (!n.layer->adapters) n.layer->register_module("adapters", n.layer->adapters.emplace());
@@ -161,7 +169,8 @@ void remove_adapter(Module& model, const std::string& name) {
   NoGrad off;
   for (const NamedLayer& n : layers) {
     if (!n.layer->adapters || !n.layer->adapters->find(name)) continue;
-    if (Tensor taken = n.layer->adapters->find(name)->taken(); taken.defined()) copy_data(n.layer->weight.detach() + taken, n.layer->weight);
+    if (Tensor taken = n.layer->adapters->find(name)->taken(); taken.defined())
+      copy_data(n.layer->weight.detach() + taken, n.layer->weight);
     n.layer->adapters->remove_if([&](const LowRankAdapter& a) { return a.name() == name; });
   }
 }
@@ -180,7 +189,8 @@ void use_adapters(Module& model, const std::vector<std::string>& names) {
   require_unmerged(layers, "use_adapters");
   for (const NamedLayer& n : layers)
     if (n.layer->adapters)
-      for (LowRankAdapter& adapter : *n.layer->adapters) adapter.active = std::find(names.begin(), names.end(), adapter.name()) != names.end();
+      for (LowRankAdapter& adapter : *n.layer->adapters)
+        adapter.active = std::find(names.begin(), names.end(), adapter.name()) != names.end();
 }
 
 void merge_adapters(Module& model) {
@@ -228,7 +238,8 @@ void load_adapter_state(Module& model, const std::string& name, const StateDict&
     auto found = state.find(part);
     if (found == state.end()) throw ValueError("load_adapter_state: the state lacks \"" + part + "\"");
     if (found->second.shape() != value.shape())
-      throw ShapeError("load_adapter_state: \"" + part + "\" is " + to_string(found->second.shape()) + " in the state, " + to_string(value.shape()) + " in the model");
+      throw ShapeError("load_adapter_state: \"" + part + "\" is " + to_string(found->second.shape()) + " in the state, " +
+                       to_string(value.shape()) + " in the model");
   }
   for (const auto& [part, value] : state)
     if (!here.contains(part)) throw ValueError("load_adapter_state: the model has no \"" + part + "\"");

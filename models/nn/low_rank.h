@@ -70,7 +70,8 @@ class AdapterSet : public ModuleList<LowRankAdapter> {
 
 /// Gives a new adapter to each layer whose dotted name is, or ends in ".", one of `targets` (all layers if there are none). Returns how
 /// many. Throws ValueError if no layer fits, one has an adapter of that name, or is merged; nothing is added then.
-int64_t add_adapter(Module& model, const std::string& name, const LowRankOptions& options = {}, const std::vector<std::string>& targets = {});
+int64_t add_adapter(Module& model, const std::string& name, const LowRankOptions& options = {},
+                    const std::vector<std::string>& targets = {});
 /// Takes the adapter away; what a principal start took goes back into the weights. Throws ValueError if there is none, or it is merged.
 void remove_adapter(Module& model, const std::string& name);
 /// The names in use, each once.

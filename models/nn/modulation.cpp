@@ -31,11 +31,14 @@ void start(Linear& projection, const ModulationOptions& o) {
 
 Tensor film(const Tensor& x, const Tensor& scale, const Tensor& shift, bool last) {
   bool fits = x.rank() >= 2 && scale.shape() == shift.shape() && scale.shape() == Shape{x.size(0), x.size(last ? -1 : 1)};
-  if (!fits) throw ShapeError("film: scale " + to_string(scale.shape()) + " and shift " + to_string(shift.shape()) + " do not fit x " + to_string(x.shape()));
+  if (!fits)
+    throw ShapeError("film: scale " + to_string(scale.shape()) + " and shift " + to_string(shift.shape()) + " do not fit x " +
+                     to_string(x.shape()));
   return x * beside(scale + 1, x, last) + beside(shift, x, last);
 }
 
-FiLM::FiLM(int64_t condition, int64_t channels, ModulationOptions o) : projection(this, "projection", condition, 2 * channels, {true, o.dtype, o.device}) {
+FiLM::FiLM(int64_t condition, int64_t channels, ModulationOptions o)
+    : projection(this, "projection", condition, 2 * channels, {true, o.dtype, o.device}) {
   start(projection, o);
 }
 Tensor FiLM::operator()(const Tensor& x, const Tensor& condition) const { return modulated(x, projection(condition), false); }
@@ -45,13 +48,17 @@ AdaptiveGroupNorm::AdaptiveGroupNorm(int64_t condition, int64_t groups, int64_t 
       projection(this, "projection", condition, 2 * channels, {true, o.dtype, o.device}) {
   start(projection, o);
 }
-Tensor AdaptiveGroupNorm::operator()(const Tensor& x, const Tensor& condition) const { return modulated(norm(x), projection(condition), false); }
+Tensor AdaptiveGroupNorm::operator()(const Tensor& x, const Tensor& condition) const {
+  return modulated(norm(x), projection(condition), false);
+}
 
 AdaptiveLayerNorm::AdaptiveLayerNorm(int64_t condition, int64_t channels, ModulationOptions o)
     : norm(this, "norm", channels, {.eps = o.eps, .affine = false, .dtype = o.dtype, .device = o.device}),
       projection(this, "projection", condition, 2 * channels, {true, o.dtype, o.device}) {
   start(projection, o);
 }
-Tensor AdaptiveLayerNorm::operator()(const Tensor& x, const Tensor& condition) const { return modulated(norm(x), projection(condition), true); }
+Tensor AdaptiveLayerNorm::operator()(const Tensor& x, const Tensor& condition) const {
+  return modulated(norm(x), projection(condition), true);
+}
 
 }  // namespace plumb::nn

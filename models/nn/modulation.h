@@ -20,7 +20,8 @@ struct ModulationOptions {
 class FiLM : public Module {
  public:
   FiLM(int64_t condition, int64_t channels, ModulationOptions options = {});
-  FiLM(Module* parent, std::string name, int64_t condition, int64_t channels, ModulationOptions options = {}) : FiLM(condition, channels, options) {
+  FiLM(Module* parent, std::string name, int64_t condition, int64_t channels, ModulationOptions options = {})
+      : FiLM(condition, channels, options) {
     join(parent, std::move(name));
   }
   Tensor operator()(const Tensor& x, const Tensor& condition) const;

@@ -22,7 +22,9 @@ MemberTensor& MemberTensor::operator=(const MemberTensor& o) {
 }
 
 Parameter::Parameter(Module* owner, std::string name, Tensor value) { owner->register_parameter(std::move(name), *this, std::move(value)); }
-Buffer::Buffer(Module* owner, std::string name, Tensor value, bool saved) { owner->register_buffer(std::move(name), *this, std::move(value), saved); }
+Buffer::Buffer(Module* owner, std::string name, Tensor value, bool saved) {
+  owner->register_buffer(std::move(name), *this, std::move(value), saved);
+}
 
 // -- life -------------------------------------------------------------------------------------------
 
@@ -66,7 +68,8 @@ void Module::check_complete() const {
 // -- registration -----------------------------------------------------------------------------------
 
 void Module::add_member(std::string name, Kind kind, const void* address) {
-  if (name.empty() || name.find('.') != std::string::npos) throw ValueError("module: a name must be non-empty and without dots: \"" + name + "\"");
+  if (name.empty() || name.find('.') != std::string::npos)
+    throw ValueError("module: a name must be non-empty and without dots: \"" + name + "\"");
   for (const Member& m : members_)
     if (m.name == name) throw ValueError("module: \"" + name + "\" is registered already");
   members_.push_back({std::move(name), static_cast<const std::byte*>(address) - reinterpret_cast<const std::byte*>(this), kind});
@@ -90,7 +93,8 @@ void Module::register_buffer(std::string name, Buffer& member, Tensor value, boo
 }
 
 Tensor Module::release_parameter(Parameter& member) {
-  auto found = std::find_if(members_.begin(), members_.end(), [&](const Member& m) { return m.kind == Kind::parameter && tensor_at(m) == &member; });
+  auto found =
+      std::find_if(members_.begin(), members_.end(), [&](const Member& m) { return m.kind == Kind::parameter && tensor_at(m) == &member; });
   if (found == members_.end()) throw ValueError("module: the parameter to release is not registered with it");
   members_.erase(found);
   Tensor value = member;
@@ -117,7 +121,9 @@ std::vector<std::pair<std::string, Module*>> Module::named_children() const {
 }
 
 // A child without a name (heap_children) is no part of the names below it.
-static std::string below(const std::string& name, const std::string& child) { return name.empty() ? child : child.empty() ? name : name + "." + child; }
+static std::string below(const std::string& name, const std::string& child) {
+  return name.empty() ? child : child.empty() ? name : name + "." + child;
+}
 
 static void collect_modules(const std::string& name, Module* module, std::vector<std::pair<std::string, Module*>>& out) {
   out.push_back({name, module});
@@ -227,7 +233,8 @@ static bool same_elements(const Tensor& a, const Tensor& b) {
   if (a.dtype() != b.dtype()) return false;
   NoGrad off;
   Tensor x = contiguous_data(plumb::to(a, Device{})), y = contiguous_data(plumb::to(b, Device{}));
-  return x.raw_data() == y.raw_data() || std::memcmp(x.raw_data(), y.raw_data(), static_cast<size_t>(x.numel()) * item_size(x.dtype())) == 0;
+  return x.raw_data() == y.raw_data() ||
+         std::memcmp(x.raw_data(), y.raw_data(), static_cast<size_t>(x.numel()) * item_size(x.dtype())) == 0;
 }
 
 LoadReport Module::load_state(const StateDict& state, bool strict) {
@@ -246,11 +253,13 @@ LoadReport Module::load_state(const StateDict& state, bool strict) {
     auto found = state.find(s.name);
     if (found == state.end()) continue;
     if (found->second.shape() != s.member->shape())
-      throw ShapeError("load_state: \"" + s.name + "\" is " + to_string(found->second.shape()) + " in the state, " + to_string(s.member->shape()) + " in the module");
+      throw ShapeError("load_state: \"" + s.name + "\" is " + to_string(found->second.shape()) + " in the state, " +
+                       to_string(s.member->shape()) + " in the module");
     auto [it, is_new] = source_of.try_emplace(s.member->impl(), sources.size());
     if (is_new) sources.push_back({s.name, found->second, s.member});
     else if (!same_elements(found->second, sources[it->second].value))
-      throw ValueError("load_state: \"" + sources[it->second].name + "\" and \"" + s.name + "\" are one tensor in the module, but differ in the state");
+      throw ValueError("load_state: \"" + sources[it->second].name + "\" and \"" + s.name +
+                       "\" are one tensor in the module, but differ in the state");
   }
   LoadReport report;
   for (const Slot& s : all)

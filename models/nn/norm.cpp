@@ -67,7 +67,8 @@ Tensor BatchNorm::operator()(const Tensor& x) const {
 
 GroupNorm::GroupNorm(int64_t groups, int64_t channels, ChannelNormOptions options) : groups_(groups), eps_(options.eps) {
   check_channels("group_norm", channels);
-  if (groups < 1 || channels % groups != 0) throw ValueError("group_norm: " + std::to_string(groups) + " groups do not divide " + std::to_string(channels) + " channels");
+  if (groups < 1 || channels % groups != 0)
+    throw ValueError("group_norm: " + std::to_string(groups) + " groups do not divide " + std::to_string(channels) + " channels");
   add_affine(*this, channels, options);
 }
 Tensor GroupNorm::operator()(const Tensor& x) const { return group_norm(x, groups_, weight, bias, eps_); }

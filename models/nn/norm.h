@@ -17,8 +17,11 @@ struct LayerNormOptions {
 class LayerNorm : public Module {
  public:
   explicit LayerNorm(Shape shape, LayerNormOptions options = {});
-  LayerNorm(Module* parent, std::string name, Shape shape, LayerNormOptions options = {}) : LayerNorm(shape, options) { join(parent, std::move(name)); }
-  LayerNorm(Module* parent, std::string name, int64_t width, LayerNormOptions options = {}) : LayerNorm(parent, std::move(name), Shape{width}, options) {}
+  LayerNorm(Module* parent, std::string name, Shape shape, LayerNormOptions options = {}) : LayerNorm(shape, options) {
+    join(parent, std::move(name));
+  }
+  LayerNorm(Module* parent, std::string name, int64_t width, LayerNormOptions options = {})
+      : LayerNorm(parent, std::move(name), Shape{width}, options) {}
   Tensor operator()(const Tensor& x) const;
   /// x + branch and its norm, by add_layer_norm; x and its own without a branch.
   AddNorm added(const Tensor& x, const Tensor& branch) const;
@@ -40,7 +43,9 @@ struct RmsNormOptions {
 class RMSNorm : public Module {
  public:
   explicit RMSNorm(int64_t width, RmsNormOptions options = {});
-  RMSNorm(Module* parent, std::string name, int64_t width, RmsNormOptions options = {}) : RMSNorm(width, options) { join(parent, std::move(name)); }
+  RMSNorm(Module* parent, std::string name, int64_t width, RmsNormOptions options = {}) : RMSNorm(width, options) {
+    join(parent, std::move(name));
+  }
   Tensor operator()(const Tensor& x) const;
 
   Parameter weight;
@@ -64,7 +69,9 @@ struct BatchNormOptions {
 class BatchNorm : public Module {
  public:
   explicit BatchNorm(int64_t channels, BatchNormOptions options = {});
-  BatchNorm(Module* parent, std::string name, int64_t channels, BatchNormOptions options = {}) : BatchNorm(channels, options) { join(parent, std::move(name)); }
+  BatchNorm(Module* parent, std::string name, int64_t channels, BatchNormOptions options = {}) : BatchNorm(channels, options) {
+    join(parent, std::move(name));
+  }
   Tensor operator()(const Tensor& x) const;
 
   Parameter weight, bias;
@@ -88,7 +95,8 @@ struct ChannelNormOptions {
 class GroupNorm : public Module {
  public:
   GroupNorm(int64_t groups, int64_t channels, ChannelNormOptions options = {});
-  GroupNorm(Module* parent, std::string name, int64_t groups, int64_t channels, ChannelNormOptions options = {}) : GroupNorm(groups, channels, options) {
+  GroupNorm(Module* parent, std::string name, int64_t groups, int64_t channels, ChannelNormOptions options = {})
+      : GroupNorm(groups, channels, options) {
     join(parent, std::move(name));
   }
   Tensor operator()(const Tensor& x) const;
@@ -104,7 +112,8 @@ class GroupNorm : public Module {
 class InstanceNorm : public Module {
  public:
   explicit InstanceNorm(int64_t channels, ChannelNormOptions options = {.affine = false});
-  InstanceNorm(Module* parent, std::string name, int64_t channels, ChannelNormOptions options = {.affine = false}) : InstanceNorm(channels, options) {
+  InstanceNorm(Module* parent, std::string name, int64_t channels, ChannelNormOptions options = {.affine = false})
+      : InstanceNorm(channels, options) {
     join(parent, std::move(name));
   }
   Tensor operator()(const Tensor& x) const;

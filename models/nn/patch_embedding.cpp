@@ -17,7 +17,8 @@ PatchEmbedding::PatchEmbedding(int64_t channels, int64_t width, int64_t patch, C
 
 Tensor PatchEmbedding::operator()(const Tensor& x) const {
   if (x.rank() != 4 || x.size(2) % patch_ != 0 || x.size(3) % patch_ != 0)
-    throw ShapeError("patch_embedding: takes [B, C, H, W] with sides that are multiples of " + std::to_string(patch_) + ", got " + to_string(x.shape()));
+    throw ShapeError("patch_embedding: takes [B, C, H, W] with sides that are multiples of " + std::to_string(patch_) + ", got " +
+                     to_string(x.shape()));
   return transpose(flatten(projection(x), 2), 1, 2);
 }
 

@@ -9,7 +9,8 @@ namespace plumb::nn {
 class PatchEmbedding : public Module {
  public:
   PatchEmbedding(int64_t channels, int64_t width, int64_t patch, Conv2dOptions options = {});
-  PatchEmbedding(Module* parent, std::string name, int64_t channels, int64_t width, int64_t patch, Conv2dOptions options = {}) : PatchEmbedding(channels, width, patch, options) {
+  PatchEmbedding(Module* parent, std::string name, int64_t channels, int64_t width, int64_t patch, Conv2dOptions options = {})
+      : PatchEmbedding(channels, width, patch, options) {
     join(parent, std::move(name));
   }
   Tensor operator()(const Tensor& x) const;

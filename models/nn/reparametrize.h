@@ -12,8 +12,8 @@ namespace plumb::nn {
 Tensor norms_along(const Tensor& x, int dim);
 Tensor first_direction(const Tensor& x, int dim);
 
-/// weight = g · v / ‖v‖, the norm taken for each row of dimension `dim` (Salimans & Kingma, NeurIPS 2016). v starts as the layer's weight and
-/// g as its norms, so the layer starts unchanged. A module belongs to one thread at a time: calling it writes layer.weight.
+/// weight = g · v / ‖v‖, the norm taken for each row of dimension `dim` (Salimans & Kingma, NeurIPS 2016). v starts as the layer's weight
+/// and g as its norms, so the layer starts unchanged. A module belongs to one thread at a time: calling it writes layer.weight.
 template <typename Layer>
 class WeightNorm : public Module {
  public:

@@ -54,8 +54,10 @@ const char* row_at(const Tensor& table, int64_t row) {
 
 ShardedEmbedding::ShardedEmbedding(int64_t rows, int64_t columns, ShardedEmbeddingOptions o)
     : rows_(rows), columns_(columns), processes_(o.processes ? o.processes : &alone()) {
-  if (rows < 1 || columns < 1) throw ValueError(fmt::format("sharded_embedding: sizes must be positive, they are {} and {}", rows, columns));
-  if (!(o.scale >= 0 && std::isfinite(o.scale))) throw ValueError(fmt::format("sharded_embedding: scale must not be negative, it is {}", o.scale));
+  if (rows < 1 || columns < 1)
+    throw ValueError(fmt::format("sharded_embedding: sizes must be positive, they are {} and {}", rows, columns));
+  if (!(o.scale >= 0 && std::isfinite(o.scale)))
+    throw ValueError(fmt::format("sharded_embedding: scale must not be negative, it is {}", o.scale));
   if (o.dtype != f32 && o.dtype != f64) throw DTypeError(fmt::format("sharded_embedding: takes f32 or f64, got {}", name(o.dtype)));
   int64_t size = processes_->size(), rank = processes_->rank();
   here_ = empty({(rows - rank + size - 1) / size, columns}, o.dtype, cpu, "sharded_embedding");
@@ -193,7 +195,8 @@ Tensor gathered_rows(const Tensor& own, dist::Communicator* processes) {
   for (size_t r = 0; r < all.size(); ++r) {
     int64_t other;
     std::memcpy(&other, all[r].data(), sizeof(other));
-    if (other != width) throw ShapeError(fmt::format("gathered_rows: process {} has {} columns, process {} has {}", r, other, processes->rank(), width));
+    if (other != width)
+      throw ShapeError(fmt::format("gathered_rows: process {} has {} columns, process {} has {}", r, other, processes->rank(), width));
     if (static_cast<int>(r) == processes->rank()) {
       parts.push_back(own);
       continue;
@@ -218,7 +221,8 @@ void sum_gradients(const std::vector<Tensor>& parameters, dist::Communicator* pr
   parts.push_back(to(from_vector(has), parts[0].dtype()));
   Tensor joined = contiguous(cat(parts, 0));
   processes->all_reduce(joined);
-  std::vector<double> have = to_vector(narrow(joined, 0, joined.numel() - static_cast<int64_t>(has.size()), static_cast<int64_t>(has.size())));
+  std::vector<double> have =
+      to_vector(narrow(joined, 0, joined.numel() - static_cast<int64_t>(has.size()), static_cast<int64_t>(has.size())));
   int64_t at = 0;
   for (size_t i = 0; i < parameters.size(); ++i) {
     const Tensor& p = parameters[i];

@@ -34,7 +34,8 @@ class ShardedEmbedding {
   /// Throws ValueError unless the sizes are positive and scale ≥ 0, DTypeError for another type than f32 or f64.
   ShardedEmbedding(int64_t rows, int64_t columns, ShardedEmbeddingOptions options = {});
 
-  /// Copies of the rows `indices` (i64 or i32, any shape). Throws IndexError, on every process, if one of them asks for a row outside [0, rows).
+  /// Copies of the rows `indices` (i64 or i32, any shape). Throws IndexError, on every process, if one of them asks for a row outside [0,
+  /// rows).
   FetchedRows fetch(const Tensor& indices) const;
   /// Adam on the rows that fetch gave, with the sum of their gradients over the processes, added in the order of ranks. Moments belong to a
   /// row and move only when it is touched, and the correction for their start counts the row's own updates: a rare row's first step is as

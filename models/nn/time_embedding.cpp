@@ -15,11 +15,13 @@ namespace {
 
 void check(const char* op, const Tensor& t) {
   if (t.rank() != 1 || !is_floating(t.dtype()))
-    throw ShapeError(std::string(op) + ": takes a floating vector of times, got " + std::string(name(t.dtype())) + " " + to_string(t.shape()));
+    throw ShapeError(std::string(op) + ": takes a floating vector of times, got " + std::string(name(t.dtype())) + " " +
+                     to_string(t.shape()));
 }
 
 int64_t half(const char* op, int64_t dim) {
-  if (dim < 2 || dim % 2 != 0) throw ValueError(std::string(op) + ": the dimension must be even and positive, it is " + std::to_string(dim));
+  if (dim < 2 || dim % 2 != 0)
+    throw ValueError(std::string(op) + ": the dimension must be even and positive, it is " + std::to_string(dim));
   return dim / 2;
 }
 

@@ -4,8 +4,8 @@
 
 namespace plumb::nn {
 
-/// [n, dim] for times t [n] of floating type: cos(t ω_i) for the first half, sin(t ω_i) for the second, ω_i = period^(−i/(dim/2)); the order
-/// of guided-diffusion (Dhariwal & Nichol 2021). Throws ShapeError unless t is a vector, ValueError unless dim is even and positive.
+/// [n, dim] for times t [n] of floating type: cos(t ω_i) for the first half, sin(t ω_i) for the second, ω_i = period^(−i/(dim/2)); the
+/// order of guided-diffusion (Dhariwal & Nichol 2021). Throws ShapeError unless t is a vector, ValueError unless dim is even and positive.
 Tensor timestep_embedding(const Tensor& t, int64_t dim, double period = 10000);
 
 struct FourierEmbeddingOptions {

@@ -14,7 +14,9 @@ class WeightLayer : public Module {
  protected:
   WeightLayer() = default;
   /// The weight as the active adapters change it.
-  Tensor adapted_weight() const { return adapters && !adapters->original.defined() ? changed_weight() : static_cast<const Tensor&>(weight); }
+  Tensor adapted_weight() const {
+    return adapters && !adapters->original.defined() ? changed_weight() : static_cast<const Tensor&>(weight);
+  }
 
  private:
   Tensor changed_weight() const;

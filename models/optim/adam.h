@@ -25,7 +25,8 @@ class BiasCorrections {
 
 /// The constants of rule::Adam for update number `step`, with weight decay inside (coupled) or beside (decoupled) the gradient.
 template <typename Options>
-std::array<double, 8> adam_constants(const Options& o, double lr, int64_t step, double coupled, double decoupled, BiasCorrections& corrections) {
+std::array<double, 8> adam_constants(const Options& o, double lr, int64_t step, double coupled, double decoupled,
+                                     BiasCorrections& corrections) {
   corrections.set(o.beta1, o.beta2, step);
   return {coupled, 1 - lr * decoupled, o.beta1, o.beta2, lr / corrections.first, 1 / std::sqrt(corrections.second), o.eps};
 }
@@ -39,7 +40,8 @@ struct AdamOptions {
 };
 
 /// Adam (Kingma & Ba, ICLR 2015), t the parameter's number of updates:
-///   g ← g + λ p,   m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²,   p ← p − lr · m̂ / (√v̂ + ε),   m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ)
+///   g ← g + λ p,   m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²,   p ← p − lr · m̂ / (√v̂ + ε),   m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 −
+///   β₂ᵗ)
 class Adam : public GroupedOptimizer<AdamOptions> {
  public:
   using GroupedOptimizer::GroupedOptimizer;

@@ -28,11 +28,14 @@ void ema_widen(nn::Module& average) {
 }
 
 // Pairs of tensors under the same names, tied ones once.
-static void pair_up(const std::vector<nn::NamedTensor>& into, const std::vector<nn::NamedTensor>& from, std::vector<Tensor>& average, std::vector<Tensor>& source) {
-  if (into.size() != from.size()) throw ValueError("ema: the modules have " + std::to_string(into.size()) + " and " + std::to_string(from.size()) + " tensors");
+static void pair_up(const std::vector<nn::NamedTensor>& into, const std::vector<nn::NamedTensor>& from, std::vector<Tensor>& average,
+                    std::vector<Tensor>& source) {
+  if (into.size() != from.size())
+    throw ValueError("ema: the modules have " + std::to_string(into.size()) + " and " + std::to_string(from.size()) + " tensors");
   std::unordered_set<const TensorImpl*> seen;
   for (size_t i = 0; i < into.size(); ++i) {
-    if (into[i].name != from[i].name) throw ValueError("ema: \"" + into[i].name + "\" in the average stands where the source has \"" + from[i].name + "\"");
+    if (into[i].name != from[i].name)
+      throw ValueError("ema: \"" + into[i].name + "\" in the average stands where the source has \"" + from[i].name + "\"");
     if (!seen.insert(into[i].tensor.impl()).second) continue;
     average.push_back(into[i].tensor);
     source.push_back(from[i].tensor);

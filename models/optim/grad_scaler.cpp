@@ -18,7 +18,8 @@ void GradScalerOptions::check() const {
 GradScaler::GradScaler(GradScalerOptions options) : options_((options.check(), options)), scale_(options.scale) {}
 
 Tensor GradScaler::scaled(const Tensor& loss) const {
-  if (item_size(loss.dtype()) == 2) throw DTypeError("grad_scaler: the loss is " + std::string(name(loss.dtype())) + ", which the scale would overflow; convert it to f32");
+  if (item_size(loss.dtype()) == 2)
+    throw DTypeError("grad_scaler: the loss is " + std::string(name(loss.dtype())) + ", which the scale would overflow; convert it to f32");
   return loss * scale_;
 }
 

@@ -34,7 +34,8 @@ UpdateHook only(std::vector<Tensor> parameters, UpdateHook hook) {
 UpdateHook scale_rows(Tensor parameter, Tensor multipliers) {
   return only({parameter}, {[multipliers](Update& u) {
                               if (u.value.rank() == 0 || multipliers.shape() != Shape{u.value.size(0)})
-                                throw ShapeError("scale_rows: the multipliers are " + to_string(multipliers.shape()) + ", the parameter " + to_string(u.value.shape()));
+                                throw ShapeError("scale_rows: the multipliers are " + to_string(multipliers.shape()) + ", the parameter " +
+                                                 to_string(u.value.shape()));
                               Tensor m = per_row(to(multipliers, u.value.dtype()), u.value.rank());
                               write(u, u.before + m * (u.value - u.before));
                             },
@@ -68,7 +69,8 @@ UpdateHook proximal_rows(double lambda) {
 
 UpdateHook proximal_anchor(double lambda, std::vector<Tensor> parameters, std::vector<Tensor> anchors) {
   if (parameters.size() != anchors.size())
-    throw ShapeError("proximal_anchor: " + std::to_string(parameters.size()) + " parameters, " + std::to_string(anchors.size()) + " anchors");
+    throw ShapeError("proximal_anchor: " + std::to_string(parameters.size()) + " parameters, " + std::to_string(anchors.size()) +
+                     " anchors");
   return {[lambda, parameters = std::move(parameters), anchors = std::move(anchors)](Update& u) {
     for (size_t i = 0; i < parameters.size(); ++i)
       if (parameters[i].same_as(u.parameter)) lerp({u.value}, {anchors[i]}, u.lr * lambda / (1 + u.lr * lambda));

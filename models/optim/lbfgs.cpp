@@ -44,7 +44,8 @@ void LbfgsOptions::check() const {
 
 LBFGS::LBFGS(std::vector<Tensor> parameters, LbfgsOptions options) : GroupedOptimizer(std::move(parameters), options) {
   for (const Slot& s : slots_)
-    if (s.parameter.dtype() != f32 && s.parameter.dtype() != f64) throw DTypeError("lbfgs: a parameter is " + std::string(name(s.parameter.dtype())));
+    if (s.parameter.dtype() != f32 && s.parameter.dtype() != f64)
+      throw DTypeError("lbfgs: a parameter is " + std::string(name(s.parameter.dtype())));
 }
 
 void LBFGS::update(std::span<Slot* const>) { throw ValueError("lbfgs: step needs a closure that computes the loss and its gradient"); }
@@ -125,8 +126,9 @@ bool LBFGS::line_search(Point& at, double t) {
   }
   while (bracketed && evaluations_ < limit && std::abs(high.t - low.t) * std::abs(low.slope) > 1e-2 * options().change_tolerance) {
     double from = std::min(low.t, high.t), to = std::max(low.t, high.t), margin = 0.1 * (to - from);
-    double middle = std::isfinite(high.loss) ? cubic_minimum(low.t, low.loss, low.slope, high.t, high.loss, high.slope, from + margin, to - margin)
-                                             : (from + to) / 2;
+    double middle = std::isfinite(high.loss)
+                        ? cubic_minimum(low.t, low.loss, low.slope, high.t, high.loss, high.slope, from + margin, to - margin)
+                        : (from + to) / 2;
     Point p = evaluate(middle);
     if (too_high(p) || p.loss >= low.loss) {
       high = p;
@@ -210,11 +212,13 @@ void LBFGS::load_state(const OptimizerState& saved) {
   std::vector<std::pair<Tensor, Tensor>> history;
   Shape row = optim::flatten(parameters()).shape();
   for (size_t i = 0;; ++i) {
-    auto step = base.tensors.extract("history." + std::to_string(i) + ".step"), change = base.tensors.extract("history." + std::to_string(i) + ".change");
+    auto step = base.tensors.extract("history." + std::to_string(i) + ".step"),
+         change = base.tensors.extract("history." + std::to_string(i) + ".change");
     if (step.empty() != change.empty()) throw ValueError("lbfgs: entry " + std::to_string(i) + " of the history is incomplete");
     if (step.empty()) break;
     if (step.mapped().shape() != row || change.mapped().shape() != row)
-      throw ShapeError("lbfgs: \"history." + std::to_string(i) + "\" is " + to_string(step.mapped().shape()) + " in the state, the parameters are " + to_string(row));
+      throw ShapeError("lbfgs: \"history." + std::to_string(i) + "\" is " + to_string(step.mapped().shape()) +
+                       " in the state, the parameters are " + to_string(row));
     history.push_back({copy_of(step.mapped()), copy_of(change.mapped())});
   }
   Optimizer::load_state(base);

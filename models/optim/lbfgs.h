@@ -22,8 +22,8 @@ class LBFGS : public GroupedOptimizer<LbfgsOptions> {
  public:
   explicit LBFGS(std::vector<Tensor> parameters, LbfgsOptions options = {});
 
-  /// `closure` forgets the gradients, computes the loss, calls backward on it and returns it; it is called several times. The parameters end
-  /// at the best point found. Returns the loss before this call. Throws ValueError if that is not finite.
+  /// `closure` forgets the gradients, computes the loss, calls backward on it and returns it; it is called several times. The parameters
+  /// end at the best point found. Returns the loss before this call. Throws ValueError if that is not finite.
   double step(const std::function<Tensor()>& closure);
 
   OptimizerState state() const override;

@@ -48,7 +48,8 @@ GradientList pcgrad(const std::vector<GradientList>& objectives, Generator& gene
 // Two objectives in closed form; more by pairwise Frank–Wolfe, which moves weight from the worst vertex to the best with an exact step.
 // The gap wᵀMw − min_j (Mw)_j bounds how far from the minimum wᵀMw is.
 std::vector<double> min_norm_weights(const std::vector<double>& m, size_t n) {
-  if (n == 0 || m.size() != n * n) throw ShapeError("min_norm_weights: needs n·n products, got " + std::to_string(m.size()) + " for n = " + std::to_string(n));
+  if (n == 0 || m.size() != n * n)
+    throw ShapeError("min_norm_weights: needs n·n products, got " + std::to_string(m.size()) + " for n = " + std::to_string(n));
   std::vector<double> w(n, 1 / static_cast<double>(n)), mw(n);
   for (int iteration = 0; iteration < 10000; ++iteration) {
     double value = 0;
@@ -83,7 +84,8 @@ GradientList mgda(const std::vector<GradientList>& objectives) { return weighted
 
 double adaptive_weight(const Tensor& first, const Tensor& second, const Tensor& parameter, AdaptiveWeightOptions o) {
   if (!(o.eps > 0) || !(o.low <= o.high))
-    throw ValueError("adaptive_weight: needs eps > 0 and low <= high, got " + std::to_string(o.eps) + ", " + std::to_string(o.low) + " and " + std::to_string(o.high));
+    throw ValueError("adaptive_weight: needs eps > 0 and low <= high, got " + std::to_string(o.eps) + ", " + std::to_string(o.low) +
+                     " and " + std::to_string(o.high));
   auto slope = [&](const Tensor& loss) { return norm(objective_gradients({loss}, {parameter})[0]); };
   return std::clamp(slope(first) / (slope(second) + o.eps), o.low, o.high);
 }

@@ -29,8 +29,8 @@ struct AdaptiveWeightOptions {
   double low = 0, high = 1e4;  ///< the weight is kept in [low, high]
 };
 /// ‖∂first/∂w‖ / (‖∂second/∂w‖ + ε), kept in [low, high]: what `second` is multiplied by so that both losses pull alike on `parameter`, the
-/// weight of a network's last layer (Esser et al., CVPR 2021). A loss that does not depend on it has norm 0. grad() is left alone, the graphs
-/// are kept. Throws ValueError unless eps > 0 and low ≤ high.
+/// weight of a network's last layer (Esser et al., CVPR 2021). A loss that does not depend on it has norm 0. grad() is left alone, the
+/// graphs are kept. Throws ValueError unless eps > 0 and low ≤ high.
 double adaptive_weight(const Tensor& first, const Tensor& second, const Tensor& parameter, AdaptiveWeightOptions options = {});
 
 }  // namespace plumb::optim

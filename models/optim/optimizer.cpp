@@ -118,7 +118,8 @@ Tensor Optimizer::state_of(Slot& s, size_t i, double start) {
 void Optimizer::Fused::add(Slot& slot, std::array<Tensor, 3> state, const std::array<double, 8>& constants) {
   if (optimizer_.recorded_ && optimizer_.recorded_->renewing) return optimizer_.recorded_->bring(constants);
   value_of(slot);
-  tensors_.push_back({contiguous_data(slot.parameter), contiguous_data(to(slot.gradient, slot.parameter.dtype())), slot.master, std::move(state), constants});
+  tensors_.push_back({contiguous_data(slot.parameter), contiguous_data(to(slot.gradient, slot.parameter.dtype())), slot.master,
+                      std::move(state), constants});
   slots_.push_back(&slot);
 }
 
@@ -126,7 +127,8 @@ void Optimizer::Fused::run() {
   if (tensors_.empty()) return;
   Device device = tensors_[0].parameter.device();
   for (const UpdateTensor& u : tensors_)
-    if (u.parameter.device() != device) throw DeviceError("optimizer: parameters on " + to_string(device) + " and " + to_string(u.parameter.device()));
+    if (u.parameter.device() != device)
+      throw DeviceError("optimizer: parameters on " + to_string(device) + " and " + to_string(u.parameter.device()));
   if (optimizer_.recorded_) optimizer_.recorded_->place(tensors_);
   else if (device.type != DeviceType::cpu) optimizer_.make_room_for_constants(static_cast<int64_t>(tensors_.size()), device);
   kernel::update(device, rule_, tensors_);
@@ -173,7 +175,8 @@ void Optimizer::record_step() {
   std::vector<Slot*> active = prepare();
   auto recorded = std::make_shared<Recorded>();
   auto count = static_cast<int64_t>(active.size());
-  recorded->constants = narrow(std::exchange(constants_, {}), 0, 0, count);  // a second step in this recording needs others: it is done eagerly
+  recorded->constants =
+      narrow(std::exchange(constants_, {}), 0, 0, count);  // a second step in this recording needs others: it is done eagerly
   recorded->brought = empty({count, 8}, f64, cpu, "optimizer");
   for (Slot* s : active) {
     recorded->slots.push_back(static_cast<size_t>(s - slots_.data()));
@@ -194,7 +197,8 @@ void Optimizer::renew(Recorded& recorded) {
     Recorded::add_places(slots_[i], places);
   }
   if (places != recorded.places || !transforms_.empty() || !hooks_.empty())
-    throw ValueError("optimizer: its tensors, transforms or hooks are others than when the step was captured; call reset() of the captured step then");
+    throw ValueError(
+        "optimizer: its tensors, transforms or hooks are others than when the step was captured; call reset() of the captured step then");
   for (Slot* s : active) ++s->steps;
   recorded.next = 0;
   update_for(recorded, active);
@@ -215,7 +219,8 @@ void Optimizer::add_parameter(Tensor parameter, size_t group) {
   if (!parameter.defined()) throw ValueError("optimizer: a parameter is undefined");
   if (!is_floating(parameter.dtype())) throw DTypeError("optimizer: a parameter is " + std::string(name(parameter.dtype())));
   for (const Slot& s : slots_)
-    if (s.parameter.same_as(parameter)) throw ValueError("optimizer: a parameter of shape " + to_string(parameter.shape()) + " is given twice");
+    if (s.parameter.same_as(parameter))
+      throw ValueError("optimizer: a parameter of shape " + to_string(parameter.shape()) + " is given twice");
   slots_.push_back({std::move(parameter), group});
 }
 
@@ -271,7 +276,8 @@ Tensor tensor_of(const OptimizerState& saved, const std::string& name, const Ten
   if (found == saved.tensors.end()) return {};
   used.insert(name);
   if (found->second.shape() != parameter.shape())
-    throw ShapeError("optimizer: \"" + name + "\" is " + to_string(found->second.shape()) + " in the state, its parameter " + to_string(parameter.shape()));
+    throw ShapeError("optimizer: \"" + name + "\" is " + to_string(found->second.shape()) + " in the state, its parameter " +
+                     to_string(parameter.shape()));
   Tensor t = empty(parameter.shape(), parameter.dtype() == f64 ? f64 : f32, parameter.device(), "load_state");
   copy_data(found->second, t);
   return t;
@@ -294,8 +300,8 @@ void Optimizer::load_state(const OptimizerState& saved) {
   for (const auto& [name, t] : saved.tensors)
     if (!used.contains(name)) throw ValueError("optimizer: the state has \"" + name + "\", which belongs to nothing here");
   if (saved.scalars.size() != 1 + group_count() + slots_.size())
-    throw ValueError("optimizer: the state is of " + std::to_string(saved.scalars.size() - 1) + " groups and parameters, this optimizer has " +
-                     std::to_string(group_count() + slots_.size()));
+    throw ValueError("optimizer: the state is of " + std::to_string(saved.scalars.size() - 1) +
+                     " groups and parameters, this optimizer has " + std::to_string(group_count() + slots_.size()));
   std::vector<double> rates;
   for (size_t g = 0; g < group_count(); ++g) rates.push_back(scalar_of(saved, "group." + std::to_string(g) + ".lr"));
   lr_scale_ = scalar_of(saved, "lr_scale");

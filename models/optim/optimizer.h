@@ -48,9 +48,9 @@ class Optimizer {
   Optimizer& operator=(const Optimizer&) = delete;
 
   /// Gradients through the transforms, the update, then the hooks. Parameters without a gradient are left alone, state and all. In a step
-  /// that is captured (engine/core/capture.h) one fused update is recorded, and the host brings its learning rates and corrections before each
-  /// replay; an optimiser that does more, or has transforms or hooks, works eagerly() in between. A replay throws ValueError if the optimiser
-  /// has other tensors than when it was recorded.
+  /// that is captured (engine/core/capture.h) one fused update is recorded, and the host brings its learning rates and corrections before
+  /// each replay; an optimiser that does more, or has transforms or hooks, works eagerly() in between. A replay throws ValueError if the
+  /// optimiser has other tensors than when it was recorded.
   void step();
   /// Forgets the gradients of all parameters.
   void zero_grad();
@@ -146,7 +146,7 @@ class Optimizer {
   double lr_scale_ = 1;
   std::vector<GradientTransform> transforms_;
   std::vector<UpdateHook> hooks_;
-  Tensor constants_;              // [parameters, 8] on a GPU, of the recorded updates; made before them: what is made in a recording lasts a replay
+  Tensor constants_;  // [parameters, 8] on a GPU, of the recorded updates; made before them: what is made in a recording lasts a replay
   Recorded* recorded_ = nullptr;  // for which update() is called now: to be recorded, or for its constants alone
 };
 

@@ -13,11 +13,14 @@ namespace {
 using Tensors = std::vector<Tensor>;
 
 void check_pairs(const char* op, const Tensors& x, const Tensors& y) {
-  if (x.size() != y.size()) throw ShapeError(std::string(op) + ": the sets have " + std::to_string(x.size()) + " and " + std::to_string(y.size()) + " tensors");
+  if (x.size() != y.size())
+    throw ShapeError(std::string(op) + ": the sets have " + std::to_string(x.size()) + " and " + std::to_string(y.size()) + " tensors");
   for (size_t i = 0; i < x.size(); ++i) {
     if (x[i].shape() != y[i].shape())
-      throw ShapeError(std::string(op) + ": tensors " + std::to_string(i) + " are " + to_string(x[i].shape()) + " and " + to_string(y[i].shape()));
-    if (x[i].device() != y[0].device() || y[i].device() != y[0].device()) throw DeviceError(std::string(op) + ": the tensors are on several devices");
+      throw ShapeError(std::string(op) + ": tensors " + std::to_string(i) + " are " + to_string(x[i].shape()) + " and " +
+                       to_string(y[i].shape()));
+    if (x[i].device() != y[0].device() || y[i].device() != y[0].device())
+      throw DeviceError(std::string(op) + ": the tensors are on several devices");
   }
 }
 
@@ -71,7 +74,9 @@ void copy(const Tensors& from, const Tensors& to) {
 void swap(const Tensors& a, const Tensors& b) {
   check_pairs("swap", a, b);
   for (size_t i = 0; i < a.size(); ++i)
-    if (a[i].dtype() != b[i].dtype()) throw DTypeError("swap: tensors " + std::to_string(i) + " are " + std::string(name(a[i].dtype())) + " and " + std::string(name(b[i].dtype())));
+    if (a[i].dtype() != b[i].dtype())
+      throw DTypeError("swap: tensors " + std::to_string(i) + " are " + std::string(name(a[i].dtype())) + " and " +
+                       std::string(name(b[i].dtype())));
   Tensors kept = clone(a);
   copy(b, a);
   copy(kept, b);
@@ -118,7 +123,9 @@ Tensors zeros_like(const Tensors& x) {
 }
 
 // The piece of `row` that holds `like`, as a view of like's shape.
-static Tensor piece(const Tensor& row, const Tensor& like, int64_t at) { return view_of(row, like.shape(), contiguous_strides(like.shape()), at); }
+static Tensor piece(const Tensor& row, const Tensor& like, int64_t at) {
+  return view_of(row, like.shape(), contiguous_strides(like.shape()), at);
+}
 
 Tensor flatten(const Tensors& x) {
   int64_t total = 0;
@@ -136,7 +143,8 @@ Tensor flatten(const Tensors& x) {
 void unflatten(const Tensor& row, const Tensors& into) {
   int64_t total = 0;
   for (const Tensor& t : into) total += t.numel();
-  if (row.shape() != Shape{total}) throw ShapeError("unflatten: the row is " + to_string(row.shape()) + ", the tensors have " + std::to_string(total) + " elements");
+  if (row.shape() != Shape{total})
+    throw ShapeError("unflatten: the row is " + to_string(row.shape()) + ", the tensors have " + std::to_string(total) + " elements");
   Tensor dense = contiguous_data(row);
   int64_t at = 0;
   for (Tensor t : into) {
@@ -153,7 +161,8 @@ Tensors gradients(const Tensors& parameters) {
 
 void set_gradients(const Tensors& parameters, const Tensors& gradients) {
   if (parameters.size() != gradients.size())
-    throw ShapeError("set_gradients: " + std::to_string(parameters.size()) + " parameters, " + std::to_string(gradients.size()) + " gradients");
+    throw ShapeError("set_gradients: " + std::to_string(parameters.size()) + " parameters, " + std::to_string(gradients.size()) +
+                     " gradients");
   for (size_t i = 0; i < parameters.size(); ++i) parameters[i].set_grad(gradients[i]);
 }
 

@@ -97,7 +97,9 @@ Schedule one_cycle(int64_t steps, double up, double start_divisor, double end_di
 
 Schedule warmup(int64_t steps, Schedule after) {
   need(steps >= 0, "warmup", "steps", "not be negative", static_cast<double>(steps));
-  return [steps, after = std::move(after)](int64_t t) { return t < steps ? static_cast<double>(t + 1) / static_cast<double>(steps) : after(t); };
+  return [steps, after = std::move(after)](int64_t t) {
+    return t < steps ? static_cast<double>(t + 1) / static_cast<double>(steps) : after(t);
+  };
 }
 
 Schedule sequence(std::vector<std::pair<int64_t, Schedule>> parts) {
@@ -112,7 +114,8 @@ Schedule sequence(std::vector<std::pair<int64_t, Schedule>> parts) {
 }
 
 Schedule cosine_with_warmup(int64_t warmup_steps, int64_t steps, double floor) {
-  need(warmup_steps >= 0 && warmup_steps < steps, "cosine_with_warmup", "warmup", "be from 0 to steps − 1", static_cast<double>(warmup_steps));
+  need(warmup_steps >= 0 && warmup_steps < steps, "cosine_with_warmup", "warmup", "be from 0 to steps − 1",
+       static_cast<double>(warmup_steps));
   return sequence({{warmup_steps, warmup(warmup_steps)}, {0, cosine(steps - warmup_steps, 1, floor)}});
 }
 

@@ -21,7 +21,8 @@ Schedule cosine(int64_t steps, double from = 1, double to = 0);
 Schedule cosine_restarts(int64_t steps, double factor = 1, double from = 1, double to = 0);
 /// cos(7π t / (16 steps)), then constant: FixMatch's.
 Schedule cosine_7_16(int64_t steps);
-/// min((t + 1) / steps, √(steps / (t + 1))): rises for `steps`, then falls with the inverse root (Vaswani et al. 2017, scaled to a peak of 1).
+/// min((t + 1) / steps, √(steps / (t + 1))): rises for `steps`, then falls with the inverse root (Vaswani et al. 2017, scaled to a peak of
+/// 1).
 Schedule inverse_sqrt(int64_t steps);
 /// factor^⌊t / every⌋, and factor^(milestones that have come).
 Schedule step_decay(int64_t every, double factor = 0.1);

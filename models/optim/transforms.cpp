@@ -67,10 +67,13 @@ GradientTransform clip_value(double limit) {
   return [=](const std::vector<Tensor>&, std::vector<Tensor>& gradients) { clip_value(gradients, limit); };
 }
 GradientTransform perpendicular(bool keep_norm) {
-  return [=](const std::vector<Tensor>& parameters, std::vector<Tensor>& gradients) { make_perpendicular(parameters, gradients, keep_norm); };
+  return
+      [=](const std::vector<Tensor>& parameters, std::vector<Tensor>& gradients) { make_perpendicular(parameters, gradients, keep_norm); };
 }
 GradientTransform project_out(std::vector<std::vector<Tensor>> directions) {
-  return [directions = std::move(directions)](const std::vector<Tensor>&, std::vector<Tensor>& gradients) { project_out(gradients, directions); };
+  return [directions = std::move(directions)](const std::vector<Tensor>&, std::vector<Tensor>& gradients) {
+    project_out(gradients, directions);
+  };
 }
 
 }  // namespace plumb::optim

@@ -5,8 +5,8 @@
 
 namespace plumb::optim {
 
-/// Scales all by max_norm / norm if their common norm exceeds max_norm; returns the norm before. A norm that is not finite is only returned.
-/// Throws ValueError unless max_norm > 0.
+/// Scales all by max_norm / norm if their common norm exceeds max_norm; returns the norm before. A norm that is not finite is only
+/// returned. Throws ValueError unless max_norm > 0.
 double clip_norm(const std::vector<Tensor>& gradients, double max_norm);
 /// Limits each element to [−limit, limit]. Throws ValueError unless limit > 0.
 void clip_value(const std::vector<Tensor>& gradients, double limit);

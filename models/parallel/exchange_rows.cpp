@@ -20,7 +20,8 @@ Tensor moved(const Tensor& x, const std::vector<int64_t>& give, const std::vecto
 Tensor exchange_rows(const Tensor& x, const std::vector<int64_t>& give, const std::vector<int64_t>& take, dist::Communicator& processes) {
   auto size = static_cast<size_t>(processes.size());
   if (x.rank() != 2 || give.size() != size || take.size() != size || std::accumulate(give.begin(), give.end(), int64_t{0}) != x.size(0))
-    throw ShapeError("exchange_rows: x is " + to_string(x.shape()) + "; give and take need a number for each of " + std::to_string(size) + " processes, and give must sum to the rows");
+    throw ShapeError("exchange_rows: x is " + to_string(x.shape()) + "; give and take need a number for each of " + std::to_string(size) +
+                     " processes, and give must sum to the rows");
   Tensor y = moved(x, give, take, processes);
   return record("exchange_rows", y, {x}, saving(), [give, take, &processes](const Grads& dy, const Saved&, Needs) -> Grads {
     return {exchange_rows(dy[0], take, give, processes)};

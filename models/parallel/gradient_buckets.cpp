@@ -47,7 +47,8 @@ void GradientBuckets::lay_out(const Tensor& loss) {
   for (int64_t i : agreed_order(loss)) {
     const Tensor& p = parameters_[static_cast<size_t>(i)];
     auto item = static_cast<int64_t>(item_size(p.dtype()));
-    bool fits = !buckets_.empty() && parameters_[buckets_.back().parameters[0]].dtype() == p.dtype() && buckets_.back().offsets.back() * item < options_.bytes;
+    bool fits = !buckets_.empty() && parameters_[buckets_.back().parameters[0]].dtype() == p.dtype() &&
+                buckets_.back().offsets.back() * item < options_.bytes;
     if (!fits) buckets_.push_back({{}, {0}, 0, {}});
     Bucket& bucket = buckets_.back();
     place_[p.impl()] = {buckets_.size() - 1, bucket.parameters.size()};
@@ -89,7 +90,8 @@ void GradientBuckets::backward(const Tensor& loss) {
       if (has_[buckets_[b].parameters[k]] == 0) collect(buckets_[b], k);  // no gradient in this pass; perhaps one of an earlier part
     if (b >= early) start(b);
   }
-  started_early_ = static_cast<int64_t>(early) - (early == buckets_.size() ? 1 : 0);  // the last one filled has nothing left to overlap with
+  started_early_ =
+      static_cast<int64_t>(early) - (early == buckets_.size() ? 1 : 0);  // the last one filled has nothing left to overlap with
   std::vector<double> having = share_having();
   for (size_t b = 0; b < buckets_.size(); ++b) {
     finish(b);
@@ -128,7 +130,8 @@ void GradientBuckets::start_full_buckets() {
 
 void GradientBuckets::start(size_t b) {
   Bucket& bucket = buckets_[b];
-  exchanges_.push_back(options_.scatter ? processes_.start_reduce_scatter(bucket.flat, slices_[b]) : processes_.start_all_reduce(bucket.flat));
+  exchanges_.push_back(options_.scatter ? processes_.start_reduce_scatter(bucket.flat, slices_[b])
+                                        : processes_.start_all_reduce(bucket.flat));
 }
 
 void GradientBuckets::finish(size_t b) {
@@ -149,7 +152,8 @@ std::vector<double> GradientBuckets::share_having() {
 double GradientBuckets::clip_norm(double max_norm) {
   NoGrad off;
   std::vector<Tensor> gradients;
-  for (const Bucket& bucket : buckets_) gradients.push_back(options_.scatter ? own_slice(bucket, bucket.flat) : narrow(bucket.flat, 0, 0, bucket.offsets.back()));
+  for (const Bucket& bucket : buckets_)
+    gradients.push_back(options_.scatter ? own_slice(bucket, bucket.flat) : narrow(bucket.flat, 0, 0, bucket.offsets.back()));
   if (!options_.scatter) return optim::clip_norm(gradients, max_norm);
   double own = optim::clip_norm(gradients, INFINITY);
   Tensor squares = to(from_vector(std::vector<double>{own * own}), parameters_.front().device());

@@ -10,8 +10,8 @@ namespace plumb::parallel {
 
 struct BucketOptions {
   int64_t bytes = int64_t{25} << 20;  ///< a bucket is full once it holds so many: fewer exchanges, but later ones
-  /// Each process gets the sums of its slice of every bucket alone (zeros elsewhere), for optimisers that are shared out (ShardedOptimizer):
-  /// half of what an all-reduce sends.
+  /// Each process gets the sums of its slice of every bucket alone (zeros elsewhere), for optimisers that are shared out
+  /// (ShardedOptimizer): half of what an all-reduce sends.
   bool scatter = false;
 };
 
@@ -25,17 +25,18 @@ struct Bucket {
 
 /// Data parallel training. Every process computes the loss of its part of a batch, divided by the number of processes, and
 ///   buckets.backward(loss);
-/// leaves the gradient of their sum in grad() of each parameter, on all of them with the same bits. The layout is made in the first pass, from its graph:
-/// parameters are sorted by when their gradient will be complete (leaves_by_readiness), whatever the order of declaration. A bucket's
-/// exchange starts as soon as its last gradient is there; all processes start the buckets in the same order.
+/// leaves the gradient of their sum in grad() of each parameter, on all of them with the same bits. The layout is made in the first pass,
+/// from its graph: parameters are sorted by when their gradient will be complete (leaves_by_readiness), whatever the order of declaration.
+/// A bucket's exchange starts as soon as its last gradient is there; all processes start the buckets in the same order.
 class GradientBuckets {
  public:
   /// `parameters` are the same list on all processes, floating, on the collectives' device. Throws ValueError unless options.bytes ≥ 1.
   GradientBuckets(std::vector<Tensor> parameters, dist::Collectives& processes, BucketOptions options = {});
   ~GradientBuckets();
 
-  /// loss.backward() with the exchange. grad() of a parameter that no process has a gradient for stays undefined; one that others have counts
-  /// as zeros here. Gradients from earlier parts of the batch (plain loss.backward()) are counted in. The gradients live in the buckets, until the next call.
+  /// loss.backward() with the exchange. grad() of a parameter that no process has a gradient for stays undefined; one that others have
+  /// counts as zeros here. Gradients from earlier parts of the batch (plain loss.backward()) are counted in. The gradients live in the
+  /// buckets, until the next call.
   void backward(const Tensor& loss);
   /// As optim::clip_grad_norm, over all processes' slices where they are scattered.
   double clip_norm(double max_norm);

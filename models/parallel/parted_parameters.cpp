@@ -65,14 +65,16 @@ Tensor PartedParameters::gathered(const Tensor& own, int64_t rows) const {
   shape[0] = rows;
   Tensor all = empty(shape, own.dtype(), cpu, "gathered");
   char* place = static_cast<char*>(all.raw_data());
-  for (const std::string& part : processes_->all_gather({static_cast<const char*>(here.raw_data()), static_cast<size_t>(here.numel()) * item_size(here.dtype())}))
+  for (const std::string& part :
+       processes_->all_gather({static_cast<const char*>(here.raw_data()), static_cast<size_t>(here.numel()) * item_size(here.dtype())}))
     place = std::ranges::copy(part, place).out;
   return all;
 }
 
 Tensor PartedParameters::cut(const std::string& name, const Tensor& whole, int64_t rows) const {
   if (whole.rank() == 0 || whole.size(0) != rows)
-    throw ShapeError("parted parameters: \"" + name + "\" is " + to_string(whole.shape()) + ", it should have " + std::to_string(rows) + " rows");
+    throw ShapeError("parted parameters: \"" + name + "\" is " + to_string(whole.shape()) + ", it should have " + std::to_string(rows) +
+                     " rows");
   auto [begin, end] = rows_of(rows, processes_->rank(), processes_->size());
   return narrow(whole, 0, begin, end - begin);
 }

@@ -18,8 +18,9 @@ struct RowRange {
 };
 RowRange rows_of(int64_t count, int rank, int size);
 
-/// Which parameters of a model are parts, along their first dimension, of larger ones whose other rows are on the other processes (experts that
-/// were shared out); the rest are the same on all. Wholes are put together on the CPU. What is said to be done by all is called by all processes together.
+/// Which parameters of a model are parts, along their first dimension, of larger ones whose other rows are on the other processes (experts
+/// that were shared out); the rest are the same on all. Wholes are put together on the CPU. What is said to be done by all is called by all
+/// processes together.
 class PartedParameters {
  public:
   explicit PartedParameters(dist::Communicator& processes) : processes_(&processes) {}
@@ -29,7 +30,8 @@ class PartedParameters {
   bool contains(const Tensor& parameter) const { return rows_.contains(parameter.impl()); }
   /// Those of `all` that are the same on every process: what GradientBuckets exchange.
   std::vector<Tensor> same(const std::vector<Tensor>& all) const;
-  /// As optim::clip_grad_norm of the whole model: gradients of what is the same are in `buckets`, those of the parts among `all`. Done by all.
+  /// As optim::clip_grad_norm of the whole model: gradients of what is the same are in `buckets`, those of the parts among `all`. Done by
+  /// all.
   double clip_grad_norm(GradientBuckets& buckets, const std::vector<Tensor>& all, double max_norm) const;
 
   /// A state under the model's names (its own, or one of averages) with the rows of all processes. Done by all.

@@ -37,11 +37,13 @@ void ShardedOptimizer<Inner, Options>::cut() {
     for (size_t k = 0; k < bucket.parameters.size(); ++k) {
       const Tensor& p = buckets_.parameters()[bucket.parameters[k]];
       auto slot = std::find_if(this->slots_.begin(), this->slots_.end(), [&](const Slot& s) { return s.parameter.same_as(p); });
-      if (slot == this->slots_.end()) throw ValueError("sharded optimizer: a parameter " + to_string(p.shape()) + " of the buckets is not one of its own");
+      if (slot == this->slots_.end())
+        throw ValueError("sharded optimizer: a parameter " + to_string(p.shape()) + " of the buckets is not one of its own");
       slot_of_[b].push_back(static_cast<size_t>(slot - this->slots_.begin()));
       int64_t begin = std::max(bucket.offsets[k], first), end = std::min(bucket.offsets[k + 1], last);
       if (begin >= end) continue;
-      pieces.push_back({slot_of_[b].back(), b, begin - bucket.offsets[k], end - begin, begin - first, row_of(p.detach(), begin - bucket.offsets[k], end - begin)});
+      pieces.push_back({slot_of_[b].back(), b, begin - bucket.offsets[k], end - begin, begin - first,
+                        row_of(p.detach(), begin - bucket.offsets[k], end - begin)});
     }
   }
   // Groups follow each other in the order of slots, and so do their pieces: Inner numbers them alike.
@@ -49,7 +51,8 @@ void ShardedOptimizer<Inner, Options>::cut() {
   std::vector<optim::Group<Options>> groups;
   for (size_t g = 0; g < this->group_count(); ++g) groups.push_back({{}, this->options(g)});
   for (const Piece& piece : pieces) groups[this->slots_[piece.slot].group].parameters.push_back(piece.value);
-  std::stable_sort(pieces.begin(), pieces.end(), [&](const Piece& a, const Piece& b) { return this->slots_[a.slot].group < this->slots_[b.slot].group; });
+  std::stable_sort(pieces.begin(), pieces.end(),
+                   [&](const Piece& a, const Piece& b) { return this->slots_[a.slot].group < this->slots_[b.slot].group; });
   pieces_ = std::move(pieces);
   inner_ = std::make_unique<Inner>(std::move(groups));
   if (loaded_) inner_->load_state(pieces_of(*loaded_));

@@ -33,8 +33,8 @@ struct LossOptions {
   /// Throws ValueError unless β is positive and finite, γ ≥ 0 and finite, γ = 0 for squared, and γ > 0 for hinge.
   void check() const;
 };
-/// The options that make each of the losses by name. length_normalised_dpo divides log-probabilities by the answers' lengths; simpo does that
-/// too, and leaves the reference out.
+/// The options that make each of the losses by name. length_normalised_dpo divides log-probabilities by the answers' lengths; simpo does
+/// that too, and leaves the reference out.
 LossOptions dpo(double beta = 0.1);
 LossOptions length_normalised_dpo(double beta = 2);
 LossOptions ipo(double beta = 0.1);

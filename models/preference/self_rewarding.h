@@ -12,7 +12,8 @@
 namespace plumb::preference {
 
 /// What the current model's likelihood of an answer is compared with to reward it: the model of the round before, or M0 in all rounds. With
-/// M_{t−1} each round rewards what the last one changed, mistakes too; with M0 it rewards all that was learned. In the first round both are M0.
+/// M_{t−1} each round rewards what the last one changed, mistakes too; with M0 it rewards all that was learned. In the first round both are
+/// M0.
 enum class RewardReference { previous, pretrained };
 
 struct RoundOptions {
@@ -69,7 +70,8 @@ class SelfRewarding {
     bool against_pretrained = options.reference == RewardReference::pretrained;
     Model& older = against_pretrained ? pretrained_ : past_.front();
     std::vector<double> before = log_probs(past_.back(), flat);
-    auto now = by_prompt(differences(log_probs(current_, flat), against_pretrained ? log_probs(pretrained_, flat) : before), options.answers);
+    auto now =
+        by_prompt(differences(log_probs(current_, flat), against_pretrained ? log_probs(pretrained_, flat) : before), options.answers);
     auto then =
         by_prompt(past_.size() > 1 ? differences(before, log_probs(older, flat)) : log_probs(past_.back(), flat, true), options.answers);
     std::vector<Judged> out;

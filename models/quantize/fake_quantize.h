@@ -27,8 +27,8 @@ struct FakeQuantizeOptions {
   double gradient_scale = 1;  ///< multiplies the gradients of s and β
 };
 
-/// v̂ = round(u)(|s| + ε) + β with u = min(max((v − β) / (|s| + ε), low), high), halves to even. s and β are single numbers or vectors along
-/// `axis`; β may be undefined (0). Rounding passes straight through:
+/// v̂ = round(u)(|s| + ε) + β with u = min(max((v − β) / (|s| + ε), low), high), halves to even. s and β are single numbers or vectors
+/// along `axis`; β may be undefined (0). Rounding passes straight through:
 ///   ∂v̂/∂v = 1 where the codes reach, their ends included, else 0
 ///   ∂v̂/∂s = sign(s)(round(u) − u) there, sign(s) low or sign(s) high beyond
 ///   ∂v̂/∂β = 0 there, 1 beyond

@@ -38,7 +38,8 @@ const char* const kScale = ".scale";
 const char* const kShape = ".shape";
 
 Shape shape_of(const Tensor& sizes) {
-  if (sizes.dtype() != i64 || sizes.numel() > kMaxRank) damaged("a shape that is no list of up to " + std::to_string(kMaxRank) + " whole numbers");
+  if (sizes.dtype() != i64 || sizes.numel() > kMaxRank)
+    damaged("a shape that is no list of up to " + std::to_string(kMaxRank) + " whole numbers");
   Shape shape;
   int64_t elements = 1;
   for (int64_t s : to_vector<int64_t>(sizes)) {

@@ -8,19 +8,23 @@
 namespace plumb::resnet {
 
 static constexpr auto fields = [](auto& c, auto&& f) {
-  f("small_images", c.small_images), f("bottleneck", c.bottleneck), f("blocks", c.blocks), f("width", c.width), f("channels", c.channels), f("classes", c.classes);
+  f("small_images", c.small_images), f("bottleneck", c.bottleneck), f("blocks", c.blocks), f("width", c.width), f("channels", c.channels),
+      f("classes", c.classes);
   f("norm", c.norm), f("groups", c.groups), f("padded_shortcuts", c.padded_shortcuts), f("zero_residual", c.zero_residual);
 };
 static constexpr auto wide_fields = [](auto& c, auto&& f) {
-  f("depth", c.depth), f("widen", c.widen), f("dropout", c.dropout), f("channels", c.channels), f("classes", c.classes), f("norm", c.norm), f("groups", c.groups);
+  f("depth", c.depth), f("widen", c.widen), f("dropout", c.dropout), f("channels", c.channels), f("classes", c.classes), f("norm", c.norm),
+      f("groups", c.groups);
 };
 
 namespace {
 
 void check_norm(const std::string& norm, int64_t groups, int64_t narrowest) {
-  require(norm == "batch" || norm == "group" || norm == "instance" || norm == "none", "--norm " + norm + " is unknown; choose batch, group, instance or none");
+  require(norm == "batch" || norm == "group" || norm == "instance" || norm == "none",
+          "--norm " + norm + " is unknown; choose batch, group, instance or none");
   if (norm != "group") return;
-  require(groups >= 1 && narrowest % groups == 0, "--groups " + std::to_string(groups) + " does not divide the " + std::to_string(narrowest) + " channels of the first stage");
+  require(groups >= 1 && narrowest % groups == 0,
+          "--groups " + std::to_string(groups) + " does not divide the " + std::to_string(narrowest) + " channels of the first stage");
 }
 
 void at_least_one(std::initializer_list<std::pair<const char*, int64_t>> numbers) {
@@ -51,7 +55,9 @@ ResNetConfig ResNetConfig::imagenet(int64_t depth) {
 std::string ResNetConfig::to_json() const { return fields_to_json(*this, fields); }
 ResNetConfig ResNetConfig::from_json(const std::string& text) { return fields_from_json<ResNetConfig>("resnet", text, fields); }
 std::string WideResNetConfig::to_json() const { return fields_to_json(*this, wide_fields); }
-WideResNetConfig WideResNetConfig::from_json(const std::string& text) { return fields_from_json<WideResNetConfig>("wide resnet", text, wide_fields); }
+WideResNetConfig WideResNetConfig::from_json(const std::string& text) {
+  return fields_from_json<WideResNetConfig>("wide resnet", text, wide_fields);
+}
 
 void ResNetConfig::check() const {
   at_least_one({{"--width", width}, {"channels", channels}});

@@ -17,7 +17,9 @@ namespace {
 int64_t outside(const ResNetConfig& c, int64_t width) { return c.bottleneck ? 4 * width : width; }
 
 // A norm has a bias already.
-nn::Conv2dOptions conv_options(const ResNetConfig& c, int64_t kernel, int64_t stride) { return {.stride = stride, .padding = kernel / 2, .bias = c.norm == "none"}; }
+nn::Conv2dOptions conv_options(const ResNetConfig& c, int64_t kernel, int64_t stride) {
+  return {.stride = stride, .padding = kernel / 2, .bias = c.norm == "none"};
+}
 
 nn::Sequential projection(const ResNetConfig& c, int64_t in, int64_t out, int64_t stride) {
   nn::Sequential s{nn::Conv2d(in, out, 1, conv_options(c, 1, stride))};

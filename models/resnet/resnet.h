@@ -21,7 +21,7 @@ struct ResNetConfig {
   int64_t classes = 10;                  ///< 0: a backbone without fc
   std::string norm = "batch";            ///< batch, group, instance or none
   int64_t groups = 8;                    ///< of group norm
-  bool padded_shortcuts = false;         ///< where a stage begins: every other pixel, missing channels zero (option A); else 1×1 convolutions
+  bool padded_shortcuts = false;  ///< where a stage begins: every other pixel, missing channels zero (option A); else 1×1 convolutions
   bool zero_residual = false;            ///< the last norm of each block starts as 0, so blocks start as the identity
 
   /// 6n + 2 layers for small images: n blocks in each of three stages. Throws ConfigError for another depth.

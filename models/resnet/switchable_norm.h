@@ -13,7 +13,9 @@ class SwitchableNorm {
  public:
   SwitchableNorm() = default;
   /// Throws ValueError for another kind, or groups that do not divide the channels.
-  SwitchableNorm(nn::Module* owner, const std::string& name, const std::string& kind, int64_t channels, int64_t groups) { choose(owner, name, kind, channels, groups); }
+  SwitchableNorm(nn::Module* owner, const std::string& name, const std::string& kind, int64_t channels, int64_t groups) {
+    choose(owner, name, kind, channels, groups);
+  }
   /// The same later: what is registered must already stand in its place.
   void choose(nn::Module* owner, const std::string& name, const std::string& kind, int64_t channels, int64_t groups);
   Tensor operator()(const Tensor& x) const;

@@ -23,7 +23,9 @@ double now() { return std::chrono::duration<double>(std::chrono::system_clock::n
 std::string fresh_path(const std::string& directory) {
   char host[256] = "host";
   gethostname(host, sizeof host - 1);
-  std::string path = directory + "/events.out.tfevents." + std::to_string(static_cast<int64_t>(now())) + "." + host + "." + std::to_string(getpid()), fresh = path;
+  std::string path = directory + "/events.out.tfevents." + std::to_string(static_cast<int64_t>(now())) + "." + host + "." +
+                     std::to_string(getpid()),
+              fresh = path;
   for (int n = 1; path_exists(fresh); ++n) fresh = path + "." + std::to_string(n);
   return fresh;
 }
@@ -64,7 +66,9 @@ void EventFile::add(const std::string& record) {
 void EventFile::scalar(const std::string& tag, double value, int64_t step) { add(event::scalar({now(), step}, tag, value)); }
 void EventFile::histogram(const std::string& tag, const Histogram& h, int64_t step) { add(event::histogram({now(), step}, tag, h)); }
 void EventFile::image(const std::string& tag, std::string_view png, int64_t step) { add(event::image({now(), step}, tag, png)); }
-void EventFile::text(const std::string& tag, const std::string& text, int64_t step) { add(event::text({now(), step}, tag, as_it_stands(text))); }
+void EventFile::text(const std::string& tag, const std::string& text, int64_t step) {
+  add(event::text({now(), step}, tag, as_it_stands(text)));
+}
 
 void EventFile::flush() {
   size_t written = 0;

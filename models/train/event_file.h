@@ -9,8 +9,8 @@
 namespace plumb::train {
 
 /// Appends to events.out.tfevents.… in `directory` (event_records.h says what). What is added reaches the file after a few seconds or some
-/// kilobytes of it, by flush(), and at the end. Throws IoError if the file cannot be written. After a resume a new file goes on from the step
-/// it resumed at.
+/// kilobytes of it, by flush(), and at the end. Throws IoError if the file cannot be written. After a resume a new file goes on from the
+/// step it resumed at.
 class EventFile {
  public:
   /// `first_step`: steps from here on in older files of the directory are superseded (TensorBoard drops them).

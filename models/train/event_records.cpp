@@ -86,7 +86,13 @@ std::string histogram(const Moment& when, const std::string& tag, const Histogra
     put(counts, static_cast<double>(h.counts[i]));
   }
   Message proto;
-  proto.real(1, h.low).real(2, h.high).real(3, static_cast<double>(h.count)).real(4, h.sum).real(5, h.sum_squares).part(6, limits).part(7, counts);
+  proto.real(1, h.low)
+      .real(2, h.high)
+      .real(3, static_cast<double>(h.count))
+      .real(4, h.sum)
+      .real(5, h.sum_squares)
+      .part(6, limits)
+      .part(7, counts);
   return summary(when, Message().part(1, tag).part(5, proto));
 }
 

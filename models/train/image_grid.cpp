@@ -39,7 +39,8 @@ Tensor image_grid(const Tensor& images, const GridOptions& o) {
     for (int64_t c = 0; c < channels; ++c)
       for (int64_t y = 0; y < height * zoom; ++y)
         for (int64_t z = 0; z < width * zoom; ++z)
-          to[(top + y) * row_bytes + (left + z) * channels + c] = byte_of(from[((i * channels + c) * height + y / zoom) * width + z / zoom]);
+          to[(top + y) * row_bytes + (left + z) * channels + c] =
+              byte_of(from[((i * channels + c) * height + y / zoom) * width + z / zoom]);
   }
   return grid;
 }

@@ -47,9 +47,13 @@ std::string ticks(const Axis& axis, bool horizontal) {
     double at = axis.place(v);
     double shown = std::abs(v) < step * 1e-9 ? 0 : v;
     if (horizontal)
-      out += fmt::format("<line x1='{0:.1f}' x2='{0:.1f}' y1='{1}' y2='{2}' class='grid'/><text x='{0:.1f}' y='{3}' text-anchor='middle'>{4:.6g}</text>\n", at, kTop, kHeight - kBottom, kHeight - kBottom + 16, shown);
+      out += fmt::format(
+          "<line x1='{0:.1f}' x2='{0:.1f}' y1='{1}' y2='{2}' class='grid'/><text x='{0:.1f}' y='{3}' text-anchor='middle'>{4:.6g}</text>\n",
+          at, kTop, kHeight - kBottom, kHeight - kBottom + 16, shown);
     else
-      out += fmt::format("<line x1='{1}' x2='{2}' y1='{0:.1f}' y2='{0:.1f}' class='grid'/><text x='{3}' y='{4:.1f}' text-anchor='end'>{5:.6g}</text>\n", at, kLeft, kWidth - kRight, kLeft - 6, at + 4, shown);
+      out += fmt::format(
+          "<line x1='{1}' x2='{2}' y1='{0:.1f}' y2='{0:.1f}' class='grid'/><text x='{3}' y='{4:.1f}' text-anchor='end'>{5:.6g}</text>\n",
+          at, kLeft, kWidth - kRight, kLeft - 6, at + 4, shown);
   }
   return out;
 }
@@ -65,7 +69,8 @@ std::string drawn(const Series& s, const Axis& x, const Axis& y) {
   return fmt::format("<polyline points='{}' fill='none' stroke='{}' stroke-width='{}'/>{}\n", points, s.colour, s.dots ? 1 : 1.5, dots);
 }
 
-// Characters are about so wide; names are set from the right, and go on in lines of their own below the title where they do not fit beside it.
+// Characters are about so wide; names are set from the right, and go on in lines of their own below the title where they do not fit beside
+// it.
 constexpr double kLetter = 7.2, kGap = 14, kLegendLine = 16;
 
 struct Legend {
@@ -91,8 +96,8 @@ std::string line_chart(const std::string& title, const std::string& x_label, con
   Axis x = axis_over(series, &Series::x, kLeft, kWidth - kRight), y = axis_over(series, &Series::y, kHeight - kBottom, kTop);
   Legend legend = legend_beside(title, series);
   std::string name = escape_html(title);
-  std::string out = fmt::format("<svg viewBox='0 0 {} {}' role='img' aria-label='{}'>\n<text x='{}' y='18' class='title'>{}</text>\n", kWidth,
-                                kHeight + legend.extra, name, kLeft, name);
+  std::string out = fmt::format("<svg viewBox='0 0 {} {}' role='img' aria-label='{}'>\n<text x='{}' y='18' class='title'>{}</text>\n",
+                                kWidth, kHeight + legend.extra, name, kLeft, name);
   out += legend.text + fmt::format("<g transform='translate(0,{})'>\n", legend.extra) + ticks(x, true) + ticks(y, false);
   for (const Series& s : series) out += drawn(s, x, y);
   return out + fmt::format("<text x='{}' y='{}' text-anchor='middle'>{}</text>\n</g>\n</svg>\n", (kLeft + kWidth - kRight) / 2, kHeight - 8,

@@ -63,7 +63,8 @@ std::string live_page() {
 
 std::string frozen_page(const std::string& title, const std::vector<RunView>& runs) {
   std::string head =
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n<style>\n";
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src "
+      "'unsafe-inline'\">\n<style>\n";
   head += page_part("board.css");
   head += "</style>";
   std::string scripts = "<script id=\"data\" type=\"application/json\">" + within_script(data_of(runs)) + "</script>\n";

@@ -12,7 +12,8 @@ namespace plumb::train {
 std::string_view page_part(std::string_view name);
 /// The live page, which asks its server for /data and /histograms/N.
 std::string live_page();
-/// One file that shows `runs` overlaid, without anything loaded from elsewhere. Its own policy forbids the browser to ask anybody for anything.
+/// One file that shows `runs` overlaid, without anything loaded from elsewhere. Its own policy forbids the browser to ask anybody for
+/// anything.
 std::string frozen_page(const std::string& title, const std::vector<RunView>& runs);
 
 }  // namespace plumb::train

@@ -19,14 +19,15 @@ void write(const std::string& text) {
 }  // namespace
 
 Progress::Progress(std::string title, int64_t total, int64_t done, int64_t lines)
-    : title_(std::move(title)), total_(total), first_(done), every_(lines > 0 ? std::max<int64_t>(1, total / lines) : 0), terminal_(isatty(STDERR_FILENO) == 1),
-      start_(Clock::now()), last_(start_ - std::chrono::seconds(1)) {}
+    : title_(std::move(title)), total_(total), first_(done), every_(lines > 0 ? std::max<int64_t>(1, total / lines) : 0),
+      terminal_(isatty(STDERR_FILENO) == 1), start_(Clock::now()), last_(start_ - std::chrono::seconds(1)) {}
 
 Progress::~Progress() { finish(); }
 
 std::string Progress::time_left(int64_t step) const {
   double elapsed = std::chrono::duration<double>(Clock::now() - start_).count();
-  auto seconds = static_cast<int64_t>(elapsed / static_cast<double>(std::max<int64_t>(1, step - first_)) * static_cast<double>(total_ - step));
+  auto seconds =
+      static_cast<int64_t>(elapsed / static_cast<double>(std::max<int64_t>(1, step - first_)) * static_cast<double>(total_ - step));
   if (seconds >= 3600) return fmt::format("{}h{:02}m", seconds / 3600, seconds / 60 % 60);
   return fmt::format("{}:{:02}", seconds / 60, seconds % 60);
 }
@@ -46,7 +47,8 @@ void Progress::draw(int64_t step, const std::string& note) {
 void Progress::update(int64_t step, const std::string& note) {
   auto now = Clock::now();
   if (!terminal_ && every_ == 0) return;
-  bool due = terminal_ ? now - last_ > std::chrono::milliseconds(100) || step == total_ : step % every_ == 0 || step == total_ || step == first_ + 1;
+  bool due = terminal_ ? now - last_ > std::chrono::milliseconds(100) || step == total_
+                       : step % every_ == 0 || step == total_ || step == first_ + 1;
   if (!due) return;
   last_ = now;
   draw(step, note);

@@ -8,7 +8,8 @@ namespace plumb::train {
 
 class Progress {
  public:
-  /// `total` steps, of which `done` were made before (a resumed run). Writes to standard error. Off a terminal, about `lines` lines in all; 0: none.
+  /// `total` steps, of which `done` were made before (a resumed run). Writes to standard error. Off a terminal, about `lines` lines in all;
+  /// 0: none.
   Progress(std::string title, int64_t total, int64_t done = 0, int64_t lines = 20);
   ~Progress();
   Progress(const Progress&) = delete;

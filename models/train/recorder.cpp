@@ -24,7 +24,8 @@ JsonObject line_of(const std::vector<NamedHistogram>& all, int64_t step) {
 
 }  // namespace
 
-Recorder::Recorder(const RunDirectory& run, int64_t last_step, const RecorderOptions& options) : run_(run), metrics_(run.file("metrics.jsonl"), last_step), last_step_(metrics_.last_step()) {
+Recorder::Recorder(const RunDirectory& run, int64_t last_step, const RecorderOptions& options)
+    : run_(run), metrics_(run.file("metrics.jsonl"), last_step), last_step_(metrics_.last_step()) {
   if (options.histograms) histograms_.emplace("histograms", run.file("histograms.jsonl"), last_step);
   if (!options.events) return;
   events_.emplace(run.path(), last_step);

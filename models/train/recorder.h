@@ -23,8 +23,8 @@ class Recorder {
   /// all the others.
   Recorder(const RunDirectory& run, int64_t last_step, const RecorderOptions& options);
 
-  /// The last step that metrics.jsonl has a line of; 0: none. Before the first numbers() it is the step that the run goes on from, unless lines
-  /// were lost.
+  /// The last step that metrics.jsonl has a line of; 0: none. Before the first numbers() it is the step that the run goes on from, unless
+  /// lines were lost.
   int64_t last_step() const { return last_step_; }
   /// A line of metrics.jsonl.
   void numbers(const Metrics& line);

@@ -6,6 +6,8 @@
 
 namespace plumb::train {
 
-void write_report(const RunDirectory& run, bool ending) { write_file_atomic(run.file("report.html"), frozen_page(run.path(), {RunView(run, ending)})); }
+void write_report(const RunDirectory& run, bool ending) {
+  write_file_atomic(run.file("report.html"), frozen_page(run.path(), {RunView(run, ending)}));
+}
 
 }  // namespace plumb::train

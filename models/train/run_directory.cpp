@@ -34,7 +34,8 @@ std::vector<int64_t> steps_in(const std::string& directory, const std::string& e
     long long step = 0;
     int length = 0;
     std::string name = entry->path().filename().string();
-    if (std::sscanf(name.c_str(), "step-%lld%n", &step, &length) == 1 && name.substr(static_cast<size_t>(length)) == ending) steps.push_back(step);
+    if (std::sscanf(name.c_str(), "step-%lld%n", &step, &length) == 1 && name.substr(static_cast<size_t>(length)) == ending)
+      steps.push_back(step);
   }
   if (error) throw IoError("run: " + directory + ": cannot be listed: " + error.message());
   std::sort(steps.begin(), steps.end());
@@ -43,7 +44,8 @@ std::vector<int64_t> steps_in(const std::string& directory, const std::string& e
 
 // Newest first. That the directory is missing must not look like a run without checkpoints, which would begin anew.
 std::vector<int64_t> checkpoint_steps(const std::string& directory) {
-  if (!path_exists(directory)) throw IoError("run: " + directory + " is missing; bring it back, or make it (mkdir) to train from the start");
+  if (!path_exists(directory))
+    throw IoError("run: " + directory + " is missing; bring it back, or make it (mkdir) to train from the start");
   std::vector<int64_t> steps = steps_in(directory, ".safetensors");
   std::reverse(steps.begin(), steps.end());
   return steps;
@@ -62,7 +64,9 @@ void make_samples_directory(const std::string& run) {
   if (error) throw IoError("run: " + run + "/samples: cannot be made: " + error.message());
 }
 
-std::string checkpoint_path(const std::string& run, int64_t step) { return fmt::format("{}/checkpoints/step-{:08}.safetensors", run, step); }
+std::string checkpoint_path(const std::string& run, int64_t step) {
+  return fmt::format("{}/checkpoints/step-{:08}.safetensors", run, step);
+}
 
 }  // namespace
 
@@ -158,9 +162,13 @@ static bool is_directory(const std::string& path) {
 }
 
 std::string RunDirectory::samples_path(int64_t step) const { return fmt::format("{}/samples/step-{:08}.png", path_, step); }
-std::vector<int64_t> RunDirectory::sample_steps() const { return is_directory(file("samples")) ? steps_in(file("samples"), ".png") : std::vector<int64_t>{}; }
+std::vector<int64_t> RunDirectory::sample_steps() const {
+  return is_directory(file("samples")) ? steps_in(file("samples"), ".png") : std::vector<int64_t>{};
+}
 std::string RunDirectory::text_path(int64_t step) const { return fmt::format("{}/samples/step-{:08}.txt", path_, step); }
-std::vector<int64_t> RunDirectory::text_steps() const { return is_directory(file("samples")) ? steps_in(file("samples"), ".txt") : std::vector<int64_t>{}; }
+std::vector<int64_t> RunDirectory::text_steps() const {
+  return is_directory(file("samples")) ? steps_in(file("samples"), ".txt") : std::vector<int64_t>{};
+}
 
 std::string RunDirectory::samples_title() const {
   std::string path = file("samples/title.txt");

@@ -1,4 +1,5 @@
-// A run: a directory with config.json, metrics.jsonl, histograms.jsonl, event files, samples/, checkpoints/, the final model and report.html.
+// A run: a directory with config.json, metrics.jsonl, histograms.jsonl, event files, samples/, checkpoints/, the final model and
+// report.html.
 #pragma once
 #include <optional>
 #include <string>
@@ -17,7 +18,8 @@ struct Checkpoint {
 
 class RunDirectory {
  public:
-  /// Makes the directory and writes config.json. Throws ConfigError unless may_begin_at(path), IoError if it cannot be made; then nothing is left behind.
+  /// Makes the directory and writes config.json. Throws ConfigError unless may_begin_at(path), IoError if it cannot be made; then nothing
+  /// is left behind.
   static RunDirectory create(const std::string& path, const std::string& config_json);
   /// Throws IoError if `path` is no run directory, or was written by a newer version of the format.
   static RunDirectory open(const std::string& path);

@@ -40,7 +40,8 @@ static void refuse_links(const std::string& path) {
   std::error_code error;
   for (fs::recursive_directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error))
     if (entry->is_symlink(error))
-      throw ConfigError("run: " + entry->path().string() + " is a symbolic link, and training would write where it points; put a copy in its place, or remove it");
+      throw ConfigError("run: " + entry->path().string() +
+                        " is a symbolic link, and training would write where it points; put a copy in its place, or remove it");
 }
 
 RunLock::RunLock(const std::string& path) {
@@ -48,7 +49,9 @@ RunLock::RunLock(const std::string& path) {
   std::string file = path + "/.lock";
   do descriptor_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
   while (descriptor_ < 0 && errno == EINTR);
-  if (descriptor_ < 0) throw IoError("run: " + file + ": cannot be opened for writing: " + std::strerror(errno) + "; whoever trains a run writes into its directory");
+  if (descriptor_ < 0)
+    throw IoError("run: " + file + ": cannot be opened for writing: " + std::strerror(errno) +
+                  "; whoever trains a run writes into its directory");
   if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     std::string who = holder(descriptor_);
     ::close(descriptor_);

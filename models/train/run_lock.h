@@ -4,10 +4,10 @@
 
 namespace plumb::train {
 
-/// The right to train the run directory at `path`, held until the end of this object or of its process, however that ends. It is a lock of the
-/// operating system on the file .lock in it, which says who holds it; the file stays, and by itself means nothing. On file systems that know no
-/// locks every process gets it. Throws ConfigError saying who trains the directory if another does, or naming a symbolic link in it; IoError if
-/// .lock cannot be made.
+/// The right to train the run directory at `path`, held until the end of this object or of its process, however that ends. It is a lock of
+/// the operating system on the file .lock in it, which says who holds it; the file stays, and by itself means nothing. On file systems that
+/// know no locks every process gets it. Throws ConfigError saying who trains the directory if another does, or naming a symbolic link in
+/// it; IoError if .lock cannot be made.
 class RunLock {
  public:
   explicit RunLock(const std::string& path);

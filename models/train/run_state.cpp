@@ -17,12 +17,14 @@ std::string prefix_of_optimizer(size_t place) { return place == 0 ? "optimizer."
 template <typename T>
 T number_in(const Checkpoint& checkpoint, const std::string& name) {
   auto found = checkpoint.values.find(name);
-  if (found == checkpoint.values.end()) throw IoError("run: the checkpoint of step " + std::to_string(checkpoint.step) + " lacks the value \"" + name + "\"");
+  if (found == checkpoint.values.end())
+    throw IoError("run: the checkpoint of step " + std::to_string(checkpoint.step) + " lacks the value \"" + name + "\"");
   const std::string& text = found->second;
   T value{};
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size())
-    throw IoError("run: the checkpoint of step " + std::to_string(checkpoint.step) + " has \"" + text + "\" for \"" + name + "\", which is no such number");
+    throw IoError("run: the checkpoint of step " + std::to_string(checkpoint.step) + " has \"" + text + "\" for \"" + name +
+                  "\", which is no such number");
   return value;
 }
 
@@ -36,7 +38,8 @@ Checkpoint RunState::checkpoint(int64_t step) const {
   for (size_t i = 0; i < optimizers.size(); ++i) {
     optim::OptimizerState state = parted.whole_state(*optimizers[i]);
     tensors.merge(with_prefix(state.tensors, prefix_of_optimizer(i)));
-    for (auto& [name, number] : state.scalars) values[prefix_of_optimizer(i) + name] = fmt::format("{}", number);  // shortest form that reads back exactly
+    for (auto& [name, number] : state.scalars)
+      values[prefix_of_optimizer(i) + name] = fmt::format("{}", number);  // shortest form that reads back exactly
   }
   if (scaler) {
     values["loss_scale"] = fmt::format("{}", scaler->scale());

@@ -39,7 +39,9 @@ std::string stamp(const std::string& path) {
 
 // val_accuracy: "validation accuracy"; train_discriminator_loss: "training discriminator loss".
 std::string spoken(const std::string& name) {
-  std::string words = name.starts_with("val_") ? "validation " + name.substr(4) : name.starts_with("train_") ? "training " + name.substr(6) : name;
+  std::string words = name.starts_with("val_")     ? "validation " + name.substr(4)
+                      : name.starts_with("train_") ? "training " + name.substr(6)
+                                                   : name;
   std::ranges::replace(words, '_', ' ');
   return words;
 }
@@ -64,7 +66,8 @@ JsonObject json_of(const Curve& curve) {
 JsonObject settings_of(const std::string& text) {
   JsonObject settings;
   auto listing = JsonObject::parse(text, "config.json").listing();
-  if (listing.size() > kMostSettings) throw ConfigError(fmt::format("config.json: has {} values, more than the {} that a page shows", listing.size(), kMostSettings));
+  if (listing.size() > kMostSettings)
+    throw ConfigError(fmt::format("config.json: has {} values, more than the {} that a page shows", listing.size(), kMostSettings));
   for (auto& [name, value] : listing) settings.set(name, value);
   return settings;
 }
@@ -116,7 +119,8 @@ void RunView::add(const Metrics& line) {
   for (auto& [name, value] : line.values) {
     auto curve = std::ranges::find(curves_, name, &Curve::name);
     if (curve == curves_.end()) {
-      if (curves_.size() == kMostCurves) throw IoError(fmt::format("metrics: {}: has more than {} different names", run_.file("metrics.jsonl"), kMostCurves));
+      if (curves_.size() == kMostCurves)
+        throw IoError(fmt::format("metrics: {}: has more than {} different names", run_.file("metrics.jsonl"), kMostCurves));
       curve = curves_.insert(curves_.end(), {valid_utf8(name), {}, {}});
     }
     curve->step.push_back(line.step);
@@ -153,8 +157,8 @@ void RunView::update() {
 
 std::string RunView::version() const {
   std::vector<int64_t> pictures = run_.sample_steps(), texts = run_.text_steps();
-  return fmt::format("{}.{}.{}.{}.{:d}", stamp(run_.file("metrics.jsonl")), stamp(run_.file("config.json")), pictures.empty() ? 0 : pictures.back(),
-                     texts.empty() ? 0 : texts.back(), run_.finished());
+  return fmt::format("{}.{}.{}.{}.{:d}", stamp(run_.file("metrics.jsonl")), stamp(run_.file("config.json")),
+                     pictures.empty() ? 0 : pictures.back(), texts.empty() ? 0 : texts.back(), run_.finished());
 }
 
 std::string RunView::histograms_version() const { return stamp(run_.file("histograms.jsonl")); }
@@ -164,7 +168,8 @@ std::string RunView::summary() const {
   std::string text = fmt::format("{} steps", steps_);
   for (const char* prefix : {"train_loss", "val_", "test_"})
     for (const Curve& curve : curves_)
-      if (curve.name.starts_with(prefix)) text += fmt::format("{} {} {:.4f}", text.find(';') == std::string::npos ? ";" : ",", spoken(curve.name), curve.value.back());
+      if (curve.name.starts_with(prefix))
+        text += fmt::format("{} {} {:.4f}", text.find(';') == std::string::npos ? ";" : ",", spoken(curve.name), curve.value.back());
   return text + ".";
 }
 
@@ -224,7 +229,8 @@ JsonObject RunView::histograms() const {
   std::vector<JsonObject> lines;
   try {
     std::string text = contents("histograms.jsonl");
-    for (StepLine& line : some_of(parse_step_lines("histograms", run_.file("histograms.jsonl"), text), kHistograms)) lines.push_back(std::move(line.line));
+    for (StepLine& line : some_of(parse_step_lines("histograms", run_.file("histograms.jsonl"), text), kHistograms))
+      lines.push_back(std::move(line.line));
   } catch (const Error&) {  // damaged: there are none to show
     lines.clear();
   }

@@ -18,8 +18,8 @@ struct Curve {
   std::vector<double> value;
 };
 
-/// At most 2 `buckets` points of it, the smallest and the largest of each of `buckets` stretches, so that what sticks out is still seen; all
-/// points where there are no more than that.
+/// At most 2 `buckets` points of it, the smallest and the largest of each of `buckets` stretches, so that what sticks out is still seen;
+/// all points where there are no more than that.
 Curve thinned(const Curve& curve, size_t buckets);
 
 /// The text with every byte that is not UTF-8 replaced by U+FFFD.
@@ -44,8 +44,8 @@ class RunView {
   /// "300 steps; training loss 1.2345, validation loss …".
   std::string summary() const;
 
-  /// Everything but histograms. Pictures are addresses: `pictures` + "STEP.png"; if it is empty, they are in it themselves, some of them, the
-  /// newest always.
+  /// Everything but histograms. Pictures are addresses: `pictures` + "STEP.png"; if it is empty, they are in it themselves, some of them,
+  /// the newest always.
   JsonObject json(const std::string& pictures) const;
   /// {"lines": […]}: lines of histograms.jsonl, some of them, the newest always.
   JsonObject histograms() const;

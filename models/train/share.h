@@ -12,8 +12,8 @@
 
 namespace plumb::train {
 
-/// Whether this process writes the run's files. On one file system the first writes and the others read: for them RunDirectory::create waits
-/// until it is made, and what saves does nothing.
+/// Whether this process writes the run's files. On one file system the first writes and the others read: for them RunDirectory::create
+/// waits until it is made, and what saves does nothing.
 bool writes_files();
 /// RunDirectory::save on whichever process calls it, unless the checkpoint of that step is there: the first may be lost.
 void save_in_place_of_first(const RunDirectory& run, const Checkpoint& checkpoint);

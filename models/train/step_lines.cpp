@@ -29,7 +29,8 @@ StepLine parse_line(const std::string& what, const std::string& path, std::strin
 // Calls f(line without its newline, offset after it) for every whole line.
 template <typename F>
 void for_each_line(std::string_view text, F&& f) {
-  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string_view::npos; begin = end + 1) f(text.substr(begin, end - begin), end + 1);
+  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string_view::npos; begin = end + 1)
+    f(text.substr(begin, end - begin), end + 1);
 }
 
 // The step of a line, or nothing for what is none: a loss of power may leave anything behind the last line.
@@ -43,8 +44,9 @@ std::optional<int64_t> step_of(std::string_view line) {
 
 // Steps rise from line to line. Where they do not, a line was changed, and what follows it must not be taken for lines to be written again.
 [[noreturn]] void out_of_order(const std::string& what, const std::string& path, size_t number, int64_t step, int64_t after) {
-  throw_io_error(what, path, "line " + std::to_string(number) + " is of step " + std::to_string(step) + " and stands behind one of step " + std::to_string(after) +
-                                 ": a line was changed; mend it, or move the file away to go on without it");
+  throw_io_error(what, path,
+                 "line " + std::to_string(number) + " is of step " + std::to_string(step) + " and stands behind one of step " +
+                     std::to_string(after) + ": a line was changed; mend it, or move the file away to go on without it");
 }
 
 // Returns 0 or the error. A write may be cut short, by a disk that just became full for one.

@@ -11,7 +11,8 @@ namespace plumb::train {
 class StepLines {
  public:
   /// Opens `path` for appending, after dropping lines of steps beyond `last_step` (they will be written again) and a line cut short.
-  /// `what` begins errors. Throws IoError if that cannot be done, and, before anything is dropped, where steps do not rise: a line was changed.
+  /// `what` begins errors. Throws IoError if that cannot be done, and, before anything is dropped, where steps do not rise: a line was
+  /// changed.
   StepLines(std::string what, const std::string& path, int64_t last_step);
   ~StepLines();
   StepLines(const StepLines&) = delete;

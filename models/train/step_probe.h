@@ -1,4 +1,5 @@
-// Looking into steps of training: what train() does in the place of training while somebody wants to see (`plumb trace RUN`, `plumb graph RUN`).
+// Looking into steps of training: what train() does in the place of training while somebody wants to see (`plumb trace RUN`, `plumb graph
+// RUN`).
 #pragma once
 #include <cstdint>
 
@@ -8,8 +9,8 @@
 
 namespace plumb::train {
 
-/// While one is set, train() takes up the run where it is, makes steps for as long as more() says so, and returns 0. It writes nothing: no file of
-/// the run changes. What it is told comes on the thread that trains.
+/// While one is set, train() takes up the run where it is, makes steps for as long as more() says so, and returns 0. It writes nothing: no
+/// file of the run changes. What it is told comes on the thread that trains.
 class StepProbe {
  public:
   virtual ~StepProbe() = default;

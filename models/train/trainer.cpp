@@ -40,7 +40,8 @@ using Clock = std::chrono::steady_clock;
 class Loop {
  public:
   Loop(const RunDirectory& run, const Training& training, const TrainOptions& options)
-      : run_(run), training_(training), options_(options), state_(changing_parts()), lock_(lock()), step_(restore()), progress_("train", options.steps, step_) {
+      : run_(run), training_(training), options_(options), state_(changing_parts()), lock_(lock()), step_(restore()),
+        progress_("train", options.steps, step_) {
     if (writes_files() && !step_probe()) recorder_.emplace(run, step_, options.record);
     if (processes_ > 1) share_out();
   }
@@ -59,7 +60,8 @@ class Loop {
     if (shared_state() && !run_.latest()) save();  // what a run that loses a process goes on from
     if (step_ > 0) progress_.say(fmt::format("going on from step {}", step_));
     if (recorder_ && recorder_->last_step() < step_)
-      progress_.say(fmt::format("{} has no lines of steps {} to {}; they are lost", run_.file("metrics.jsonl"), recorder_->last_step() + 1, step_));
+      progress_.say(
+          fmt::format("{} has no lines of steps {} to {}; they are lost", run_.file("metrics.jsonl"), recorder_->last_step() + 1, step_));
     while (step_ < options_.steps && !state_.stopping.stops()) {
       one_step();
       if (int signal = buckets_ ? signal_ : InterruptScope::signal()) return interrupted(signal);
@@ -161,7 +163,8 @@ int64_t Loop::restore() {
 }
 
 void Loop::share_out() {
-  if (training_.step) throw ConfigError("this kind of training alternates between networks and works with one process: start it without mpirun");
+  if (training_.step)
+    throw ConfigError("this kind of training alternates between networks and works with one process: start it without mpirun");
   if (options_.capture) throw ConfigError("--capture works with one process");
   broadcast_state(*training_.model, false, &state_.parted);
   buckets_ = training_.buckets;
@@ -178,7 +181,8 @@ void Loop::save() {
   run_.save(all);
 }
 
-// The weights are those of the last whole step: what fails waits for gradients. A step's loss of state that was shared out cannot be mended.
+// The weights are those of the last whole step: what fails waits for gradients. A step's loss of state that was shared out cannot be
+// mended.
 void Loop::lost() {
   std::optional<Checkpoint> whole;
   if (!shared_state()) {
@@ -190,8 +194,9 @@ void Loop::lost() {
     int config = open(run_.file("config.json").c_str(), O_RDONLY | O_CLOEXEC);
     if (flock(config, LOCK_EX | LOCK_NB) != 0) return 0;  // another survivor is at it
     if (whole) save_in_place_of_first(run_, *whole);
-    dist::say_anyway(fmt::format("plumb: a process was lost or told to stop; step {} is saved. Go on, by any number of processes, with --resume {}",
-                                 whole ? whole->step : run_.latest()->step, run_.path()));
+    dist::say_anyway(
+        fmt::format("plumb: a process was lost or told to stop; step {} is saved. Go on, by any number of processes, with --resume {}",
+                    whole ? whole->step : run_.latest()->step, run_.path()));
     sleep(1);  // until the others have seen that it is done
     return 0;
   });
@@ -245,7 +250,8 @@ Measures Loop::test() {
   return measures;
 }
 
-// Part `i` of those that this process computes. The processes' parts at a time stand beside each other: together they are part i of one process.
+// Part `i` of those that this process computes. The processes' parts at a time stand beside each other: together they are part i of one
+// process.
 Part Loop::own_part(int64_t i) const { return {step_, i * processes_ + dist::world().rank(), processes_ * options_.accumulate}; }
 
 Tensor Loop::part_loss(const Part& part) const {
@@ -356,7 +362,8 @@ Measures Loop::descend(const Generator& before) {
   double limit = options_.clip_norm > 0 ? options_.clip_norm : INFINITY;
   double norm = clip(parameters, limit);
   Measures measures{{"train_loss", value}, {"lr", training_.optimizer->lr()}};
-  bool finite = std::isfinite(norm), overflow = !finite && state_.scaler && state_.scaler->scale() > 1;  // without a scale it is no matter of range
+  bool finite = std::isfinite(norm),
+       overflow = !finite && state_.scaler && state_.scaler->scale() > 1;  // without a scale it is no matter of range
   if (!finite && !overflow) not_finite("the gradient norm", norm, before);
   if (finite) {
     ProbedPhase phase("optimizer");
@@ -384,7 +391,8 @@ void Loop::set_rates() {
 
 // Steps from where the run is, for somebody to look at. Nothing is written.
 int Loop::probed(StepProbe& probe) {
-  if (training_.step && probe.wants_loss()) throw ConfigError("this kind of training alternates between networks: a step of it has no one loss");
+  if (training_.step && probe.wants_loss())
+    throw ConfigError("this kind of training alternates between networks: a step of it has no one loss");
   try {
     for (; probe.more(); ++step_) {
       probe.step_begins(step_ + 1, *training_.model, *training_.optimizer);
@@ -424,7 +432,8 @@ void Loop::one_step() {
   for (auto [name, number] : measures) said += fmt::format(", {} {:.4f}", (std::ranges::replace(name, '_', ' '), name), number);
   progress_.say(said);
   if (state_.stopping.stops())
-    progress_.say(fmt::format("no better {} in {} evaluations; the weights of step {} are kept", training_.watched, state_.stopping.waited, state_.stopping.best_step));
+    progress_.say(fmt::format("no better {} in {} evaluations; the weights of step {} are kept", training_.watched, state_.stopping.waited,
+                              state_.stopping.best_step));
 }
 
 int Loop::interrupted(int signal) {

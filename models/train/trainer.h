@@ -21,7 +21,7 @@ struct TrainOptions {
   int64_t accumulate = 1;          ///< parts of a step's batch, each with a backward pass of its own: less memory, the same gradient
   double ema = 0;                  ///< decay of averaged weights, which are then what is evaluated, sampled and saved in the end; 0: none
   int64_t patience = 0;            ///< evaluations without improvement after which the run ends with its best weights; 0: never
-  bool capture = false;            ///< on a GPU, forward and backward passes are recorded and replayed (engine/core/capture.h); needs Training::batch
+  bool capture = false;  ///< on a GPU, forward and backward passes are recorded and replayed (engine/core/capture.h); needs Training::batch
   bool scale_loss = false;         ///< for f16: the loss is scaled (optim::GradScaler), and a step whose gradients overflow is left out
   double items_per_step = 1;       ///< for the rate in metrics
   std::string items = "tokens";    ///< what is counted: "tokens" or "images"
@@ -57,22 +57,26 @@ struct Training {
   std::string watched = "val_loss";               ///< the measure whose improvement early stopping waits for
   bool watched_highest = false;                   ///< whether larger is better
   /// For what alternates between optimisers (a GAN): a whole step of its own, which takes the place of `loss`, the clipping and the
-  /// optimiser's step. Returns numbers for metrics, the first of them the loss that is shown; TrainOptions' clip_norm and accumulate are its own affair.
+  /// optimiser's step. Returns numbers for metrics, the first of them the loss that is shown; TrainOptions' clip_norm and accumulate are
+  /// its own affair.
   std::function<Measures(int64_t step)> step = {};
-  /// Between several processes: sums the gradients of the model's parameters. Null: made by train(), every process keeping all of the optimiser's state.
+  /// Between several processes: sums the gradients of the model's parameters. Null: made by train(), every process keeping all of the
+  /// optimiser's state.
   parallel::GradientBuckets* buckets = nullptr;
   std::vector<optim::Optimizer*> more_optimizers = {};  ///< beside `optimizer`, for `step`: scheduled and kept in checkpoints as it is
 };
 
 /// Trains from the newest checkpoint of `run` (or from the start) to the last step, writing metrics.jsonl, histograms.jsonl, event files,
 /// samples, checkpoints, the final model and report.html. The peak of memory_stats of the model's device is set anew at every step. SIGINT,
-/// SIGTERM and SIGHUP finish the step and save. Returns the exit code: 0, or 130, 143 and 129 when interrupted. Throws ConfigError while another trains it.
-/// A loss or gradient that is not finite throws ValueError, naming the step and the operation that made it; nothing of that step is kept.
+/// SIGTERM and SIGHUP finish the step and save. Returns the exit code: 0, or 130, 143 and 129 when interrupted. Throws ConfigError while
+/// another trains it. A loss or gradient that is not finite throws ValueError, naming the step and the operation that made it; nothing of
+/// that step is kept.
 ///
 /// The processes of dist::world() train together: a step's batch has accumulate × size parts, of which each computes `accumulate`, and
-/// the gradients are averaged, so that the weights are those of one process with as many parts, up to rounding. What is drawn within a part depends
-/// on its step and its place alone. All evaluate alike; the first writes. If one is lost, the survivors save the last whole step (where the
-/// optimiser's state is shared out, its last checkpoint counts) and dist::ProcessLost says so. Throws ConfigError for `step` and for capture there.
+/// the gradients are averaged, so that the weights are those of one process with as many parts, up to rounding. What is drawn within a part
+/// depends on its step and its place alone. All evaluate alike; the first writes. If one is lost, the survivors save the last whole step
+/// (where the optimiser's state is shared out, its last checkpoint counts) and dist::ProcessLost says so. Throws ConfigError for `step` and
+/// for capture there.
 int train(const RunDirectory& run, const Training& training, const TrainOptions& options);
 
 }  // namespace plumb::train

@@ -13,7 +13,8 @@ WeightAverage::WeightAverage(const nn::Module& model, double decay) : decay_(dec
   if (!(decay > 0 && decay < 1)) throw ValueError("ema: the decay must lie in (0, 1), it is " + std::to_string(decay));
   for (auto& [name, tensor] : model.state()) {
     if (is_floating(tensor.dtype()) && item_size(tensor.dtype()) == 2)
-      throw DTypeError("ema: \"" + name + "\" is " + std::string(plumb::name(tensor.dtype())) + ", whose average would not move; keep weights in f32 and compute in 16 bits (autocast)");
+      throw DTypeError("ema: \"" + name + "\" is " + std::string(plumb::name(tensor.dtype())) +
+                       ", whose average would not move; keep weights in f32 and compute in 16 bits (autocast)");
     auto same = [impl = tensor.impl()](const Tensor& t) { return t.impl() == impl; };
     size_t place = static_cast<size_t>(std::find_if(weights_.begin(), weights_.end(), same) - weights_.begin());
     if (place == weights_.size()) weights_.push_back(tensor);
@@ -48,7 +49,8 @@ void WeightAverage::load_state(const StateDict& state) {
     auto found = state.find(names_[i]);
     if (found == state.end()) throw ValueError("ema: \"" + names_[i] + "\" is missing");
     const Shape &stored = found->second.shape(), &own = averages_[place_[i]].shape();
-    if (stored != own) throw ShapeError("ema: \"" + names_[i] + "\" is " + to_string(stored) + " in the state, " + to_string(own) + " in the model");
+    if (stored != own)
+      throw ShapeError("ema: \"" + names_[i] + "\" is " + to_string(stored) + " in the state, " + to_string(own) + " in the model");
   }
   for (size_t i = 0; i < names_.size(); ++i) optim::copy({state.at(names_[i])}, {averages_[place_[i]]});
 }

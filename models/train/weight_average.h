@@ -12,7 +12,8 @@ namespace plumb::train {
 /// alone, and lends its values to it: the model itself is evaluated with them.
 class WeightAverage {
  public:
-  /// Starts as the model's weights. Throws ValueError unless 0 < decay < 1, DTypeError for weights of 16 bits, whose average would not move.
+  /// Starts as the model's weights. Throws ValueError unless 0 < decay < 1, DTypeError for weights of 16 bits, whose average would not
+  /// move.
   WeightAverage(const nn::Module& model, double decay);
   void update();
   /// Updates so far: the step, for a run that takes one a step.

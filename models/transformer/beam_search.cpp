@@ -37,7 +37,9 @@ std::vector<Candidate> best_continuations(const std::vector<double>& logits, con
   return all;
 }
 
-double score(double log_probability, size_t length, double penalty) { return log_probability / std::pow(static_cast<double>(length), penalty); }
+double score(double log_probability, size_t length, double penalty) {
+  return log_probability / std::pow(static_cast<double>(length), penalty);
+}
 
 // What ended, the best first, no more than `beams`.
 class Finished {
@@ -45,7 +47,8 @@ class Finished {
   explicit Finished(const BeamOptions& options) : options_(options) {}
   void add(Hypothesis h) {
     h.score = score(h.log_probability, h.tokens.size(), options_.length_penalty);
-    auto place = std::upper_bound(best_.begin(), best_.end(), h, [](const Hypothesis& a, const Hypothesis& b) { return a.score > b.score; });
+    auto place =
+        std::upper_bound(best_.begin(), best_.end(), h, [](const Hypothesis& a, const Hypothesis& b) { return a.score > b.score; });
     best_.insert(place, std::move(h));
     if (best_.size() > static_cast<size_t>(options_.beams)) best_.pop_back();
   }
@@ -53,7 +56,8 @@ class Finished {
   /// the score gains by length it gains by the greatest length.
   bool beats(double log_probability, size_t length, int64_t longest) const {
     size_t best_length = options_.length_penalty > 0 ? static_cast<size_t>(longest) : length;
-    return best_.size() == static_cast<size_t>(options_.beams) && best_.back().score >= score(log_probability, best_length, options_.length_penalty);
+    return best_.size() == static_cast<size_t>(options_.beams) &&
+           best_.back().score >= score(log_probability, best_length, options_.length_penalty);
   }
   std::vector<Hypothesis> take() { return std::move(best_); }
 
@@ -65,8 +69,11 @@ class Finished {
 void check(const CausalDecoder& model, const std::vector<int32_t>& prompt, const BeamOptions& o) {
   if (prompt.empty()) throw ValueError("beam_search: the prompt has no tokens");
   if (static_cast<int64_t>(prompt.size()) >= model.context())
-    throw ValueError("beam_search: the prompt of " + std::to_string(prompt.size()) + " tokens fills the context of " + std::to_string(model.context()));
-  if (o.beams < 1 || o.max_tokens < 1) throw ValueError("beam_search: beams and max_tokens must be at least 1, they are " + std::to_string(o.beams) + " and " + std::to_string(o.max_tokens));
+    throw ValueError("beam_search: the prompt of " + std::to_string(prompt.size()) + " tokens fills the context of " +
+                     std::to_string(model.context()));
+  if (o.beams < 1 || o.max_tokens < 1)
+    throw ValueError("beam_search: beams and max_tokens must be at least 1, they are " + std::to_string(o.beams) + " and " +
+                     std::to_string(o.max_tokens));
 }
 
 Tensor column(const std::vector<Candidate>& chosen) {

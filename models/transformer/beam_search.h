@@ -12,7 +12,8 @@ struct BeamOptions {
   int64_t max_tokens = 100;   ///< longest continuation
   double length_penalty = 1;  ///< scores are log p / lengthᵖᵉⁿᵃˡᵗʸ: above 0 longer ones are favoured over plain log p, which 0 gives
   int32_t end_token = -1;     ///< a sequence ends with it; −1: only at max_tokens
-  std::function<void(int64_t length, int64_t longest)> on_token = {};  ///< told the sequences' length after each token, and the longest there can be
+  std::function<void(int64_t length, int64_t longest)> on_token =
+      {};  ///< told the sequences' length after each token, and the longest there can be
 };
 
 struct Hypothesis {
@@ -21,8 +22,9 @@ struct Hypothesis {
   double score = 0;             ///< what they are ordered by
 };
 
-/// At most `beams` continuations, the best first; equal scores keep the order in which they were found. Stops when no sequence that goes on can
-/// beat those that ended, or when the context is full. Throws ValueError for an empty prompt, one that fills the context, or options below 1.
+/// At most `beams` continuations, the best first; equal scores keep the order in which they were found. Stops when no sequence that goes on
+/// can beat those that ended, or when the context is full. Throws ValueError for an empty prompt, one that fills the context, or options
+/// below 1.
 std::vector<Hypothesis> beam_search(const CausalDecoder& model, const std::vector<int32_t>& prompt, const BeamOptions& options);
 
 }  // namespace plumb::transformer

@@ -42,7 +42,8 @@ Encoder::Encoder(const EncoderConfig& c)
 Tensor Encoder::operator()(const Tensor& tokens, const Tensor& mask, const Tensor& types) const {
   if (tokens.rank() != 2) throw ShapeError("encoder: takes tokens [B, T], got " + to_string(tokens.shape()));
   int64_t length = tokens.size(1);
-  if (length > config_.context) throw ShapeError("encoder: " + std::to_string(length) + " tokens are more than the context of " + std::to_string(config_.context));
+  if (length > config_.context)
+    throw ShapeError("encoder: " + std::to_string(length) + " tokens are more than the context of " + std::to_string(config_.context));
   for (auto [name, given] : {std::pair{"mask", &mask}, {"types", &types}})
     if (given->defined() && given->shape() != tokens.shape())
       throw ShapeError(std::string("encoder: ") + name + " is " + to_string(given->shape()) + ", tokens are " + to_string(tokens.shape()));
@@ -60,7 +61,8 @@ Tensor Encoder::pooled(const Tensor& hidden) const {
 
 Tensor masked_mean(const Tensor& hidden, const Tensor& mask) {
   if (hidden.rank() != 3 || mask.shape() != Shape{hidden.size(0), hidden.size(1)})
-    throw ShapeError("masked_mean: hidden states " + to_string(hidden.shape()) + " and mask " + to_string(mask.shape()) + " do not fit [B, T, width] and [B, T]");
+    throw ShapeError("masked_mean: hidden states " + to_string(hidden.shape()) + " and mask " + to_string(mask.shape()) +
+                     " do not fit [B, T, width] and [B, T]");
   Tensor weight = unsqueeze(to(mask, hidden.dtype()), 2);
   return sum(hidden * weight, {1}) / clamp_min(sum(weight, {1}), 1);
 }

@@ -10,7 +10,9 @@ class EncoderClassifier : public nn::Module {
   EncoderClassifier(const EncoderConfig& config, int64_t classes, double dropout = 0.1)
       : encoder(this, "encoder", config), dropout_(this, "dropout", dropout), classifier(this, "classifier", config.width, classes) {}
   /// mask [B, T] bool: true where a token is real.
-  Tensor operator()(const Tensor& tokens, const Tensor& mask) const { return classifier(dropout_(masked_mean(encoder(tokens, mask), mask))); }
+  Tensor operator()(const Tensor& tokens, const Tensor& mask) const {
+    return classifier(dropout_(masked_mean(encoder(tokens, mask), mask)));
+  }
 
   Encoder encoder;
 

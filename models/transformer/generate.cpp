@@ -20,12 +20,14 @@ void SamplingOptions::check() const {
 int32_t sample_token(const std::vector<double>& logits, const SamplingOptions& options, Generator& generator) {
   std::vector<int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)]; });
   double u = generator.next_double();
   if (options.temperature == 0) return order[0];
   size_t kept = options.top_k > 0 ? std::min<size_t>(static_cast<size_t>(options.top_k), order.size()) : order.size();
   std::vector<double> p(kept);
-  for (size_t i = 0; i < kept; ++i) p[i] = std::exp((logits[static_cast<size_t>(order[i])] - logits[static_cast<size_t>(order[0])]) / options.temperature);
+  for (size_t i = 0; i < kept; ++i)
+    p[i] = std::exp((logits[static_cast<size_t>(order[i])] - logits[static_cast<size_t>(order[0])]) / options.temperature);
   double total = std::accumulate(p.begin(), p.end(), 0.0);
   if (options.top_p < 1) {
     double reached = 0;
@@ -42,8 +44,8 @@ int32_t sample_token(const std::vector<double>& logits, const SamplingOptions& o
   return order[kept - 1];
 }
 
-void generate(const CausalDecoder& model, const std::vector<int32_t>& prompt, int64_t count, const SamplingOptions& options, Generator& generator,
-              const std::function<void(int32_t)>& emit) {
+void generate(const CausalDecoder& model, const std::vector<int32_t>& prompt, int64_t count, const SamplingOptions& options,
+              Generator& generator, const std::function<void(int32_t)>& emit) {
   options.check();
   if (prompt.empty()) throw ValueError("generate: the prompt has no tokens");
   NoGrad off;

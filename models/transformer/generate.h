@@ -22,7 +22,7 @@ int32_t sample_token(const std::vector<double>& logits, const SamplingOptions& o
 
 /// `count` tokens after `prompt` (at least one token), each handed to `emit` as it is drawn, fewer if the end token is. When the context is
 /// full, generation goes on from its last half. Throws ValueError for an empty prompt or options out of range.
-void generate(const CausalDecoder& model, const std::vector<int32_t>& prompt, int64_t count, const SamplingOptions& options, Generator& generator,
-              const std::function<void(int32_t)>& emit);
+void generate(const CausalDecoder& model, const std::vector<int32_t>& prompt, int64_t count, const SamplingOptions& options,
+              Generator& generator, const std::function<void(int32_t)>& emit);
 
 }  // namespace plumb::transformer

@@ -32,10 +32,10 @@ Tensor CausalAttention::operator()(const Tensor& x, KeyValueCache& cache, size_t
 }
 
 Block::Block(const GptConfig& c)
-    : norm1(this, "norm1", c.width, {.eps = c.norm_eps, .bias = c.bias}),
-      attention(this, "attention", c),
+    : norm1(this, "norm1", c.width, {.eps = c.norm_eps, .bias = c.bias}), attention(this, "attention", c),
       norm2(this, "norm2", c.width, {.eps = c.norm_eps, .bias = c.bias}),
-      mlp(this, "mlp", c.width, c.inner > 0 ? c.inner : 4 * c.width, {.activation = nn::activation_named(c.activation), .bias = c.bias, .dropout = c.dropout}) {}
+      mlp(this, "mlp", c.width, c.inner > 0 ? c.inner : 4 * c.width,
+          {.activation = nn::activation_named(c.activation), .bias = c.bias, .dropout = c.dropout}) {}
 
 Tensor Block::operator()(const Tensor& x) const {
   Residual out = (*this)(Residual{x, {}});
@@ -68,7 +68,8 @@ Gpt::Gpt(const GptConfig& c)
 Tensor Gpt::embedded(const Tensor& tokens, int64_t first, const nn::SoftPrompt* prompt) const {
   if (tokens.rank() != 2) throw ShapeError("gpt: takes tokens [B, T], got " + to_string(tokens.shape()));
   int64_t end = first + tokens.size(1) + (prompt ? prompt->length() : 0);
-  if (end > config_.context) throw ShapeError("gpt: " + std::to_string(end) + " tokens are more than the context of " + std::to_string(config_.context));
+  if (end > config_.context)
+    throw ShapeError("gpt: " + std::to_string(end) + " tokens are more than the context of " + std::to_string(config_.context));
   Tensor x = token_embedding_(tokens);
   return dropout_((prompt ? (*prompt)(x) : x) + slice(position_embedding_.weight, 0, first, end));
 }
@@ -102,10 +103,14 @@ Tensor Gpt::continued(const Tensor& tokens, KeyValueCache& cache, const nn::Soft
 }
 
 Tensor Gpt::next(const Tensor& tokens, KeyValueCache& cache) const { return continued(tokens, cache, nullptr); }
-Tensor Gpt::next(const Tensor& tokens, KeyValueCache& cache, const nn::SoftPrompt& prompt) const { return continued(tokens, cache, cache.length == 0 ? &prompt : nullptr); }
+Tensor Gpt::next(const Tensor& tokens, KeyValueCache& cache, const nn::SoftPrompt& prompt) const {
+  return continued(tokens, cache, cache.length == 0 ? &prompt : nullptr);
+}
 
 PromptedGpt::PromptedGpt(const Gpt& model, const nn::SoftPrompt& prompt) : model_(model), prompt_(prompt) {
-  if (prompt.length() >= model.context()) throw ValueError("gpt: a prompt of " + std::to_string(prompt.length()) + " leaves no room in the context of " + std::to_string(model.context()));
+  if (prompt.length() >= model.context())
+    throw ValueError("gpt: a prompt of " + std::to_string(prompt.length()) + " leaves no room in the context of " +
+                     std::to_string(model.context()));
 }
 
 }  // namespace plumb::transformer

@@ -7,7 +7,8 @@
 namespace plumb::transformer {
 
 static constexpr auto fields = [](auto& c, auto&& f) {
-  f("vocab", c.vocab), f("layers", c.layers), f("heads", c.heads), f("width", c.width), f("context", c.context), f("dropout", c.dropout), f("bias", c.bias), f("tied", c.tied);
+  f("vocab", c.vocab), f("layers", c.layers), f("heads", c.heads), f("width", c.width), f("context", c.context), f("dropout", c.dropout),
+      f("bias", c.bias), f("tied", c.tied);
   f("inner", c.inner), f("activation", c.activation), f("norm_eps", c.norm_eps);
 };
 

@@ -51,7 +51,8 @@ class ConfigReader {
   /// Refuses a setting that would change what the model computes.
   template <typename T>
   void only(const char* key, T known) const {
-    if (get<T>(key, known) != known) fail(std::string("\"") + key + "\" is " + json_[key].dump() + "; only " + Json(known).dump() + " is known");
+    if (get<T>(key, known) != known)
+      fail(std::string("\"") + key + "\" is " + json_[key].dump() + "; only " + Json(known).dump() + " is known");
   }
   /// Rotary positions, in the older layout (rope_theta, rope_scaling) or the newer (rope_parameters): plain, "linear" or "llama3".
   void read_rope(LlamaConfig& c) const {
@@ -70,7 +71,8 @@ class ConfigReader {
       if (kind == "linear") continue;
       c.rope_low = number(rope, "low_freq_factor"), c.rope_high = number(rope, "high_freq_factor");
       double original = number(rope, "original_max_position_embeddings");
-      if (!(original >= 1 && original < 0x1p53)) fail("the scaling of rotary positions has an \"original_max_position_embeddings\" that is no size");
+      if (!(original >= 1 && original < 0x1p53))
+        fail("the scaling of rotary positions has an \"original_max_position_embeddings\" that is no size");
       c.rope_original_context = static_cast<int64_t>(original);
     }
   }
@@ -79,14 +81,16 @@ class ConfigReader {
   /// Whole numbers are not made of others: a fraction, or one beyond T, is of the wrong kind.
   template <typename T>
   T value(const Json& json, const char* key) const {
-    bool whole = !std::is_same_v<T, int64_t> || (json.is_number_integer() && (!json.is_number_unsigned() || json.get<uint64_t>() >> 63 == 0));
+    bool whole =
+        !std::is_same_v<T, int64_t> || (json.is_number_integer() && (!json.is_number_unsigned() || json.get<uint64_t>() >> 63 == 0));
     try {
       if (whole) return json.get<T>();
     } catch (const Json::exception&) {}
     fail(std::string("\"") + key + "\" has a value of the wrong kind: " + json.dump());
   }
   double number(const Json& rope, const char* name) const {
-    if (!rope.contains(name) || !rope[name].is_number()) fail(std::string("the scaling of rotary positions has no number \"") + name + "\"");
+    if (!rope.contains(name) || !rope[name].is_number())
+      fail(std::string("the scaling of rotary positions has no number \"") + name + "\"");
     return rope[name].get<double>();
   }
 
@@ -225,7 +229,8 @@ void read_config(const std::string& text, const std::string& path, LlamaConfig& 
 std::string write_config(const LlamaConfig& c) {
   bool qwen = c.attention_bias && !c.out_bias, mistral = !qwen && c.window > 0, biased = c.attention_bias || c.mlp_bias;
   if (c.out_bias && !c.attention_bias) throw ConfigError("save_pretrained: no class there has a bias in attention's last projection alone");
-  if ((qwen && (c.window > 0 || c.mlp_bias)) || (mistral && biased)) throw ConfigError("save_pretrained: no class there has this window with these biases");
+  if ((qwen && (c.window > 0 || c.mlp_bias)) || (mistral && biased))
+    throw ConfigError("save_pretrained: no class there has this window with these biases");
   int64_t groups = c.key_value_heads > 0 ? c.key_value_heads : c.heads;
   OrderedJson json{{"architectures", {qwen ? "Qwen2ForCausalLM" : mistral ? "MistralForCausalLM" : "LlamaForCausalLM"}},
                    {"model_type", qwen ? "qwen2" : mistral ? "mistral" : "llama"},
@@ -247,7 +252,10 @@ std::string write_config(const LlamaConfig& c) {
   if (c.head_width > 0) json["head_dim"] = c.head_width;
   if (c.rope_factor != 1 && c.rope_original_context == 0) json["rope_scaling"] = {{"rope_type", "linear"}, {"factor", c.rope_factor}};
   if (c.rope_factor != 1 && c.rope_original_context > 0)
-    json["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", c.rope_factor}, {"low_freq_factor", c.rope_low}, {"high_freq_factor", c.rope_high},
+    json["rope_scaling"] = {{"rope_type", "llama3"},
+                            {"factor", c.rope_factor},
+                            {"low_freq_factor", c.rope_low},
+                            {"high_freq_factor", c.rope_high},
                             {"original_max_position_embeddings", c.rope_original_context}};
   if (mistral) json["sliding_window"] = c.window;
   if (!qwen && !mistral) {
@@ -275,8 +283,11 @@ void read_config(const std::string& text, const std::string& path, VisionConfig&
 }
 
 std::string write_config(const VisionConfig& c) {
-  if (c.image_height != c.image_width) throw ConfigError("save_pretrained: images there are square, this model's are " + std::to_string(c.image_height) + " × " + std::to_string(c.image_width));
-  if (c.pooling != "first") throw ConfigError("save_pretrained: the classifier there sees the class token, this model's the mean of the patches");
+  if (c.image_height != c.image_width)
+    throw ConfigError("save_pretrained: images there are square, this model's are " + std::to_string(c.image_height) + " × " +
+                      std::to_string(c.image_width));
+  if (c.pooling != "first")
+    throw ConfigError("save_pretrained: the classifier there sees the class token, this model's the mean of the patches");
   OrderedJson labels, numbers;
   for (int64_t i = 0; i < c.classes; ++i) {
     labels[std::to_string(i)] = "LABEL_" + std::to_string(i);

@@ -18,7 +18,8 @@ void draw_weights(nn::Module& model, double deviation, int64_t layers, const std
   std::unordered_set<const TensorImpl*> drawn;
   for (const auto& [name, parameter] : model.named_parameters()) {
     if (!drawn.insert(parameter.impl()).second) continue;
-    bool scaled = std::any_of(into_residual.begin(), into_residual.end(), [name = std::string_view(name)](std::string_view end) { return name.ends_with(end); });
+    bool scaled = std::any_of(into_residual.begin(), into_residual.end(),
+                              [name = std::string_view(name)](std::string_view end) { return name.ends_with(end); });
     if (parameter.rank() >= 2) nn::init::normal(parameter, 0, scaled ? residual : deviation);
     else if (name.ends_with("bias")) nn::init::zeros(parameter);
   }

@@ -18,11 +18,10 @@ static nn::MultiheadAttentionOptions attention_options(const LlamaConfig& c) {
 }
 
 LlamaBlock::LlamaBlock(const LlamaConfig& c)
-    : norm1(this, "norm1", c.width, {.eps = c.norm_eps}),
-      attention(this, "attention", c.width, c.heads, attention_options(c)),
-      dropout(this, "dropout", c.dropout),
-      norm2(this, "norm2", c.width, {.eps = c.norm_eps}),
-      mlp(this, "mlp", c.width, c.inner, {.activation = nn::activation_named(c.activation), .gated = true, .bias = c.mlp_bias, .dropout = c.dropout}),
+    : norm1(this, "norm1", c.width, {.eps = c.norm_eps}), attention(this, "attention", c.width, c.heads, attention_options(c)),
+      dropout(this, "dropout", c.dropout), norm2(this, "norm2", c.width, {.eps = c.norm_eps}),
+      mlp(this, "mlp", c.width, c.inner,
+          {.activation = nn::activation_named(c.activation), .gated = true, .bias = c.mlp_bias, .dropout = c.dropout}),
       window(c.window) {}
 
 Tensor LlamaBlock::operator()(const Tensor& x) const {
@@ -49,7 +48,8 @@ Llama::Llama(const LlamaConfig& c)
 void Llama::check_tokens(const Tensor& tokens, int64_t first) const {
   if (tokens.rank() != 2) throw ShapeError("llama: takes tokens [B, T], got " + to_string(tokens.shape()));
   if (first + tokens.size(1) > config_.context)
-    throw ShapeError("llama: " + std::to_string(first + tokens.size(1)) + " tokens are more than the context of " + std::to_string(config_.context));
+    throw ShapeError("llama: " + std::to_string(first + tokens.size(1)) + " tokens are more than the context of " +
+                     std::to_string(config_.context));
 }
 
 Tensor Llama::operator()(const Tensor& tokens) const {

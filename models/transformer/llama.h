@@ -57,7 +57,8 @@ struct LlamaBlock : nn::Module {
 
 class Llama : public nn::Module, public CausalDecoder {
  public:
-  /// Weights drawn from the default generator as draw_weights does, with the deviation for the width. Throws ConfigError as LlamaConfig::check.
+  /// Weights drawn from the default generator as draw_weights does, with the deviation for the width. Throws ConfigError as
+  /// LlamaConfig::check.
   explicit Llama(const LlamaConfig& config);
 
   /// tokens [B, T], T ≤ context → logits [B, T, vocab]. Throws ShapeError for a longer T.

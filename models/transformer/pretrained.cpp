@@ -126,7 +126,8 @@ std::string renamed(std::string_view name, const NameRule& rule) {
   std::string_view number = name.substr(begin, name.find('.', begin) - begin), rest = rule.here.substr(star + 1);
   if (!name.substr(begin + number.size()).starts_with(rest)) return "";
   size_t place = rule.there.find('*');
-  return std::string(rule.there.substr(0, place)) + std::string(number) + std::string(rule.there.substr(place + 1)) + std::string(name.substr(begin + number.size() + rest.size()));
+  return std::string(rule.there.substr(0, place)) + std::string(number) + std::string(rule.there.substr(place + 1)) +
+         std::string(name.substr(begin + number.size() + rest.size()));
 }
 
 struct Renamed {
@@ -144,7 +145,9 @@ std::string with_prefix(const std::string& prefix, const std::string& name) {
   return name.starts_with("lm_head.") || name.starts_with("classifier.") || name.starts_with("cls.") ? name : prefix + name;
 }
 
-[[noreturn]] void fail(const std::string& directory, const std::string& problem) { throw IoError("load_pretrained: " + directory + ": " + problem); }
+[[noreturn]] void fail(const std::string& directory, const std::string& problem) {
+  throw IoError("load_pretrained: " + directory + ": " + problem);
+}
 
 // All tensors of the directory, and the file that each came from.
 struct Weights {
@@ -211,22 +214,28 @@ StateDict matched_state(const nn::Module& model, const NameTable& table, const s
     bool turn = transposed && parameter.rank() == 2;
     Shape expected = turn ? Shape{parameter.size(1), parameter.size(0)} : parameter.shape();
     if (found->second.shape() != expected)
-      throw ShapeError("load_pretrained: " + weights.file_of.at(there) + ": tensor \"" + there + "\" is " + to_string(found->second.shape()) + " in the file, " + to_string(expected) +
+      throw ShapeError("load_pretrained: " + weights.file_of.at(there) + ": tensor \"" + there + "\" is " +
+                       to_string(found->second.shape()) + " in the file, " + to_string(expected) +
                        " in the model that config.json describes");
-    if (!is_floating(found->second.dtype())) fail(directory, "tensor \"" + there + "\" is " + std::string(plumb::name(found->second.dtype())) + ", not floating");
+    if (!is_floating(found->second.dtype()))
+      fail(directory, "tensor \"" + there + "\" is " + std::string(plumb::name(found->second.dtype())) + ", not floating");
     state[name] = turn ? mT(found->second) : found->second;
     used.insert(there);
   }
   for (const nn::NamedTensor& missing : parameters) {
-    bool tied = std::any_of(parameters.begin(), parameters.end(), [&](const nn::NamedTensor& other) { return other.tensor.same_as(missing.tensor) && state.contains(other.name); });
+    bool tied = std::any_of(parameters.begin(), parameters.end(), [&](const nn::NamedTensor& other) {
+      return other.tensor.same_as(missing.tensor) && state.contains(other.name);
+    });
     if (tied) continue;
     auto [there, transposed] = renamed(missing.name, table);
     const Tensor& parameter = missing.tensor;
     Shape expected = transposed && parameter.rank() == 2 ? Shape{parameter.size(1), parameter.size(0)} : parameter.shape();
-    fail(directory, "lacks the tensor \"" + with_prefix(prefix, there) + "\", which is " + to_string(expected) + " in the model that config.json describes");
+    fail(directory, "lacks the tensor \"" + with_prefix(prefix, there) + "\", which is " + to_string(expected) +
+                        " in the model that config.json describes");
   }
   for (const auto& [name, tensor] : weights.state)
-    if (!used.contains(name) && !passed_over(name, table)) fail(directory, "holds the tensor \"" + name + "\" " + to_string(tensor.shape()) + ", for which the model has no place");
+    if (!used.contains(name) && !passed_over(name, table))
+      fail(directory, "holds the tensor \"" + name + "\" " + to_string(tensor.shape()) + ", for which the model has no place");
   return state;
 }
 
@@ -316,7 +325,8 @@ template <>
 VisionTransformer load_pretrained<VisionTransformer>(const std::string& directory) {
   auto config = configuration<VisionConfig>(directory);
   Weights weights = read_weights(directory);
-  if (auto found = weights.state.find("classifier.weight"); found != weights.state.end() && found->second.rank() == 2) config.classes = found->second.size(0);
+  if (auto found = weights.state.find("classifier.weight"); found != weights.state.end() && found->second.rank() == 2)
+    config.classes = found->second.size(0);
   VisionTransformer model(config);
   load_weights(model, directory, weights);
   return model;
@@ -328,7 +338,9 @@ std::unique_ptr<CausalDecoder> load_pretrained_decoder(const std::string& direct
   return std::make_unique<Llama>(load_pretrained<Llama>(directory));
 }
 
-void save_pretrained(const Encoder& model, const std::string& directory) { save_model(model, detail::write_config(model.config()), directory); }
+void save_pretrained(const Encoder& model, const std::string& directory) {
+  save_model(model, detail::write_config(model.config()), directory);
+}
 void save_pretrained(const MaskedLanguageModel& model, const std::string& directory) {
   save_model(model, detail::write_config(model.encoder.config(), "BertForMaskedLM"), directory);
 }
@@ -342,7 +354,11 @@ void save_pretrained(const Gpt& model, const std::string& directory) {
   with_biases.load_state(model.state(), /*strict=*/false);
   save_model(with_biases, detail::write_config(config), directory);
 }
-void save_pretrained(const Llama& model, const std::string& directory) { save_model(model, detail::write_config(model.config()), directory); }
-void save_pretrained(const VisionTransformer& model, const std::string& directory) { save_model(model, detail::write_config(model.config()), directory); }
+void save_pretrained(const Llama& model, const std::string& directory) {
+  save_model(model, detail::write_config(model.config()), directory);
+}
+void save_pretrained(const VisionTransformer& model, const std::string& directory) {
+  save_model(model, detail::write_config(model.config()), directory);
+}
 
 }  // namespace plumb::transformer

@@ -22,9 +22,11 @@ namespace plumb::transformer {
 SentenceEncoder::SentenceEncoder(Encoder encoder, Tokenizer tokenizer, int64_t max_length, Pooling pooling, bool normalize)
     : encoder_(std::move(encoder)), tokenizer_(std::move(tokenizer)), max_length_(max_length), pooling_(pooling), normalize_(normalize) {
   if (max_length > encoder_.config().context)
-    throw ConfigError("sentence_encoder: max_length " + std::to_string(max_length) + " is more than the encoder's context of " + std::to_string(encoder_.config().context));
+    throw ConfigError("sentence_encoder: max_length " + std::to_string(max_length) + " is more than the encoder's context of " +
+                      std::to_string(encoder_.config().context));
   if (tokenizer_.vocab_size() > encoder_.config().vocab)
-    throw ConfigError("sentence_encoder: the tokenizer's " + std::to_string(tokenizer_.vocab_size()) + " tokens are more than the encoder's " + std::to_string(encoder_.config().vocab));
+    throw ConfigError("sentence_encoder: the tokenizer's " + std::to_string(tokenizer_.vocab_size()) +
+                      " tokens are more than the encoder's " + std::to_string(encoder_.config().vocab));
   encoder_.eval();
 }
 
@@ -58,7 +60,8 @@ Tensor SentenceEncoder::embed_tokens(const std::vector<std::vector<int32_t>>& te
   return normalize_ ? pooled / clamp_min(norm(pooled, 2, {1}, true), 1e-12) : pooled;
 }
 
-Tensor SentenceEncoder::embed(const std::vector<std::string>& texts, int64_t batch, const std::function<void(int64_t done, int64_t total)>& progress) const {
+Tensor SentenceEncoder::embed(const std::vector<std::string>& texts, int64_t batch,
+                              const std::function<void(int64_t done, int64_t total)>& progress) const {
   if (batch < 1) throw ValueError("sentence_encoder: batch must be at least 1, it is " + std::to_string(batch));
   if (texts.empty()) return zeros({0, width()});
   NoGrad off;
@@ -72,7 +75,8 @@ Tensor SentenceEncoder::embed(const std::vector<std::string>& texts, int64_t bat
     std::vector<std::vector<int32_t>> part;
     for (size_t i = begin; i < std::min(order.size(), begin + static_cast<size_t>(batch)); ++i) part.push_back(tokens[order[i]]);
     parts.push_back(embed_tokens(part));
-    if (progress) progress(static_cast<int64_t>(std::min(order.size(), begin + static_cast<size_t>(batch))), static_cast<int64_t>(order.size()));
+    if (progress)
+      progress(static_cast<int64_t>(std::min(order.size(), begin + static_cast<size_t>(batch))), static_cast<int64_t>(order.size()));
   }
   std::vector<int64_t> place(order.size());  // of each text among the sorted ones
   for (size_t i = 0; i < order.size(); ++i) place[order[i]] = static_cast<int64_t>(i);

@@ -9,7 +9,11 @@
 
 namespace plumb::transformer {
 
-enum class Pooling : uint8_t { mean, first, max };  ///< over the tokens of a text: their mean, the first ([CLS]), the largest of each feature
+enum class Pooling : uint8_t {
+  mean,
+  first,
+  max
+};  ///< over the tokens of a text: their mean, the first ([CLS]), the largest of each feature
 
 class SentenceEncoder {
  public:
@@ -22,7 +26,8 @@ class SentenceEncoder {
   /// Embeddings [texts, width], each text cut to max_length tokens with its markers; of length 1 if normalized. A text is embedded the same
   /// alone and among others, up to rounding. `batch` texts of similar length are computed at once, after which `progress`
   /// is told how many are done of how many.
-  Tensor embed(const std::vector<std::string>& texts, int64_t batch = 32, const std::function<void(int64_t done, int64_t total)>& progress = {}) const;
+  Tensor embed(const std::vector<std::string>& texts, int64_t batch = 32,
+               const std::function<void(int64_t done, int64_t total)>& progress = {}) const;
 
   const Encoder& encoder() const { return encoder_; }
   const Tokenizer& tokenizer() const { return tokenizer_; }

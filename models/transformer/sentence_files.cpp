@@ -34,7 +34,8 @@ Pooling read_pooling(const std::string& path) {
   if (found == "mean_tokens") return Pooling::mean;
   if (found == "cls_token") return Pooling::first;
   if (found == "max_tokens") return Pooling::max;
-  throw ConfigError(json.what() + ": pools by " + (found.empty() ? "nothing" : found) + "; known are mean_tokens, cls_token or max_tokens alone");
+  throw ConfigError(json.what() + ": pools by " + (found.empty() ? "nothing" : found) +
+                    "; known are mean_tokens, cls_token or max_tokens alone");
 }
 
 void read_modules(const std::string& directory, SentenceFiles& files) {
@@ -57,7 +58,8 @@ void read_modules(const std::string& directory, SentenceFiles& files) {
 int64_t read_max_length(const JsonObject& json) {
   int64_t length = 0;
   json.read("max_seq_length", length);
-  if (length < 2) throw ConfigError(json.what() + ": max_seq_length is " + std::to_string(length) + ", which leaves no room for the two markers");
+  if (length < 2)
+    throw ConfigError(json.what() + ": max_seq_length is " + std::to_string(length) + ", which leaves no room for the two markers");
   return length;
 }
 

@@ -14,7 +14,8 @@
 namespace plumb::transformer {
 
 static constexpr auto fields = [](auto& c, auto&& f) {
-  f("numeric", c.numeric), f("categories", c.categories), f("outputs", c.outputs), f("layers", c.layers), f("heads", c.heads), f("width", c.width), f("inner", c.inner);
+  f("numeric", c.numeric), f("categories", c.categories), f("outputs", c.outputs), f("layers", c.layers), f("heads", c.heads),
+      f("width", c.width), f("inner", c.inner);
   f("dropout", c.dropout), f("attention_dropout", c.attention_dropout);
 };
 
@@ -48,10 +49,13 @@ FeatureTokens::FeatureTokens(int64_t numeric, const std::vector<int64_t>& catego
 
 Tensor FeatureTokens::operator()(const Tensor& numbers, const Tensor& categories) const {
   int64_t numeric = weight_.defined() ? weight_.size(0) : 0, columns = static_cast<int64_t>(tables_.size());
-  auto fits = [](const Tensor& x, int64_t n) { return n == 0 ? !x.defined() || x.numel() == 0 : x.defined() && x.rank() == 2 && x.size(1) == n; };
+  auto fits = [](const Tensor& x, int64_t n) {
+    return n == 0 ? !x.defined() || x.numel() == 0 : x.defined() && x.rank() == 2 && x.size(1) == n;
+  };
   if (!fits(numbers, numeric) || !fits(categories, columns) || (numeric > 0 && columns > 0 && numbers.size(0) != categories.size(0)))
-    throw ShapeError("tabular: takes numbers [B, " + std::to_string(numeric) + "] and categories [B, " + std::to_string(columns) + "], got " +
-                     (numbers.defined() ? to_string(numbers.shape()) : "none") + " and " + (categories.defined() ? to_string(categories.shape()) : "none"));
+    throw ShapeError("tabular: takes numbers [B, " + std::to_string(numeric) + "] and categories [B, " + std::to_string(columns) +
+                     "], got " + (numbers.defined() ? to_string(numbers.shape()) : "none") + " and " +
+                     (categories.defined() ? to_string(categories.shape()) : "none"));
   std::vector<Tensor> tokens;
   if (numeric > 0) tokens.push_back(unsqueeze(numbers, 2) * weight_);
   for (int64_t j = 0; j < columns; ++j) tokens.push_back(tables_[static_cast<size_t>(j)](slice(categories, 1, j, j + 1)));
@@ -66,7 +70,13 @@ TabularTransformer::TabularTransformer(const TabularConfig& c)
       norm_(this, "norm", c.width),
       head_(this, "head", c.width, c.outputs) {
   for (int64_t i = 0; i < c.layers; ++i)
-    blocks_.emplace_back(PreNormOptions{.width = c.width, .heads = c.heads, .inner = c.inner, .activation = nn::ActivationKind::relu, .gated = true, .dropout = c.dropout, .attention_dropout = c.attention_dropout});
+    blocks_.emplace_back(PreNormOptions{.width = c.width,
+                                        .heads = c.heads,
+                                        .inner = c.inner,
+                                        .activation = nn::ActivationKind::relu,
+                                        .gated = true,
+                                        .dropout = c.dropout,
+                                        .attention_dropout = c.attention_dropout});
 }
 
 Tensor TabularTransformer::operator()(const Tensor& numbers, const Tensor& categories) const {

@@ -29,7 +29,8 @@ struct TabularConfig {
 class FeatureTokens : public nn::Module {
  public:
   FeatureTokens(int64_t numeric, const std::vector<int64_t>& categories, int64_t width);
-  FeatureTokens(Module* parent, std::string name, int64_t numeric, const std::vector<int64_t>& categories, int64_t width) : FeatureTokens(numeric, categories, width) {
+  FeatureTokens(Module* parent, std::string name, int64_t numeric, const std::vector<int64_t>& categories, int64_t width)
+      : FeatureTokens(numeric, categories, width) {
     join(parent, std::move(name));
   }
   /// numbers [B, numeric] floating, categories [B, columns] integer; either undefined if there are none → [B, numeric + columns, width].

@@ -15,7 +15,8 @@
 namespace plumb::transformer {
 
 static constexpr auto fields = [](auto& c, auto&& f) {
-  f("image_height", c.image_height), f("image_width", c.image_width), f("channels", c.channels), f("patch", c.patch), f("classes", c.classes), f("layers", c.layers), f("heads", c.heads);
+  f("image_height", c.image_height), f("image_width", c.image_width), f("channels", c.channels), f("patch", c.patch),
+      f("classes", c.classes), f("layers", c.layers), f("heads", c.heads);
   f("width", c.width), f("inner", c.inner), f("dropout", c.dropout), f("attention_dropout", c.attention_dropout), f("norm_eps", c.norm_eps);
   f("activation", c.activation), f("pooling", c.pooling);
 };
@@ -24,7 +25,15 @@ std::string VisionConfig::to_json() const { return fields_to_json(*this, fields)
 VisionConfig VisionConfig::from_json(const std::string& text) { return fields_from_json<VisionConfig>("vision", text, fields); }
 
 void VisionConfig::check() const {
-  require_positive("vision", {{"image_height", image_height}, {"image_width", image_width}, {"channels", channels}, {"patch", patch}, {"classes", classes}, {"layers", layers}, {"heads", heads}, {"width", width}, {"inner", inner}});
+  require_positive("vision", {{"image_height", image_height},
+                              {"image_width", image_width},
+                              {"channels", channels},
+                              {"patch", patch},
+                              {"classes", classes},
+                              {"layers", layers},
+                              {"heads", heads},
+                              {"width", width},
+                              {"inner", inner}});
   require_multiple("vision", "image_height", image_height, "patch", patch);
   require_multiple("vision", "image_width", image_width, "patch", patch);
   require_multiple("vision", "width", width, "heads", heads);
@@ -70,7 +79,8 @@ Tensor VisionTransformer::hidden(const Tensor& images, const nn::Prefixes& prefi
     throw ValueError("vision: prefixes for " + std::to_string(prefixes.size()) + " blocks, there are " + std::to_string(blocks_.size()));
   const VisionConfig& c = config_;
   if (images.rank() != 4 || images.size(1) != c.channels || images.size(2) != c.image_height || images.size(3) != c.image_width)
-    throw ShapeError("vision: takes images [B, " + std::to_string(c.channels) + ", " + std::to_string(c.image_height) + ", " + std::to_string(c.image_width) + "], got " + to_string(images.shape()));
+    throw ShapeError("vision: takes images [B, " + std::to_string(c.channels) + ", " + std::to_string(c.image_height) + ", " +
+                     std::to_string(c.image_width) + "], got " + to_string(images.shape()));
   Tensor x = cat({expand(class_token_, {images.size(0), 1, c.width}), patches_(images)}, 1) + positions_;
   x = dropout_(x);
   for (size_t i = 0; i < blocks_.size(); ++i) {

@@ -22,7 +22,8 @@ void start_as_zero(Layer& layer, const UnetConfig& config) {
 
 Tensor halved(const Tensor& x) {
   if (x.size(2) % 2 != 0 || x.size(3) % 2 != 0)
-    throw ShapeError("unet: a map of " + std::to_string(x.size(2)) + "×" + std::to_string(x.size(3)) + " cannot be halved: image sizes must be multiples of 2 to the number of levels less 1");
+    throw ShapeError("unet: a map of " + std::to_string(x.size(2)) + "×" + std::to_string(x.size(3)) +
+                     " cannot be halved: image sizes must be multiples of 2 to the number of levels less 1");
   return x;
 }
 Tensor doubled(const Tensor& x) { return interpolate(x, {.scale = 2}); }

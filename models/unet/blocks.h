@@ -44,7 +44,8 @@ struct NormConv : nn::Module {
 
 /// skip(x) + conv(silu(norm(h) · (1 + scale) + shift)),  h = conv(silu(norm(x))),  [scale | shift] = emb_layers(e): x [B, in, H, W],
 /// e = silu(embedding) [B, D] → [B, out, H, W]. Without config.scale_shift, h + emb_layers(e) is normalised instead. With a direction,
-/// both x and silu(norm(x)) change their resolution first. The last convolution starts as 0 (config.zero_init): the block starts as skip(x).
+/// both x and silu(norm(x)) change their resolution first. The last convolution starts as 0 (config.zero_init): the block starts as
+/// skip(x).
 struct ResBlock : nn::Module {
   NormConv in_layers;
   nn::Linear& emb() { return emb_layers.linear; }
@@ -58,7 +59,8 @@ struct ResBlock : nn::Module {
  private:
   struct EmbLayers : nn::Module {
     nn::Linear linear;
-    EmbLayers(nn::Module* parent, std::string name, int64_t in, int64_t out) : Module(parent, std::move(name)), linear(this, "1", in, out) {}
+    EmbLayers(nn::Module* parent, std::string name, int64_t in, int64_t out)
+        : Module(parent, std::move(name)), linear(this, "1", in, out) {}
   } emb_layers;
   bool scale_shift_;
   Direction direction_;

@@ -23,14 +23,19 @@ Tensor per_frame(const Tensor& x, int64_t frames) { return x.defined() ? repeat_
 }  // namespace
 
 static constexpr auto fields = [](auto& c, auto&& f) {
-  f("heads", c.heads), f("groups", c.groups), f("max_frames", c.max_frames), f("blocks", c.blocks), f("attention_layers", c.attention_layers), f("levels", c.levels), f("middle", c.middle), f("positions", c.positions);
+  f("heads", c.heads), f("groups", c.groups), f("max_frames", c.max_frames), f("blocks", c.blocks),
+      f("attention_layers", c.attention_layers), f("levels", c.levels), f("middle", c.middle), f("positions", c.positions);
 };
 
 std::string MotionConfig::to_json() const { return fields_to_json(*this, fields); }
 MotionConfig MotionConfig::from_json(const std::string& text) { return fields_from_json<MotionConfig>("motion", text, fields); }
 
 void MotionConfig::check() const {
-  for (auto [name, value] : {std::pair{"heads", heads}, {"groups", groups}, {"max_frames", max_frames}, {"blocks", blocks}, {"attention_layers", attention_layers}})
+  for (auto [name, value] : {std::pair{"heads", heads},
+                             {"groups", groups},
+                             {"max_frames", max_frames},
+                             {"blocks", blocks},
+                             {"attention_layers", attention_layers}})
     require(value >= 1, std::string(name) + " must be at least 1, it is " + std::to_string(value));
 }
 
@@ -44,7 +49,8 @@ Tensor frame_positions(int64_t frames, int64_t width) {
   return from_vector(p, {frames, width});
 }
 
-TemporalAttention::TemporalAttention(int64_t width, const MotionConfig& c) : CrossAttention(nullptr, "", width, c.heads), positions(c.positions) {}
+TemporalAttention::TemporalAttention(int64_t width, const MotionConfig& c)
+    : CrossAttention(nullptr, "", width, c.heads), positions(c.positions) {}
 
 Tensor TemporalAttention::operator()(const Tensor& x) const {
   if (!positions) return CrossAttention::operator()(x);
@@ -66,14 +72,16 @@ Tensor TemporalBlock::operator()(const Tensor& input) const {
 }
 
 MotionModule::MotionModule(int64_t channels, const MotionConfig& c)
-    : norm(this, "norm", c.groups, channels, {.eps = 1e-6}), proj_in(this, "proj_in", channels, channels), transformer_blocks(this, "transformer_blocks"), proj_out(this, "proj_out", channels, channels) {
+    : norm(this, "norm", c.groups, channels, {.eps = 1e-6}), proj_in(this, "proj_in", channels, channels),
+      transformer_blocks(this, "transformer_blocks"), proj_out(this, "proj_out", channels, channels) {
   for (int64_t i = 0; i < c.blocks; ++i) transformer_blocks.emplace_back(channels, c);
   nn::init::zeros(proj_out.weight);
   nn::init::zeros(proj_out.bias);
 }
 
 Tensor MotionModule::operator()(const Tensor& x, int64_t frames) const {
-  if (x.rank() != 4 || frames < 1 || x.size(0) % frames != 0) throw ShapeError("motion: " + to_string(x.shape()) + " does not hold whole videos of " + std::to_string(frames) + " frames");
+  if (x.rank() != 4 || frames < 1 || x.size(0) % frames != 0)
+    throw ShapeError("motion: " + to_string(x.shape()) + " does not hold whole videos of " + std::to_string(frames) + " frames");
   int64_t videos = x.size(0) / frames, channels = x.size(1), height = x.size(2), width = x.size(3);
   Tensor h = reshape(norm(x), {videos, frames, channels, height * width});
   h = proj_in(reshape(permute(h, {0, 3, 1, 2}), {videos * height * width, frames, channels}));
@@ -89,8 +97,10 @@ VideoUnet::VideoUnet(const Unet& net, const MotionConfig& c) : config_((c.check(
     bool wanted = stage->block && (is_middle ? c.middle : c.levels.empty() || std::ranges::find(c.levels, stage->level) != c.levels.end());
     module_at_.push_back(wanted ? static_cast<int64_t>(motion.size()) : -1);
     if (!wanted) continue;
-    require(stage->channels % c.heads == 0, "heads " + std::to_string(c.heads) + " do not divide the " + std::to_string(stage->channels) + " channels of level " + std::to_string(stage->level));
-    require(stage->channels % c.groups == 0, "groups " + std::to_string(c.groups) + " do not divide the " + std::to_string(stage->channels) + " channels of level " + std::to_string(stage->level));
+    require(stage->channels % c.heads == 0, "heads " + std::to_string(c.heads) + " do not divide the " + std::to_string(stage->channels) +
+                                                " channels of level " + std::to_string(stage->level));
+    require(stage->channels % c.groups == 0, "groups " + std::to_string(c.groups) + " do not divide the " +
+                                                 std::to_string(stage->channels) + " channels of level " + std::to_string(stage->level));
     motion.emplace_back(stage->channels, c);
   }
 }
@@ -98,8 +108,10 @@ VideoUnet::VideoUnet(const Unet& net, const MotionConfig& c) : config_((c.check(
 Tensor VideoUnet::operator()(const Tensor& x, const Tensor& t, const UnetInputs& in) const {
   if (x.rank() != 5) throw ShapeError("video_unet: takes videos [B, C, F, H, W], got " + to_string(x.shape()));
   int64_t frames = x.size(2);
-  if (frames > config_.max_frames) throw ShapeError("video_unet: " + std::to_string(frames) + " frames are more than max_frames " + std::to_string(config_.max_frames));
-  UnetInputs each{per_frame(in.labels, frames), per_frame(in.context, frames), in.self_condition.defined() ? nn::as_frames(in.self_condition) : Tensor(), per_frame(in.embedding, frames)};
+  if (frames > config_.max_frames)
+    throw ShapeError("video_unet: " + std::to_string(frames) + " frames are more than max_frames " + std::to_string(config_.max_frames));
+  UnetInputs each{per_frame(in.labels, frames), per_frame(in.context, frames),
+                  in.self_condition.defined() ? nn::as_frames(in.self_condition) : Tensor(), per_frame(in.embedding, frames)};
   Tensor y = image.forward(nn::as_frames(x), per_frame(t, frames), each, [&](size_t place, const Tensor& h) {
     int64_t i = module_at_[place];
     return i < 0 ? h : motion[static_cast<size_t>(i)](h, frames);

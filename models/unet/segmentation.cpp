@@ -29,7 +29,9 @@ static constexpr auto fields = [](auto& c, auto&& f) {
 };
 
 std::string SegmentationConfig::to_json() const { return fields_to_json(*this, fields); }
-SegmentationConfig SegmentationConfig::from_json(const std::string& text) { return fields_from_json<SegmentationConfig>("segmentation", text, fields); }
+SegmentationConfig SegmentationConfig::from_json(const std::string& text) {
+  return fields_from_json<SegmentationConfig>("segmentation", text, fields);
+}
 
 void SegmentationConfig::check() const {
   for (auto [name, value] : {std::pair{"in_channels", in_channels}, {"classes", classes}, {"width", width}})
@@ -70,14 +72,15 @@ SegmentationUnet::SegmentationUnet(const SegmentationConfig& c)
   for (int64_t i = 0; i < c.depth; ++i, channels *= 2)
     down_[static_cast<size_t>(i)].emplace(this, "down" + std::to_string(i + 1), channels, 2 * channels / (i == c.depth - 1 ? kept : 1));
   for (int64_t i = 0; i < c.depth; ++i, channels /= 2)
-    up_[static_cast<size_t>(i)].emplace(this, "up" + std::to_string(i + 1), channels, channels / 2 / (i == c.depth - 1 ? 1 : kept), c.bilinear);
+    up_[static_cast<size_t>(i)].emplace(this, "up" + std::to_string(i + 1), channels, channels / 2 / (i == c.depth - 1 ? 1 : kept),
+                                        c.bilinear);
 }
 
 SegmentationMaps SegmentationUnet::maps(const Tensor& image) const {
   int64_t least = int64_t{1} << config_.depth;
   if (image.rank() != 4 || image.size(1) != config_.in_channels || image.size(2) < least || image.size(3) < least)
-    throw ShapeError("segmentation: takes images [B, " + std::to_string(config_.in_channels) + ", H, W] of at least " + std::to_string(least) + "×" + std::to_string(least) + ", got " +
-                     to_string(image.shape()));
+    throw ShapeError("segmentation: takes images [B, " + std::to_string(config_.in_channels) + ", H, W] of at least " +
+                     std::to_string(least) + "×" + std::to_string(least) + ", got " + to_string(image.shape()));
   std::vector<Tensor> skips;
   Tensor x = inc_(image);
   for (int64_t i = 0; i < config_.depth; ++i) {
@@ -95,10 +98,13 @@ SegmentationMaps SegmentationUnet::maps(const Tensor& image) const {
 // A table of pairs: row = truth, column = prediction.
 Tensor intersection_over_union(const Tensor& prediction, const Tensor& target, int64_t classes) {
   NoGrad off;
-  if (prediction.shape() != target.shape()) throw ShapeError("intersection_over_union: prediction " + to_string(prediction.shape()) + " and target " + to_string(target.shape()) + " differ");
+  if (prediction.shape() != target.shape())
+    throw ShapeError("intersection_over_union: prediction " + to_string(prediction.shape()) + " and target " + to_string(target.shape()) +
+                     " differ");
   for (const Tensor* t : {&prediction, &target})
     for (int64_t v : to_vector<int64_t>(*t))
-      if (v < 0 || v >= classes) throw IndexError("intersection_over_union: class " + std::to_string(v) + " is outside [0, " + std::to_string(classes) + ")");
+      if (v < 0 || v >= classes)
+        throw IndexError("intersection_over_union: class " + std::to_string(v) + " is outside [0, " + std::to_string(classes) + ")");
   std::vector<double> both(static_cast<size_t>(classes)), either(static_cast<size_t>(classes));
   std::vector<int64_t> p = to_vector<int64_t>(prediction), t = to_vector<int64_t>(target);
   for (size_t i = 0; i < p.size(); ++i) {

@@ -42,8 +42,8 @@ struct SegmentationMaps {
   Tensor deepest;  ///< [B, C, H / 2^depth, W / 2^depth], C = width · 2^depth (half as many if bilinear)
 };
 
-/// Logits for every pixel. Names are those of the widely used PyTorch port (milesial/Pytorch-UNet: inc, down1 …, up1 …, outc), which keeps the size
-/// of the image by padding and normalises by batch; layers start as U(−1/√fan_in, 1/√fan_in).
+/// Logits for every pixel. Names are those of the widely used PyTorch port (milesial/Pytorch-UNet: inc, down1 …, up1 …, outc), which keeps
+/// the size of the image by padding and normalises by batch; layers start as U(−1/√fan_in, 1/√fan_in).
 class SegmentationUnet : public nn::Module {
  public:
   /// Throws ConfigError as SegmentationConfig::check.
@@ -62,7 +62,8 @@ class SegmentationUnet : public nn::Module {
       DoubleConv conv;
       Pooled(nn::Module* parent, std::string name, int64_t in, int64_t out) : Module(parent, std::move(name)), conv(this, "1", in, out) {}
     } maxpool_conv;
-    Down(nn::Module* parent, std::string name, int64_t in, int64_t out) : Module(parent, std::move(name)), maxpool_conv(this, "maxpool_conv", in, out) {}
+    Down(nn::Module* parent, std::string name, int64_t in, int64_t out)
+        : Module(parent, std::move(name)), maxpool_conv(this, "maxpool_conv", in, out) {}
     Tensor operator()(const Tensor& x) const;
   };
   struct Up : nn::Module {

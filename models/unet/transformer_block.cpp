@@ -13,7 +13,8 @@ namespace {
 Tensor split_heads(const Tensor& x, int64_t heads) { return transpose(unflatten(x, 2, {heads, -1}), 1, 2); }
 
 int64_t checked_heads(int64_t width, int64_t heads) {
-  if (heads < 1 || width % heads != 0) throw ValueError("cross_attention: " + std::to_string(heads) + " heads do not divide the width " + std::to_string(width));
+  if (heads < 1 || width % heads != 0)
+    throw ValueError("cross_attention: " + std::to_string(heads) + " heads do not divide the width " + std::to_string(width));
   return heads;
 }
 
@@ -30,13 +31,14 @@ CrossAttention::CrossAttention(nn::Module* parent, std::string name, int64_t wid
 Tensor CrossAttention::operator()(const Tensor& x, const Tensor& context) const {
   const Tensor& c = context.defined() ? context : x;
   if (x.rank() != 3 || c.rank() != 3 || c.size(0) != x.size(0) || x.size(2) != to_q.weight.size(1) || c.size(2) != to_k.weight.size(1))
-    throw ShapeError("cross_attention: takes x [B, T, " + std::to_string(to_q.weight.size(1)) + "] and context [B, S, " + std::to_string(to_k.weight.size(1)) + "], got " +
-                     to_string(x.shape()) + " and " + to_string(c.shape()));
+    throw ShapeError("cross_attention: takes x [B, T, " + std::to_string(to_q.weight.size(1)) + "] and context [B, S, " +
+                     std::to_string(to_k.weight.size(1)) + "], got " + to_string(x.shape()) + " and " + to_string(c.shape()));
   Tensor y = scaled_dot_product_attention(split_heads(to_q(x), heads_), split_heads(to_k(c), heads_), split_heads(to_v(c), heads_));
   return to_out.linear(flatten(transpose(y, 1, 2), 2));
 }
 
-GegluFeedForward::GegluFeedForward(nn::Module* parent, std::string name, int64_t width) : Module(parent, std::move(name)), net(this, "net", width) {}
+GegluFeedForward::GegluFeedForward(nn::Module* parent, std::string name, int64_t width)
+    : Module(parent, std::move(name)), net(this, "net", width) {}
 
 Tensor GegluFeedForward::operator()(const Tensor& x) const {
   Tensor both = net.up.proj(x);

@@ -39,7 +39,8 @@ struct GegluFeedForward : nn::Module {
   struct Net : nn::Module {
     Up up;
     nn::Linear down;
-    Net(nn::Module* parent, std::string name, int64_t width) : Module(parent, std::move(name)), up(this, "0", width), down(this, "2", 4 * width, width) {}
+    Net(nn::Module* parent, std::string name, int64_t width)
+        : Module(parent, std::move(name)), up(this, "0", width), down(this, "2", 4 * width, width) {}
   } net;
 };
 

@@ -123,22 +123,26 @@ std::vector<const UnetStage*> Unet::stages() const {
 
 void Unet::check_inputs(const Tensor& x, const Tensor& t, const UnetInputs& in) const {
   const UnetConfig& c = config_;
-  if (x.rank() != 4 || x.size(1) != c.in_channels) throw ShapeError("unet: takes images [B, " + std::to_string(c.in_channels) + ", H, W], got " + to_string(x.shape()));
+  if (x.rank() != 4 || x.size(1) != c.in_channels)
+    throw ShapeError("unet: takes images [B, " + std::to_string(c.in_channels) + ", H, W], got " + to_string(x.shape()));
   int64_t factor = int64_t{1} << (c.levels() - 1);
   if (x.size(2) % factor != 0 || x.size(3) % factor != 0)
-    throw ShapeError("unet: images of " + std::to_string(x.size(2)) + "×" + std::to_string(x.size(3)) + " do not fit " + std::to_string(c.levels()) +
-                     " levels: the sizes must be multiples of " + std::to_string(factor));
+    throw ShapeError("unet: images of " + std::to_string(x.size(2)) + "×" + std::to_string(x.size(3)) + " do not fit " +
+                     std::to_string(c.levels()) + " levels: the sizes must be multiples of " + std::to_string(factor));
   auto must_be = [&](const char* what, const Tensor& given, const Shape& shape) {
-    if (given.defined() && given.shape() != shape) throw ShapeError(std::string("unet: ") + what + " must be " + to_string(shape) + ", it is " + to_string(given.shape()));
+    if (given.defined() && given.shape() != shape)
+      throw ShapeError(std::string("unet: ") + what + " must be " + to_string(shape) + ", it is " + to_string(given.shape()));
   };
   must_be("t", t, {x.size(0)});
   must_be("labels", in.labels, {x.size(0)});
   must_be("self_condition", in.self_condition, x.shape());
   must_be("embedding", in.embedding, {x.size(0), c.embedding_width()});
   if (in.labels.defined() && c.classes == 0) throw ValueError("unet: labels are given, but the configuration has no classes");
-  if (!in.labels.defined() && c.classes > 0 && !c.null_class) throw ValueError("unet: labels are missing, and the configuration has no null class");
+  if (!in.labels.defined() && c.classes > 0 && !c.null_class)
+    throw ValueError("unet: labels are missing, and the configuration has no null class");
   if (in.context.defined() != (c.context > 0))
-    throw ValueError(c.context > 0 ? "unet: the context for cross-attention is missing" : "unet: a context is given, but the configuration has no cross-attention");
+    throw ValueError(c.context > 0 ? "unet: the context for cross-attention is missing"
+                                   : "unet: a context is given, but the configuration has no cross-attention");
   if (in.self_condition.defined() && !c.self_condition) throw ValueError("unet: self_condition is given, but the configuration has none");
 }
 

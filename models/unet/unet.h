@@ -41,9 +41,9 @@ struct UnetStage : nn::Module {
 /// Called with a stage's place (encoder first, then the middle, then the decoder) and its output; what it returns takes the output's place.
 using StageHook = std::function<Tensor(size_t place, const Tensor& x)>;
 
-/// Names, order and initialisation follow guided-diffusion's UNetModel (and latent diffusion's where config.context is set): layers start as
-/// U(−1/√fan_in, 1/√fan_in), class embeddings as N(0, 1), the last convolution of blocks, attention and network as 0. Its checkpoints load
-/// for a config with the same options and null_class = false.
+/// Names, order and initialisation follow guided-diffusion's UNetModel (and latent diffusion's where config.context is set): layers start
+/// as U(−1/√fan_in, 1/√fan_in), class embeddings as N(0, 1), the last convolution of blocks, attention and network as 0. Its checkpoints
+/// load for a config with the same options and null_class = false.
 class Unet : public nn::Module {
  public:
   /// Throws ConfigError as UnetConfig::check.

@@ -28,7 +28,7 @@ struct UnetConfig {
   int64_t embedding = 0;                          ///< width of the time embedding; 0: 4 · width
   TimeKind time = TimeKind::sinusoidal;
   double time_scale = 1;                          ///< times are multiplied by it before they are embedded (1000 for times of size 1)
-  bool scale_shift = true;                        ///< the embedding scales and shifts the second norm of a block (ADM); else it is added (DDPM)
+  bool scale_shift = true;  ///< the embedding scales and shifts the second norm of a block (ADM); else it is added (DDPM)
   Resample resample = Resample::convolution;
   Skips skips = Skips::every_layer;
   double dropout = 0;

@@ -32,8 +32,8 @@ Rows<T> head_rows(const Tensor& t, int64_t b, int64_t h) {
   return {static_cast<T*>(t.raw_data()) + b * t.strides()[0] + h * t.strides()[1], t.strides()[2]};
 }
 
-// Scores, weights and sums are in A: float, or double for f64. Products take their operands in Operand<T>: bf16 as it is, with weights rounded
-// to it; f16 converted to A tile by tile.
+// Scores, weights and sums are in A: float, or double for f64. Products take their operands in Operand<T>: bf16 as it is, with weights
+// rounded to it; f16 converted to A tile by tile.
 template <typename T>
 using Operand = std::conditional_t<std::is_same_v<T, bfloat16>, T, compute_t<T>>;
 
@@ -45,7 +45,9 @@ class Tile {
   gemm::MatrixView<A> load(Rows<T> rows, int64_t first, int64_t count, int64_t width) {
     if constexpr (std::is_same_v<std::remove_const_t<T>, A>) return {rows.row(first), rows.stride, 1};
     for (int64_t i = 0; i < count; ++i)
-      for (int64_t c = 0; c < width; ++c) buffer_[static_cast<size_t>(i * width + c)] = static_cast<A>(static_cast<compute_t<std::remove_const_t<T>>>(rows.row(first + i)[c]));
+      for (int64_t c = 0; c < width; ++c)
+        buffer_[static_cast<size_t>(i * width + c)] =
+            static_cast<A>(static_cast<compute_t<std::remove_const_t<T>>>(rows.row(first + i)[c]));
     return {buffer_.data(), width, 1};
   }
   A* data() { return buffer_.data(); }
@@ -134,7 +136,8 @@ A exponentials(A* x, int64_t m, Span seen, A shift) {
 }
 
 template <typename T, typename A>
-void forward_tile(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, Tensor& out, Tensor& lse, int64_t b, int64_t h, int64_t q0) {
+void forward_tile(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, Tensor& out,
+                  Tensor& lse, int64_t b, int64_t h, int64_t q0) {
   int64_t queries = q.size(2), keys = k.size(2), width = q.size(3), values = v.size(3), g = h / (q.size(1) / k.size(1));
   int64_t n = std::min(kQueries, queries - q0);
   Span span = visible_keys(plan, q0, n, queries, keys);
@@ -159,7 +162,8 @@ void forward_tile(const AttentionPlan& plan, const Tensor& q, const Tensor& k, c
       A high = std::max(most[i], lane_max(row + seen.begin, seen.end - seen.begin));
       if (high == -std::numeric_limits<A>::infinity()) {
         // It sees nothing, or nothing but NaN, which must show.
-        if (std::any_of(row + seen.begin, row + seen.end, [](A score) { return std::isnan(score); })) total[i] = std::numeric_limits<A>::quiet_NaN();
+        if (std::any_of(row + seen.begin, row + seen.end, [](A score) { return std::isnan(score); }))
+          total[i] = std::numeric_limits<A>::quiet_NaN();
         std::fill_n(row, m, A(0));
         continue;
       }
@@ -191,7 +195,8 @@ template <typename T, typename A>
 void forward(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, Tensor& out, Tensor& lse) {
   int64_t heads = q.size(1), tiles = (q.size(2) + kQueries - 1) / kQueries;
   parallel_for(q.size(0) * heads * tiles, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) forward_tile<T, A>(plan, q, k, v, mask, out, lse, task / tiles / heads, task / tiles % heads, task % tiles * kQueries);
+    for (int64_t task = begin; task < end; ++task)
+      forward_tile<T, A>(plan, q, k, v, mask, out, lse, task / tiles / heads, task / tiles % heads, task % tiles * kQueries);
   });
 }
 
@@ -204,7 +209,8 @@ class GroupBackward {
   GroupBackward(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask)
       : plan(plan), q(q), k(k), v(v), mask(mask), queries(q.size(2)), keys(k.size(2)), width(q.size(3)), values(v.size(3)),
         p(kQueries * kKeys), ds(kQueries * kKeys), keep(kKeys), delta(kQueries), p_operand(kConverts * kQueries * kKeys),
-        ds_operand(kConverts * kQueries * kKeys), key_tile(kKeys * width), value_tile(kKeys * values), query_tile(kQueries * width), dout_tile(kQueries * values), dq_tile(kQueries * width), dk_sum(keys * width), dv_sum(keys * values) {}
+        ds_operand(kConverts * kQueries * kKeys), key_tile(kKeys * width), value_tile(kKeys * values), query_tile(kQueries * width),
+        dout_tile(kQueries * values), dq_tile(kQueries * width), dk_sum(keys * width), dv_sum(keys * values) {}
 
   void run(int64_t b, int64_t g, const Tensor& out, const Tensor& lse, const Tensor& dout, Tensor& dq, Tensor& dk, Tensor& dv) {
     std::fill_n(dk_sum.data(), keys * width, A(0));
@@ -221,7 +227,8 @@ class GroupBackward {
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t c = 0; c < columns; ++c) to.row(first + i)[c] = static_cast<T>(static_cast<compute_t<T>>(from[i * columns + c]));
   }
-  void query_tile_backward(int64_t b, int64_t g, int64_t h, int64_t q0, const Tensor& out, const Tensor& lse, const Tensor& dout, Tensor& dq);
+  void query_tile_backward(int64_t b, int64_t g, int64_t h, int64_t q0, const Tensor& out, const Tensor& lse, const Tensor& dout,
+                           Tensor& dq);
   void weights_and_score_gradients(int64_t b, int64_t h, int64_t q0, int64_t n, int64_t k0, int64_t m, const A* logs);
   void row_of_gradients(A* weight, A* gradient, const A* kept, int64_t n, A shift, A d) const;
 
@@ -244,7 +251,8 @@ void GroupBackward<T, A>::weights_and_score_gradients(int64_t b, int64_t h, int6
     if (logs[i] == -std::numeric_limits<A>::infinity()) seen = {0, 0};
     finish_scores(plan, weight, seen, b, h, q0 + i, k0, mask);
     if (plan.dropout > 0) dropout_row(plan, (b * q.size(1) + h) * queries + q0 + i, keys, k0, m, keep.data());
-    row_of_gradients(weight + seen.begin, gradient + seen.begin, keep.data() + seen.begin, whole_vectors(seen, m), logs[i], delta[static_cast<size_t>(i)]);
+    row_of_gradients(weight + seen.begin, gradient + seen.begin, keep.data() + seen.begin, whole_vectors(seen, m), logs[i],
+                     delta[static_cast<size_t>(i)]);
     clear_unseen(weight, m, seen);
     clear_unseen(gradient, m, seen);
   }
@@ -274,12 +282,14 @@ void products_of_rows(Rows<const T> y, Rows<const T> dy, int64_t first, int64_t 
   for (int64_t c = 0; c < width; ++c)
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r)
-      sum[r] += static_cast<A>(static_cast<compute_t<T>>(y.row(first + r)[c])) * static_cast<A>(static_cast<compute_t<T>>(dy.row(first + r)[c]));
+      sum[r] +=
+          static_cast<A>(static_cast<compute_t<T>>(y.row(first + r)[c])) * static_cast<A>(static_cast<compute_t<T>>(dy.row(first + r)[c]));
   std::copy_n(sum, kRows, sums);
 }
 
 template <typename T, typename A>
-void GroupBackward<T, A>::query_tile_backward(int64_t b, int64_t g, int64_t h, int64_t q0, const Tensor& out, const Tensor& lse, const Tensor& dout, Tensor& dq) {
+void GroupBackward<T, A>::query_tile_backward(int64_t b, int64_t g, int64_t h, int64_t q0, const Tensor& out, const Tensor& lse,
+                                              const Tensor& dout, Tensor& dq) {
   int64_t n = std::min(kQueries, queries - q0);
   auto y = head_rows<const T>(out, b, h), dy = head_rows<const T>(dout, b, h);
   int64_t i = 0;
@@ -306,8 +316,8 @@ void GroupBackward<T, A>::query_tile_backward(int64_t b, int64_t g, int64_t h, i
 }
 
 template <typename T, typename A>
-void backward(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, const Tensor& out, const Tensor& lse, const Tensor& dout, Tensor& dq,
-              Tensor& dk, Tensor& dv) {
+void backward(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, const Tensor& out,
+              const Tensor& lse, const Tensor& dout, Tensor& dq, Tensor& dk, Tensor& dv) {
   int64_t groups = k.size(1);
   parallel_for(q.size(0) * groups, 1, [&](int64_t begin, int64_t end) {
     GroupBackward<T, A> work(plan, q, k, v, mask);
@@ -319,9 +329,10 @@ void attention(const AttentionPlan& plan, const Tensor& q, const Tensor& k, cons
   visit_floating("attention", q.dtype(), [&]<typename T>() { forward<T, compute_t<T>>(plan, q, k, v, mask, out, lse); });
 }
 
-void attention_backward(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, const Tensor& out, const Tensor& lse, const Tensor& dout,
-                        Tensor& dq, Tensor& dk, Tensor& dv) {
-  visit_floating("attention_backward", q.dtype(), [&]<typename T>() { backward<T, compute_t<T>>(plan, q, k, v, mask, out, lse, dout, dq, dk, dv); });
+void attention_backward(const AttentionPlan& plan, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, const Tensor& out,
+                        const Tensor& lse, const Tensor& dout, Tensor& dq, Tensor& dk, Tensor& dv) {
+  visit_floating("attention_backward", q.dtype(),
+                 [&]<typename T>() { backward<T, compute_t<T>>(plan, q, k, v, mask, out, lse, dout, dq, dk, dv); });
 }
 
 // Pairs of x turned by an angle that depends on the position alone: cos and sin of a position are shared by all N rows.

@@ -55,7 +55,8 @@ struct ChannelSums {
 };
 template <typename T, typename Add>
 ChannelSums sum_runs(const Runs& runs, const std::vector<T>& centre, Add&& add) {
-  int64_t n = runs.length(), parts = runs.narrow() ? (runs.examples + kRunBlock - 1) / kRunBlock : runs.examples, width = runs.narrow() ? n : runs.channels;
+  int64_t n = runs.length(), parts = runs.narrow() ? (runs.examples + kRunBlock - 1) / kRunBlock : runs.examples,
+          width = runs.narrow() ? n : runs.channels;
   std::vector<T> partial(static_cast<size_t>(2 * parts * width));  // [part, 2, width]
   if (runs.narrow()) {
     parallel_for(parts, std::max<int64_t>(1, row_grain(n) / kRunBlock), [&](int64_t begin, int64_t end) {
@@ -109,10 +110,12 @@ void channel_moments_typed(const Tensor& input, double eps, Tensor& mean, Tensor
 }
 
 template <typename S>
-void channel_norm_typed(const Tensor& input, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& output) {
+void channel_norm_typed(const Tensor& input, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias,
+                        Tensor& output) {
   using C = compute_t<S>;
   Runs runs(input);
-  const C *m = mean.data<C>(), *s = rstd.data<C>(), *w = weight.defined() ? weight.data<C>() : nullptr, *b = bias.defined() ? bias.data<C>() : nullptr;
+  const C *m = mean.data<C>(), *s = rstd.data<C>(), *w = weight.defined() ? weight.data<C>() : nullptr,
+          *b = bias.defined() ? bias.data<C>() : nullptr;
   const S* x = input.data<S>();
   S* y = output.data<S>();
   map_runs<C>(runs,
@@ -123,8 +126,8 @@ void channel_norm_typed(const Tensor& input, const Tensor& mean, const Tensor& r
 
 // a = rstd · weight:  dx = a (dy − mean(dy) − (x − m) rstd² mean(dy (x − m))); with constant moments dx = a dy.
 template <typename S>
-void channel_norm_backward_typed(const Tensor& gradient, const Tensor& input, const Tensor& mean, const Tensor& rstd, const Tensor& weight, bool moments, Tensor& dx, Tensor& dweight,
-                                 Tensor& dbias) {
+void channel_norm_backward_typed(const Tensor& gradient, const Tensor& input, const Tensor& mean, const Tensor& rstd, const Tensor& weight,
+                                 bool moments, Tensor& dx, Tensor& dweight, Tensor& dbias) {
   using C = compute_t<S>;
   Runs runs(input);
   const C *m = mean.data<C>(), *s = rstd.data<C>(), *w = weight.defined() ? weight.data<C>() : nullptr;
@@ -145,15 +148,19 @@ void channel_norm_backward_typed(const Tensor& gradient, const Tensor& input, co
   auto scale = [=](int64_t c) { return w ? s[c] * w[c] : s[c]; };
   double n = moments ? runs.elements() : INFINITY;  // constant moments: nothing comes back through them
   map_runs<C>(runs,
-              {centre, runs.parameters<C>(scale), runs.parameters<C>([&](int64_t c) { return static_cast<C>(sums.b[static_cast<size_t>(c)] / n) * s[c] * s[c] * scale(c); }),
+              {centre, runs.parameters<C>(scale),
+               runs.parameters<C>([&](int64_t c) { return static_cast<C>(sums.b[static_cast<size_t>(c)] / n) * s[c] * s[c] * scale(c); }),
                runs.parameters<C>([&](int64_t c) { return static_cast<C>(sums.a[static_cast<size_t>(c)] / n) * scale(c); })},
-              [=](int64_t i, C mid, C a, C slope, C shift) { to[i] = static_cast<S>(static_cast<C>(dy[i]) * a - (static_cast<C>(x[i]) - mid) * slope - shift); });
+              [=](int64_t i, C mid, C a, C slope, C shift) {
+                to[i] = static_cast<S>(static_cast<C>(dy[i]) * a - (static_cast<C>(x[i]) - mid) * slope - shift);
+              });
 }
 
 void channel_moments(const Tensor& x, double eps, Tensor& mean, Tensor& variance, Tensor& rstd) {
   visit_floating("batch_norm", x.dtype(), [&]<typename S>() { channel_moments_typed<S>(x, eps, mean, variance, rstd); });
 }
-void running_statistics(const Tensor& batch_mean, const Tensor& batch_variance, double correction, double momentum, Tensor& mean, Tensor& variance, Tensor& batches) {
+void running_statistics(const Tensor& batch_mean, const Tensor& batch_variance, double correction, double momentum, Tensor& mean,
+                        Tensor& variance, Tensor& batches) {
   visit_floating("batch_norm", mean.dtype(), [&]<typename T>() {
     using C = compute_t<T>;
     visit_f32_f64("batch_norm", batch_mean.dtype(), [&]<typename B>() {
@@ -170,8 +177,10 @@ void running_statistics(const Tensor& batch_mean, const Tensor& batch_variance, 
 void channel_norm(const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& y) {
   visit_floating("batch_norm", x.dtype(), [&]<typename S>() { channel_norm_typed<S>(x, mean, rstd, weight, bias, y); });
 }
-void channel_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, bool moments, Tensor& dx, Tensor& dweight, Tensor& dbias) {
-  visit_floating("batch_norm", x.dtype(), [&]<typename S>() { channel_norm_backward_typed<S>(dy, x, mean, rstd, weight, moments, dx, dweight, dbias); });
+void channel_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, bool moments,
+                           Tensor& dx, Tensor& dweight, Tensor& dbias) {
+  visit_floating("batch_norm", x.dtype(),
+                 [&]<typename S>() { channel_norm_backward_typed<S>(dy, x, mean, rstd, weight, moments, dx, dweight, dbias); });
 }
 
 }  // namespace

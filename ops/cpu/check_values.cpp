@@ -1,4 +1,5 @@
-// What losses are given, on the CPU. Bytes: one read an element; in parts of several threads, and once more from the front if one is refused.
+// What losses are given, on the CPU. Bytes: one read an element; in parts of several threads, and once more from the front if one is
+// refused.
 #include <algorithm>
 #include <atomic>
 

@@ -28,7 +28,8 @@ bool copy_transposed(const StridedLoop<2>& loop) {
   if (loop.rank < 2) return false;
   constexpr int64_t width = sizeof(T);
   auto column = static_cast<size_t>(loop.rank - 1), row = column - 1;
-  if (loop.strides[column][0] != width || loop.strides[row][1] != width || loop.sizes[row] < kTile || loop.sizes[column] < kTile) return false;
+  if (loop.strides[column][0] != width || loop.strides[row][1] != width || loop.sizes[row] < kTile || loop.sizes[column] < kTile)
+    return false;
   int64_t rows = loop.sizes[row], columns = loop.sizes[column], blocks = (rows + kTile - 1) / kTile;
   StridedLoop<2> outer = loop;
   outer.rank = loop.rank - 2;
@@ -42,7 +43,8 @@ bool copy_transposed(const StridedLoop<2>& loop) {
     for (int64_t i = begin; i < end; ++i) {
       int64_t plane = i / blocks, r0 = i % blocks * kTile;
       for_each_row(outer, plane, plane + 1, [&](int64_t, const std::array<std::byte*, 2>& at, const std::array<int64_t, 2>&) {
-        transpose_tiles<T>(at[1] + r0 * width, loop.strides[column][1], at[0] + r0 * loop.strides[row][0], loop.strides[row][0], std::min(kTile, rows - r0), columns);
+        transpose_tiles<T>(at[1] + r0 * width, loop.strides[column][1], at[0] + r0 * loop.strides[row][0], loop.strides[row][0],
+                           std::min(kTile, rows - r0), columns);
       });
     }
   });
@@ -69,7 +71,8 @@ void copy_converting(const Tensor& src, Tensor& dst) {
     for (int64_t i = 0; i < n; ++i) {
       auto v = static_cast<compute_t<From>>(*reinterpret_cast<const From*>(at[1] + i * stride[1]));
       if constexpr (std::is_same_v<To, bool>) *reinterpret_cast<bool*>(at[0] + i * stride[0]) = v != 0;
-      else if constexpr (std::is_same_v<To, uint8_t> && std::is_floating_point_v<decltype(v)>) *reinterpret_cast<To*>(at[0] + i * stride[0]) = static_cast<To>(static_cast<int32_t>(v));
+      else if constexpr (std::is_same_v<To, uint8_t> && std::is_floating_point_v<decltype(v)>)
+        *reinterpret_cast<To*>(at[0] + i * stride[0]) = static_cast<To>(static_cast<int32_t>(v));
       else *reinterpret_cast<To*>(at[0] + i * stride[0]) = static_cast<To>(static_cast<compute_t<To>>(v));
     }
   });

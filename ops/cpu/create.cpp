@@ -16,7 +16,8 @@ void arange(Scalar start, Scalar step, Tensor& y) {
         if (integers) {
           for (int64_t i = begin; i < end; ++i) p[i] = static_cast<T>(static_cast<compute_t<T>>(start.integer() + i * step.integer()));
         } else {
-          for (int64_t i = begin; i < end; ++i) p[i] = static_cast<T>(static_cast<compute_t<T>>(start.value() + static_cast<double>(i) * step.value()));
+          for (int64_t i = begin; i < end; ++i)
+            p[i] = static_cast<T>(static_cast<compute_t<T>>(start.value() + static_cast<double>(i) * step.value()));
         }
       });
     }

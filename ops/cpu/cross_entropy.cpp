@@ -17,7 +17,8 @@ struct Targets {
   int64_t classes;
   C total_weight;
 
-  Targets(const Tensor& class_weight, CrossEntropyRow parameters, int64_t n) : weight(class_weight.defined() ? class_weight.data<C>() : nullptr), row(parameters), classes(n) {
+  Targets(const Tensor& class_weight, CrossEntropyRow parameters, int64_t n)
+      : weight(class_weight.defined() ? class_weight.data<C>() : nullptr), row(parameters), classes(n) {
     total_weight = weight ? lane_sum<C>(n, [this](int64_t c) { return weight[c]; }) : static_cast<C>(n);
   }
   bool ignored(int64_t target) const { return target == row.ignore_index; }
@@ -54,7 +55,8 @@ C row_loss(const C* x, int64_t target, const Targets<C>& q, C* statistics) {
 }
 
 template <typename S, typename I>
-void cross_entropy_typed(const Tensor& logits, const Tensor& targets, const Targets<compute_t<S>>& q, bool mean, Tensor& loss, Tensor& statistics, Tensor& scale) {
+void cross_entropy_typed(const Tensor& logits, const Tensor& targets, const Targets<compute_t<S>>& q, bool mean, Tensor& loss,
+                         Tensor& statistics, Tensor& scale) {
   using C = compute_t<S>;
   int64_t rows = targets.numel(), n = q.classes;
   const S* x = logits.data<S>();
@@ -94,8 +96,8 @@ void row_gradient(const C* x, int64_t target, const Targets<C>& q, const C* stat
 }
 
 template <typename S, typename I>
-void cross_entropy_backward_typed(const Tensor& gradient, const Tensor& logits, const Tensor& targets, const Targets<compute_t<S>>& q, const Tensor& statistics, const Tensor& scale,
-                                  Tensor& dlogits) {
+void cross_entropy_backward_typed(const Tensor& gradient, const Tensor& logits, const Tensor& targets, const Targets<compute_t<S>>& q,
+                                  const Tensor& statistics, const Tensor& scale, Tensor& dlogits) {
   using C = compute_t<S>;
   int64_t rows = targets.numel(), n = q.classes;
   const S* x = logits.data<S>();
@@ -113,18 +115,21 @@ void cross_entropy_backward_typed(const Tensor& gradient, const Tensor& logits, 
   });
 }
 
-void cross_entropy(const Tensor& logits, const Tensor& target, const Tensor& class_weight, CrossEntropyRow row, bool mean, Tensor& loss, Tensor& statistics, Tensor& scale) {
+void cross_entropy(const Tensor& logits, const Tensor& target, const Tensor& class_weight, CrossEntropyRow row, bool mean, Tensor& loss,
+                   Tensor& statistics, Tensor& scale) {
   visit_floating("cross_entropy", logits.dtype(), [&]<typename S>() {
     Targets<compute_t<S>> q(class_weight, row, logits.shape()[1]);
-    visit_index("cross_entropy", target.dtype(), [&]<typename I>() { cross_entropy_typed<S, I>(logits, target, q, mean, loss, statistics, scale); });
+    visit_index("cross_entropy", target.dtype(),
+                [&]<typename I>() { cross_entropy_typed<S, I>(logits, target, q, mean, loss, statistics, scale); });
   });
 }
 
-void cross_entropy_backward(const Tensor& dy, const Tensor& logits, const Tensor& target, const Tensor& class_weight, CrossEntropyRow row, const Tensor& statistics, const Tensor& scale,
-                            Tensor& dlogits) {
+void cross_entropy_backward(const Tensor& dy, const Tensor& logits, const Tensor& target, const Tensor& class_weight, CrossEntropyRow row,
+                            const Tensor& statistics, const Tensor& scale, Tensor& dlogits) {
   visit_floating("cross_entropy", logits.dtype(), [&]<typename S>() {
     Targets<compute_t<S>> q(class_weight, row, logits.shape()[1]);
-    visit_index("cross_entropy", target.dtype(), [&]<typename I>() { cross_entropy_backward_typed<S, I>(dy, logits, target, q, statistics, scale, dlogits); });
+    visit_index("cross_entropy", target.dtype(),
+                [&]<typename I>() { cross_entropy_backward_typed<S, I>(dy, logits, target, q, statistics, scale, dlogits); });
   });
 }
 

@@ -34,7 +34,8 @@ void each_feature(const T* x, int64_t n, const DropoutDraw& draw, C scale, C shi
   parallel_for(n / draw.share, std::max<int64_t>(1, 8192 / draw.share), [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
       bool kept = philox(draw.seed, draw.counter + static_cast<uint64_t>(k / 4))[static_cast<size_t>(k % 4)] >= threshold;
-      for (int64_t i = k * draw.share; i < (k + 1) * draw.share; ++i) y[i] = static_cast<T>(kept ? static_cast<C>(x[i]) * scale + shift : dropped);
+      for (int64_t i = k * draw.share; i < (k + 1) * draw.share; ++i)
+        y[i] = static_cast<T>(kept ? static_cast<C>(x[i]) * scale + shift : dropped);
     }
   });
 }
@@ -44,7 +45,8 @@ void dropout(const Tensor& x, DropoutDraw draw, DropoutValues values, Tensor& y)
   visit_floating("dropout", x.dtype(), [&]<typename T>() {
     using C = compute_t<T>;
     auto run = draw.share == 1 ? each_element<T, C> : each_feature<T, C>;
-    run(x.data<T>(), x.numel(), draw, static_cast<C>(values.scale), static_cast<C>(values.shift), static_cast<C>(values.dropped), y.data<T>());
+    run(x.data<T>(), x.numel(), draw, static_cast<C>(values.scale), static_cast<C>(values.shift), static_cast<C>(values.dropped),
+        y.data<T>());
   });
 }
 

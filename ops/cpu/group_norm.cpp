@@ -14,7 +14,8 @@ template <typename T>
 const T* data_or_null(const Tensor& t) { return t.defined() ? t.data<T>() : nullptr; }
 
 template <typename S>
-void group_norm_typed(const Tensor& input, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& output, Tensor& mean, Tensor& rstd) {
+void group_norm_typed(const Tensor& input, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& output,
+                      Tensor& mean, Tensor& rstd) {
   using C = compute_t<S>;
   int64_t channels = input.shape()[1], space = input.shape()[2], width = channels / groups, n = width * space;
   const C *w = data_or_null<C>(weight), *b = data_or_null<C>(bias);
@@ -27,7 +28,8 @@ void group_norm_typed(const Tensor& input, int64_t groups, const Tensor& weight,
     for (int64_t r = begin; r < end; ++r) {
       const C* row = read(x + r * n);
       C m = lane_sum<C>(n, [row](int64_t i) { return row[i]; }) / static_cast<C>(n);
-      C s = C(1) / std::sqrt(lane_sum<C>(n, [row, m](int64_t i) { return (row[i] - m) * (row[i] - m); }) / static_cast<C>(n) + static_cast<C>(eps));
+      C s = C(1) / std::sqrt(lane_sum<C>(n, [row, m](int64_t i) { return (row[i] - m) * (row[i] - m); }) / static_cast<C>(n) +
+                             static_cast<C>(eps));
       means[r] = m;
       rstds[r] = s;
       C* out = write.begin(y + r * n);
@@ -47,7 +49,8 @@ void group_backward(const C* dy, const C* x, int64_t width, int64_t space, C m, 
   C total_g = 0, total_gx = 0;
   for (int64_t d = 0; d < width; ++d) {
     const C *g = dy + d * space, *row = x + d * space;
-    const C sum_g = lane_sum<C>(space, [=](int64_t i) { return g[i]; }), sum_gx = lane_sum<C>(space, [=](int64_t i) { return g[i] * (row[i] - m); });
+    const C sum_g = lane_sum<C>(space, [=](int64_t i) { return g[i]; }),
+            sum_gx = lane_sum<C>(space, [=](int64_t i) { return g[i] * (row[i] - m); });
     sums[2 * d] = sum_g;
     sums[2 * d + 1] = sum_gx;
     total_g += w ? w[d] * sum_g : sum_g;
@@ -62,8 +65,8 @@ void group_backward(const C* dy, const C* x, int64_t width, int64_t space, C m, 
 }
 
 template <typename S>
-void group_norm_backward_typed(const Tensor& gradient, const Tensor& input, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight,
-                               Tensor& dbias) {
+void group_norm_backward_typed(const Tensor& gradient, const Tensor& input, int64_t groups, const Tensor& mean, const Tensor& rstd,
+                               const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias) {
   using C = compute_t<S>;
   int64_t examples = input.shape()[0], channels = input.shape()[1], space = input.shape()[2], width = channels / groups, n = width * space;
   const C *w = data_or_null<C>(weight), *means = mean.data<C>(), *rstds = rstd.data<C>();
@@ -75,7 +78,8 @@ void group_norm_backward_typed(const Tensor& gradient, const Tensor& input, int6
     RowWriter<S> write(n);
     for (int64_t r = begin; r < end; ++r) {
       const C* group_weight = w ? w + r % groups * width : nullptr;
-      group_backward<C>(read_dy(dy + r * n), read_x(x + r * n), width, space, means[r], rstds[r], group_weight, sums.data() + 2 * r * width, to ? write.begin(to + r * n) : nullptr);
+      group_backward<C>(read_dy(dy + r * n), read_x(x + r * n), width, space, means[r], rstds[r], group_weight, sums.data() + 2 * r * width,
+                        to ? write.begin(to + r * n) : nullptr);
       if (to) write.store(to + r * n);
     }
   });
@@ -93,7 +97,8 @@ void group_norm_backward_typed(const Tensor& gradient, const Tensor& input, int6
 
 // y ← the norm of x, whose moments are known.
 template <typename S>
-void normalise_again(const Tensor& input, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& output) {
+void normalise_again(const Tensor& input, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias,
+                     Tensor& output) {
   using C = compute_t<S>;
   const int64_t channels = input.shape()[1], space = input.shape()[2], width = channels / groups;
   const C *w = data_or_null<C>(weight), *b = data_or_null<C>(bias), *means = mean.data<C>(), *rstds = rstd.data<C>();
@@ -108,19 +113,23 @@ void normalise_again(const Tensor& input, int64_t groups, const Tensor& mean, co
   });
 }
 
-void group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
+void group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean,
+                Tensor& rstd) {
   visit_floating("group_norm", x.dtype(), [&]<typename S>() { group_norm_typed<S>(x, groups, weight, bias, eps, y, mean, rstd); });
 }
-void group_norm_backward(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias) {
-  visit_floating("group_norm", x.dtype(), [&]<typename S>() { group_norm_backward_typed<S>(dy, x, groups, mean, rstd, weight, dx, dweight, dbias); });
+void group_norm_backward(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight,
+                         Tensor& dx, Tensor& dweight, Tensor& dbias) {
+  visit_floating("group_norm", x.dtype(),
+                 [&]<typename S>() { group_norm_backward_typed<S>(dy, x, groups, mean, rstd, weight, dx, dweight, dbias); });
 }
 
-void group_norm_silu(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
+void group_norm_silu(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean,
+                     Tensor& rstd) {
   group_norm(x, groups, weight, bias, eps, y, mean, rstd);
   kernel::unary(y.device(), UnaryOp::silu, y, 0, 0, y);
 }
-void group_norm_silu_backward(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd, const Tensor& weight, const Tensor& bias, Tensor& dx,
-                              Tensor& dweight, Tensor& dbias) {
+void group_norm_silu_backward(const Tensor& dy, const Tensor& x, int64_t groups, const Tensor& mean, const Tensor& rstd,
+                              const Tensor& weight, const Tensor& bias, Tensor& dx, Tensor& dweight, Tensor& dbias) {
   Tensor gradient = empty(x.shape(), x.dtype(), {}, "group_norm_silu_backward");
   visit_floating("group_norm", x.dtype(), [&]<typename S>() { normalise_again<S>(x, groups, mean, rstd, weight, bias, gradient); });
   kernel::binary(x.device(), BinaryOp::silu_backward, gradient, dy, gradient);

@@ -65,10 +65,12 @@ struct Indexed {
 
 // One row of lines (z, index, src at their first element along the indexed dimension), for places in [low, high).
 template <ScatterOp op, typename T>
-void scatter_row(const Indexed& d, int64_t n, const std::array<std::byte*, 3>& at, const std::array<int64_t, 3>& stride, int64_t low, int64_t high) {
+void scatter_row(const Indexed& d, int64_t n, const std::array<std::byte*, 3>& at, const std::array<int64_t, 3>& stride, int64_t low,
+                 int64_t high) {
   auto place = [&](int64_t k, int64_t i) { return *reinterpret_cast<const int64_t*>(at[1] + k * d.index_step + i * stride[1]); };
   auto put = [&](int64_t k, int64_t i, int64_t j) {
-    join<op>(*reinterpret_cast<T*>(at[0] + i * stride[0] + j * d.z_step), *reinterpret_cast<const T*>(at[2] + k * d.src_step + i * stride[2]));
+    join<op>(*reinterpret_cast<T*>(at[0] + i * stride[0] + j * d.z_step),
+             *reinterpret_cast<const T*>(at[2] + k * d.src_step + i * stride[2]));
   };
   if (stride[1] == 0) {  // one index for the whole row
     for (int64_t k = 0; k < d.count; ++k) {
@@ -116,7 +118,8 @@ void scatter_typed(int dim, const Tensor& index, const Tensor& src, Tensor& z) {
   }
   int64_t share = (places + threads - 1) / threads;
   parallel_for(threads, 1, [&](int64_t b, int64_t e) {
-    for_each_row(loop, 0, loop.count, [&](int64_t n, const auto& at, const auto& stride) { scatter_row<op, T>(d, n, at, stride, b * share, e * share); });
+    for_each_row(loop, 0, loop.count,
+                 [&](int64_t n, const auto& at, const auto& stride) { scatter_row<op, T>(d, n, at, stride, b * share, e * share); });
   });
 }
 

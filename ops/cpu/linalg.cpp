@@ -15,8 +15,10 @@ void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* inf
 void spotrf_(const char* uplo, const int* n, float* a, const int* lda, int* info);
 void dgetrf_(const int* m, const int* n, double* a, const int* lda, int* pivots, int* info);
 void sgetrf_(const int* m, const int* n, float* a, const int* lda, int* pivots, int* info);
-void dgetrs_(const char* trans, const int* n, const int* k, const double* a, const int* lda, const int* pivots, double* b, const int* ldb, int* info);
-void sgetrs_(const char* trans, const int* n, const int* k, const float* a, const int* lda, const int* pivots, float* b, const int* ldb, int* info);
+void dgetrs_(const char* trans, const int* n, const int* k, const double* a, const int* lda, const int* pivots, double* b, const int* ldb,
+             int* info);
+void sgetrs_(const char* trans, const int* n, const int* k, const float* a, const int* lda, const int* pivots, float* b, const int* ldb,
+             int* info);
 void dtrtrs_(const char* uplo, const char* trans, const char* diag, const int* n, const int* k, const double* a, const int* lda, double* b,
              const int* ldb, int* info);
 void strtrs_(const char* uplo, const char* trans, const char* diag, const int* n, const int* k, const float* a, const int* lda, float* b,
@@ -27,10 +29,12 @@ void sgesdd_(const char* job, const int* m, const int* n, float* a, const int* l
              const int* ldvt, float* work, const int* lwork, int* iwork, int* info);
 void dgeqrf_(const int* m, const int* n, double* a, const int* lda, double* tau, double* work, const int* lwork, int* info);
 void sgeqrf_(const int* m, const int* n, float* a, const int* lda, float* tau, float* work, const int* lwork, int* info);
-void dorgqr_(const int* m, const int* n, const int* k, double* a, const int* lda, const double* tau, double* work, const int* lwork, int* info);
-void sorgqr_(const int* m, const int* n, const int* k, float* a, const int* lda, const float* tau, float* work, const int* lwork, int* info);
-void dsyevd_(const char* job, const char* uplo, const int* n, double* a, const int* lda, double* w, double* work, const int* lwork, int* iwork,
-             const int* liwork, int* info);
+void dorgqr_(const int* m, const int* n, const int* k, double* a, const int* lda, const double* tau, double* work, const int* lwork,
+             int* info);
+void sorgqr_(const int* m, const int* n, const int* k, float* a, const int* lda, const float* tau, float* work, const int* lwork,
+             int* info);
+void dsyevd_(const char* job, const char* uplo, const int* n, double* a, const int* lda, double* w, double* work, const int* lwork,
+             int* iwork, const int* liwork, int* info);
 void ssyevd_(const char* job, const char* uplo, const int* n, float* a, const int* lda, float* w, float* work, const int* lwork, int* iwork,
              const int* liwork, int* info);
 }
@@ -45,13 +49,15 @@ constexpr auto choose(D d, F f) {
 }
 
 int fortran_int(const char* op, int64_t n) {
-  if (n > std::numeric_limits<int>::max()) throw ShapeError(std::string(op) + ": size " + std::to_string(n) + " is beyond LAPACK's 2147483647");
+  if (n > std::numeric_limits<int>::max())
+    throw ShapeError(std::string(op) + ": size " + std::to_string(n) + " is beyond LAPACK's 2147483647");
   return static_cast<int>(n);
 }
 // The size of the work space that LAPACK asked for, which it gives as an S.
 template <typename S>
 int work_size(const char* op, S wanted) {
-  return fortran_int(op, static_cast<int64_t>(static_cast<double>(wanted) * (1 + static_cast<double>(std::numeric_limits<S>::epsilon()))) + 1);
+  return fortran_int(op,
+                     static_cast<int64_t>(static_cast<double>(wanted) * (1 + static_cast<double>(std::numeric_limits<S>::epsilon()))) + 1);
 }
 
 // Runs body(i) → LAPACK's info for every matrix of the batch; returns the first batch whose info is not 0 (or −1) and that info.
@@ -75,7 +81,8 @@ void check_converged(const char* op, Failure f) {
 }
 void check_pivots(const char* op, Failure f) {
   if (f.batch >= 0)
-    throw ValueError(std::string(op) + ": the matrix is singular (pivot " + std::to_string(f.info - 1) + " of batch " + std::to_string(f.batch) + " is 0)");
+    throw ValueError(std::string(op) + ": the matrix is singular (pivot " + std::to_string(f.info - 1) + " of batch " +
+                     std::to_string(f.batch) + " is 0)");
 }
 
 void cholesky(const Tensor& a, Tensor& l) {
@@ -95,7 +102,8 @@ void cholesky(const Tensor& a, Tensor& l) {
       return info;
     });
     if (f.batch >= 0)
-      throw ValueError("cholesky: the matrix is not positive definite (leading minor " + std::to_string(f.info) + " of batch " + std::to_string(f.batch) + ")");
+      throw ValueError("cholesky: the matrix is not positive definite (leading minor " + std::to_string(f.info) + " of batch " +
+                       std::to_string(f.batch) + ")");
   });
 }
 
@@ -124,7 +132,8 @@ void triangular_solve(const Tensor& a, const Tensor& b, bool upper, bool unit, T
     std::copy_n(b.data<S>(), b.numel(), x.data<S>());
     check_pivots(op, for_each_matrix(count, [&](int64_t i) {
       int info = 0;
-      choose<S>(dtrtrs_, strtrs_)(upper ? "L" : "U", "T", unit ? "U" : "N", &n, &k, a.data<S>() + i * n * n, &n, x.data<S>() + i * n * k, &n, &info);
+      choose<S>(dtrtrs_, strtrs_)(upper ? "L" : "U", "T", unit ? "U" : "N", &n, &k, a.data<S>() + i * n * n, &n, x.data<S>() + i * n * k,
+                                  &n, &info);
       return info;
     }));
   });
@@ -163,8 +172,8 @@ void svd(const Tensor& a, Tensor& u, Tensor& s, Tensor& vh) {
       int info = 0, lwork = -1;
       S wanted = 0;
       auto run = [&](S* work) {
-        choose<S>(dgesdd_, sgesdd_)("S", &n, &m, copy.data(), &n, s.data<S>() + i * k, vh.data<S>() + i * k * n, &n, u.data<S>() + i * m * k, &k,
-                                    work, &lwork, iwork.data(), &info);
+        choose<S>(dgesdd_, sgesdd_)("S", &n, &m, copy.data(), &n, s.data<S>() + i * k, vh.data<S>() + i * k * n, &n,
+                                    u.data<S>() + i * m * k, &k, work, &lwork, iwork.data(), &info);
       };
       run(&wanted);
       lwork = work_size("svd", wanted);
@@ -186,7 +195,8 @@ void qr(const Tensor& at, Tensor& qt, Tensor& r) {
       choose<S>(dgeqrf_, sgeqrf_)(&m, &n, columns.data(), &m, tau.data(), work.data(), &lwork, &info);
       S* upper = r.data<S>() + i * k * n;
       for (int64_t row = 0; row < k; ++row)
-        for (int64_t column = 0; column < n; ++column) upper[row * n + column] = column < row ? S(0) : columns[static_cast<size_t>(column * m + row)];
+        for (int64_t column = 0; column < n; ++column)
+          upper[row * n + column] = column < row ? S(0) : columns[static_cast<size_t>(column * m + row)];
       if (info == 0) choose<S>(dorgqr_, sorgqr_)(&m, &k, &k, columns.data(), &m, tau.data(), work.data(), &lwork, &info);
       std::copy_n(columns.data(), int64_t{m} * k, qt.data<S>() + i * m * k);
       return info;
@@ -202,7 +212,8 @@ void eigh(const Tensor& a, Tensor& w, Tensor& vt) {
       int info = 0, lwork = fortran_int("eigh", 1 + 6 * int64_t{n} + 2 * int64_t{n} * n), liwork = 3 + 5 * n;
       std::vector<S> work(static_cast<size_t>(lwork));
       std::vector<int> iwork(static_cast<size_t>(liwork));
-      choose<S>(dsyevd_, ssyevd_)("V", "U", &n, vt.data<S>() + i * n * n, &n, w.data<S>() + i * n, work.data(), &lwork, iwork.data(), &liwork, &info);
+      choose<S>(dsyevd_, ssyevd_)("V", "U", &n, vt.data<S>() + i * n * n, &n, w.data<S>() + i * n, work.data(), &lwork, iwork.data(),
+                                  &liwork, &info);
       return info;
     }));
   });

@@ -13,7 +13,8 @@ template <typename T>
 void multiply(const Tensor& a, const Tensor& b, bool accumulate, const gemm::Epilogue<T>& epilogue, Tensor& out) {
   const Strides &sa = a.strides(), &sb = b.strides();
   int64_t batch = out.shape()[0], m = out.shape()[1], n = out.shape()[2], k = a.shape()[2];
-  gemm::multiply_batched<T>(batch, m, n, k, {a.data<T>(), sa[1], sa[2]}, sa[0], {b.data<T>(), sb[1], sb[2]}, sb[0], out.data<T>(), n, m * n, accumulate, epilogue);
+  gemm::multiply_batched<T>(batch, m, n, k, {a.data<T>(), sa[1], sa[2]}, sa[0], {b.data<T>(), sb[1], sb[2]}, sb[0], out.data<T>(), n, m * n,
+                            accumulate, epilogue);
 }
 
 void matmul(const Tensor& a, const Tensor& b, const Tensor& bias, bool accumulate, Tensor& out) {

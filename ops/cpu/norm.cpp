@@ -34,7 +34,8 @@ void scale_row(const T* x, int64_t n, T mean, T rstd, const T* weight, const T* 
 
 // x stored as S, y as Y.
 template <typename S, typename Y>
-void row_norm_typed(const Tensor& x, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& y, Tensor& mean, Tensor& rstd) {
+void row_norm_typed(const Tensor& x, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& y, Tensor& mean,
+                    Tensor& rstd) {
   using C = compute_t<S>;
   int64_t rows = rstd.numel(), n = rows ? x.numel() / rows : 0;
   const C *w = data_or_null<C>(weight), *b = data_or_null<C>(bias);
@@ -57,11 +58,13 @@ void row_norm_typed(const Tensor& x, const Tensor& weight, const Tensor& bias, b
   });
 }
 
-void row_norm(const Tensor& x, const Tensor& branch, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& sum, Tensor& y, Tensor& mean, Tensor& rstd) {
+void row_norm(const Tensor& x, const Tensor& branch, const Tensor& weight, const Tensor& bias, bool centred, double eps, Tensor& sum,
+              Tensor& y, Tensor& mean, Tensor& rstd) {
   if (branch.defined()) kernel::binary(x.device(), BinaryOp::add, x, branch, sum);
   const Tensor& s = branch.defined() ? sum : x;
   if (s.dtype() != y.dtype()) {
-    return y.dtype() == bf16 ? row_norm_typed<float, bfloat16>(s, weight, bias, centred, eps, y, mean, rstd) : row_norm_typed<float, half>(s, weight, bias, centred, eps, y, mean, rstd);
+    return y.dtype() == bf16 ? row_norm_typed<float, bfloat16>(s, weight, bias, centred, eps, y, mean, rstd)
+                             : row_norm_typed<float, half>(s, weight, bias, centred, eps, y, mean, rstd);
   }
   visit_floating("norm", s.dtype(), [&]<typename S>() { row_norm_typed<S, S>(s, weight, bias, centred, eps, y, mean, rstd); });
 }
@@ -106,7 +109,8 @@ void join_blocks(const T* partial, int64_t blocks, int64_t stride, int64_t n, T*
 
 // x and its gradient stored as S, dy as Y.
 template <typename S, typename Y>
-void row_norm_backward_typed(const Tensor& dy, const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dweight, Tensor& dbias) {
+void row_norm_backward_typed(const Tensor& dy, const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx,
+                             Tensor& dweight, Tensor& dbias) {
   using C = compute_t<S>;
   int64_t rows = rstd.numel(), parameters = dweight.defined() ? dweight.numel() : dbias.defined() ? dbias.numel() : 0;
   int64_t n = rows ? x.numel() / rows : parameters, blocks = (rows + kRowBlock - 1) / kRowBlock;
@@ -139,11 +143,12 @@ void row_norm_backward_typed(const Tensor& dy, const Tensor& x, const Tensor& me
   if (db) join_blocks(sums + n, blocks, 2 * n, n, db);
 }
 
-void row_norm_backward(const Tensor& dy, const Tensor& dsum, const Tensor& sum, const Tensor& mean, const Tensor& rstd, const Tensor& weight, Tensor& dx, Tensor& dbranch, Tensor& dweight,
-                       Tensor& dbias) {
+void row_norm_backward(const Tensor& dy, const Tensor& dsum, const Tensor& sum, const Tensor& mean, const Tensor& rstd,
+                       const Tensor& weight, Tensor& dx, Tensor& dbranch, Tensor& dweight, Tensor& dbias) {
   Tensor to = dx.defined() || !dbranch.defined() ? dx : empty(sum.shape(), sum.dtype(), {}, "norm_backward");
   if (dy.dtype() == sum.dtype())
-    visit_floating("norm", sum.dtype(), [&]<typename S>() { row_norm_backward_typed<S, S>(dy, sum, mean, rstd, weight, to, dweight, dbias); });
+    visit_floating("norm", sum.dtype(),
+                   [&]<typename S>() { row_norm_backward_typed<S, S>(dy, sum, mean, rstd, weight, to, dweight, dbias); });
   else
     dy.dtype() == bf16 ? row_norm_backward_typed<float, bfloat16>(dy, sum, mean, rstd, weight, to, dweight, dbias)
                        : row_norm_backward_typed<float, half>(dy, sum, mean, rstd, weight, to, dweight, dbias);

@@ -121,7 +121,8 @@ double dot_row(const S* x, const S* y, int64_t n) {
   for (; i + kLanes <= n; i += kLanes)
     for (int64_t j = 0; j < kLanes; ++j)
       lanes[j] += static_cast<double>(static_cast<compute_t<S>>(x[i + j])) * static_cast<double>(static_cast<compute_t<S>>(y[i + j]));
-  for (int64_t j = 0; i < n; ++i, ++j) lanes[j] += static_cast<double>(static_cast<compute_t<S>>(x[i])) * static_cast<double>(static_cast<compute_t<S>>(y[i]));
+  for (int64_t j = 0; i < n; ++i, ++j)
+    lanes[j] += static_cast<double>(static_cast<compute_t<S>>(x[i])) * static_cast<double>(static_cast<compute_t<S>>(y[i]));
   return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
 }
 
@@ -153,7 +154,8 @@ void combine(double a, std::span<const Tensor> x, double b, std::span<const Tens
   for_each_chunk(chunks, [&](size_t c) {
     auto [t, begin, end] = chunks[c];
     visit_floating("combine", y[t].dtype(), [&, begin = begin, end = end, t = t]<typename S>() {
-      combine_row<S>(a, x.empty() ? nullptr : static_cast<const S*>(x[t].raw_data()) + begin, b, static_cast<S*>(y[t].raw_data()) + begin, end - begin);
+      combine_row<S>(a, x.empty() ? nullptr : static_cast<const S*>(x[t].raw_data()) + begin, b, static_cast<S*>(y[t].raw_data()) + begin,
+                     end - begin);
     });
   });
 }

@@ -36,7 +36,8 @@ inline void philox_four(uint64_t seed, uint64_t first, uint32_t* out) {
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
-  __m256i words01 = _mm256_blend_epi32(c0, _mm256_slli_epi64(c1, 32), 0xAA), words23 = _mm256_blend_epi32(c2, _mm256_slli_epi64(c3, 32), 0xAA);
+  __m256i words01 = _mm256_blend_epi32(c0, _mm256_slli_epi64(c1, 32), 0xAA),
+          words23 = _mm256_blend_epi32(c2, _mm256_slli_epi64(c3, 32), 0xAA);
   __m256i even = _mm256_unpacklo_epi64(words01, words23), odd = _mm256_unpackhi_epi64(words01, words23);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_permute2x128_si256(even, odd, 0x20));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 8), _mm256_permute2x128_si256(even, odd, 0x31));

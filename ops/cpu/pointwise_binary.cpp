@@ -91,9 +91,11 @@ void binary_in(Op op, const Tensor& a, const Tensor& b, Tensor& out) {
   auto loop = strided_loop<3>({&out, &a, &b});
   constexpr int64_t width = sizeof(S);
   parallel_rows(loop, [&](int64_t n, const std::array<std::byte*, 3>& at, const std::array<int64_t, 3>& stride) {
-    bool plain = std::is_same_v<S, T> && std::is_same_v<S, SB> && stride[0] == static_cast<int64_t>(sizeof(SR)) && (stride[1] == width || stride[1] == 0) && (stride[2] == width || stride[2] == 0);
+    bool plain = std::is_same_v<S, T> && std::is_same_v<S, SB> && stride[0] == static_cast<int64_t>(sizeof(SR)) &&
+                 (stride[1] == width || stride[1] == 0) && (stride[2] == width || stride[2] == 0);
     if (plain && std::is_same_v<SR, R>)
-      return f(reinterpret_cast<const T*>(at[1]), stride[1] / width, reinterpret_cast<const T*>(at[2]), stride[2] / width, reinterpret_cast<R*>(at[0]), n);
+      return f(reinterpret_cast<const T*>(at[1]), stride[1] / width, reinterpret_cast<const T*>(at[2]), stride[2] / width,
+               reinterpret_cast<R*>(at[0]), n);
     T left[kChunk], right[kChunk];
     R result[kChunk];
     for (int64_t i = 0; i < n; i += kChunk) {
@@ -108,8 +110,11 @@ void binary_in(Op op, const Tensor& a, const Tensor& b, Tensor& out) {
 
 // f32 and a 16-bit type.
 void binary_mixed(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& out) {
-  if (a.dtype() == f32) return b.dtype() == bf16 ? binary_in<float, float, float, float, bfloat16>(op, a, b, out) : binary_in<float, float, float, float, half>(op, a, b, out);
-  a.dtype() == bf16 ? binary_in<bfloat16, float, float, float, float>(op, a, b, out) : binary_in<half, float, float, float, float>(op, a, b, out);
+  if (a.dtype() == f32)
+    return b.dtype() == bf16 ? binary_in<float, float, float, float, bfloat16>(op, a, b, out)
+                             : binary_in<float, float, float, float, half>(op, a, b, out);
+  a.dtype() == bf16 ? binary_in<bfloat16, float, float, float, float>(op, a, b, out)
+                    : binary_in<half, float, float, float, float>(op, a, b, out);
 }
 
 void binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& out) {

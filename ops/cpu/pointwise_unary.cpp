@@ -129,7 +129,8 @@ void test_with(const Tensor& x, Tensor& out) {
   visit_dtype(x.dtype(), [&]<typename T>() {
     parallel_rows(loop, [&](int64_t n, const std::array<std::byte*, 2>& at, const std::array<int64_t, 2>& stride) {
       for (int64_t i = 0; i < n; ++i)
-        *reinterpret_cast<bool*>(at[0] + i * stride[0]) = F::apply(static_cast<compute_t<T>>(*reinterpret_cast<const T*>(at[1] + i * stride[1])));
+        *reinterpret_cast<bool*>(at[0] + i * stride[0]) =
+            F::apply(static_cast<compute_t<T>>(*reinterpret_cast<const T*>(at[1] + i * stride[1])));
     });
   });
 }
@@ -149,7 +150,8 @@ void has_nan(const Tensor& x, bool& found) {
   found = false;
   visit_floating("has_nan", x.dtype(), [&]<typename T>() {
     for_each_row(loop, 0, loop.count, [&](int64_t n, const std::array<std::byte*, 1>& at, const std::array<int64_t, 1>& stride) {
-      for (int64_t i = 0; i < n; ++i) found |= function::IsNan::apply(static_cast<compute_t<T>>(*reinterpret_cast<const T*>(at[0] + i * stride[0])));
+      for (int64_t i = 0; i < n; ++i)
+        found |= function::IsNan::apply(static_cast<compute_t<T>>(*reinterpret_cast<const T*>(at[0] + i * stride[0])));
     });
   });
 }

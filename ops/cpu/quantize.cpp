@@ -1,5 +1,5 @@
-// Fake quantisation on the CPU. Elements fall into stretches that share a step; a step's gradient is summed within fixed stretches, then over
-// them in order, so the result does not depend on the number of threads. Bytes: forward reads x and writes y, backward reads dy and x
+// Fake quantisation on the CPU. Elements fall into stretches that share a step; a step's gradient is summed within fixed stretches, then
+// over them in order, so the result does not depend on the number of threads. Bytes: forward reads x and writes y, backward reads dy and x
 // and writes dx. Bound: memory, in f64 the division.
 #include "ops/kernels/quantize.h"
 
@@ -44,7 +44,8 @@ void fake_quantize(const Tensor& input, const Tensor& scale, const Tensor& zero_
   });
 }
 
-void fake_quantize_backward(const Tensor& gradient, const Tensor& input, const Tensor& scale, const Tensor& zero_point, QuantizationGrid grid, Tensor& dinput) {
+void fake_quantize_backward(const Tensor& gradient, const Tensor& input, const Tensor& scale, const Tensor& zero_point,
+                            QuantizationGrid grid, Tensor& dinput) {
   visit_floating("fake_quantize", input.dtype(), [&]<typename T>() {
     using C = compute_t<T>;
     const T *x = input.data<T>(), *dy = gradient.data<T>();
@@ -70,7 +71,8 @@ void learned_step_quantize(const Tensor& input, const Tensor& step, Quantization
   });
 }
 
-void learned_step_backward(const Tensor& gradient, const Tensor& input, const Tensor& step, QuantizationGrid grid, double gradient_scale, Tensor& dinput, Tensor& dstep) {
+void learned_step_backward(const Tensor& gradient, const Tensor& input, const Tensor& step, QuantizationGrid grid, double gradient_scale,
+                           Tensor& dinput, Tensor& dstep) {
   visit_floating("learned_step_quantize", input.dtype(), [&]<typename T>() {
     using C = compute_t<T>;
     const T *x = input.data<T>(), *dy = gradient.data<T>();
@@ -88,7 +90,8 @@ void learned_step_backward(const Tensor& gradient, const Tensor& input, const Te
       });
     });
     std::vector<double> totals(static_cast<size_t>(stretches.channels));
-    for (size_t k = 0; k < sums.size(); ++k) totals[k / static_cast<size_t>(stretches.blocks) % totals.size()] += static_cast<double>(sums[k]);
+    for (size_t k = 0; k < sums.size(); ++k)
+      totals[k / static_cast<size_t>(stretches.blocks) % totals.size()] += static_cast<double>(sums[k]);
     for (size_t c = 0; c < totals.size(); ++c) dstep.data<C>()[c] = static_cast<C>(totals[c] * gradient_scale);
   });
 }

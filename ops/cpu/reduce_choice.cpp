@@ -18,7 +18,8 @@ void reduce_with(const Tensor& x, const ReduceCall& call, Tensor& y) {
 void reduce_by_choice(ReduceOp op, const Tensor& x, const ReduceCall& call, Tensor& y) {
   if (op == ReduceOp::product) return reduce_with<Product>(x, call, y);
   if (x.dtype() == u8)
-    return op == ReduceOp::maximum ? reduce_into<Maximum<uint8_t>, uint8_t, uint8_t>(x, call, y) : reduce_into<Minimum<uint8_t>, uint8_t, uint8_t>(x, call, y);
+    return op == ReduceOp::maximum ? reduce_into<Maximum<uint8_t>, uint8_t, uint8_t>(x, call, y)
+                                   : reduce_into<Minimum<uint8_t>, uint8_t, uint8_t>(x, call, y);
   if (op == ReduceOp::maximum) return reduce_with<Maximum>(x, call, y);
   reduce_with<Minimum>(x, call, y);
 }

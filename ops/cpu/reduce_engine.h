@@ -203,7 +203,8 @@ class Reduction {
   }
 
   // `rows` rows of `width` columns of x, from the row `first` on, joined into `into`, four at a time.
-  static void join_rows(const S* x, int64_t step, const ReduceAxes& axes, int64_t first, int64_t rows, int64_t width, const T* shift, T* into) {
+  static void join_rows(const S* x, int64_t step, const ReduceAxes& axes, int64_t first, int64_t rows, int64_t width, const T* shift,
+                        T* into) {
     if (rows == 0) return;
     ReduceWalk at(axes, first);
     auto next_row = [&] {
@@ -235,7 +236,8 @@ class Reduction {
       while (row.size % fold != 0) --fold;
     wide_rows.axis[wide_rows.rank - 1] = {row.size / fold, row.x * fold, 0, 0};
     int64_t rows = wide_rows.count(), left_over = row.size % fold;
-    int64_t plane_count = planes.count(), strips = (column.size + kColumns - 1) / kColumns, chunks = std::max<int64_t>(1, (rows + kRows - 1) / kRows);
+    int64_t plane_count = planes.count(), strips = (column.size + kColumns - 1) / kColumns,
+            chunks = std::max<int64_t>(1, (rows + kRows - 1) / kRows);
     Tensor partial = chunks == 1 ? Tensor() : empty({plane_count * chunks, column.size}, dtype_of<T>(), cpu, "reduce");
     auto chunk = [&](const ReduceWalk& plane, int64_t k, int64_t c0, int64_t width, T* into) {
       T shift[Op::kShifted ? kColumns : 1];
@@ -252,7 +254,8 @@ class Reduction {
     int64_t task_elements = std::min(rows * fold + left_over, kRows * fold) * std::min(column.size, kColumns);
     parallel_for(plane_count * chunks * strips, std::max<int64_t>(1, kPointwiseGrain / task_elements), [&](int64_t b, int64_t e) {
       for (int64_t task = b; task < e; ++task) {
-        int64_t c0 = task % strips * kColumns, width = std::min(kColumns, column.size - c0), k = task / strips % chunks, p = task / strips / chunks;
+        int64_t c0 = task % strips * kColumns, width = std::min(kColumns, column.size - c0), k = task / strips % chunks,
+                p = task / strips / chunks;
         ReduceWalk plane(planes, p);
         T into[kColumns];
         chunk(plane, k, c0, width, into);
@@ -264,17 +267,19 @@ class Reduction {
       }
     });
     if (chunks == 1) return;
-    parallel_for(plane_count * strips, std::max<int64_t>(1, kPointwiseGrain / (chunks * std::min(column.size, kColumns))), [&](int64_t b, int64_t e) {
-      for (int64_t task = b; task < e; ++task) {
-        int64_t c0 = task % strips * kColumns, width = std::min(kColumns, column.size - c0), p = task / strips;
-        T* parts = partial.data<T>() + p * chunks * column.size + c0;
-        for (int64_t step = 1; step < chunks; step *= 2)
-          for (int64_t k = 0; k + step < chunks; k += 2 * step)
-            for (int64_t c = 0; c < width; ++c) parts[k * column.size + c] = Op::join(parts[k * column.size + c], parts[(k + step) * column.size + c]);
-        ReduceWalk plane(planes, p);
-        for (int64_t c = 0; c < width; ++c) y[plane.y + (c0 + c) * column.y] = parts[c];
-      }
-    });
+    parallel_for(plane_count * strips, std::max<int64_t>(1, kPointwiseGrain / (chunks * std::min(column.size, kColumns))),
+                 [&](int64_t b, int64_t e) {
+                   for (int64_t task = b; task < e; ++task) {
+                     int64_t c0 = task % strips * kColumns, width = std::min(kColumns, column.size - c0), p = task / strips;
+                     T* parts = partial.data<T>() + p * chunks * column.size + c0;
+                     for (int64_t step = 1; step < chunks; step *= 2)
+                       for (int64_t k = 0; k + step < chunks; k += 2 * step)
+                         for (int64_t c = 0; c < width; ++c)
+                           parts[k * column.size + c] = Op::join(parts[k * column.size + c], parts[(k + step) * column.size + c]);
+                     ReduceWalk plane(planes, p);
+                     for (int64_t c = 0; c < width; ++c) y[plane.y + (c0 + c) * column.y] = parts[c];
+                   }
+                 });
   }
 
   // Short dense runs within several reduced dimensions ([N, C, 4] over N and the last): first everything but the run, by columns that

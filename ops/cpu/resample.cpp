@@ -61,7 +61,8 @@ void join_columns(const C* joined, const Axis<C>& columns, T* to) {
   }
   for (int64_t j = 0; j < columns.outputs; ++j) {
     C sum = 0;
-    for (int64_t k = columns.offset[j]; k < columns.offset[j + 1]; ++k) sum = std::fma(columns.weight[static_cast<size_t>(k)], joined[columns.index[k]], sum);
+    for (int64_t k = columns.offset[j]; k < columns.offset[j + 1]; ++k)
+      sum = std::fma(columns.weight[static_cast<size_t>(k)], joined[columns.index[k]], sum);
     to[j] = static_cast<T>(sum);
   }
 }
@@ -130,14 +131,16 @@ void window_max_backward_typed(const Tensor& dy, const Tensor& place, Tensor& dx
   const T* from = dy.data<T>();
   const auto* places = place.data<int64_t>();
   T* to = dx.data<T>();
-  parallel_for(dx.shape()[0], std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, windows + size)), [&](int64_t begin, int64_t end) {
-    std::vector<C> sums(static_cast<size_t>(size));
-    for (int64_t plane = begin; plane < end; ++plane) {
-      std::fill(sums.begin(), sums.end(), C(0));
-      for (int64_t i = plane * windows; i < (plane + 1) * windows; ++i) sums[static_cast<size_t>(places[i])] += static_cast<C>(from[i]);
-      std::transform(sums.begin(), sums.end(), to + plane * size, [](C v) { return static_cast<T>(v); });
-    }
-  });
+  parallel_for(dx.shape()[0], std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, windows + size)),
+               [&](int64_t begin, int64_t end) {
+                 std::vector<C> sums(static_cast<size_t>(size));
+                 for (int64_t plane = begin; plane < end; ++plane) {
+                   std::fill(sums.begin(), sums.end(), C(0));
+                   for (int64_t i = plane * windows; i < (plane + 1) * windows; ++i)
+                     sums[static_cast<size_t>(places[i])] += static_cast<C>(from[i]);
+                   std::transform(sums.begin(), sums.end(), to + plane * size, [](C v) { return static_cast<T>(v); });
+                 }
+               });
 }
 
 // -- windows as columns ---------------------------------------------------------------------------------------
@@ -189,7 +192,8 @@ void fold_typed(const Tensor& y, const ConvGeometry& g, Tensor& x) {
         const T* at = from + (plane * entries + entry) * places;
         for (int64_t i = rows.begin; i < rows.end; ++i) {
           C* row = sums.data() + (rows.from + (i - rows.begin) * g.stride[0]) * in[2] + columns.from;
-          for (int64_t j = columns.begin; j < columns.end; ++j) row[(j - columns.begin) * g.stride[1]] += static_cast<C>(at[i * out[4] + j]);
+          for (int64_t j = columns.begin; j < columns.end; ++j)
+            row[(j - columns.begin) * g.stride[1]] += static_cast<C>(at[i * out[4] + j]);
         }
       }
       std::transform(sums.begin(), sums.end(), to + plane * size, [](C v) { return static_cast<T>(v); });

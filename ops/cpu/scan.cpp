@@ -38,11 +38,13 @@ void run_long_line(const S* x, S* y, int64_t n, bool reverse) {
   std::vector<Accumulator<S>> before(static_cast<size_t>(blocks), product);
   parallel_for(blocks - 1, 1, [&](int64_t b, int64_t e) {
     for (int64_t k = b; k < e; ++k)
-      before[static_cast<size_t>(k + 1)] = run_line<product, false>(x, y, n, reverse, k * kBlock, (k + 1) * kBlock, Accumulator<S>(product));
+      before[static_cast<size_t>(k + 1)] =
+          run_line<product, false>(x, y, n, reverse, k * kBlock, (k + 1) * kBlock, Accumulator<S>(product));
   });
   for (size_t k = 1; k < before.size(); ++k) before[k] = join<product>(before[k - 1], before[k]);
   parallel_for(blocks, 1, [&](int64_t b, int64_t e) {
-    for (int64_t k = b; k < e; ++k) run_line<product, true>(x, y, n, reverse, k * kBlock, std::min(n, (k + 1) * kBlock), before[static_cast<size_t>(k)]);
+    for (int64_t k = b; k < e; ++k)
+      run_line<product, true>(x, y, n, reverse, k * kBlock, std::min(n, (k + 1) * kBlock), before[static_cast<size_t>(k)]);
   });
 }
 
@@ -64,12 +66,13 @@ void run_strip(const S* x, S* y, int64_t n, int64_t inner, int64_t width, bool r
 template <typename Strip>
 void for_each_strip(int64_t outer, int64_t n, int64_t inner, Strip&& strip) {
   int64_t strips = (inner + kStrip - 1) / kStrip;
-  parallel_for(outer * strips, std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, n * std::min(inner, kStrip))), [&](int64_t b, int64_t e) {
-    for (int64_t task = b; task < e; ++task) {
-      int64_t column = task % strips * kStrip;
-      strip(task / strips * n * inner + column, std::min(kStrip, inner - column));
-    }
-  });
+  parallel_for(outer * strips, std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, n * std::min(inner, kStrip))),
+               [&](int64_t b, int64_t e) {
+                 for (int64_t task = b; task < e; ++task) {
+                   int64_t column = task % strips * kStrip;
+                   strip(task / strips * n * inner + column, std::min(kStrip, inner - column));
+                 }
+               });
 }
 
 template <bool product, typename S>

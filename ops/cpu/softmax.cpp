@@ -89,7 +89,8 @@ template <typename Strip>
 void for_each_strip(const Shape& shape, Strip&& strip) {
   int64_t n = shape[1], inner = shape[2], strips = (inner + kStrip - 1) / kStrip;
   parallel_for(shape[0] * strips, row_grain(n * std::min(inner, kStrip)), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) strip(i / strips * n * inner + i % strips * kStrip, std::min(kStrip, inner - i % strips * kStrip));
+    for (int64_t i = begin; i < end; ++i)
+      strip(i / strips * n * inner + i % strips * kStrip, std::min(kStrip, inner - i % strips * kStrip));
   });
 }
 

@@ -100,7 +100,8 @@ void sort_typed(const Tensor& input, bool descending, Tensor& values, Tensor& in
         for (int64_t i = begin; i < end; ++i) entries_of<E>(a)[i] = E::make(key_of(x[i], descending), i);
       });
       const E* sorted = sort_long(entries_of<E>(a), entries_of<E>(b), n);
-      parallel_for(n, kPointwiseGrain, [&](int64_t begin, int64_t end) { store_entries(x, sorted + begin, end - begin, v + begin, places + begin); });
+      parallel_for(n, kPointwiseGrain,
+                   [&](int64_t begin, int64_t end) { store_entries(x, sorted + begin, end - begin, v + begin, places + begin); });
     }
     return;
   }

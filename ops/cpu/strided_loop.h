@@ -116,7 +116,8 @@ void load_chunk(const std::byte* from, int64_t stride, int64_t n, To* to) {
     auto* p = reinterpret_cast<const From*>(from);
     for (int64_t i = 0; i < n; ++i) to[i] = static_cast<To>(static_cast<compute_t<From>>(p[i]));
   } else {
-    for (int64_t i = 0; i < n; ++i) to[i] = static_cast<To>(static_cast<compute_t<From>>(*reinterpret_cast<const From*>(from + i * stride)));
+    for (int64_t i = 0; i < n; ++i)
+      to[i] = static_cast<To>(static_cast<compute_t<From>>(*reinterpret_cast<const From*>(from + i * stride)));
   }
 }
 /// to[i·stride] ← from[i] converted.

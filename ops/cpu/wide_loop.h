@@ -7,7 +7,8 @@ namespace plumb::cpu_kernels {
 /// Whether this machine runs loops that were compiled for AVX-512.
 inline bool has_wide_vectors() {
 #if defined(__x86_64__)
-  static const bool has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+  static const bool has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+                          __builtin_cpu_supports("avx512dq");
   return has;
 #else
   return false;

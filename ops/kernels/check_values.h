@@ -21,9 +21,10 @@ constexpr const char* complaint(Allowed allowed) {
 
 namespace kernel {
 
-/// Whether an element of x (f64 or f32, row-major) is refused, and the first such one. A GPU does not make the host wait for the answer: it says
-/// no, and a ValueError that begins with `op` and `what`, both literals, is thrown where the host next waits.
-inline constinit Kernel<void(const char* op, const char* what, const Tensor& x, Allowed allowed, bool& found, double& value)> check_values{"check_values"};
+/// Whether an element of x (f64 or f32, row-major) is refused, and the first such one. A GPU does not make the host wait for the answer: it
+/// says no, and a ValueError that begins with `op` and `what`, both literals, is thrown where the host next waits.
+inline constinit Kernel<void(const char* op, const char* what, const Tensor& x, Allowed allowed, bool& found, double& value)> check_values{
+    "check_values"};
 
 }  // namespace kernel
 }  // namespace plumb

@@ -6,7 +6,8 @@
 
 namespace plumb::kernel {
 
-/// out[i] ← log G, G gamma with concentration[i] and rate 1. `bad` ← the first place whose concentration is not positive and finite, else −1.
+/// out[i] ← log G, G gamma with concentration[i] and rate 1. `bad` ← the first place whose concentration is not positive and finite, else
+/// −1.
 inline constinit Kernel<void(RandomPlace place, const Tensor& concentration, Tensor& out, int64_t& bad)> log_gamma_draw{"log_gamma_draw"};
 /// out[i] ← a Poisson count with rate[i]. `bad` ← the first place whose rate is negative or not finite, else −1.
 inline constinit Kernel<void(RandomPlace place, const Tensor& rate, Tensor& out, int64_t& bad)> poisson_draw{"poisson_draw"};

@@ -5,7 +5,8 @@
 
 namespace plumb {
 
-/// Which elements are dropped: element i belongs to draw k = i / share, word k % 4 of philox(seed, counter + k / 4), dropped with probability p.
+/// Which elements are dropped: element i belongs to draw k = i / share, word k % 4 of philox(seed, counter + k / 4), dropped with
+/// probability p.
 struct DropoutDraw {
   double p;
   uint64_t seed, counter;

@@ -9,8 +9,8 @@ namespace plumb::kernel {
 /// out [rows, n] row-major.
 inline constinit Kernel<void(const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& offsets, Tensor& out)> grouped_matmul{
     "grouped_matmul"};
-/// out[e] = (rows offsets[e] … offsets[e + 1] of a)ᵀ · those of b; a [rows, m], b [rows, n]; out [E, m, n] row-major, of their type or, on a
-/// GPU, of f32.
+/// out[e] = (rows offsets[e] … offsets[e + 1] of a)ᵀ · those of b; a [rows, m], b [rows, n]; out [E, m, n] row-major, of their type or, on
+/// a GPU, of f32.
 inline constinit Kernel<void(const Tensor& a, const Tensor& b, const Tensor& offsets, Tensor& out)> grouped_outer{"grouped_outer"};
 /// out[e] = the sum of rows offsets[e] … offsets[e + 1] of x [rows, n] row-major; out [E, n] row-major, of x's type or of f32 for 16 bits.
 inline constinit Kernel<void(const Tensor& x, const Tensor& offsets, Tensor& out)> grouped_sum{"grouped_sum"};

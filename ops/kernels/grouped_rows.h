@@ -1,4 +1,5 @@
-// Kernel slots of rows that go to places and come back (ops/grouped_rows.h). All tensors are row-major; places have been checked or are trusted.
+// Kernel slots of rows that go to places and come back (ops/grouped_rows.h). All tensors are row-major; places have been checked or are
+// trusted.
 #pragma once
 #include "engine/core/kernel.h"
 #include "engine/core/tensor.h"

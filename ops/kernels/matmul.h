@@ -11,6 +11,7 @@ inline constinit Kernel<void(const Tensor& a, const Tensor& b, const Tensor& bia
 /// before = a · b (+ bias) as above, out = gelu(before) in its tanh form; both [batch, m, n] row-major. `before` may be undefined.
 inline constinit Kernel<void(const Tensor& a, const Tensor& b, const Tensor& bias, Tensor& before, Tensor& out)> matmul_gelu{"matmul_gelu"};
 /// out = (a · b) ⊙ gelu'(before), the derivative of that form; before and out [batch, m, n] row-major.
-inline constinit Kernel<void(const Tensor& a, const Tensor& b, const Tensor& before, Tensor& out)> matmul_gelu_backward{"matmul_gelu_backward"};
+inline constinit Kernel<void(const Tensor& a, const Tensor& b, const Tensor& before, Tensor& out)> matmul_gelu_backward{
+    "matmul_gelu_backward"};
 
 }  // namespace plumb::kernel

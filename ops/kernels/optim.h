@@ -18,7 +18,7 @@ struct UpdateTensor {
   Tensor master;                        ///< f32, what a 16-bit parameter is the rounding of; undefined for f32 and f64
   std::array<Tensor, 3> state;          ///< of the master's or parameter's type; undefined where the rule is used without
   std::array<double, 8> constants{};    ///< as the rule names them
-  Tensor device_constants{};            ///< undefined, or eight numbers in f64 that the kernel reads in the constants' place (on a GPU alone)
+  Tensor device_constants{};  ///< undefined, or eight numbers in f64 that the kernel reads in the constants' place (on a GPU alone)
 };
 
 namespace kernel {

@@ -22,7 +22,8 @@ namespace kernel {
 /// out (floating, row-major) ← numbers of one kind.
 inline constinit Kernel<void(Draw kind, RandomPlace place, double a, double b, Tensor& out)> draw{"draw"};
 /// out (floating, row-major) ← mean + std · z with z normal within [low, high].
-inline constinit Kernel<void(RandomPlace place, double mean, double std, double low, double high, Tensor& out)> truncated_normal{"truncated_normal"};
+inline constinit Kernel<void(RandomPlace place, double mean, double std, double low, double high, Tensor& out)> truncated_normal{
+    "truncated_normal"};
 /// out (any type, row-major) ← 1 with probability `rate`, else 0.
 inline constinit Kernel<void(RandomPlace place, double rate, Tensor& out)> bernoulli{"bernoulli"};
 /// out ← 1 with probability rate, element by element; floating, row-major. `valid` ← every rate is in [0, 1].
@@ -34,7 +35,8 @@ inline constinit Kernel<void(RandomPlace place, Tensor& out)> permutation{"permu
 /// out (i64, [rows, samples]) ← indices drawn with probability ∝ weights[row] (exp(weights[row]) if `logits`), weights [rows, classes].
 /// `bad_row` ← the first row that has no distribution (a NaN, a negative weight, or nothing above zero; fewer such classes than samples
 /// without replacement), else −1.
-inline constinit Kernel<void(RandomPlace place, const Tensor& weights, bool logits, bool replacement, Tensor& out, int64_t& bad_row)> categorical{"categorical"};
+inline constinit Kernel<void(RandomPlace place, const Tensor& weights, bool logits, bool replacement, Tensor& out, int64_t& bad_row)>
+    categorical{"categorical"};
 
 }  // namespace kernel
 }  // namespace plumb

@@ -57,7 +57,8 @@ inline void ReduceAxes::normalise() {
   for (int d = 0; d < rank; ++d) {
     const ReduceAxis a = axis[d];
     ReduceAxis* last = merged > 0 ? &axis[merged - 1] : nullptr;
-    if (last && last->x == a.x * a.size && last->y == a.y * a.size && last->shift == a.shift * a.size) *last = {last->size * a.size, a.x, a.y, a.shift};
+    if (last && last->x == a.x * a.size && last->y == a.y * a.size && last->shift == a.shift * a.size)
+      *last = {last->size * a.size, a.x, a.y, a.shift};
     else axis[merged++] = a;
   }
   rank = merged;
@@ -66,7 +67,8 @@ inline void ReduceAxes::normalise() {
 /// The kept and the reduced dimensions of a kernel call; y (and shift) hold one element for each outer index, in order.
 struct ReduceCall {
   ReduceAxes outer, reduced;
-  ReduceCall(const Shape& outer_shape, const Strides& outer_strides, const Shape& reduced_shape, const Strides& reduced_strides, bool shifted) {
+  ReduceCall(const Shape& outer_shape, const Strides& outer_strides, const Shape& reduced_shape, const Strides& reduced_strides,
+             bool shifted) {
     Strides y = contiguous_strides(outer_shape);
     for (int d = 0; d < outer_shape.rank(); ++d) outer.add({outer_shape[d], outer_strides[d], y[d], shifted ? y[d] : 0});
     for (int d = 0; d < reduced_shape.rank(); ++d) reduced.add({reduced_shape[d], reduced_strides[d], 0, 0});

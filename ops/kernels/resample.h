@@ -1,6 +1,6 @@
 // Kernel slots of operations that read windows of an image's rows and columns: resampling (interpolation, average pooling), maxima, and
-// laying windows out as columns. Where a GPU has images with channels last, resampling and maxima take [n, rows, columns, channels] in place
-// of [planes, rows, columns]: all tensors of a call.
+// laying windows out as columns. Where a GPU has images with channels last, resampling and maxima take [n, rows, columns, channels] in
+// place of [planes, rows, columns]: all tensors of a call.
 #pragma once
 #include <memory>
 #include <vector>
@@ -36,14 +36,16 @@ inline constinit Kernel<void(const Tensor& x, const AxisMap& rows, const AxisMap
 
 /// The largest of the places that each output reads (weights are not looked at; every output reads at least one), and where in the plane it
 /// is (i64, row · width + column): the first such place, or the first NaN. x, y and place are row-major.
-inline constinit Kernel<void(const Tensor& x, const AxisMap& rows, const AxisMap& columns, Tensor& y, Tensor& place)> window_max{"window_max"};
+inline constinit Kernel<void(const Tensor& x, const AxisMap& rows, const AxisMap& columns, Tensor& y, Tensor& place)> window_max{
+    "window_max"};
 
 /// The adjoint of window_max: dx[row, column] = Σ dy of the windows whose place that is, in order and in f32 for 16-bit types.
 /// `rows` and `columns` say which windows read each row and column of dx: the transposed maps.
-inline constinit Kernel<void(const Tensor& dy, const Tensor& place, const AxisMap& rows, const AxisMap& columns, Tensor& dx)> window_max_backward{"window_max_backward"};
+inline constinit Kernel<void(const Tensor& dy, const Tensor& place, const AxisMap& rows, const AxisMap& columns, Tensor& dx)>
+    window_max_backward{"window_max_backward"};
 
-/// y [planes, kh, kw, oh, ow] of x [planes, H, W]: y[n, p, q, i, j] = x[n, i · stride − padding + p · dilation, j · …], 0 outside (the groups
-/// of g are not looked at). Both row-major.
+/// y [planes, kh, kw, oh, ow] of x [planes, H, W]: y[n, p, q, i, j] = x[n, i · stride − padding + p · dilation, j · …], 0 outside (the
+/// groups of g are not looked at). Both row-major.
 inline constinit Kernel<void(const Tensor& x, const ConvGeometry& g, Tensor& y)> unfold{"unfold"};
 /// The adjoint: x = Σ over all that y took from it, in the order of the kernel's entries.
 inline constinit Kernel<void(const Tensor& y, const ConvGeometry& g, Tensor& x)> fold{"fold"};

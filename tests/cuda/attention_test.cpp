@@ -64,7 +64,8 @@ TEST_CASE("attention: a few queries, with as many keys as make several pieces") 
 }
 
 TEST_CASE("attention: causal, with more keys or more queries, and a sliding window") {
-  for (const AttentionSizes& s : {AttentionSizes{1, 2, 1, 140, 140, 32, 32}, AttentionSizes{1, 1, 1, 70, 150, 64, 64}, AttentionSizes{1, 1, 1, 150, 70, 64, 64}}) {
+  for (const AttentionSizes& s :
+       {AttentionSizes{1, 2, 1, 140, 140, 32, 32}, AttentionSizes{1, 1, 1, 70, 150, 64, 64}, AttentionSizes{1, 1, 1, 150, 70, 64, 64}}) {
     check_all_types(s, {.causal = true});
     check_all_types(s, {.causal = true, .window = 37});
   }
@@ -95,7 +96,8 @@ TEST_CASE("attention: masks of any broadcast shape, added or bool") {
 
 TEST_CASE("attention: a mask that lies elsewhere is refused by one line") {
   Tensor x = to_gpu(some_numbers({1, 1, 4, 8}, f32)), mask = ones({4, 4}, boolean);
-  CHECK_THROWS_WITH_AS(scaled_dot_product_attention(x, x, x, {.mask = mask}), "scaled_dot_product_attention: mask: one tensor is on cuda:0, the other on cpu", DeviceError);
+  CHECK_THROWS_WITH_AS(scaled_dot_product_attention(x, x, x, {.mask = mask}),
+                       "scaled_dot_product_attention: mask: one tensor is on cuda:0, the other on cpu", DeviceError);
 }
 
 TEST_CASE("attention: dropout drops the weights that the CPU drops") {
@@ -137,7 +139,8 @@ TEST_CASE("attention: the same bits every time, backward too") {
 
 TEST_CASE("attention: nothing to do") {
   for (DType type : {f32, bf16})
-    for (const AttentionSizes& s : {AttentionSizes{0, 2, 1, 3, 4, 8, 8}, AttentionSizes{1, 2, 1, 0, 4, 8, 8}, AttentionSizes{1, 2, 1, 3, 0, 8, 8}}) {
+    for (const AttentionSizes& s :
+         {AttentionSizes{0, 2, 1, 3, 4, 8, 8}, AttentionSizes{1, 2, 1, 0, 4, 8, 8}, AttentionSizes{1, 2, 1, 3, 0, 8, 8}}) {
       const std::vector<Tensor> y = results_and_gradients(attend({}), attention_inputs(s, type), kGpu, type),
                                 expected = results_and_gradients(attend({}), attention_inputs(s, type), cpu, type);
       for (size_t i = 0; i < y.size(); ++i) CHECK(same(to_cpu(y[i]), expected[i]));

@@ -71,7 +71,8 @@ namespace {
 // Seven steps of an optimiser whose learning rate falls, on parameters of two types; the parameters after them.
 template <typename Optimizer, typename Options>
 std::vector<double> descended(const Options& options, bool captured) {
-  Tensor w = to_gpu(plumb::test::sample({40, 3}, 1, f32)).requires_grad_(), narrow = to_gpu(plumb::test::sample({50}, 2, bf16)).requires_grad_();
+  Tensor w = to_gpu(plumb::test::sample({40, 3}, 1, f32)).requires_grad_(),
+         narrow = to_gpu(plumb::test::sample({50}, 2, bf16)).requires_grad_();
   Optimizer optimizer({w, narrow}, options);
   CapturedStep step = capture(
       [&] {
@@ -95,7 +96,8 @@ std::vector<double> descended(const Options& options, bool captured) {
 }  // namespace
 
 TEST_CASE("capture: an optimiser's step within, of any rule, is that of the plain step, bit for bit") {
-  CHECK(descended<optim::SGD>(optim::SgdOptions{.lr = 0.01, .momentum = 0.9}, true) == descended<optim::SGD>(optim::SgdOptions{.lr = 0.01, .momentum = 0.9}, false));
+  CHECK(descended<optim::SGD>(optim::SgdOptions{.lr = 0.01, .momentum = 0.9}, true) ==
+        descended<optim::SGD>(optim::SgdOptions{.lr = 0.01, .momentum = 0.9}, false));
   CHECK(descended<optim::RAdam>(optim::RAdamOptions{.lr = 0.01}, true) == descended<optim::RAdam>(optim::RAdamOptions{.lr = 0.01}, false));
   CHECK(descended<optim::Lion>(optim::LionOptions{.lr = 0.01}, true) == descended<optim::Lion>(optim::LionOptions{.lr = 0.01}, false));
 }

@@ -69,15 +69,23 @@ struct Network {
 }  // namespace
 
 TEST_CASE("channels last: element-wise results keep the order, and have the values of rows") {
-  const Tensor x = images({2, 5, 3, 4}), rows = dense_data(x, false), other = to_gpu(noise({2, 5, 3, 4}, f32, 2)), per_channel = to_gpu(noise({5, 1, 1}, f32, 3));
+  const Tensor x = images({2, 5, 3, 4}), rows = dense_data(x, false), other = to_gpu(noise({2, 5, 3, 4}, f32, 2)),
+               per_channel = to_gpu(noise({5, 1, 1}, f32, 3));
   struct Result {
     const char* what;
     Tensor last, row_major;
   };
-  for (const Result& r : {Result{"unary", relu(x), relu(rows)}, {"binary", x * x, rows * rows}, {"with rows", x + other, rows + other}, {"rows with", other - x, other - rows},
-                          {"broadcast", x * per_channel, rows * per_channel}, {"converted", to(x, bf16), to(rows, bf16)}, {"compared", to(x > other, f32), to(rows > other, f32)},
-                          {"chosen", where(x > 0, x, other), where(rows > 0, rows, other)}, {"tested", to(isnan(x), f32), to(isnan(rows), f32)},
-                          {"padded", pad(x, {1, 2, 0, 1}), pad(rows, {1, 2, 0, 1})}, {"joined", cat({x, other, x}, 1), cat({rows, other, rows}, 1)}}) {
+  for (const Result& r : {Result{"unary", relu(x), relu(rows)},
+                          {"binary", x * x, rows * rows},
+                          {"with rows", x + other, rows + other},
+                          {"rows with", other - x, other - rows},
+                          {"broadcast", x * per_channel, rows * per_channel},
+                          {"converted", to(x, bf16), to(rows, bf16)},
+                          {"compared", to(x > other, f32), to(rows > other, f32)},
+                          {"chosen", where(x > 0, x, other), where(rows > 0, rows, other)},
+                          {"tested", to(isnan(x), f32), to(isnan(rows), f32)},
+                          {"padded", pad(x, {1, 2, 0, 1}), pad(rows, {1, 2, 0, 1})},
+                          {"joined", cat({x, other, x}, 1), cat({rows, other, rows}, 1)}}) {
     CHECK_MESSAGE(channels_last(r.last), r.what);
     CHECK_MESSAGE(is_dense(r.last, true), r.what);
     CHECK_MESSAGE(!channels_last(r.row_major), r.what);
@@ -104,7 +112,9 @@ TEST_CASE("channels last: clone, contiguous and reshape give rows where a view c
   CHECK(same(to_cpu(unflatten(x, 1, {2, 3})), to_cpu(unflatten(rows, 1, {2, 3}))));
 }
 
-TEST_CASE("channels last: a convolution on tensor cores gives images so, exact f32 and f64 ones rows, sums of few channels the order of the input") {
+TEST_CASE(
+    "channels last: a convolution on tensor cores gives images so, exact f32 and f64 ones rows, sums of few channels the order of the "
+    "input") {
   const Tensor w = to_gpu(noise({8, 6, 3, 3}, f32, 2)), depthwise = to_gpu(noise({6, 1, 3, 3}, f32, 3));
   for (DType type : {f64, f32, bf16, f16}) {
     const Tensor x = to_gpu(noise({2, 6, 5, 5}, type, 1));
@@ -144,7 +154,8 @@ TEST_CASE("channels last: a network computes what the CPU does, and its images c
   OrderChanges changes(4);
   run(kGpu, true, rounded);
   set_watcher(nullptr);
-  CHECK(changes.count <= 4);  // the first images, and the mean's gradient where it is spread over the places: for two calls of the library each
+  CHECK(changes.count <=
+        4);  // the first images, and the mean's gradient where it is spread over the places: for two calls of the library each
   run(kGpu, true, again);
   for (size_t i = 0; i < expected.size(); ++i) {
     CHECK(distance(exact[i], expected[i]) <= 1e-4);
@@ -157,7 +168,8 @@ TEST_CASE("channels last: a group norm with silu after it is the two operations,
   for (DType type : {f64, f32, bf16, f16})
     for (const Shape& shape : {Shape{2, 6, 5, 7}, Shape{3, 16, 4, 4}, Shape{1, 32, 300}, Shape{2, 6, 1, 1}, Shape{0, 6, 2, 2}})
       for (bool affine : {false, true}) {
-        const Tensor x = images(shape, type), w = to_gpu(noise({shape[1]}, f32, 2)), b = to_gpu(noise({shape[1]}, f32, 3)), dy = images(shape, type, 4);
+        const Tensor x = images(shape, type), w = to_gpu(noise({shape[1]}, f32, 2)), b = to_gpu(noise({shape[1]}, f32, 3)),
+                     dy = images(shape, type, 4);
         auto gradients = [&](const std::function<Tensor(const Tensor&, const Tensor&, const Tensor&)>& f, bool create_graph) {
           const Tensor leaf = x.detach().requires_grad_(), weight = w.detach().requires_grad_(), bias = b.detach().requires_grad_();
           const Tensor y = f(leaf, affine ? weight : Tensor(), affine ? bias : Tensor());
@@ -167,10 +179,13 @@ TEST_CASE("channels last: a group norm with silu after it is the two operations,
           return all;
         };
         auto together = [](const Tensor& t, const Tensor& weight, const Tensor& bias) { return group_norm_silu(t, 2, weight, bias, 1e-5); };
-        const std::vector<Tensor> expected = gradients([](const Tensor& t, const Tensor& weight, const Tensor& bias) { return silu(group_norm(t, 2, weight, bias, 1e-5)); }, false);
+        const std::vector<Tensor> expected = gradients(
+            [](const Tensor& t, const Tensor& weight, const Tensor& bias) { return silu(group_norm(t, 2, weight, bias, 1e-5)); }, false);
         for (bool create_graph : {false, true}) {
           const std::vector<Tensor> got = gradients(together, create_graph);
-          for (size_t i = 0; i < got.size(); ++i) CHECK_MESSAGE(distance(got[i], expected[i]) <= 8 * epsilon(type == f64 ? f64 : type), name(type) << " " << to_string(shape) << " " << i);
+          for (size_t i = 0; i < got.size(); ++i)
+            CHECK_MESSAGE(distance(got[i], expected[i]) <= 8 * epsilon(type == f64 ? f64 : type),
+                          name(type) << " " << to_string(shape) << " " << i);
         }
       }
 }

@@ -27,7 +27,8 @@ TEST_CASE("copy: every type converts to every other as on the CPU") {
     for (DType to_type : {f64, f32, bf16, f16, i64, i32, u8, boolean}) {
       Tensor x = some_numbers({5, 7}, from);
       CHECK_MESSAGE(same(to_cpu(to(to_gpu(x), to_type)), to(x, to_type)), name(from) << " to " << name(to_type));
-      CHECK_MESSAGE(same(to_cpu(to(transpose(to_gpu(x), 0, 1), to_type)), to(transpose(x, 0, 1), to_type)), name(from) << " to " << name(to_type));
+      CHECK_MESSAGE(same(to_cpu(to(transpose(to_gpu(x), 0, 1), to_type)), to(transpose(x, 0, 1), to_type)), name(from)
+                                                                                                                << " to " << name(to_type));
     }
 }
 

@@ -28,7 +28,8 @@ TEST_CASE("embedding: rows of every type and width, and a row of zeros") {
     for (int64_t columns : {int64_t{1}, int64_t{7}, int64_t{64}})
       for (DType index_type : {i64, i32})
         for (int64_t zero_row : {int64_t{-1}, int64_t{3}}) {
-          Tensor weight = sample({11, columns}, 1, t), index = tokens(300, 11, 2), y = empty({300, columns}, t), gpu_y = empty({300, columns}, t, kGpu);
+          Tensor weight = sample({11, columns}, 1, t), index = tokens(300, 11, 2), y = empty({300, columns}, t),
+                 gpu_y = empty({300, columns}, t, kGpu);
           Tensor narrow = empty({300}, index_type);
           copy_data(index, narrow);
           kernel::embedding(cpu, weight, narrow, zero_row, y);
@@ -42,7 +43,8 @@ TEST_CASE("embedding: gradients agree with the CPU's, however uneven the indices
     for (int64_t n : {int64_t{0}, int64_t{1}, int64_t{64}, int64_t{700}})
       for (int64_t columns : {int64_t{1}, int64_t{33}, int64_t{300}}) {
         DType c = compute_dtype(t);
-        Tensor dy = sample({n, columns}, 3, t), index = tokens(n, 20, 4), dw = empty({20, columns}, c), gpu_dw = empty({20, columns}, c, kGpu), again = empty({20, columns}, c, kGpu);
+        Tensor dy = sample({n, columns}, 3, t), index = tokens(n, 20, 4), dw = empty({20, columns}, c),
+               gpu_dw = empty({20, columns}, c, kGpu), again = empty({20, columns}, c, kGpu);
         for (int64_t skip : {int64_t{-1}, int64_t{3}}) {
           kernel::embedding_backward(cpu, dy, index, skip, dw);
           kernel::embedding_backward(kGpu, to_gpu(dy), to_gpu(index), skip, gpu_dw);

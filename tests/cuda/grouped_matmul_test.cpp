@@ -56,7 +56,8 @@ TEST_CASE("grouped matmul: more segments than a warp has lanes") {
   check(sizes, 16, 8);
 }
 
-// On a GPU with kernels of its own for it: hundreds of tiles, several tiles each way, none of them full. On the simulated device one of each.
+// On a GPU with kernels of its own for it: hundreds of tiles, several tiles each way, none of them full. On the simulated device one of
+// each.
 TEST_CASE("grouped matmul: 16-bit rows in multiples of 16 bytes, segments of any sizes") {
   const std::vector<DType> types{bf16, f16};
   check({63, 65}, 8, 8, types);
@@ -76,8 +77,10 @@ TEST_CASE("grouped matmul: a segment's results know nothing of the rows beside i
     Tensor spoilt = clone(x);
     Tensor others = slice(spoilt, 0, 100, 130);
     copy_data(full({30, 64}, type == f32 ? NAN : INFINITY, type), others);
-    Tensor y = to_cpu(grouped_matmul(to_gpu(spoilt), to_gpu(w), to_gpu(offsets))), z = to_cpu(grouped_outer(to_gpu(spoilt), to_gpu(x), to_gpu(offsets)));
-    Tensor clean = to_cpu(grouped_matmul(to_gpu(x), to_gpu(w), to_gpu(offsets))), outer = to_cpu(grouped_outer(to_gpu(x), to_gpu(x), to_gpu(offsets)));
+    Tensor y = to_cpu(grouped_matmul(to_gpu(spoilt), to_gpu(w), to_gpu(offsets))),
+           z = to_cpu(grouped_outer(to_gpu(spoilt), to_gpu(x), to_gpu(offsets)));
+    Tensor clean = to_cpu(grouped_matmul(to_gpu(x), to_gpu(w), to_gpu(offsets))),
+           outer = to_cpu(grouped_outer(to_gpu(x), to_gpu(x), to_gpu(offsets)));
     CHECK(same(slice(y, 0, 0, 100), slice(clean, 0, 0, 100)));
     CHECK(same(slice(y, 0, 130, 220), slice(clean, 0, 130, 220)));
     CHECK(same(slice(z, 0, 0, 1), slice(outer, 0, 0, 1)));
@@ -89,10 +92,13 @@ TEST_CASE("grouped matmul: a segment's results know nothing of the rows beside i
 TEST_CASE("grouped linear: under autocast gradients of f32 parameters are sums in f32, never rounded to 16 bits") {
   const bool gpu = std::getenv("PLUMB_TEST_GPU");
   for (DType type : {bf16, f16})
-    for (const auto& sizes : gpu ? std::vector<std::vector<int64_t>>{{40, 0, 9}, {5000}, {3, 2500, 0, 61}} : std::vector<std::vector<int64_t>>{{40, 0, 9}}) {
+    for (const auto& sizes :
+         gpu ? std::vector<std::vector<int64_t>>{{40, 0, 9}, {5000}, {3, 2500, 0, 61}} : std::vector<std::vector<int64_t>>{{40, 0, 9}}) {
       const int64_t in = gpu ? 136 : 8, out = gpu ? 264 : 24, segments = static_cast<int64_t>(sizes.size());
-      const Tensor offsets = offsets_of(sizes), x = noise({to_vector<int64_t>(offsets).back(), in}, type, 1), dy = noise({x.size(0), out}, type, 2);
-      Tensor weight = to_gpu(noise({segments, out, in}, f32, 3)).requires_grad_(), bias = to_gpu(noise({segments, out}, f32, 4)).requires_grad_(), y;
+      const Tensor offsets = offsets_of(sizes), x = noise({to_vector<int64_t>(offsets).back(), in}, type, 1),
+                   dy = noise({x.size(0), out}, type, 2);
+      Tensor weight = to_gpu(noise({segments, out, in}, f32, 3)).requires_grad_(),
+             bias = to_gpu(noise({segments, out}, f32, 4)).requires_grad_(), y;
       {
         Autocast cast(type);
         y = grouped_linear(to_gpu(x), weight, bias, to_gpu(offsets));
@@ -129,7 +135,9 @@ TEST_CASE("grouped matmul: nothing to do") {
 TEST_CASE("grouped matmul: the same bits every time") {
   if (std::getenv("PLUMB_TEST_GPU"))
     for (DType type : {bf16, f16})
-      CHECK(repeats(every_product, {noise({2700, 136}, type, 1), noise({3, 136, 776}, type, 2), noise({3, 776}, type, 3), offsets_of({1300, 1, 1399})}, type));
+      CHECK(repeats(every_product,
+                    {noise({2700, 136}, type, 1), noise({3, 136, 776}, type, 2), noise({3, 776}, type, 3), offsets_of({1300, 1, 1399})},
+                    type));
   for (DType type : {f32, bf16})
     CHECK(repeats(every_product, {noise({90, 40}, type, 1), noise({2, 40, 24}, type, 2), noise({2, 24}, type, 3), offsets_of({30, 60})},
                   type));

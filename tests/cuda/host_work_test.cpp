@@ -13,7 +13,8 @@
 using namespace plumb;
 using namespace plumb::testing;
 
-TEST_CASE("metrics: precision, recall and the sliced Wasserstein distance of points on the device are those of the same points on the CPU") {
+TEST_CASE(
+    "metrics: precision, recall and the sliced Wasserstein distance of points on the device are those of the same points on the CPU") {
   Tensor a = some_numbers({40, 3}, f32, 1), b = some_numbers({30, 3}, f32, 2), c = to_gpu(a), d = to_gpu(b);
   metrics::PrecisionRecall expected = metrics::precision_recall(a, b, 3), got{};
   double distance = 0;

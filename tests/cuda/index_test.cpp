@@ -58,7 +58,8 @@ TEST_CASE("scatter: copies, sums and extrema in order, by lines and by segments"
     int dim;
   };
   for (DType t : {f64, f32, i64})
-    for (const Case& c : {Case{{6, 5}, {9, 4}, 0}, Case{{6, 5}, {4, 9}, 1}, Case{{50}, {1000}, 0}, Case{{3}, {700}, 0}, Case{{4, 7}, {300, 7}, 0}, Case{{4, 7, 3}, {4, 200, 2}, 1}})
+    for (const Case& c : {Case{{6, 5}, {9, 4}, 0}, Case{{6, 5}, {4, 9}, 1}, Case{{50}, {1000}, 0}, Case{{3}, {700}, 0},
+                          Case{{4, 7}, {300, 7}, 0}, Case{{4, 7, 3}, {4, 200, 2}, 1}})
       for (ScatterOp op : {ScatterOp::copy, ScatterOp::add, ScatterOp::maximum, ScatterOp::minimum}) {
         Tensor x = some_numbers(c.x, t), src = some_numbers(c.index, t, 2), index = random_index(c.index, c.x[c.dim], 3);
         INFO(name(t) << " " << to_string(c.index) << " into " << to_string(c.x) << " op " << static_cast<int>(op));
@@ -70,12 +71,14 @@ TEST_CASE("scatter: copies, sums and extrema in order, by lines and by segments"
 TEST_CASE("scatter: rows that share an index, with other strides; copies of every size; the same bits every time") {
   Tensor rows = random_index({500}, 10, 6), x = sample({10, 33}, 1, f32), src = sample({33, 500}, 2, f32);
   Tensor index = expand(reshape(rows, {500, 1}), {500, 33}), gpu_index = expand(reshape(to_gpu(rows), {500, 1}), {500, 33});
-  Tensor host = scattered(ScatterOp::add, x, 0, index, transpose(src, 0, 1)), gpu = scattered(ScatterOp::add, to_gpu(x), 0, gpu_index, transpose(to_gpu(src), 0, 1));
+  Tensor host = scattered(ScatterOp::add, x, 0, index, transpose(src, 0, 1)),
+         gpu = scattered(ScatterOp::add, to_gpu(x), 0, gpu_index, transpose(to_gpu(src), 0, 1));
   CHECK(difference(to_cpu(gpu), host) < 1e-5);
   CHECK(same(to_cpu(gpu), to_cpu(scattered(ScatterOp::add, to_gpu(x), 0, gpu_index, transpose(to_gpu(src), 0, 1)))));
   for (DType t : {f64, bf16, u8, boolean, i32}) {
     Tensor into = some_numbers({10, 33}, t), from = some_numbers({500, 33}, t, 8);
-    CHECK(same(to_cpu(scattered(ScatterOp::copy, to_gpu(into), 0, gpu_index, to_gpu(from))), scattered(ScatterOp::copy, into, 0, index, from)));
+    CHECK(same(to_cpu(scattered(ScatterOp::copy, to_gpu(into), 0, gpu_index, to_gpu(from))),
+               scattered(ScatterOp::copy, into, 0, index, from)));
   }
 }
 

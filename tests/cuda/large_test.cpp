@@ -48,7 +48,12 @@ std::vector<Piece> pieces_of(const Loop& loop) {
 
 TEST_CASE("large: work is cut into pieces below 2³¹ elements that follow each other without a gap") {
   const int64_t billion = 1'000'000'000;
-  for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{5 * billion}, {3, 2 * billion}, {2, 3 * billion}, {2, 5, billion / 2}, {7 * billion / 2, 2}, {int64_t{1} << 31}}) {
+  for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{5 * billion},
+                                            {3, 2 * billion},
+                                            {2, 3 * billion},
+                                            {2, 5, billion / 2},
+                                            {7 * billion / 2, 2},
+                                            {int64_t{1} << 31}}) {
     Loop loop = loop_of(sizes);
     int64_t next = 0;
     for (const Piece& piece : pieces_of(loop)) {

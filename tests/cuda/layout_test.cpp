@@ -32,7 +32,8 @@ void multiply_by_columns(const ProductLayout& p, const double* first, const doub
     for (int64_t j = 0; j < p.m; ++j)
       for (int64_t i = 0; i < p.n; ++i) {
         double sum = 0;
-        for (int64_t k = 0; k < p.k; ++k) sum += at(first + q * p.first_batch, p.first, i, k) * at(second + q * p.second_batch, p.second, k, j);
+        for (int64_t k = 0; k < p.k; ++k)
+          sum += at(first + q * p.first_batch, p.first, i, k) * at(second + q * p.second_batch, p.second, k, j);
         out[q * p.n * p.m + i + j * p.n] = sum;
       }
 }
@@ -69,7 +70,7 @@ TEST_CASE("product layout: what is told multiplies as the CPU does, for any stri
   check_product(transpose(numbers({5, 3, 7}), 0, 1), expand(b, {3, 7, 4}), false, false);                // batches interleaved; one shared
   check_product(slice(numbers({1, 5, 14}), 2, 0, 14, 2), b, true, false);                                // every second column
   check_product(expand(numbers({1, 1, 7}), {1, 5, 7}), b, true, false);                                  // one row five times
-  check_product(a, view_of(b, {1, 7, 4}, {28, 4, -1}, 3), false, true);                                  // columns from the last to the first
+  check_product(a, view_of(b, {1, 7, 4}, {28, 4, -1}, 3), false, true);  // columns from the last to the first
 }
 
 TEST_CASE("product layout: rows and columns of one, whose strides say nothing") {
@@ -88,9 +89,12 @@ TEST_CASE("product layout: keys tell apart what an algorithm may depend on, and 
   CHECK(p.hash() == same.hash());
   CHECK(p.key() == same.key());
   CHECK_FALSE(p.tf32);  // of f32 alone
-  for (auto change : std::vector<void (*)(ProductLayout&)>{[](auto& x) { x.type = f16; }, [](auto& x) { x.m = 9; }, [](auto& x) { x.first.transposed = true; }, [](auto& x) { x.second.stride = 17; },
-                                                         [](auto& x) { x.accumulate = true; }, [](auto& x) { x.bias = false; }, [](auto& x) { x.out_alignment = 2; }, [](auto& x) { x.batch = 2; },
-                                                         [](auto& x) { x.tf32 = true; }, [](auto& x) { x.first_batch = 1; }, [](auto& x) { x.finish = Finish::gelu; }, [](auto& x) { x.before = true; }, [](auto& x) { x.bias_alignment = 2; }}) {
+  for (auto change : std::vector<void (*)(ProductLayout&)>{
+           [](auto& x) { x.type = f16; }, [](auto& x) { x.m = 9; }, [](auto& x) { x.first.transposed = true; },
+           [](auto& x) { x.second.stride = 17; }, [](auto& x) { x.accumulate = true; }, [](auto& x) { x.bias = false; },
+           [](auto& x) { x.out_alignment = 2; }, [](auto& x) { x.batch = 2; }, [](auto& x) { x.tf32 = true; },
+           [](auto& x) { x.first_batch = 1; }, [](auto& x) { x.finish = Finish::gelu; }, [](auto& x) { x.before = true; },
+           [](auto& x) { x.bias_alignment = 2; }}) {
     ProductLayout other = p;
     change(other);
     CHECK_FALSE(other == p);
@@ -197,5 +201,6 @@ TEST_CASE("tuned choices: a line that cannot be read is named") {
   plumb_test::Scratch scratch;
   std::string path = scratch.path("choices.txt");
   std::ofstream(path) << "bf16 = 1 2 3\n";
-  CHECK_THROWS_WITH_AS(TunedChoices{path}, ("tuned choices: " + path + ": line 1 is not `key = eight words`: bf16 = 1 2 3").c_str(), IoError);
+  CHECK_THROWS_WITH_AS(TunedChoices{path}, ("tuned choices: " + path + ": line 1 is not `key = eight words`: bf16 = 1 2 3").c_str(),
+                       IoError);
 }

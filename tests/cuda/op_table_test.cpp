@@ -112,7 +112,8 @@ TEST_CASE("op table on the device: element-wise operations take tensors without 
   for (const OpCase& row : all_op_cases()) {
     bool all_floating = std::all_of(row.inputs.begin(), row.inputs.end(), [](const InputSpec& s) { return !s.fixed.defined(); });
     if (!row.elementwise || !all_floating) continue;
-    std::string problem = compare(row, row.function, converted(draw_all(row, std::vector<Shape>(row.inputs.size(), Shape{0, 3})), f32), kTypes[1]);
+    std::string problem =
+        compare(row, row.function, converted(draw_all(row, std::vector<Shape>(row.inputs.size(), Shape{0, 3})), f32), kTypes[1]);
     CHECK_MESSAGE(problem.empty(), row.name << ": " << problem);
   }
 }

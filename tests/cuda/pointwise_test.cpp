@@ -23,7 +23,8 @@ TEST_CASE("pointwise: every length and every start gives the CPU's bits") {
       for (int64_t start : {0, 1, 3}) {
         auto part = [&](const Tensor& v) { return slice(v, 0, start, start + n); };
         CHECK_MESSAGE(same(to_cpu(part(gx) + part(gy)), part(x) + part(y)), name(t) << " " << n << " from " << start);
-        CHECK_MESSAGE(same(to_cpu(maximum(part(gx), slice(gy, 0, 0, n))), maximum(part(x), slice(y, 0, 0, n))), name(t) << " " << n << " from " << start);
+        CHECK_MESSAGE(same(to_cpu(maximum(part(gx), slice(gy, 0, 0, n))), maximum(part(x), slice(y, 0, 0, n))),
+                      name(t) << " " << n << " from " << start);
       }
     }
 }
@@ -111,6 +112,7 @@ TEST_CASE("complex: products of numbers that lie together or apart") {
     Tensor a = some_numbers({3, 5, 2}, t, 1), b = some_numbers({3, 5, 2}, t, 2), apart = some_numbers({3, 2, 5}, t, 3);
     CHECK(same(to_cpu(complex_mul(to_gpu(a), to_gpu(b))), complex_mul(a, b)));
     CHECK(same(to_cpu(complex_mul(to_gpu(a), transpose(to_gpu(apart), 1, 2))), complex_mul(a, transpose(apart, 1, 2))));
-    CHECK(same(to_cpu(complex_mul(transpose(to_gpu(a), 0, 1), transpose(to_gpu(b), 0, 1))), complex_mul(transpose(a, 0, 1), transpose(b, 0, 1))));
+    CHECK(same(to_cpu(complex_mul(transpose(to_gpu(a), 0, 1), transpose(to_gpu(b), 0, 1))),
+               complex_mul(transpose(a, 0, 1), transpose(b, 0, 1))));
   }
 }

@@ -17,7 +17,8 @@ TEST_CASE("quantize: values and gradients agree with the CPU's for one step and 
     for (const Shape& shape : {Shape{1, 1, 300}, Shape{3, 5, 7}, Shape{4, 6, 1}, Shape{2, 3, 2500}, Shape{0, 3, 2}}) {
       DType c = compute_dtype(t);
       QuantizationGrid grid{-8, 7};
-      Tensor x = sample(shape, 1, t, -3, 3), dy = sample(shape, 2, t), scale = sample({shape[1]}, 3, c, 0.1, 0.4), zero = to(round(sample({shape[1]}, 4, c, -3, 3)), c);
+      Tensor x = sample(shape, 1, t, -3, 3), dy = sample(shape, 2, t), scale = sample({shape[1]}, 3, c, 0.1, 0.4),
+             zero = to(round(sample({shape[1]}, 4, c, -3, 3)), c);
       struct Results {
         Tensor y, dx, learned, learned_dx, dstep;
       };

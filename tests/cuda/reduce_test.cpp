@@ -42,9 +42,12 @@ TEST_CASE("reduce: sums over any dimensions of any strides agree with the CPU's,
         INFO(name(t) << " " << to_string(shape) << " over " << over);
         CHECK(difference(to_cpu(reduced(ReduceOp::sum, gpu, over, type)), reduced(ReduceOp::sum, x, over, type)) <= 16 * epsilon(t));
         if (shape.rank() < 2) continue;
-        Tensor turned = transpose(x, 0, 1), gpu_turned = transpose(gpu, 0, 1), back = slice(x, -1, 0, INT64_MAX, 2), gpu_back = slice(gpu, -1, 0, INT64_MAX, 2);
-        CHECK(difference(to_cpu(reduced(ReduceOp::sum, gpu_turned, over, type)), reduced(ReduceOp::sum, turned, over, type)) <= 16 * epsilon(t));
-        CHECK(difference(to_cpu(reduced(ReduceOp::sum, gpu_back, over, type)), reduced(ReduceOp::sum, back, over, type)) <= 16 * epsilon(t));
+        Tensor turned = transpose(x, 0, 1), gpu_turned = transpose(gpu, 0, 1), back = slice(x, -1, 0, INT64_MAX, 2),
+               gpu_back = slice(gpu, -1, 0, INT64_MAX, 2);
+        CHECK(difference(to_cpu(reduced(ReduceOp::sum, gpu_turned, over, type)), reduced(ReduceOp::sum, turned, over, type)) <=
+              16 * epsilon(t));
+        CHECK(difference(to_cpu(reduced(ReduceOp::sum, gpu_back, over, type)), reduced(ReduceOp::sum, back, over, type)) <=
+              16 * epsilon(t));
       }
     }
 }
@@ -75,7 +78,8 @@ TEST_CASE("reduce: a NaN is the extremum, and nothing has the type's own") {
 }
 
 TEST_CASE("reduce: what is long is cut into parts and still exact to rounding, the same every time") {
-  for (const Shape& shape : {Shape{300001}, Shape{3, 40000}, Shape{40000, 3}, Shape{20000, 8}, Shape{1100, 70000 / 700}, Shape{1000, 520}, Shape{3, 300, 200}}) {
+  for (const Shape& shape :
+       {Shape{300001}, Shape{3, 40000}, Shape{40000, 3}, Shape{20000, 8}, Shape{1100, 70000 / 700}, Shape{1000, 520}, Shape{3, 300, 200}}) {
     Tensor x = sample(shape, 5, f32), gpu = to_gpu(x), exact = sample(shape, 5, f64);
     for (unsigned over = 1; over < 1u << shape.rank(); ++over) {
       INFO(to_string(shape) << " over " << over);
@@ -90,7 +94,8 @@ TEST_CASE("reduce_shifted: each output has its own shift") {
   for (auto op : {ShiftedReduceOp::squared_deviation, ShiftedReduceOp::exponential})
     for (DType t : {f64, f32})
       for (int kept : {0, 1}) {
-        Tensor x = sample({6, 37}, 3, t), shift = sample({kept == 0 ? 6 : 37}, 4, t), y = empty(shift.shape(), t), gpu_y = empty(shift.shape(), t, kGpu);
+        Tensor x = sample({6, 37}, 3, t), shift = sample({kept == 0 ? 6 : 37}, 4, t), y = empty(shift.shape(), t),
+               gpu_y = empty(shift.shape(), t, kGpu);
         Shape outer{x.shape()[kept]}, inner{x.shape()[1 - kept]};
         Strides outer_strides{x.strides()[kept]}, inner_strides{x.strides()[1 - kept]};
         kernel::reduce_shifted(cpu, op, x, shift, outer, outer_strides, inner, inner_strides, y);

@@ -14,10 +14,12 @@ using plumb::test::sample;
 
 TEST_CASE("cumulate: sums and products either way agree with the CPU's, within tiles and across them") {
   for (DType t : {f64, f32, bf16, f16, i64})
-    for (const Shape& shape : {Shape{3, 7, 1}, Shape{2, 5, 3}, Shape{3, 100, 1}, Shape{2, 5000, 1}, Shape{1, 700, 3}, Shape{2, 1, 4}, Shape{0, 3, 1}, Shape{2, 0, 2}, Shape{1, 2048, 1}})
+    for (const Shape& shape : {Shape{3, 7, 1}, Shape{2, 5, 3}, Shape{3, 100, 1}, Shape{2, 5000, 1}, Shape{1, 700, 3}, Shape{2, 1, 4},
+                               Shape{0, 3, 1}, Shape{2, 0, 2}, Shape{1, 2048, 1}})
       for (bool product : {false, true})
         for (bool reverse : {false, true}) {
-          Tensor x = product && t != i64 ? sample(shape, 7, t, 0.9, 1.1) : some_numbers(shape, t), y = empty(shape, t), gpu_y = empty(shape, t, kGpu);
+          Tensor x = product && t != i64 ? sample(shape, 7, t, 0.9, 1.1) : some_numbers(shape, t), y = empty(shape, t),
+                 gpu_y = empty(shape, t, kGpu);
           kernel::cumulate(cpu, x, product, reverse, y);
           kernel::cumulate(kGpu, to_gpu(x), product, reverse, gpu_y);
           INFO(name(t) << " " << to_string(shape) << (product ? " product" : " sum") << (reverse ? " reversed" : ""));
@@ -26,7 +28,8 @@ TEST_CASE("cumulate: sums and products either way agree with the CPU's, within t
 }
 
 TEST_CASE("linear_scan: NaN and infinite factors, and those of 0, do as on the CPU") {
-  Tensor a = from_vector(std::vector<double>{1, NAN, 1, 0, 2, INFINITY, 0, INFINITY, 1}), b = from_vector(std::vector<double>{0, 5, 1, 3, 1, 1, INFINITY, 0, 2});
+  Tensor a = from_vector(std::vector<double>{1, NAN, 1, 0, 2, INFINITY, 0, INFINITY, 1}),
+         b = from_vector(std::vector<double>{0, 5, 1, 3, 1, 1, INFINITY, 0, 2});
   Tensor h = empty({1, 9, 1}, f64), gpu_h = empty({1, 9, 1}, f64, kGpu);
   a = reshape(a, {1, 9, 1}), b = reshape(b, {1, 9, 1});
   kernel::linear_scan(cpu, a, b, false, h);

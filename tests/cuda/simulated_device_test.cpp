@@ -147,7 +147,9 @@ TEST_CASE("simulated device: threads that wait for ever are an error that names 
     synchronize_stream();
   });
   CHECK_MESSAGE(text.find("half_warp_kernel") != std::string::npos, text);
-  CHECK_MESSAGE(text.find("block (0, 0, 0): threads wait for ever: 16 at a barrier, 16 in a warp function, 0 have returned") != std::string::npos, text);
+  CHECK_MESSAGE(
+      text.find("block (0, 0, 0): threads wait for ever: 16 at a barrier, 16 in a warp function, 0 have returned") != std::string::npos,
+      text);
   text = device_error([] {
     launch(lone_barrier_kernel, {1, 3});
     synchronize_stream();
@@ -157,8 +159,10 @@ TEST_CASE("simulated device: threads that wait for ever are an error that names 
 
 TEST_CASE("simulated device: a launch that no GPU takes is an error with its grid") {
   Scratch<float> y(1);
-  CHECK_MESSAGE(device_error([&] { launch(shared_kernel, {1, 2000}, y.data()); }).find("(blocks 1×1×1, threads 2000×1×1, shared bytes 0): cuda: invalid configuration") !=
-                    std::string::npos, "the message");
+  CHECK_MESSAGE(device_error([&] {
+                  launch(shared_kernel, {1, 2000}, y.data());
+                }).find("(blocks 1×1×1, threads 2000×1×1, shared bytes 0): cuda: invalid configuration") != std::string::npos,
+                "the message");
   CHECK(device_error([&] { launch(shared_kernel, {1, 32, 300 << 10}, y.data()); }) != "no error");
   launch(shared_kernel, {0, 32}, y.data());  // nothing to do
 }

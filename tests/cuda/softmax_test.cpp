@@ -33,9 +33,11 @@ Tensor with_infinities(Tensor x) {
 
 TEST_CASE("softmax: rows held and streamed, aligned and not, and columns agree with the CPU's, forward and backward") {
   for (DType t : {f64, f32, bf16, f16})
-    for (const Shape& shape : {Shape{5, 8, 1}, Shape{3, 7, 1}, Shape{4, 1024, 1}, Shape{3, 1500, 1}, Shape{2, 1501, 1}, Shape{1, 3000, 1}, Shape{2, 8192, 1}, Shape{2, 9000, 1}, Shape{2, 10, 5}, Shape{3, 40, 33}, Shape{3, 1, 1}, Shape{0, 4, 1}})
+    for (const Shape& shape : {Shape{5, 8, 1}, Shape{3, 7, 1}, Shape{4, 1024, 1}, Shape{3, 1500, 1}, Shape{2, 1501, 1}, Shape{1, 3000, 1},
+                               Shape{2, 8192, 1}, Shape{2, 9000, 1}, Shape{2, 10, 5}, Shape{3, 40, 33}, Shape{3, 1, 1}, Shape{0, 4, 1}})
       for (bool logarithm : {false, true}) {
-        Tensor x = sample(shape, 1, t, -5, 5), dy = sample(shape, 2, t), y = empty(shape, t), dx = empty(shape, t), gpu_y = empty(shape, t, kGpu), gpu_dx = empty(shape, t, kGpu);
+        Tensor x = sample(shape, 1, t, -5, 5), dy = sample(shape, 2, t), y = empty(shape, t), dx = empty(shape, t),
+               gpu_y = empty(shape, t, kGpu), gpu_dx = empty(shape, t, kGpu);
         kernel::softmax(cpu, x, 0.7, logarithm, y);
         kernel::softmax(kGpu, to_gpu(x), 0.7, logarithm, gpu_y);
         INFO(name(t) << " " << to_string(shape) << (logarithm ? " log" : ""));
@@ -71,7 +73,8 @@ Losses losses(const Tensor& logits, const Tensor& target, const Tensor& weight, 
   Device d = logits.device();
   DType c = compute_dtype(logits.dtype());
   int64_t rows = target.numel();
-  Losses l{reduced ? empty({}, c, d) : empty({rows}, c, d), empty({rows, 2}, c, d), empty({}, c, d), empty(logits.shape(), logits.dtype(), d)};
+  Losses l{reduced ? empty({}, c, d) : empty({rows}, c, d), empty({rows, 2}, c, d), empty({}, c, d),
+           empty(logits.shape(), logits.dtype(), d)};
   kernel::cross_entropy(d, logits, target, weight, row, mean, l.loss, l.statistics, l.scale);
   Tensor dy = on(sample(l.loss.shape(), 8, c), d);
   kernel::cross_entropy_backward(d, dy, logits, target, weight, row, l.statistics, l.scale, l.dlogits);
@@ -86,12 +89,15 @@ TEST_CASE("cross_entropy: losses and gradients agree with the CPU's for every op
       for (double smoothing : {0.0, 0.1})
         for (bool weighted : {false, true})
           for (bool reduced : {false, true}) {
-            Tensor logits = sample({6, classes}, 1, t, -6, 6), weight = weighted ? sample({classes}, 3, compute_dtype(t), 0.2, 2) : Tensor();
+            Tensor logits = sample({6, classes}, 1, t, -6, 6),
+                   weight = weighted ? sample({classes}, 3, compute_dtype(t), 0.2, 2) : Tensor();
             Tensor target = from_vector(std::vector<int64_t>{0, 2, 1, -100, 2, classes - 1});
             if (smoothing > 0) target = to(target, i32);
             CrossEntropyRow row{-100, smoothing};
-            Losses host = losses(logits, target, weight, row, reduced, reduced), gpu = losses(to_gpu(logits), to_gpu(target), weighted ? to_gpu(weight) : Tensor(), row, reduced, reduced);
-            INFO(name(t) << " classes " << classes << " smoothing " << smoothing << (weighted ? " weighted" : "") << (reduced ? " mean" : ""));
+            Losses host = losses(logits, target, weight, row, reduced, reduced),
+                   gpu = losses(to_gpu(logits), to_gpu(target), weighted ? to_gpu(weight) : Tensor(), row, reduced, reduced);
+            INFO(name(t) << " classes " << classes << " smoothing " << smoothing << (weighted ? " weighted" : "")
+                         << (reduced ? " mean" : ""));
             double small = t == f64 ? 1e-12 : 4e-6;
             CHECK(difference(to_cpu(gpu.loss), host.loss) <= small);
             CHECK(difference(to_cpu(gpu.statistics), host.statistics) <= small);
@@ -107,7 +113,8 @@ TEST_CASE("cross_entropy: rows of -inf, no rows, large logits, and a target outs
   for (int i = 50; i < 99; ++i) logits.data<float>()[i] = -inf;
   for (int i = 100; i < 150; ++i) logits.data<float>()[i] *= 1e4f;
   Tensor target = from_vector(std::vector<int64_t>{1, 49, 3, 4});
-  Losses host = losses(logits, target, {}, {-100, 0}, false, false), gpu = losses(to_gpu(logits), to_gpu(target), {}, {-100, 0}, false, false);
+  Losses host = losses(logits, target, {}, {-100, 0}, false, false),
+         gpu = losses(to_gpu(logits), to_gpu(target), {}, {-100, 0}, false, false);
   CHECK(difference(to_cpu(gpu.loss), host.loss) <= 2e-6);
   CHECK(difference(to_cpu(gpu.dlogits), host.dlogits) <= 2e-6);
   Tensor none = zeros({0, 5}), no_target = zeros({0}, i64);

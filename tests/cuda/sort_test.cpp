@@ -47,7 +47,8 @@ void check(const Tensor& x, int64_t k) {
 
 TEST_CASE("sort: short and long rows of every type") {
   for (DType t : {f64, f32, bf16, f16, i64, i32, u8})
-    for (const Shape& shape : {Shape{3, 1}, Shape{2, 7}, Shape{3, 64}, Shape{2, 1000}, Shape{2, 5000}, Shape{0, 4}, Shape{3, 0}}) check(awkward(shape, t, 3), shape[1]);
+    for (const Shape& shape : {Shape{3, 1}, Shape{2, 7}, Shape{3, 64}, Shape{2, 1000}, Shape{2, 5000}, Shape{0, 4}, Shape{3, 0}})
+      check(awkward(shape, t, 3), shape[1]);
 }
 
 TEST_CASE("topk: of short rows, of long rows by selection with and without equals at the edge, and by sorting") {

@@ -62,7 +62,10 @@ TEST_CASE("pooling: equals the CPU's for windows, strides, padding and dilation"
     check_all_types("avg_pool2d", image([](const Tensor& x) { return avg_pool2d(x, {3, 2}, {.stride = 2, .padding = 1}); }), shape);
     check_all_types("adaptive_avg_pool2d", image([](const Tensor& x) { return adaptive_avg_pool2d(x, {4, 2}); }), shape);
     check_largest([](const Tensor& x) { return adaptive_max_pool2d(x, {4, 2}); }, shape);
-    check_all_types("max_pool2d", image([](const Tensor& x) { return max_pool2d(x, {3, 2}, {.stride = 2, .padding = {1, 1}, .ceil_mode = true}); }), shape);
+    check_all_types("max_pool2d", image([](const Tensor& x) {
+                      return max_pool2d(x, {3, 2}, {.stride = 2, .padding = {1, 1}, .ceil_mode = true});
+                    }),
+                    shape);
     check_all_types("adaptive_max_pool2d", image([](const Tensor& x) { return adaptive_max_pool2d(x, {4, 2}); }), shape);
   }
 }

@@ -32,7 +32,9 @@ TEST_CASE("all_gather: texts of any lengths, in the order of ranks") {
 
 TEST_CASE("all_to_all: every rank gets what each meant for it, of any lengths") {
   Communicator& world = mpi_world();
-  auto text_of = [](int from, int to) { return std::string(static_cast<size_t>(from * 50'000 + to), static_cast<char>('a' + 5 * from + to)); };
+  auto text_of = [](int from, int to) {
+    return std::string(static_cast<size_t>(from * 50'000 + to), static_cast<char>('a' + 5 * from + to));
+  };
   for (int again = 0; again < 2; ++again) {
     std::vector<std::string> to;
     for (int r = 0; r < world.size(); ++r) to.push_back(text_of(world.rank(), r));  // rank 0 gives itself nothing
@@ -90,7 +92,8 @@ TEST_CASE("exchanges: several on their way at once, each with its sums, slices a
   Communicator& world = mpi_world();
   const int64_t size = world.size(), rank = world.rank();
   for (DType t : {f32, f64}) {
-    Tensor sums = full({100'000}, 1.0 + static_cast<double>(rank), t), whole = to(arange(2 * size), t), slice = empty({2}, t), part = full({3}, static_cast<double>(rank), t), all = empty({3 * size}, t);
+    Tensor sums = full({100'000}, 1.0 + static_cast<double>(rank), t), whole = to(arange(2 * size), t), slice = empty({2}, t),
+           part = full({3}, static_cast<double>(rank), t), all = empty({3 * size}, t);
     auto a = world.start_all_reduce(sums), b = world.start_reduce_scatter(whole, slice), c = world.start_all_gather(part, all);
     a->poll();
     c->wait();

@@ -17,7 +17,8 @@ namespace {
 std::vector<double> after_rounds(dist::Communicator* processes, bool count_weights) {
   manual_seed(3);
   nn::Linear global(4, 3), worker(4, 3);
-  FedLabelOptions options{.supervised_steps = 3, .unsupervised_steps = 3, .burn_in = 1, .lr = 0.1, .tau = 0.4, .count_weights = count_weights};
+  FedLabelOptions options{
+      .supervised_steps = 3, .unsupervised_steps = 3, .burn_in = 1, .lr = 0.1, .tau = 0.4, .count_weights = count_weights};
   FedLabelRounds rounds(global.state(), {.clients = 7, .per_round = 5, .seed = 11, .processes = processes}, options);
   std::vector<double> all;
   for (int round = 0; round < 4; ++round) {

@@ -137,7 +137,8 @@ TEST_CASE("sharded embedding: mistakes are named, on every process") {
   CHECK_THROWS_WITH_AS(table.fetch(tensor({-1})), "sharded_embedding: row -1 is outside [0, 11)", IndexError);
   nn::FetchedRows rows = table.fetch(tensor({2}));
   CHECK_THROWS_WITH_AS(table.update(rows, {.weight_decay = 0.1}), "sharded_embedding: takes no weight decay, got 0.1", ValueError);
-  CHECK_THROWS_WITH_AS(table.update({zeros({1, 4}), {}, {2}}, {}), "sharded_embedding: 1 rows [1, 4] are not of this table of 5 columns", ShapeError);
+  CHECK_THROWS_WITH_AS(table.update({zeros({1, 4}), {}, {2}}, {}), "sharded_embedding: 1 rows [1, 4] are not of this table of 5 columns",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(nn::ShardedEmbedding(0, 4), "sharded_embedding: sizes must be positive, they are 0 and 4", ValueError);
   CHECK_THROWS_WITH_AS(nn::ShardedEmbedding(4, 4, {.dtype = bf16}), "sharded_embedding: takes f32 or f64, got bf16", DTypeError);
 }

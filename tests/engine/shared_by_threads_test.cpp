@@ -1,5 +1,5 @@
-// What the headers say may be used from several threads at once is, by four of them, and gives each what one alone gets. The thread sanitizer
-// runs this file too (tools/nightly.sh).
+// What the headers say may be used from several threads at once is, by four of them, and gives each what one alone gets. The thread
+// sanitizer runs this file too (tools/nightly.sh).
 #include <doctest/doctest.h>
 
 #include <functional>
@@ -43,7 +43,8 @@ TEST_CASE("threads: a tensor is read by several at once, as it is and in operati
 
 TEST_CASE("threads: a tokenizer is shared") {
   std::string text = "the cat sat on the mat; the rat sat on the cat. I'll be 12345 日本\n";
-  Tokenizer pairs = Tokenizer::byte_pairs(text, {.vocab_size = 280}), words = Tokenizer::word_pieces(learn_words(text, 60)), characters = Tokenizer::characters(text);
+  Tokenizer pairs = Tokenizer::byte_pairs(text, {.vocab_size = 280}), words = Tokenizer::word_pieces(learn_words(text, 60)),
+            characters = Tokenizer::characters(text);
   for (const Tokenizer& tokenizer : {pairs, words, characters, Tokenizer::bytes()})
     check_alike([&] {
       std::vector<int32_t> tokens;
@@ -53,7 +54,8 @@ TEST_CASE("threads: a tokenizer is shared") {
 }
 
 TEST_CASE("threads: a data set is read by several at once, its maps among them") {
-  data::Dataset set = data::two_moons(64).map("features", [](Tensor x, Generator& random) { return x + rand({2}, {.generator = &random}); });
+  data::Dataset set =
+      data::two_moons(64).map("features", [](Tensor x, Generator& random) { return x + rand({2}, {.generator = &random}); });
   check_alike([&] {
     std::vector<double> all;
     for (int64_t i = 0; i < set.size(); ++i)

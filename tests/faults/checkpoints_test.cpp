@@ -1,6 +1,6 @@
-// A training run on a disk that fails at every call, one after the other: opening, reading, writing, syncing, closing, renaming, cutting and
-// removing files. Whatever goes wrong, the checkpoints that are there are whole, none that was written is lost, and the run that goes on ends
-// with the bits of a run that nothing happened to.
+// A training run on a disk that fails at every call, one after the other: opening, reading, writing, syncing, closing, renaming, cutting
+// and removing files. Whatever goes wrong, the checkpoints that are there are whole, none that was written is lost, and the run that goes
+// on ends with the bits of a run that nothing happened to.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -47,7 +47,9 @@ struct Said {
 
 class Shared {
  public:
-  Shared() : memory_(mmap(nullptr, sizeof(Said), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) { REQUIRE(memory_ != MAP_FAILED); }
+  Shared() : memory_(mmap(nullptr, sizeof(Said), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
+    REQUIRE(memory_ != MAP_FAILED);
+  }
   ~Shared() { munmap(memory_, sizeof(Said)); }
   Shared(const Shared&) = delete;
   Shared& operator=(const Shared&) = delete;
@@ -58,7 +60,8 @@ class Shared {
   void* memory_;
 };
 
-// y = 2 x0 − x1 with noise from the default generator, averaged weights and the best weights kept: every kind of state that a checkpoint has.
+// y = 2 x0 − x1 with noise from the default generator, averaged weights and the best weights kept: every kind of state that a checkpoint
+// has.
 int train_to_the_end(const std::string& path, const Shared& said) {
   manual_seed(1);
   nn::Linear model(2, 1);
@@ -185,7 +188,8 @@ TEST_CASE("faults: every call fails once, as on a broken disk, a read-only one, 
   Shared said;
   for (long call = 0; call < reference.calls; ++call) survives(reference, said, {.fault = Fault::error, .call = call, .error = EIO});
   for (int error : {EROFS, EACCES})  // of which less can be new
-    for (long call = error % 3; call < reference.calls; call += 3) survives(reference, said, {.fault = Fault::error, .call = call, .error = error});
+    for (long call = error % 3; call < reference.calls; call += 3)
+      survives(reference, said, {.fault = Fault::error, .call = call, .error = error});
 }
 
 TEST_CASE("faults: the disk is full from any call on") {
@@ -216,6 +220,7 @@ TEST_CASE("faults: a run that goes on is struck at every call") {
   fs::copy(run, other.path("run"), fs::copy_options::recursive);
   REQUIRE(train_apart(other.path("run"), {.directory = other.path("run")}, said) == 0);
   long calls = said->calls;
-  for (Plan plan : {Plan{.fault = Fault::kill}, Plan{.fault = Fault::power_loss}, Plan{.fault = Fault::error, .error = EIO}, Plan{.fault = Fault::full}})
+  for (Plan plan : {Plan{.fault = Fault::kill}, Plan{.fault = Fault::power_loss}, Plan{.fault = Fault::error, .error = EIO},
+                    Plan{.fault = Fault::full}})
     for (plan.call = 0; plan.call < calls; ++plan.call) survives(reference, said, plan, run);
 }

@@ -6,10 +6,11 @@
 namespace plumb_test::disk {
 
 enum class Fault {
-  none,        ///< calls are only counted
-  kill,        ///< the process is killed (SIGKILL) as the call begins
+  none,          ///< calls are only counted
+  kill,          ///< the process is killed (SIGKILL) as the call begins
   kill_halfway,  ///< a write is half done when the process is killed; as kill for other calls
-  power_loss,  ///< the process is killed, files lose what was written after their last sync, and new ones vanish if their directory was not synced
+  power_loss,  ///< the process is killed, files lose what was written after their last sync, and new ones vanish if their directory was not
+               ///< synced
   error,       ///< the call fails with `error`
   full,        ///< this call and all later ones that need room fail with ENOSPC
   cut_short,   ///< a write takes one byte only; other calls are interrupted once (EINTR) where they may be
@@ -23,7 +24,8 @@ struct Plan {
   int error = 0;          ///< an errno
 };
 
-/// From now on calls are counted and fail as planned. Syncs of the directory's files are counted but not made, which tests need not wait for.
+/// From now on calls are counted and fail as planned. Syncs of the directory's files are counted but not made, which tests need not wait
+/// for.
 void begin(const Plan& plan);
 /// Back to the plain calls. Returns how many were counted.
 long end();

@@ -58,7 +58,8 @@ TEST_CASE("kill: however often a run is killed, no checkpoint is damaged or lost
     CHECK_MESSAGE((code == 0 || code == 128 + SIGKILL), process.errors());
     killed += code != 0;
     if (path_exists(r.run("cut") + "/checkpoints"))
-      for (const auto& entry : fs::directory_iterator(r.run("cut") + "/checkpoints")) in_a_write += code != 0 && entry.path().extension() == ".tmp";
+      for (const auto& entry : fs::directory_iterator(r.run("cut") + "/checkpoints"))
+        in_a_write += code != 0 && entry.path().extension() == ".tmp";
     CHECK(newest_step(r.run("cut")) >= before);
     if (code != 0) continue;
     ++finished;

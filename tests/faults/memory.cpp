@@ -44,7 +44,8 @@ void give(void* block) noexcept {
 }
 
 void check(const char* op, const std::string& shape) {
-  if (fails(Kind::tensors)) throw plumb::OutOfMemoryError(std::string(op) + ": out of memory, as the test wants, for a tensor of shape " + shape);
+  if (fails(Kind::tensors))
+    throw plumb::OutOfMemoryError(std::string(op) + ": out of memory, as the test wants, for a tensor of shape " + shape);
 }
 
 }  // namespace
@@ -89,10 +90,14 @@ void operator delete[](void* block, const std::nothrow_t&) noexcept { give(block
 // plumb::allocate(Device, size_t, const char*, const Dims&) and (…, const char*) under the names that the linker knows.
 namespace plumb_test {
 
-void* allocate_shape(plumb::Device device, size_t bytes, const char* op, const plumb::Dims& shape) asm("__real__ZN5plumb8allocateENS_6DeviceEmPKcRKNS_4DimsE");
-void* allocate_text(plumb::Device device, size_t bytes, const char* op, const char* what) asm("__real__ZN5plumb8allocateENS_6DeviceEmPKcS2_");
-void* wrapped_shape(plumb::Device device, size_t bytes, const char* op, const plumb::Dims& shape) asm("__wrap__ZN5plumb8allocateENS_6DeviceEmPKcRKNS_4DimsE");
-void* wrapped_text(plumb::Device device, size_t bytes, const char* op, const char* what) asm("__wrap__ZN5plumb8allocateENS_6DeviceEmPKcS2_");
+void* allocate_shape(plumb::Device device, size_t bytes, const char* op,
+                     const plumb::Dims& shape) asm("__real__ZN5plumb8allocateENS_6DeviceEmPKcRKNS_4DimsE");
+void* allocate_text(plumb::Device device, size_t bytes, const char* op,
+                    const char* what) asm("__real__ZN5plumb8allocateENS_6DeviceEmPKcS2_");
+void* wrapped_shape(plumb::Device device, size_t bytes, const char* op,
+                    const plumb::Dims& shape) asm("__wrap__ZN5plumb8allocateENS_6DeviceEmPKcRKNS_4DimsE");
+void* wrapped_text(plumb::Device device, size_t bytes, const char* op,
+                   const char* what) asm("__wrap__ZN5plumb8allocateENS_6DeviceEmPKcS2_");
 
 void* wrapped_shape(plumb::Device device, size_t bytes, const char* op, const plumb::Dims& shape) {
   memory::check(op, plumb::to_string(shape));

@@ -32,7 +32,8 @@ std::vector<int64_t> counted_tokens() {
   return tokens;
 }
 
-// Two steps of a small GPT with dropout, from the same weights every time: forward, backward, clipping and AdamW, whose first step makes its state.
+// Two steps of a small GPT with dropout, from the same weights every time: forward, backward, clipping and AdamW, whose first step makes
+// its state.
 struct Steps {
   Tensor tokens = reshape(from_vector(counted_tokens()), {2, 8});
   std::optional<transformer::Gpt> model;
@@ -129,10 +130,18 @@ void every_allocation_fails(Kind kind, Lasting lasting) {
 
 }  // namespace
 
-TEST_CASE("out of memory: every tensor of two training steps fails to be allocated, once") { every_allocation_fails(Kind::tensors, Lasting::once); }
-TEST_CASE("out of memory: every tensor of two training steps fails to be allocated, and all later ones") { every_allocation_fails(Kind::tensors, Lasting::from_then_on); }
-TEST_CASE("out of memory: every other object of two training steps fails to be allocated, once") { every_allocation_fails(Kind::objects, Lasting::once); }
-TEST_CASE("out of memory: every other object of two training steps fails to be allocated, and all later ones") { every_allocation_fails(Kind::objects, Lasting::from_then_on); }
+TEST_CASE("out of memory: every tensor of two training steps fails to be allocated, once") {
+  every_allocation_fails(Kind::tensors, Lasting::once);
+}
+TEST_CASE("out of memory: every tensor of two training steps fails to be allocated, and all later ones") {
+  every_allocation_fails(Kind::tensors, Lasting::from_then_on);
+}
+TEST_CASE("out of memory: every other object of two training steps fails to be allocated, once") {
+  every_allocation_fails(Kind::objects, Lasting::once);
+}
+TEST_CASE("out of memory: every other object of two training steps fails to be allocated, and all later ones") {
+  every_allocation_fails(Kind::objects, Lasting::from_then_on);
+}
 
 TEST_CASE("out of memory: a tensor's memory goes back where there is no room for its owner") {
   int64_t before = memory_stats(cpu).live;

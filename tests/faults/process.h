@@ -19,7 +19,8 @@ class Process {
   /// Starts `plumb` with `arguments` behind `before` ("trap '' HUP;", "env A=b"), which a shell reads.
   explicit Process(const std::string& arguments, const std::string& before = "") {
     const char* binary = std::getenv("PLUMB_BINARY");
-    std::string command = before + " exec " + (binary ? binary : "build/plumb") + " " + arguments + " >" + scratch_.path("out") + " 2>" + scratch_.path("err");
+    std::string command = before + " exec " + (binary ? binary : "build/plumb") + " " + arguments + " >" + scratch_.path("out") + " 2>" +
+                          scratch_.path("err");
     pid_ = fork();
     if (pid_ == 0) {
       execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);

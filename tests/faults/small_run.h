@@ -25,7 +25,8 @@ struct SmallRuns {
   std::string train(const std::string& name, int steps = 60, int checkpoint_every = 3) const {
     if (plumb::path_exists(run(name) + "/config.json")) return "train gpt --resume " + run(name);
     return "train gpt --data " + data + " --out " + run(name) + " --steps " + std::to_string(steps) +
-           " --layers 1 --heads 2 --width 16 --context 16 --batch 4 --eval-every 20 --dropout 0.1 --checkpoint-every " + std::to_string(checkpoint_every);
+           " --layers 1 --heads 2 --width 16 --context 16 --batch 4 --eval-every 20 --dropout 0.1 --checkpoint-every " +
+           std::to_string(checkpoint_every);
   }
   std::string weights(const std::string& name) const { return plumb::read_file(run(name) + "/model.safetensors"); }
 };

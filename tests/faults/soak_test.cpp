@@ -26,13 +26,16 @@ struct Held {
   long descriptors = 0, threads = 0;
 };
 
-long field(const std::string& status, const std::string& name) { return std::atol(status.c_str() + status.find("\n" + name + ":") + name.size() + 2); }
+long field(const std::string& status, const std::string& name) {
+  return std::atol(status.c_str() + status.find("\n" + name + ":") + name.size() + 2);
+}
 
 Held held_by(pid_t pid) {
   std::string directory = "/proc/" + std::to_string(pid);
   std::error_code gone;
   std::string status = read_file(directory + "/status");
-  return {field(status, "RssAnon"), std::distance(fs::directory_iterator(directory + "/fd", gone), fs::directory_iterator()), field(status, "Threads")};
+  return {field(status, "RssAnon"), std::distance(fs::directory_iterator(directory + "/fd", gone), fs::directory_iterator()),
+          field(status, "Threads")};
 }
 
 Held most(const std::vector<Held>& held, size_t begin, size_t end) {
@@ -74,9 +77,9 @@ TEST_CASE("soak: memory, descriptors and threads of a long run stay flat") {
   Held early = most(held, 0, held.size() / 3), late = most(held, 2 * held.size() / 3, held.size());
   auto metrics = train::read_metrics(lines);
   double first = median_rate(metrics, 300, metrics.size() / 3), last = median_rate(metrics, 2 * metrics.size() / 3, metrics.size());
-  MESSAGE(metrics.size() << " steps; at most, in the first and the last third: memory " << early.kibibytes << " and " << late.kibibytes << " KiB, descriptors "
-                         << early.descriptors << " and " << late.descriptors << ", threads " << early.threads << " and " << late.threads << "; " << first << " and "
-                         << last << " tokens/s");
+  MESSAGE(metrics.size() << " steps; at most, in the first and the last third: memory " << early.kibibytes << " and " << late.kibibytes
+                         << " KiB, descriptors " << early.descriptors << " and " << late.descriptors << ", threads " << early.threads
+                         << " and " << late.threads << "; " << first << " and " << last << " tokens/s");
   CHECK(late.kibibytes <= early.kibibytes + 1024);  // what a heap breathes; 400 bytes a step would be more
   CHECK(late.descriptors <= early.descriptors + 2);  // a file that is being written and its directory may be seen or not
   CHECK(late.threads == early.threads);

@@ -107,7 +107,8 @@ TEST_CASE("surroundings: a run directory that is moved away ends the run with it
   CHECK(process.wait() == 2);
   // What it did when the directory went decides which of these it says: it wrote a checkpoint, or looked for those that are to go.
   std::string said = process.errors();
-  bool named = (said.find("write: " + r.run("here") + "/") != std::string::npos && said.find("its directory does not exist; make it first") != std::string::npos) ||
+  bool named = (said.find("write: " + r.run("here") + "/") != std::string::npos &&
+                said.find("its directory does not exist; make it first") != std::string::npos) ||
                said.find("run: " + r.run("here") + "/checkpoints is missing; bring it back") != std::string::npos;
   CHECK_MESSAGE(named, said);
   CHECK(!fs::exists(r.run("here")));
@@ -122,7 +123,9 @@ TEST_CASE("surroundings: a directory of checkpoints that is lost is an error, no
   std::string metrics = read_file(r.run("a") + "/metrics.jsonl");
   Outcome o = run_plumb(r.train("a"));
   CHECK(o.code == 2);
-  CHECK_MESSAGE(o.err.find(r.run("a") + "/checkpoints is missing; bring it back, or make it (mkdir) to train from the start") != std::string::npos, o.err);
+  CHECK_MESSAGE(
+      o.err.find(r.run("a") + "/checkpoints is missing; bring it back, or make it (mkdir) to train from the start") != std::string::npos,
+      o.err);
   CHECK(read_file(r.run("a") + "/metrics.jsonl") == metrics);
 }
 
@@ -142,7 +145,8 @@ TEST_CASE("surroundings: a file that may not grow enough for a checkpoint is an 
   REQUIRE(run_plumb(r.train("whole")).code == 0);
   Process process(r.train("a"), "ulimit -f 16;");
   CHECK(process.wait() == 2);
-  CHECK_MESSAGE(process.errors().find("the file would exceed the file size limit (ulimit -f); nothing was written") != std::string::npos, process.errors());
+  CHECK_MESSAGE(process.errors().find("the file would exceed the file size limit (ulimit -f); nothing was written") != std::string::npos,
+                process.errors());
   REQUIRE(run_plumb(r.train("a")).code == 0);
   CHECK(r.weights("a") == r.weights("whole"));
 }

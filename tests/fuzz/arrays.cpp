@@ -26,7 +26,8 @@ Tensor matrix(DType type) {
 void touch(const StateDict& state) {
   volatile unsigned char sum = 0;
   for (const auto& [name, x] : state)
-    for (size_t i = 0; i < static_cast<size_t>(x.numel()) * item_size(x.dtype()); ++i) sum = sum ^ static_cast<const unsigned char*>(x.raw_data())[i];
+    for (size_t i = 0; i < static_cast<size_t>(x.numel()) * item_size(x.dtype()); ++i)
+      sum = sum ^ static_cast<const unsigned char*>(x.raw_data())[i];
 }
 
 void read_safetensors(std::string_view bytes) {
@@ -70,7 +71,8 @@ std::vector<std::string> idx_seeds() {
 
 std::vector<std::string> nifti_seeds() {
   std::vector<std::string> seeds;
-  for (DType type : {u8, i64, f32}) seeds.push_back(written(".nii", [type](const std::string& path) { save_nifti(path, {matrix(type), {}, {1, 2}, "two by three"}); }));
+  for (DType type : {u8, i64, f32})
+    seeds.push_back(written(".nii", [type](const std::string& path) { save_nifti(path, {matrix(type), {}, {1, 2}, "two by three"}); }));
   return seeds;
 }
 
@@ -90,10 +92,17 @@ std::vector<Target> array_targets() {
   return {
       {"safetensors", read_safetensors, safetensors_seeds, "safetensors"},
       {"safetensors_index", read_index,
-       [] { return std::vector<std::string>{R"({"metadata":{"total_size":24},"weight_map":{"a.weight":"model-1.safetensors","b":"more/model-2.safetensors"}})"}; }, "json"},
+       [] {
+         return std::vector<std::string>{
+             R"({"metadata":{"total_size":24},"weight_map":{"a.weight":"model-1.safetensors","b":"more/model-2.safetensors"}})"};
+       },
+       "json"},
       {"npy", [](std::string_view bytes) { parse_npy(bytes, "x.npy"); }, npy_seeds, "npy"},
       {"npz", [](std::string_view bytes) { with_file(bytes, [](const std::string& path) { load_npz(path); }); },
-       [] { return std::vector{written("", [](const std::string& path) { save_npz(path, {{"a", matrix(f32)}, {"b", matrix(u8)}}); })}; }, "zip"},
+       [] { return std::vector{written("", [](const std::string& path) {
+              save_npz(path, {{"a", matrix(f32)}, {"b", matrix(u8)}});
+            })}; },
+       "zip"},
       {"idx", [](std::string_view bytes) { with_file(bytes, [](const std::string& path) { load_idx(path); }); }, idx_seeds},
       {"cifar10", read_cifar<CifarKind::ten>, cifar_seeds<CifarKind::ten>, nullptr, 4096},
       {"cifar100", read_cifar<CifarKind::hundred>, cifar_seeds<CifarKind::hundred>, nullptr, 4096},

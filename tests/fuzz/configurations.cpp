@@ -75,18 +75,22 @@ struct OneForeign {
       if constexpr (requires { config.bias; }) config.bias = true;  // as the library's GPT-2 has
       return transformer::detail::write_config(config);
     };
-    return {std::string(1, i++) + write(Configs())...,
-            std::string(1, '\2') + R"({"model_type":"llama","vocab_size":9,"hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,"num_attention_heads":2,)"
-                                   R"("max_position_embeddings":8,"rope_scaling":{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,)"
-                                   R"("original_max_position_embeddings":4}})"};
+    return {
+        std::string(1, i++) + write(Configs())...,
+        std::string(1, '\2') +
+            R"({"model_type":"llama","vocab_size":9,"hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,"num_attention_heads":2,)"
+            R"("max_position_embeddings":8,"rope_scaling":{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,)"
+            R"("original_max_position_embeddings":4}})"};
   }
 };
-using Own = OneOf<transformer::GptConfig, transformer::EncoderConfig, transformer::LlamaConfig, resnet::ResNetConfig, unet::UnetConfig, autoencoder::AutoencoderConfig,
-                  gan::DcganConfig, gan::StyleConfig, moe::MoeGptConfig, autoencoder::VaeConfig, autoencoder::VqVaeConfig, autoencoder::QuantizerConfig, moe::MoeConfig,
-                  moe::TabularMoeConfig, contrastive::DualEncoderConfig, contrastive::PromptedClipConfig, contrastive::ConvEmbeddingConfig, detection::DetectorConfig,
-                  mil::AbmilConfig, mil::TransMilConfig, mlp::MlpConfig, pose::PoseConfig, recurrent::RecurrentConfig, resnet::WideResNetConfig, temporal::TcnConfig,
-                  temporal::TextCnnConfig, transformer::TabularConfig, transformer::TranslatorConfig, transformer::VisionConfig, unet::MotionConfig,
-                  unet::SegmentationConfig, methods::ar_net::ArNetConfig>;
+using Own =
+    OneOf<transformer::GptConfig, transformer::EncoderConfig, transformer::LlamaConfig, resnet::ResNetConfig, unet::UnetConfig,
+          autoencoder::AutoencoderConfig, gan::DcganConfig, gan::StyleConfig, moe::MoeGptConfig, autoencoder::VaeConfig,
+          autoencoder::VqVaeConfig, autoencoder::QuantizerConfig, moe::MoeConfig, moe::TabularMoeConfig, contrastive::DualEncoderConfig,
+          contrastive::PromptedClipConfig, contrastive::ConvEmbeddingConfig, detection::DetectorConfig, mil::AbmilConfig,
+          mil::TransMilConfig, mlp::MlpConfig, pose::PoseConfig, recurrent::RecurrentConfig, resnet::WideResNetConfig, temporal::TcnConfig,
+          temporal::TextCnnConfig, transformer::TabularConfig, transformer::TranslatorConfig, transformer::VisionConfig, unet::MotionConfig,
+          unet::SegmentationConfig, methods::ar_net::ArNetConfig>;
 using Foreign = OneForeign<transformer::EncoderConfig, transformer::GptConfig, transformer::LlamaConfig, transformer::VisionConfig>;
 
 // The files of a sentence encoder, in one input, apart by zeros; in one directory of memory.
@@ -111,15 +115,17 @@ void read_sentence_encoder(std::string_view bytes) {
 }
 std::vector<std::string> sentence_encoder_seeds() {
   std::string zero(1, '\0');
-  return {R"([{"type":"m.Transformer","path":""},{"type":"m.Pooling","path":"1_Pooling"},{"type":"m.Normalize"}])" + zero + R"({"pooling_mode_mean_tokens":true})" + zero +
-          R"({"max_seq_length":128,"do_lower_case":false})" + zero + R"({"do_lower_case":true,"strip_accents":null,"tokenize_chinese_chars":true})"};
+  return {R"([{"type":"m.Transformer","path":""},{"type":"m.Pooling","path":"1_Pooling"},{"type":"m.Normalize"}])" + zero +
+          R"({"pooling_mode_mean_tokens":true})" + zero + R"({"max_seq_length":128,"do_lower_case":false})" + zero +
+          R"({"do_lower_case":true,"strip_accents":null,"tokenize_chinese_chars":true})"};
 }
 
 }  // namespace
 
 std::vector<Target> configuration_targets() {
   return {
-      {"json", read_object, [] { return std::vector<std::string>{R"({"a":1,"b":[1.5,2],"c":{"d":"x","e":[{"f":null}]},"g":["h"],"i":true,"j":-7})"}; }, "json"},
+      {"json", read_object,
+       [] { return std::vector<std::string>{R"({"a":1,"b":[1.5,2],"c":{"d":"x","e":[{"f":null}]},"g":["h"],"i":true,"j":-7})"}; }, "json"},
       {"config", Own::read, Own::seeds, "json"},
       {"hugging_face_config", Foreign::read, Foreign::seeds, "json"},
       {"sentence_encoder", read_sentence_encoder, sentence_encoder_seeds, "json"},

@@ -82,7 +82,11 @@ void read_comments(std::string_view bytes) {
 
 std::vector<Target> data_set_targets() {
   return {
-      {"table", read_table, [] { return std::vector<std::string>{"name,x,y\na,1.5,no\nc,-2e3,yes\nd,?,no\n", "1,2,3\n4,5,6\n"}; }, "csv"},
+      {"table", read_table,
+       [] {
+         return std::vector<std::string>{"name,x,y\na,1.5,no\nc,-2e3,yes\nd,?,no\n", "1,2,3\n4,5,6\n"};
+       },
+       "csv"},
       {"column", read_column,
        [] {
          return std::vector{data::EncodedColumn{.name = "age", .mean = 2, .missing = true}.to_json(),
@@ -91,10 +95,16 @@ std::vector<Target> data_set_targets() {
        "json"},
       {"captions", read_captions,
        [] { return std::vector<std::string>{"image,caption,more\nimages/a/first.png,\"a, b\",1\nimages/b/second.jpg,17,2\n"}; }, "csv"},
-      {"image_folder", read_image_folder, [] { return std::vector{encode_png(picture(3)), encode_png(picture(2)), encode_jpeg(picture(3))}; }, "png"},
+      {"image_folder", read_image_folder,
+       [] {
+         return std::vector{encode_png(picture(3)), encode_png(picture(2)), encode_jpeg(picture(3))};
+       },
+       "png"},
       {"comments", read_comments,
        [] {
-         std::string header = "/// The sum of two numbers, whatever they are here.\nint add(int a, int b);\n\n/// One of two.\nstruct A {\n  int x;  ///< y\n};\n";
+         std::string header =
+             "/// The sum of two numbers, whatever they are here.\nint add(int a, int b);\n\n/// One of two.\nstruct A {\n  int x;  ///< "
+             "y\n};\n";
          return std::vector<std::string>{header + '\0' + "int add(int a, int b) {\n  return a + b;\n}\n"};
        }},
   };

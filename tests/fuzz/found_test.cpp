@@ -57,7 +57,8 @@ std::vector<int64_t> row_numbers(int64_t n) {
 /// An archive whose directory has its first entry `times` times: all share the same data.
 std::string overlapping_zip(uint16_t times) {
   std::string archive = zip_bytes({{"a", std::string(100'000, 'x')}}, true, "x.zip");
-  size_t end = archive.size() - 22, start = static_cast<size_t>(static_cast<uint8_t>(archive[end + 16]) | static_cast<uint8_t>(archive[end + 17]) << 8);
+  size_t end = archive.size() - 22,
+         start = static_cast<size_t>(static_cast<uint8_t>(archive[end + 16]) | static_cast<uint8_t>(archive[end + 17]) << 8);
   std::string entry = archive.substr(start, end - start), tail = archive.substr(end);
   tail[8] = tail[10] = static_cast<char>(times), tail[9] = tail[11] = static_cast<char>(times >> 8);
   return archive.substr(0, start) + repeated(entry, times) + tail;
@@ -67,7 +68,8 @@ std::string overlapping_zip(uint16_t times) {
 std::string many_scans() {
   std::vector<jpeg_scan_info> script;
   for (int step = 0; step < 4; ++step)
-    for (int k = 0; k < 64; ++k) script.push_back({.comps_in_scan = 1, .component_index = {0}, .Ss = k, .Se = k, .Ah = step ? 4 - step : 0, .Al = 3 - step});
+    for (int k = 0; k < 64; ++k)
+      script.push_back({.comps_in_scan = 1, .component_index = {0}, .Ss = k, .Se = k, .Ah = step ? 4 - step : 0, .Al = 3 - step});
   jpeg_error_mgr errors;
   jpeg_compress_struct codec{};
   codec.err = jpeg_std_error(&errors);
@@ -98,7 +100,8 @@ TEST_CASE("json: lists nested by the hundred thousand used up the stack when an 
   CHECK_THROWS_WITH_AS(JsonObject::parse(deep, "x"), "x: nested more than 64 deep", ConfigError);
   CHECK(mentions(message_of<IoError>([&] { Tokenizer::from_json(deep, "t.json"); }), "t.json: is nested more than 64 deep"));
   transformer::EncoderConfig config;
-  CHECK(mentions(message_of<ConfigError>([&] { transformer::detail::read_config(deep, "c.json", config); }), "c.json: is nested more than 64 deep"));
+  CHECK(mentions(message_of<ConfigError>([&] { transformer::detail::read_config(deep, "c.json", config); }),
+                 "c.json: is nested more than 64 deep"));
   std::string allowed = R"({"a":)" + repeated("[", 63) + repeated("]", 63) + "}";
   CHECK(JsonObject::parse(allowed, "x").text() == allowed);
 }
@@ -119,13 +122,16 @@ TEST_CASE("json: a long name around many values stood before each of them in a l
   std::string object = R"({")" + std::string(32'000, 'a') + R"(":{"x":1)";
   for (int i = 0; i < 100; ++i) object += ",\"" + std::to_string(i) + "\":1";
   JsonObject json = JsonObject::parse(object + "}}", "x");
-  CHECK_THROWS_WITH_AS(json.listing(), "x: its values' names, with those of the objects around them, are more than 1 MiB long", ConfigError);
+  CHECK_THROWS_WITH_AS(json.listing(), "x: its values' names, with those of the objects around them, are more than 1 MiB long",
+                       ConfigError);
 }
 
 TEST_CASE("results: numbers at the ends of their range were written as null, which is no number") {
   using methods::Results;
-  Results results = Results::from_json(R"({"method":"m","cells":[{"variant":"a","seconds":1e308,"curves":[{"x":[1,2,3],"y":[1e-320,1.79769e308,1e308]}]},)"
-                                       R"({"variant":"a","curves":[{"x":[3],"y":[1e308]}]}]})", "results.json");
+  Results results = Results::from_json(
+      R"({"method":"m","cells":[{"variant":"a","seconds":1e308,"curves":[{"x":[1,2,3],"y":[1e-320,1.79769e308,1e308]}]},)"
+      R"({"variant":"a","curves":[{"x":[3],"y":[1e308]}]}]})",
+      "results.json");
   Results again = Results::from_json(results.to_json(), "results.json");
   CHECK(again.cells[0].seconds == 1e308);
   REQUIRE(again.cells[0].measured.curves.size() == 1);
@@ -134,15 +140,18 @@ TEST_CASE("results: numbers at the ends of their range were written as null, whi
 
 TEST_CASE("zip: entries that share their data unpack it again and again") {
   CHECK(read_zip(overlapping_zip(1), "x.zip").size() == 1);
-  CHECK(mentions(message_of<IoError>([] { read_zip(overlapping_zip(60'000), "x.zip"); }), "npz: x.zip: entry \"a\" shares its data with another entry"));
+  CHECK(mentions(message_of<IoError>([] { read_zip(overlapping_zip(60'000), "x.zip"); }),
+                 "npz: x.zip: entry \"a\" shares its data with another entry"));
 }
 
 TEST_CASE("zip, gzip: what unpacks beyond the limit is refused, with the way out") {
   std::string zeros(1 << 20, '\0'), packed = gzip(zeros), archive = zip_bytes({{"a", zeros}, {"b", zeros}}, true, "x.zip");
   CHECK(gunzip(packed, "x.gz", zeros.size()) == zeros);
-  CHECK(mentions(message_of<IoError>([&] { gunzip(packed, "x.gz", zeros.size() - 1); }), "gunzip: x.gz: unpacks to more than 1048575 bytes"));
+  CHECK(
+      mentions(message_of<IoError>([&] { gunzip(packed, "x.gz", zeros.size() - 1); }), "gunzip: x.gz: unpacks to more than 1048575 bytes"));
   CHECK(read_zip(archive, "x.zip", 2 << 20).size() == 2);
-  CHECK(mentions(message_of<IoError>([&] { read_zip(archive, "x.zip", (2 << 20) - 1); }), "npz: x.zip: unpacks to more than 2097151 bytes"));
+  CHECK(
+      mentions(message_of<IoError>([&] { read_zip(archive, "x.zip", (2 << 20) - 1); }), "npz: x.zip: unpacks to more than 2097151 bytes"));
   CHECK(unpack_limit(1000) == size_t{4} << 30);
   CHECK(unpack_limit(size_t{1} << 30) == size_t{100} << 30);
 }
@@ -150,7 +159,8 @@ TEST_CASE("zip, gzip: what unpacks beyond the limit is refused, with the way out
 TEST_CASE("png: a chunk that claims more bytes than the file has, which were asked for before one was read") {
   std::string bytes = encode_png(zeros({4, 4, 3}, u8)), text = std::string("\x69\x54\x58\x70", 4) + "iTXt" + std::string(20, '\0');
   bytes.insert(33, text);  // behind the signature and the header
-  CHECK(mentions(message_of<IoError>([&] { decode_png(bytes, "x.png"); }), "png: x.png: cannot be decoded: the file is truncated: a chunk of 1767135344 bytes has "));
+  CHECK(mentions(message_of<IoError>([&] { decode_png(bytes, "x.png"); }),
+                 "png: x.png: cannot be decoded: the file is truncated: a chunk of 1767135344 bytes has "));
 }
 
 TEST_CASE("jpeg: hundreds of scans, each over the whole image") {
@@ -214,23 +224,31 @@ TEST_CASE("paths in files that climb out of the file's directory") {
   plumb_test::Scratch scratch;
   std::string captions = scratch.put("below/captions.csv", "image,caption\n../secret.png,x\n");
   save_png(scratch.path("secret.png"), zeros({2, 2, 3}, u8));
-  CHECK(mentions(message_of<IoError>([&] { data::captioned_images(captions, 3); }), "row 1 names the image \"../secret.png\", which is not below the file's directory"));
+  CHECK(mentions(message_of<IoError>([&] { data::captioned_images(captions, 3); }),
+                 "row 1 names the image \"../secret.png\", which is not below the file's directory"));
 
   scratch.put("below/modules.json", R"([{"type":"sentence_transformers.models.Pooling","path":"../other"}])");
-  CHECK(mentions(message_of<ConfigError>([&] { transformer::SentenceEncoder::load(scratch.path("below")); }), "the module's path \"../other\" is not below the directory"));
+  CHECK(mentions(message_of<ConfigError>([&] { transformer::SentenceEncoder::load(scratch.path("below")); }),
+                 "the module's path \"../other\" is not below the directory"));
 }
 
 TEST_CASE("values of the wrong kind in foreign configurations were errors of the parser's, not Plumb's") {
   auto llama = [](const std::string& rope) {
     transformer::LlamaConfig config;
-    return message_of<ConfigError>([&] { transformer::detail::read_config(R"({"model_type":"llama","vocab_size":9,"hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,"num_attention_heads":2,)"
-                                                                                R"("max_position_embeddings":8,"rope_scaling":)" + rope + "}", "config.json", config); });
+    return message_of<ConfigError>([&] {
+      transformer::detail::read_config(
+          R"({"model_type":"llama","vocab_size":9,"hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,"num_attention_heads":2,)"
+          R"("max_position_embeddings":8,"rope_scaling":)" +
+              rope + "}",
+          "config.json", config);
+    });
   };
   CHECK(mentions(llama("7"), "\"rope_scaling\" is no object"));
   CHECK(mentions(llama(R"({"rope_type":3})"), "\"rope_type\" has a value of the wrong kind: 3"));
   transformer::EncoderConfig config;
-  CHECK(mentions(message_of<ConfigError>([&] { transformer::detail::read_config(R"({"model_type":"bert","vocab_size":1e300})", "c", config); }),
-                 "\"vocab_size\" has a value of the wrong kind: 1e+300"));
+  CHECK(mentions(
+      message_of<ConfigError>([&] { transformer::detail::read_config(R"({"model_type":"bert","vocab_size":1e300})", "c", config); }),
+      "\"vocab_size\" has a value of the wrong kind: 1e+300"));
 
   plumb_test::Scratch scratch;
   scratch.put("modules.json", R"([{"type":7}])");

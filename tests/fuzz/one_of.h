@@ -16,7 +16,9 @@ Config small() {
   if constexpr (requires { c.inputs; }) c.inputs = 2;
   if constexpr (requires { c.numeric, c.categories; }) c.numeric = 2, c.categories = {3};
   if constexpr (requires { c.image; c.training; }) c.image = {1, 8, 8};
-  if constexpr (requires { c.encoder.columns(); }) c.encoder = decltype(c.encoder)({{.name = "age", .mean = 40, .deviation = 9}, {.name = "job", .categorical = true, .categories = {"clerk"}}});
+  if constexpr (requires { c.encoder.columns(); })
+    c.encoder =
+        decltype(c.encoder)({{.name = "age", .mean = 40, .deviation = 9}, {.name = "job", .categorical = true, .categories = {"clerk"}}});
   return c;
 }
 

@@ -1,5 +1,6 @@
-// The fuzzer's targets without the fuzzer: their seeds, inputs that did harm once (tests/fuzz/kept), and damage that is the same in every run.
-// PLUMB_FUZZ_SECONDS goes on with fresh damage for so long, PLUMB_FUZZ_SEED says where that begins; tools/fuzz.sh runs libFuzzer instead.
+// The fuzzer's targets without the fuzzer: their seeds, inputs that did harm once (tests/fuzz/kept), and damage that is the same in every
+// run. PLUMB_FUZZ_SECONDS goes on with fresh damage for so long, PLUMB_FUZZ_SEED says where that begins; tools/fuzz.sh runs libFuzzer
+// instead.
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 
@@ -131,6 +132,7 @@ TEST_CASE("fuzz: damaged seeds are read or refused, never worse") {
   } while (std::chrono::steady_clock::now() < end);
   for (size_t t = 0; t < targets.size(); ++t) {
     std::string_view name = targets[t].name;
-    if (name != "encode" && name != "comments" && name != "board") CHECK_MESSAGE(count[t] > 5, targets[t].name);  // the damage is felt; to these any text is right
+    if (name != "encode" && name != "comments" && name != "board")
+      CHECK_MESSAGE(count[t] > 5, targets[t].name);  // the damage is felt; to these any text is right
   }
 }

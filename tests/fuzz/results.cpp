@@ -32,7 +32,12 @@ std::vector<std::string> result_seeds() {
   Results results{.slug = "elr", .command = "plumb run elr", .machine = "two cores", .date = "2026-11-27"};
   for (uint64_t seed : {1, 2})
     for (const char* variant : {"cross entropy", "ELR"})
-      results.cells.push_back({variant, seed, 1.5, {{{"test accuracy (%)", 70.0 + static_cast<double>(seed)}, {"loss", 0.5}}, {{"accuracy", "step", "", {1, 2}, {0.5, 0.625}}}, {}}});
+      results.cells.push_back({variant,
+                               seed,
+                               1.5,
+                               {{{"test accuracy (%)", 70.0 + static_cast<double>(seed)}, {"loss", 0.5}},
+                                {{"accuracy", "step", "", {1, 2}, {0.5, 0.625}}},
+                                {}}});
   return {results.to_json(), R"({"method":"elr","cells":[{"variant":"ELR","metrics":{"loss":null}}]})"};
 }
 

@@ -47,7 +47,8 @@ void read_checkpoint(std::string_view bytes) {
 }
 std::string checkpoint_seed() {
   return plumb_test::without_checksums(written("", [](const std::string& path) {
-    save_safetensors(path, {{"model.weight", zeros({2, 2})}, {"optimizer.m", zeros({2, 2})}}, {{"step", "3"}, {"generator_seed", "7"}, {"generator_offset", "12"}});
+    save_safetensors(path, {{"model.weight", zeros({2, 2})}, {"optimizer.m", zeros({2, 2})}},
+                     {{"step", "3"}, {"generator_seed", "7"}, {"generator_offset", "12"}});
   }));
 }
 
@@ -74,7 +75,8 @@ void read_step_lines(std::string_view bytes) {
 }
 
 // What the board reads, in one input, apart by zeros. Its files must lie in the run's directory: it follows no links out of it.
-constexpr std::array kShown{"metrics.jsonl", "histograms.jsonl", "config.json", "samples/title.txt", "samples/step-00000001.txt", "samples/step-00000002.png"};
+constexpr std::array kShown{"metrics.jsonl",     "histograms.jsonl",          "config.json",
+                            "samples/title.txt", "samples/step-00000001.txt", "samples/step-00000002.png"};
 
 // Most inputs differ from the one before in one file.
 void put_if_other(const std::string& path, std::string& held, std::string_view bytes) {
@@ -109,8 +111,12 @@ void view_run(std::string_view bytes) {
 }
 std::vector<std::string> view_seeds() {
   std::string zero(1, '\0'), histograms = R"({"step":1,"tensors":[{"name":"weights/w","low":0,"high":1,"counts":[1,2]}]})";
-  return {metrics_seed() + zero + histograms + "\n" + zero + R"({"format":1,"kind":"gpt","model":{"width":8}})" + zero + "Digits" + zero + "once upon" + zero + "PNG",
-          R"({"step":2,"train_loss":2})" "\n" R"({"step":1,"train_loss":null,"val_loss":2})" "\n"};
+  return {metrics_seed() + zero + histograms + "\n" + zero + R"({"format":1,"kind":"gpt","model":{"width":8}})" + zero + "Digits" + zero +
+              "once upon" + zero + "PNG",
+          R"({"step":2,"train_loss":2})"
+          "\n"
+          R"({"step":1,"train_loss":null,"val_loss":2})"
+          "\n"};
 }
 
 }  // namespace
@@ -118,7 +124,8 @@ std::vector<std::string> view_seeds() {
 std::vector<Target> run_targets() {
   return {
       {"step_lines", read_step_lines, [] { return std::vector{metrics_seed()}; }, "json"},
-      {"metrics", [](std::string_view bytes) { with_file(bytes, [](const std::string& path) { train::read_metrics(path); }); }, [] { return std::vector{metrics_seed()}; }, "json"},
+      {"metrics", [](std::string_view bytes) { with_file(bytes, [](const std::string& path) { train::read_metrics(path); }); },
+       [] { return std::vector{metrics_seed()}; }, "json"},
       {"checkpoint", read_checkpoint, [] { return std::vector{checkpoint_seed()}; }, "safetensors"},
       {"stored", read_stored, stored_seeds, "safetensors"},
       {"board", view_run, view_seeds, "json"},

@@ -30,8 +30,9 @@ void read_ts(std::string_view bytes) {
   } catch (const ValueError&) {}  // mostly padding
 }
 
-const std::vector<std::string> kSeries{"@problemName a\n@dimensions 2\n@classLabel true x y\n@data\n1,2.5,-3:4,?,6:x\n0,1:2,3:y\n",
-                                       "# c\n@univariate true\n@equalLength true\n@seriesLength 3\n@targetLabel true\n@data\n1,2,3:0.5\n4,NaN,6:-1\n"};
+const std::vector<std::string> kSeries{
+    "@problemName a\n@dimensions 2\n@classLabel true x y\n@data\n1,2.5,-3:4,?,6:x\n0,1:2,3:y\n",
+    "# c\n@univariate true\n@equalLength true\n@seriesLength 3\n@targetLabel true\n@data\n1,2,3:0.5\n4,NaN,6:-1\n"};
 
 // Two files in one input, apart by a zero: films and ratings, or the other way round.
 template <bool kCsv>
@@ -55,12 +56,24 @@ void read_movielens(std::string_view bytes) {
 
 std::vector<Target> table_targets() {
   return {
-      {"csv", read_csv, [] { return std::vector<std::string>{"name,x,y\n\"a \"\"b\"\"\",1.5,?\nc,-2e3,4\n\"d\ne\",0,1\n", "1;2\n", "\xef\xbb\xbf" "a,a,a\r\n1,2,3\r\n"}; }, "csv"},
+      {"csv", read_csv,
+       [] {
+         return std::vector<std::string>{"name,x,y\n\"a \"\"b\"\"\",1.5,?\nc,-2e3,4\n\"d\ne\",0,1\n", "1;2\n",
+                                         "\xef\xbb\xbf"
+                                         "a,a,a\r\n1,2,3\r\n"};
+       },
+       "csv"},
       {"ts", read_ts, [] { return kSeries; }, "ts"},
       {"movielens_dat", read_movielens<false>,
-       [] { return std::vector<std::string>{std::string("1::Toy Story (1995)::Animation|Comedy\n2::X::Drama\n") + '\0' + "1::1::5::978300760\n1::2::3.5::978300761\n2::2::1::3\n"}; }},
+       [] {
+         return std::vector<std::string>{std::string("1::Toy Story (1995)::Animation|Comedy\n2::X::Drama\n") + '\0' +
+                                         "1::1::5::978300760\n1::2::3.5::978300761\n2::2::1::3\n"};
+       }},
       {"movielens_csv", read_movielens<true>,
-       [] { return std::vector<std::string>{std::string("movieId,title,genres\n1,\"Toy, Story (1995)\",Animation|Comedy\n") + '\0' + "userId,movieId,rating,timestamp\n1,1,4.0,964982703\n"}; }},
+       [] {
+         return std::vector<std::string>{std::string("movieId,title,genres\n1,\"Toy, Story (1995)\",Animation|Comedy\n") + '\0' +
+                                         "userId,movieId,rating,timestamp\n1,1,4.0,964982703\n"};
+       }},
   };
 }
 

@@ -13,7 +13,8 @@ namespace plumb_fuzz {
 
 std::vector<Target> all_targets() {
   std::vector<Target> all;
-  for (auto part : {archive_targets, array_targets, configuration_targets, data_set_targets, image_targets, result_targets, run_targets, table_targets, tokenizer_targets, tool_targets})
+  for (auto part : {archive_targets, array_targets, configuration_targets, data_set_targets, image_targets, result_targets, run_targets,
+                    table_targets, tokenizer_targets, tool_targets})
     for (const Target& target : part()) all.push_back(target);
   return all;
 }
@@ -30,7 +31,8 @@ bool refused(const Target& target, std::string_view bytes) {
 MemoryFile::MemoryFile() : descriptor_(memfd_create("fuzz", MFD_CLOEXEC)), path_("/proc/self/fd/" + std::to_string(descriptor_)) {}
 
 void MemoryFile::put(std::string_view bytes) const {
-  if (ftruncate(descriptor_, static_cast<off_t>(bytes.size())) != 0 || pwrite(descriptor_, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+  if (ftruncate(descriptor_, static_cast<off_t>(bytes.size())) != 0 ||
+      pwrite(descriptor_, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
     throw std::runtime_error("no file in memory");
 }
 

@@ -55,9 +55,17 @@ void learn(std::string_view bytes) {
 std::vector<Target> tokenizer_targets() {
   return {
       {"tokenizer_json", read_json,
-       [] { return std::vector{Tokenizer::bytes().to_json(), Tokenizer::characters(kText).to_json(), byte_pairs().to_json(), word_pieces().to_json()}; }, "tokenizer", 8192},
-      {"vocab_txt", read_words, [] { return std::vector<std::string>{"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\n##s\r\ncat\nt\nc\n##a\n##t\n"}; }},
-      {"encode", encode, [] { return std::vector{kText, std::string("<|end|> [CLS] a\xff\xfe\0b", 19)}; }},
+       [] {
+         return std::vector{Tokenizer::bytes().to_json(), Tokenizer::characters(kText).to_json(), byte_pairs().to_json(),
+                            word_pieces().to_json()};
+       },
+       "tokenizer", 8192},
+      {"vocab_txt", read_words,
+       [] { return std::vector<std::string>{"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\n##s\r\ncat\nt\nc\n##a\n##t\n"}; }},
+      {"encode", encode,
+       [] {
+         return std::vector{kText, std::string("<|end|> [CLS] a\xff\xfe\0b", 19)};
+       }},
       {"learn", learn, [] { return std::vector{kText}; }, nullptr, 256},
   };
 }

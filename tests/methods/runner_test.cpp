@@ -130,8 +130,10 @@ TEST_CASE("run_experiment: what is wrong is named") {
                        "toy's experiment computes on the CPU alone; leave --device cuda:0 out", ConfigError);
   CHECK_THROWS_WITH_AS(run_experiment(kToy, {.first_seed = -1}), "--first-seed must be at least 0, it is -1", ConfigError);
   CHECK_THROWS_WITH_AS(run_experiment(kToy, {.seeds = 0}), "--seeds must be at least 1, it is 0", ConfigError);
-  CHECK_THROWS_WITH_AS(run_experiment(kToy, {.variants = {"worse"}}), "there is no variant \"worse\"; there are \"plain\", \"better\"", ConfigError);
-  CHECK_THROWS_WITH_AS(run_experiment({"none", "toy", &undeclared, {}}, {.seeds = 1}), "plain measured \"scores\", which the experiment does not declare", ValueError);
+  CHECK_THROWS_WITH_AS(run_experiment(kToy, {.variants = {"worse"}}), "there is no variant \"worse\"; there are \"plain\", \"better\"",
+                       ConfigError);
+  CHECK_THROWS_WITH_AS(run_experiment({"none", "toy", &undeclared, {}}, {.seeds = 1}),
+                       "plain measured \"scores\", which the experiment does not declare", ValueError);
   CHECK_THROWS_WITH_AS(run_experiment({"none", "toy", &incomplete, {}}, {.seeds = 1}), "plain did not measure \"error\"", ValueError);
   run_experiment(kToy, {.budget = Budget::smoke, .seeds = 1, .out = scratch.path("run")});
   CHECK_THROWS_AS(run_experiment(kToy, {.seeds = 1, .out = scratch.path("run")}), ConfigError);
@@ -161,7 +163,8 @@ TEST_CASE("results: the same after storing, but for curves, which become their m
 
 TEST_CASE("results: what is not finite stores and reads back: points as gaps, metrics as failures") {
   Cell cell("plain", 0, Budget::smoke);
-  for (double y : {1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN(), 4.0}) cell.point("chart", "step", y, y);
+  for (double y : {1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN(), 4.0})
+    cell.point("chart", "step", y, y);
   cell.metric("score", std::numeric_limits<double>::quiet_NaN());
   Results r{.slug = "toy", .cells = {{"plain", 0, 1, cell.measured()}}};
   CellResult line = CellResult::from_json(r.cells[0].to_json(), "cells.jsonl");
@@ -173,7 +176,9 @@ TEST_CASE("results: what is not finite stores and reads back: points as gaps, me
 
 TEST_CASE("table: differences are taken seed by seed, and a failed seed fails its variant") {
   Results r{.slug = "toy", .cells = {}};
-  auto cell = [&](const char* variant, uint64_t seed, double score) { r.cells.push_back({variant, seed, 1.5, {{{"score", score}, {"error", 0}}, {}, {}}}); };
+  auto cell = [&](const char* variant, uint64_t seed, double score) {
+    r.cells.push_back({variant, seed, 1.5, {{{"score", score}, {"error", 0}}, {}, {}}});
+  };
   cell("plain", 0, 10), cell("better", 0, 12), cell("plain", 1, 20), cell("better", 1, 22.2), cell("plain", 2, 30), cell("better", 2, 31.8);
   std::vector<Row> rows = table(toy(), r);
   REQUIRE(rows.size() == 2);
@@ -194,7 +199,8 @@ TEST_CASE("table_text: a block for each metric, columns in line whatever letters
   e.variants[1].name = e.method = "λ = 2";
   Results r{.slug = "toy", .cells = {}};
   for (uint64_t seed : {0, 1})
-    for (const char* variant : {"plain", "λ = 2"}) r.cells.push_back({variant, seed, 1.5, {{{"score", variant[0] == 'p' ? 1.0 : 3.0}, {"error", 0.5}}, {}, {}}});
+    for (const char* variant : {"plain", "λ = 2"})
+      r.cells.push_back({variant, seed, 1.5, {{{"score", variant[0] == 'p' ? 1.0 : 3.0}, {"error", 0.5}}, {}, {}}});
   CHECK(table_text(e, r).starts_with("score ↑\n  plain               1 ± 0\n  λ = 2               3 ± 0                +2 ± 0\nerror ↓\n"));
 }
 

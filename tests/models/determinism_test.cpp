@@ -99,7 +99,8 @@ Run gpt(bool recompute, DType products = f32) {
 }
 
 Run moe_gpt(bool recompute) {
-  moe::MoeGpt model({.gpt = {.vocab = 40, .layers = 2, .heads = 2, .width = 32, .context = 24, .dropout = 0.1}, .moe = {.experts = 4, .top_k = 2}});
+  moe::MoeGpt model(
+      {.gpt = {.vocab = 40, .layers = 2, .heads = 2, .width = 32, .context = 24, .dropout = 0.1}, .moe = {.experts = 4, .top_k = 2}});
   model.recompute = recompute;
   return trained(model, [&] {
     Tensor tokens = randint(0, 40, {5 * times, 24});
@@ -116,7 +117,8 @@ Run bert(bool) {
 }
 
 Run vision_transformer(bool recompute) {
-  transformer::VisionTransformer model({.image_height = 16, .image_width = 16, .layers = 2, .heads = 2, .width = 32, .inner = 64, .dropout = 0.1});
+  transformer::VisionTransformer model(
+      {.image_height = 16, .image_width = 16, .layers = 2, .heads = 2, .width = 32, .inner = 64, .dropout = 0.1});
   model.recompute = recompute;
   return trained(model, [&] { return cross_entropy(model(images(16)), labels()); });
 }
@@ -136,11 +138,14 @@ Run mlp(bool) {
 }
 
 Run unet(bool) {
-  unet::Unet model({.width = 16, .multipliers = {1, 2}, .blocks = 1, .attention_levels = {1}, .groups = 8, .dropout = 0.1, .zero_init = false});
+  unet::Unet model(
+      {.width = 16, .multipliers = {1, 2}, .blocks = 1, .attention_levels = {1}, .groups = 8, .dropout = 0.1, .zero_init = false});
   return trained(model, [&] { return mean(square(model(images(8), rand({6 * times})) - images(8))); });
 }
 
-autoencoder::AutoencoderConfig small_autoencoder() { return {.channels = 1, .side = 8, .width = 8, .multipliers = {1, 2}, .groups = 4, .latent = 3}; }
+autoencoder::AutoencoderConfig small_autoencoder() {
+  return {.channels = 1, .side = 8, .width = 8, .multipliers = {1, 2}, .groups = 4, .latent = 3};
+}
 
 Run vae(bool) {
   autoencoder::Vae model({.network = small_autoencoder()});
@@ -154,7 +159,9 @@ Run vqvae(bool) {
 
 Run adversarial(gan::Gan& pair) {
   optim::Adam generator(pair.generator().parameters(), {.lr = 1e-3}), discriminator(pair.discriminator().parameters(), {.lr = 1e-3});
-  gan::GanTraining training(pair, generator, discriminator, {.r1 = 1, .r1_every = 2}, [](int64_t, int64_t) { return randn({6 * times, 1, 8, 8}); });
+  gan::GanTraining training(pair, generator, discriminator, {.r1 = 1, .r1_every = 2}, [](int64_t, int64_t) {
+    return randn({6 * times, 1, 8, 8});
+  });
   Run run;
   for (int64_t step = 1; step <= kSteps; ++step)
     for (const auto& [name, value] : training.step(step)) run.losses.push_back(value);
@@ -173,14 +180,28 @@ Run style_gan(bool) {
 }
 
 Run consistency(bool) {
-  unet::Unet model({.in_channels = 1, .out_channels = 1, .width = 16, .multipliers = {1, 2}, .blocks = 1, .attention_levels = {}, .groups = 8, .zero_init = false});
+  unet::Unet model({.in_channels = 1,
+                    .out_channels = 1,
+                    .width = 16,
+                    .multipliers = {1, 2},
+                    .blocks = 1,
+                    .attention_levels = {},
+                    .groups = 8,
+                    .zero_init = false});
   diffusion::ConsistencyTraining<unet::Unet> training(model, {.pairs = {.steps = 40, .s0 = 4, .s1 = 8}});
   int64_t step = 0;
   return trained(model, [&] { return mean(training.losses(step++, rand({6 * times, 1, 8, 8}))); });
 }
 
 Run translator(bool) {
-  transformer::Translator model({.source_vocab = 30, .target_vocab = 20, .encoder_layers = 2, .decoder_layers = 2, .heads = 2, .width = 32, .inner = 64, .context = 16});
+  transformer::Translator model({.source_vocab = 30,
+                                 .target_vocab = 20,
+                                 .encoder_layers = 2,
+                                 .decoder_layers = 2,
+                                 .heads = 2,
+                                 .width = 32,
+                                 .inner = 64,
+                                 .context = 16});
   return trained(model, [&] {
     Tensor target = randint(3, 20, {5 * times, 12});
     return cross_entropy(flatten(model(randint(0, 30, {5 * times, 14}), target), 0, 1), flatten(target, 0, 1));
@@ -196,7 +217,8 @@ Run llama(bool) {
 }
 
 Run dual_encoder(bool) {
-  contrastive::DualEncoder model(mlp::Mlp({.inputs = 48, .hidden = {32}, .outputs = 24}), temporal::TextCnn({.vocab = 40, .embedding = 16, .filters = 8, .classes = 20}),
+  contrastive::DualEncoder model(mlp::Mlp({.inputs = 48, .hidden = {32}, .outputs = 24}),
+                                 temporal::TextCnn({.vocab = 40, .embedding = 16, .filters = 8, .classes = 20}),
                                  {.image_width = 24, .text_width = 20, .width = 16});
   return trained(model, [&] { return model.loss(randn({9 * times, 48}), randint(0, 40, {9 * times, 11})); });
 }
@@ -222,7 +244,8 @@ Run dilated_encoder(bool) {
 }
 
 Run tabular(bool) {
-  transformer::TabularTransformer model({.numeric = 5, .categories = {3, 4}, .outputs = 10, .layers = 2, .heads = 2, .width = 16, .inner = 20, .dropout = 0.1});
+  transformer::TabularTransformer model(
+      {.numeric = 5, .categories = {3, 4}, .outputs = 10, .layers = 2, .heads = 2, .width = 16, .inner = 20, .dropout = 0.1});
   return trained(model, [&] { return cross_entropy(model(randn({6 * times, 5}), randint(0, 3, {6 * times, 2})), labels()); });
 }
 
@@ -274,7 +297,10 @@ std::string hash_of(const Kind& kind, int threads, bool recompute = false) {
 /// What results may depend on beside the code: the instructions that kernels are chosen by (`bf16`: those for its products), and the matrix
 /// product's.
 std::string machine_key(bool bf16 = false) {
-  std::string instructions = bf16 && __builtin_cpu_supports("avx512bf16") ? "avx512bf16" : __builtin_cpu_supports("avx512f") ? "avx512" : __builtin_cpu_supports("avx2") ? "avx2" : "plain";
+  std::string instructions = bf16 && __builtin_cpu_supports("avx512bf16") ? "avx512bf16"
+                             : __builtin_cpu_supports("avx512f")          ? "avx512"
+                             : __builtin_cpu_supports("avx2")             ? "avx2"
+                                                                          : "plain";
   return instructions + " " + openblas_get_corename();
 }
 
@@ -309,13 +335,14 @@ TEST_CASE("determinism: another seed gives another hash, so the hash sees the ru
   }
 }
 
-// determinism_hashes.txt: lines "instructions core model hash". PLUMB_DETERMINISM_HASHES names a file to write this machine's lines to: to add
-// them there, and for tools/nightly.sh to compare builds.
+// determinism_hashes.txt: lines "instructions core model hash". PLUMB_DETERMINISM_HASHES names a file to write this machine's lines to: to
+// add them there, and for tools/nightly.sh to compare builds.
 TEST_CASE("determinism: the hashes are those stored for these instructions and this BLAS core") {
   std::map<std::string, std::string> stored;
   const char* source = std::getenv("PLUMB_SOURCE");
   std::ifstream lines(std::string(source ? source : ".") + "/tests/models/determinism_hashes.txt");
-  for (std::string instructions, core, model, value; lines >> instructions >> core >> model >> value;) stored[instructions + " " + core + " " + model] = value;
+  for (std::string instructions, core, model, value; lines >> instructions >> core >> model >> value;)
+    stored[instructions + " " + core + " " + model] = value;
   const char* asked = std::getenv("PLUMB_DETERMINISM_HASHES");
   if (!asked) REQUIRE_FALSE(stored.empty());
   std::ofstream out;
@@ -331,5 +358,6 @@ TEST_CASE("determinism: the hashes are those stored for these instructions and t
     INFO(key);
     if (here) CHECK(found == stored[key]);
   }
-  if (!without.empty() && !asked) MESSAGE("skipped: no hashes are stored on " << machine_key() << " for" << without << "; PLUMB_DETERMINISM_HASHES=FILE writes them");
+  if (!without.empty() && !asked)
+    MESSAGE("skipped: no hashes are stored on " << machine_key() << " for" << without << "; PLUMB_DETERMINISM_HASHES=FILE writes them");
 }

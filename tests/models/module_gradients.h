@@ -12,9 +12,10 @@
 
 namespace plumb_test {
 
-/// Checks d⟨w, f()⟩ of every parameter of `module`, and of the leaves in `inputs`, all f64: each of at most `most` evenly spread elements of
-/// each against (L(p + h) − L(p − h)) / 2h. f runs the module on the inputs.
-inline void check_module_gradients(plumb::nn::Module& module, const std::vector<plumb::Tensor>& inputs, const std::function<plumb::Tensor()>& f, int64_t most = 6) {
+/// Checks d⟨w, f()⟩ of every parameter of `module`, and of the leaves in `inputs`, all f64: each of at most `most` evenly spread elements
+/// of each against (L(p + h) − L(p − h)) / 2h. f runs the module on the inputs.
+inline void check_module_gradients(plumb::nn::Module& module, const std::vector<plumb::Tensor>& inputs,
+                                   const std::function<plumb::Tensor()>& f, int64_t most = 6) {
   using namespace plumb;
   std::vector<nn::NamedTensor> leaves = module.named_parameters();
   for (size_t i = 0; i < inputs.size(); ++i) leaves.push_back({"input " + std::to_string(i), inputs[i].requires_grad_()});

@@ -28,7 +28,8 @@ const Activation kActivations[] = {
     {"elu", [](T x) { return elu(x, 1.5); }, [](double x) { return x > 0 ? x : 1.5 * (std::exp(x) - 1); }},
     {"relu6", [](T x) { return relu6(x); }, [](double x) { return clipped(x, 0, 6); }},
     {"gelu", [](T x) { return gelu(x); }, [](double x) { return x * 0.5 * std::erfc(-x / std::sqrt(2)); }},
-    {"gelu tanh", [](T x) { return gelu(x, GeluForm::tanh); }, [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }},
+    {"gelu tanh", [](T x) { return gelu(x, GeluForm::tanh); },
+     [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }},
     {"silu", [](T x) { return silu(x); }, [](double x) { return x * logistic(x); }},
     {"mish", [](T x) { return mish(x); }, [](double x) { return x * std::tanh(std::log(1 + std::exp(x))); }},
     {"softplus", [](T x) { return softplus(x); }, [](double x) { return std::log(1 + std::exp(x)); }},
@@ -38,10 +39,13 @@ const Activation kActivations[] = {
     {"hardtanh", [](T x) { return hardtanh(x, -2, 1.5); }, [](double x) { return clipped(x, -2, 1.5); }},
     {"hardsigmoid", [](T x) { return hardsigmoid(x); }, [](double x) { return clipped(x + 3, 0, 6) / 6; }},
     {"hardswish", [](T x) { return hardswish(x); }, [](double x) { return x * clipped(x + 3, 0, 6) / 6; }},
-    {"selu", [](T x) { return selu(x); }, [](double x) { return 1.0507009873554804934 * (x > 0 ? x : 1.6732632423543772848 * (std::exp(x) - 1)); }},
+    {"selu", [](T x) { return selu(x); },
+     [](double x) { return 1.0507009873554804934 * (x > 0 ? x : 1.6732632423543772848 * (std::exp(x) - 1)); }},
     {"celu", [](T x) { return celu(x, 0.5); }, [](double x) { return x > 0 ? x : 0.5 * (std::exp(2 * x) - 1); }},
     {"prelu", [](T x) { return prelu(x, full({1}, 0.25, x.dtype())); }, [](double x) { return x > 0 ? x : 0.25 * x; }},
-    {"softshrink", [](T x) { return softshrink(x, 0.7); }, [](double x) { return x > 0.7 ? x - 0.7 : x < -0.7 ? x + 0.7 : 0; }},
+    {"softshrink", [](T x) { return softshrink(x, 0.7); }, [](double x) { return x > 0.7    ? x - 0.7
+                                                                                 : x < -0.7 ? x + 0.7
+                                                                                            : 0; }},
     {"hardshrink", [](T x) { return hardshrink(x, 0.7); }, [](double x) { return std::abs(x) > 0.7 ? x : 0; }},
     {"tanhshrink", [](T x) { return tanhshrink(x); }, [](double x) { return x - std::tanh(x); }},
     {"logit", [](T x) { return logit(sigmoid(x)); }, [](double x) { return x; }},
@@ -107,7 +111,8 @@ TEST_CASE("activations: far arguments neither overflow nor lose their gradient")
 TEST_CASE("activations: prelu's slopes by channel, glu's halves, logit's edges, errors") {
   Tensor x = tensor({{{-1.0, 2.0}, {-4.0, -8.0}}}, f64);
   CHECK(to_vector(prelu(x, tensor({0.5, 0.25}, f64))) == std::vector<double>{-0.5, 2, -1, -2});
-  CHECK_THROWS_WITH_AS(prelu(x, ones({3}, f64)), "prelu: the weight [3] is neither one number nor one for each channel of x [1, 2, 2]", ShapeError);
+  CHECK_THROWS_WITH_AS(prelu(x, ones({3}, f64)), "prelu: the weight [3] is neither one number nor one for each channel of x [1, 2, 2]",
+                       ShapeError);
   CHECK_THROWS_AS(prelu(zeros({2}), ones({2})), ShapeError);
   Tensor g = glu(tensor({{1.0, 2.0, 0.0, -std::log(3.0)}}, f64));
   CHECK(to_vector(g)[0] == doctest::Approx(0.5).epsilon(1e-15));

@@ -39,7 +39,8 @@ std::vector<double> reference(const Tensor& q, const Tensor& k, const Tensor& v,
         double most = -INFINITY, total = 0;
         for (int64_t j = 0; j < S; ++j) {
           double s = 0;
-          for (int64_t d = 0; d < D; ++d) s += qv[static_cast<size_t>(((b * H + h) * T + i) * D + d)] * kv[static_cast<size_t>(((b * G + g) * S + j) * D + d)];
+          for (int64_t d = 0; d < D; ++d)
+            s += qv[static_cast<size_t>(((b * H + h) * T + i) * D + d)] * kv[static_cast<size_t>(((b * G + g) * S + j) * D + d)];
           p[static_cast<size_t>(j)] = s * scale + allowed(b, h, i, j);
           most = std::max(most, p[static_cast<size_t>(j)]);
         }
@@ -57,7 +58,8 @@ Allowed everything() {
   return [](int64_t, int64_t, int64_t, int64_t) { return 0.0; };
 }
 Allowed causal(int64_t T, int64_t S, int64_t window = 0) {
-  return [=](int64_t, int64_t, int64_t i, int64_t j) { return j <= i + S - T && (window == 0 || j > i + S - T - window) ? 0.0 : -INFINITY; };
+  return
+      [=](int64_t, int64_t, int64_t i, int64_t j) { return j <= i + S - T && (window == 0 || j > i + S - T - window) ? 0.0 : -INFINITY; };
 }
 
 void check_close(const Tensor& y, const std::vector<double>& expected, double tolerance) {
@@ -76,7 +78,8 @@ TEST_CASE("attention: equals its definition over sizes, groups, causality and ty
       for (int64_t more : {0, 37, 300})
         for (bool is_causal : {false, true}) {
           int64_t S = T + more;
-          Tensor q = random_tensor({2, 4, T, 8}, 1, type), k = random_tensor({2, 2, S, 8}, 2, type), v = random_tensor({2, 2, S, 6}, 3, type);
+          Tensor q = random_tensor({2, 4, T, 8}, 1, type), k = random_tensor({2, 2, S, 8}, 2, type),
+                 v = random_tensor({2, 2, S, 6}, 3, type);
           Tensor y = scaled_dot_product_attention(q, k, v, {.causal = is_causal});
           double tolerance = type == f64 ? 1e-14 : type == f32 ? 1e-6 : 0.01;  // outputs lie in [−1, 1]
           check_close(y, reference(q, k, v, 1 / std::sqrt(8.0), is_causal ? causal(T, S) : everything()), tolerance);
@@ -90,7 +93,9 @@ TEST_CASE("attention: strided heads, masks that broadcast, windows and scale") {
   check_close(scaled_dot_product_attention(q, k, v, {.causal = true, .window = 3}), reference(q, k, v, 0.5, causal(9, 9, 3)), 1e-14);
   Tensor seen = random_tensor({2, 1, 9, 9}, 8) > -0.5;
   auto bits = to_vector<bool>(seen);
-  Allowed by_mask = [&](int64_t b, int64_t, int64_t i, int64_t j) { return bits[static_cast<size_t>((b * 9 + i) * 9 + j)] ? 0.0 : -INFINITY; };
+  Allowed by_mask = [&](int64_t b, int64_t, int64_t i, int64_t j) {
+    return bits[static_cast<size_t>((b * 9 + i) * 9 + j)] ? 0.0 : -INFINITY;
+  };
   check_close(scaled_dot_product_attention(q, k, v, {.mask = seen}), reference(q, k, v, 0.5, by_mask), 1e-14);
   Tensor bias = random_tensor({9}, 9);
   auto added = to_vector(bias);
@@ -99,7 +104,8 @@ TEST_CASE("attention: strided heads, masks that broadcast, windows and scale") {
 }
 
 TEST_CASE("attention: a query that may see nothing gives zero and no gradient") {
-  Tensor q = random_tensor({1, 1, 2, 4}, 1).requires_grad_(), k = random_tensor({1, 1, 3, 4}, 2).requires_grad_(), v = random_tensor({1, 1, 3, 4}, 3).requires_grad_();
+  Tensor q = random_tensor({1, 1, 2, 4}, 1).requires_grad_(), k = random_tensor({1, 1, 3, 4}, 2).requires_grad_(),
+         v = random_tensor({1, 1, 3, 4}, 3).requires_grad_();
   Tensor mask = tensor({{false, false, false}, {true, true, false}});
   Tensor y = scaled_dot_product_attention(q, k, v, {.mask = mask});
   for (double x : to_vector(select(y, 2, 0))) CHECK(x == 0);
@@ -113,7 +119,10 @@ TEST_CASE("attention: the packed form is the plain one") {
   int64_t H = 4, G = 2, D = 6;
   Tensor qkv = random_tensor({2, 7, (H + 2 * G) * D}, 4).requires_grad_();
   Tensor heads = transpose(unflatten(qkv, 2, {H + 2 * G, D}), 1, 2);
-  Tensor plain = flatten(transpose(scaled_dot_product_attention(slice(heads, 1, 0, H), slice(heads, 1, H, H + G), slice(heads, 1, H + G), {.causal = true}), 1, 2), 2);
+  Tensor plain = flatten(
+      transpose(scaled_dot_product_attention(slice(heads, 1, 0, H), slice(heads, 1, H, H + G), slice(heads, 1, H + G), {.causal = true}), 1,
+                2),
+      2);
   Tensor packed = packed_attention(qkv, H, G, {.causal = true});
   check_close(packed, to_vector(plain), 1e-15);
   Tensor weights = random_tensor(plain.shape(), 11);
@@ -160,7 +169,9 @@ TEST_CASE("attention: 1, 2, 3 and 8 threads give the same bits") {
 
 TEST_CASE("attention: sizes that do not fit and options out of range are named") {
   Tensor q = zeros({1, 4, 3, 8}), k = zeros({1, 3, 5, 8}), v = zeros({1, 3, 5, 8});
-  CHECK_THROWS_WITH_AS(scaled_dot_product_attention(q, k, v), "scaled_dot_product_attention: q [1, 4, 3, 8], k [1, 3, 5, 8], v [1, 3, 5, 8] do not fit [B, H, T, D], [B, G, S, D], [B, G, S, E] with H a multiple of G",
+  CHECK_THROWS_WITH_AS(scaled_dot_product_attention(q, k, v),
+                       "scaled_dot_product_attention: q [1, 4, 3, 8], k [1, 3, 5, 8], v [1, 3, 5, 8] do not fit [B, H, T, D], [B, G, S, "
+                       "D], [B, G, S, E] with H a multiple of G",
                        ShapeError);
   CHECK_THROWS_AS(scaled_dot_product_attention(q, q, q, {.dropout = 1}), ValueError);
   CHECK_THROWS_AS(scaled_dot_product_attention(q, q, q, {.window = 2}), ValueError);
@@ -202,8 +213,10 @@ TEST_CASE("rotary: scaled frequencies are kept where pairs turn often, slowed wh
   CHECK(turns == doctest::Approx(1.84382).epsilon(1e-4));
   CHECK(scaled[2] == doctest::Approx(plain[2] * (kept + (1 - kept) / 8)).epsilon(1e-14));
   CHECK(scaled[3] == doctest::Approx(plain[3] / 8).epsilon(1e-14));
-  for (size_t i = 0; i < 4; ++i) CHECK(rotary_frequencies(8, {.scaling = {.factor = 4}})[i] == doctest::Approx(rotary_frequencies(8, {})[i] / 4).epsilon(1e-14));
-  CHECK_THROWS_WITH_AS(rotary_embedding(zeros({1, 4}), tensor({0}), {.scaling = {.factor = 0}}), "rotary_embedding: the scaling factor must be positive, it is 0.000000", ValueError);
+  for (size_t i = 0; i < 4; ++i)
+    CHECK(rotary_frequencies(8, {.scaling = {.factor = 4}})[i] == doctest::Approx(rotary_frequencies(8, {})[i] / 4).epsilon(1e-14));
+  CHECK_THROWS_WITH_AS(rotary_embedding(zeros({1, 4}), tensor({0}), {.scaling = {.factor = 0}}),
+                       "rotary_embedding: the scaling factor must be positive, it is 0.000000", ValueError);
 }
 
 TEST_CASE("sinusoidal embedding: sines, then cosines, of falling frequencies") {

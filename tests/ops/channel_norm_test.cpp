@@ -12,10 +12,13 @@ using namespace plumb::test;
 
 namespace {
 
-// [n, C, s]: element (e, c, i) belongs to the set that key(e, c) names; each set gets mean 0 and variance 1, then weight and bias by channel.
+// [n, C, s]: element (e, c, i) belongs to the set that key(e, c) names; each set gets mean 0 and variance 1, then weight and bias by
+// channel.
 template <typename Key>
-Tensor reference(const Tensor& x, const Tensor& w, const Tensor& b, size_t sets, Key key, double eps, std::vector<double>* means = nullptr, std::vector<double>* variances = nullptr) {
-  auto examples = static_cast<size_t>(x.size(0)), channels = static_cast<size_t>(x.size(1)), space = static_cast<size_t>(x.numel()) / examples / channels;
+Tensor reference(const Tensor& x, const Tensor& w, const Tensor& b, size_t sets, Key key, double eps, std::vector<double>* means = nullptr,
+                 std::vector<double>* variances = nullptr) {
+  auto examples = static_cast<size_t>(x.size(0)), channels = static_cast<size_t>(x.size(1)),
+       space = static_cast<size_t>(x.numel()) / examples / channels;
   std::vector<double> v = to_vector(x), out(v.size()), weight = to_vector(w), bias = to_vector(b), count(sets), mean(sets), variance(sets);
   auto each = [&](auto f) {
     for (size_t e = 0; e < examples; ++e)
@@ -108,7 +111,8 @@ TEST_CASE("group_norm and batch_norm: the fused gradients equal the formulas' in
   for (DType t : {f32, bf16, f16})
     for (const Shape& shape : {Shape{70, 6, 3}, Shape{5, 6, 7, 9}, Shape{130, 6}}) {
       Tensor x = sample(shape, 1, t).requires_grad_(), w = sample({6}, 2, f32).requires_grad_(), b = sample({6}, 3, f32).requires_grad_();
-      for (const Tensor& y : {group_norm(x, 2, w, b), batch_norm_training(x, w, b).y, batch_norm(x, sample({6}, 4), sample({6}, 5, f64, 0.5, 2), w, b)}) {
+      for (const Tensor& y :
+           {group_norm(x, 2, w, b), batch_norm_training(x, w, b).y, batch_norm(x, sample({6}, 4), sample({6}, 5, f64, 0.5, 2), w, b)}) {
         auto fused = gradients(y, {x, w, b}, false), formula = gradients(y, {x, w, b}, true);
         for (size_t i = 0; i < 3; ++i) CHECK(difference(fused[i], formula[i]) < (i ? 2e-5 : 2 * tolerance(t)));
       }
@@ -140,16 +144,20 @@ TEST_CASE("group_norm and batch_norm: no elements, and wrong shapes are named") 
   CHECK(batch_norm(zeros({0, 4, 3}), zeros({4}), ones({4})).shape() == Shape{0, 4, 3});
   CHECK_THROWS_WITH_AS(group_norm(zeros({2, 4}), 3), "group_norm: the channels of [2, 4] do not divide into 3 groups", ShapeError);
   CHECK_THROWS_WITH_AS(group_norm(zeros({4}), 1), "group_norm: x must be [n, channels, ..], it is [4]", ShapeError);
-  CHECK_THROWS_WITH_AS(batch_norm(zeros({2, 4}), zeros({3}), ones({4})), "batch_norm: the mean must be [4], one number a channel of [2, 4]; it is [3]", ShapeError);
-  CHECK_THROWS_WITH_AS(batch_norm_training(zeros({1, 4})), "batch_norm_training: a channel needs two elements or more, x is [1, 4]", ValueError);
+  CHECK_THROWS_WITH_AS(batch_norm(zeros({2, 4}), zeros({3}), ones({4})),
+                       "batch_norm: the mean must be [4], one number a channel of [2, 4]; it is [3]", ShapeError);
+  CHECK_THROWS_WITH_AS(batch_norm_training(zeros({1, 4})), "batch_norm_training: a channel needs two elements or more, x is [1, 4]",
+                       ValueError);
 }
 
 TEST_CASE("group_norm_silu: the CPU's kernels are the two operations and their gradients, in every type") {
   for (DType t : {f64, f32, bf16, f16}) {
-    Tensor x = sample({2, 6, 5}, 1, t).requires_grad_(), w = sample({6}, 2, compute_dtype(t)).requires_grad_(), b = sample({6}, 3, compute_dtype(t)).requires_grad_(), dy = sample({2, 6, 5}, 4, t);
+    Tensor x = sample({2, 6, 5}, 1, t).requires_grad_(), w = sample({6}, 2, compute_dtype(t)).requires_grad_(),
+           b = sample({6}, 3, compute_dtype(t)).requires_grad_(), dy = sample({2, 6, 5}, 4, t);
     Tensor expected = silu(group_norm(x, 2, w, b, 1e-5));
     std::vector<Tensor> gradients = grad({expected}, {x, w, b}, {}, {dy});
-    Tensor y = empty({2, 6, 5}, t), mean = empty({4}, compute_dtype(t)), rstd = empty({4}, compute_dtype(t)), dx = empty({2, 6, 5}, t), dw = empty({6}, compute_dtype(t)), db = empty({6}, compute_dtype(t));
+    Tensor y = empty({2, 6, 5}, t), mean = empty({4}, compute_dtype(t)), rstd = empty({4}, compute_dtype(t)), dx = empty({2, 6, 5}, t),
+           dw = empty({6}, compute_dtype(t)), db = empty({6}, compute_dtype(t));
     kernel::group_norm_silu(cpu, x.detach(), 2, w.detach(), b.detach(), 1e-5, y, mean, rstd);
     kernel::group_norm_silu_backward(cpu, dy, x.detach(), 2, mean, rstd, w.detach(), b.detach(), dx, dw, db);
     CHECK(to_vector(y) == to_vector(expected));

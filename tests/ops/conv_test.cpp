@@ -70,7 +70,8 @@ Sums plain_loops(const Config& c, const Tensor& x, const Tensor& w, const Tensor
                 const int64_t column = j * c.o.stride.width - c.o.padding.width + q * c.o.dilation.width;
                 if (row < 0 || row >= c.height || column < 0 || column >= c.width) continue;
                 const auto ax = static_cast<size_t>(((n * c.in + o / out_group * in_group + k) * c.height + row) * c.width + column);
-                const auto aw = static_cast<size_t>(((o * in_group + k) * c.kh + p) * c.kw + q), ay = static_cast<size_t>(((n * c.out + o) * out[2] + i) * out[3] + j);
+                const auto aw = static_cast<size_t>(((o * in_group + k) * c.kh + p) * c.kw + q),
+                           ay = static_cast<size_t>(((n * c.out + o) * out[2] + i) * out[3] + j);
                 s.y[ay] += vw[aw] * vx[ax];
                 s.dx[ax] += vw[aw] * vy[ay];
                 s.dw[aw] += vx[ax] * vy[ay];
@@ -95,7 +96,9 @@ void check_against_plain_loops(const Config& c, DType t) {
   auto d = grad({y}, {x, w}, {}, {dy});
   // 16-bit results are rounded once; the sums themselves are kept in f32.
   const double epsilon = t == f64 ? 0x1p-53 : 0x1p-24, once = t == bf16 ? 0x1p-8 : t == f16 ? 0x1p-11 : 0;
-  auto agrees = [&](const Tensor& a, const std::vector<double>& b, int64_t terms) { return close(a, b, epsilon + once / static_cast<double>(terms), terms); };
+  auto agrees = [&](const Tensor& a, const std::vector<double>& b, int64_t terms) {
+    return close(a, b, epsilon + once / static_cast<double>(terms), terms);
+  };
   CHECK(agrees(y, expected.y, w.numel() / c.out));
   CHECK(agrees(d[0], expected.dx, w.numel() / (c.in / c.o.groups)));
   CHECK(agrees(d[1], expected.dw, dy.numel() / c.out));
@@ -130,7 +133,8 @@ TEST_CASE("conv_transpose2d and its gradients agree with plain loops") {
                 left_over(c.width, out[3], c.o.stride.width, c.o.padding.width, c.o.dilation.width, c.kw)};
     Tensor y = sample(out, 1).requires_grad_(), w = sample(c.weight(), 2).requires_grad_(), dx = sample(c.input(), 3);
     CAPTURE(to_string(c.input()) + " " + to_string(c.weight()));
-    Tensor x = conv_transpose2d(y, w, {}, {.stride = c.o.stride, .padding = c.o.padding, .output_padding = added, .dilation = c.o.dilation, .groups = c.o.groups});
+    Tensor x = conv_transpose2d(
+        y, w, {}, {.stride = c.o.stride, .padding = c.o.padding, .output_padding = added, .dilation = c.o.dilation, .groups = c.o.groups});
     REQUIRE(x.shape() == c.input());
     CHECK(difference(x, from_vector(plain_loops(c, dx, w, y).dx, x.shape())) < 1e-11);
     auto d = grad({x}, {y, w}, {}, {dx});
@@ -150,7 +154,8 @@ TEST_CASE("conv2d: bias, channels-last and other strides, no batch dimension") {
     CHECK(same_bits(conv2d(strided(x), strided(w), select(stack({b, b}, 1), 1, 1), c.o), y));
     CHECK(same_bits(conv2d(select(x, 0, 1), w, b, c.o), select(y, 0, 1)));
     CHECK(same_bits(conv2d(slice(x, 0, 1, 2), w, b, c.o), slice(y, 0, 1, 2)));
-    CHECK(same_bits(conv2d(expand(slice(x, 0, 0, 1), {3, c.in, c.height, c.width}), w, b, c.o), conv2d(clone(expand(slice(x, 0, 0, 1), {3, c.in, c.height, c.width})), w, b, c.o)));
+    CHECK(same_bits(conv2d(expand(slice(x, 0, 0, 1), {3, c.in, c.height, c.width}), w, b, c.o),
+                    conv2d(clone(expand(slice(x, 0, 0, 1), {3, c.in, c.height, c.width})), w, b, c.o)));
   }
 }
 
@@ -161,8 +166,9 @@ TEST_CASE("conv1d is conv2d of height 1") {
   CHECK(same_bits(y, squeeze(image, 2)));
   CHECK(same_bits(conv1d(select(x, 0, 0), w, b, {.groups = 2}), select(conv1d(x, w, b, {.groups = 2}), 0, 0)));
   Tensor v = sample({6, 2, 3}, 4);
-  CHECK(same_bits(conv_transpose1d(x, v, {}, {.stride = 3, .padding = 1, .output_padding = 2}),
-                  squeeze(conv_transpose2d(unsqueeze(x, 2), unsqueeze(v, 2), {}, {.stride = {1, 3}, .padding = {0, 1}, .output_padding = {0, 2}}), 2)));
+  CHECK(same_bits(
+      conv_transpose1d(x, v, {}, {.stride = 3, .padding = 1, .output_padding = 2}),
+      squeeze(conv_transpose2d(unsqueeze(x, 2), unsqueeze(v, 2), {}, {.stride = {1, 3}, .padding = {0, 1}, .output_padding = {0, 2}}), 2)));
 }
 
 TEST_CASE("conv: same padding keeps the size, the odd place at the end") {
@@ -195,9 +201,12 @@ TEST_CASE("pad: what each mode puts outside") {
 
 TEST_CASE("pad: what does not fit is named") {
   Tensor x = zeros({2, 3});
-  CHECK_THROWS_WITH_AS(pad(x, {3, 0}, PadMode::reflect), "pad: reflect padding (3, 0) needs a larger dimension 1: the input is [2, 3]", ShapeError);
-  CHECK_THROWS_WITH_AS(pad(x, {0, 4}, PadMode::circular), "pad: circular padding (0, 4) needs a larger dimension 1: the input is [2, 3]", ShapeError);
-  CHECK_THROWS_WITH_AS(pad(zeros({0}), {1, 0}, PadMode::replicate), "pad: replicate padding (1, 0) needs a larger dimension 0: the input is [0]", ShapeError);
+  CHECK_THROWS_WITH_AS(pad(x, {3, 0}, PadMode::reflect), "pad: reflect padding (3, 0) needs a larger dimension 1: the input is [2, 3]",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(pad(x, {0, 4}, PadMode::circular), "pad: circular padding (0, 4) needs a larger dimension 1: the input is [2, 3]",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(pad(zeros({0}), {1, 0}, PadMode::replicate),
+                       "pad: replicate padding (1, 0) needs a larger dimension 0: the input is [0]", ShapeError);
   CHECK_THROWS_WITH_AS(pad(x, {-2, -2}), "pad: (-2, -2) cuts off more than dimension 1 of [2, 3] has", ShapeError);
   CHECK_THROWS_WITH_AS(pad(x, {1}), "pad: takes pairs of numbers, got 1", ValueError);
   CHECK_THROWS_WITH_AS(pad(x, {0, 0, 0, 0, 1, 1}), "pad: 3 pairs for the 2 dimensions of [2, 3]", ValueError);
@@ -245,24 +254,32 @@ TEST_CASE("conv2d: autocast computes in 16 bits and gives gradients in f32") {
 
 TEST_CASE("conv: what does not fit is named") {
   Tensor x = zeros({1, 4, 5, 6}), w = zeros({6, 4, 3, 3});
-  CHECK_THROWS_WITH_AS(conv2d(x, zeros({6, 3, 3, 3})), "conv2d: 1 group and 4 channels do not fit: input [1, 4, 5, 6], weight [6, 3, 3, 3]", ShapeError);
-  CHECK_THROWS_WITH_AS(conv2d(x, zeros({5, 2, 3, 3}), {}, {.groups = 2}), "conv2d: 2 groups and 4 channels do not fit: input [1, 4, 5, 6], weight [5, 2, 3, 3]", ShapeError);
-  CHECK_THROWS_WITH_AS(conv2d(x, zeros({6, 4, 6, 3})),
-                       "conv2d: the kernel spans 6×3, the padded input 5×6: input [1, 4, 5, 6], weight [6, 4, 6, 3], padding 0×0, dilation 1×1", ShapeError);
+  CHECK_THROWS_WITH_AS(conv2d(x, zeros({6, 3, 3, 3})), "conv2d: 1 group and 4 channels do not fit: input [1, 4, 5, 6], weight [6, 3, 3, 3]",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(conv2d(x, zeros({5, 2, 3, 3}), {}, {.groups = 2}),
+                       "conv2d: 2 groups and 4 channels do not fit: input [1, 4, 5, 6], weight [5, 2, 3, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(
+      conv2d(x, zeros({6, 4, 6, 3})),
+      "conv2d: the kernel spans 6×3, the padded input 5×6: input [1, 4, 5, 6], weight [6, 4, 6, 3], padding 0×0, dilation 1×1", ShapeError);
   CHECK_THROWS_WITH_AS(conv1d(zeros({1, 2, 3}), zeros({2, 2, 3}), {}, {.dilation = 2}),
-                       "conv1d: the kernel spans 5, the padded input 3: input [1, 2, 3], weight [2, 2, 3], padding 0, dilation 2", ShapeError);
+                       "conv1d: the kernel spans 5, the padded input 3: input [1, 2, 3], weight [2, 2, 3], padding 0, dilation 2",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(conv2d(x, w, zeros({4})), "conv2d: the bias must be [6], it is [4]", ShapeError);
   CHECK_THROWS_WITH_AS(conv2d(x, zeros({6, 4, 0, 3})), "conv2d: the kernel is empty: input [1, 4, 5, 6], weight [6, 4, 0, 3]", ShapeError);
-  CHECK_THROWS_WITH_AS(conv2d(zeros({4, 5}), w), "conv2d: takes an input of [batch, channels, height, width] and a weight of rank 4: input [4, 5], weight [6, 4, 3, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(
+      conv2d(zeros({4, 5}), w),
+      "conv2d: takes an input of [batch, channels, height, width] and a weight of rank 4: input [4, 5], weight [6, 4, 3, 3]", ShapeError);
   CHECK_THROWS_WITH_AS(conv2d(x, w, {}, {.stride = {0, 1}}), "conv2d: the stride must be at least 1, it is 0×1", ValueError);
   CHECK_THROWS_WITH_AS(conv2d(x, w, {}, {.padding = -1}), "conv2d: the padding must be at least 0, it is -1×-1", ValueError);
   CHECK_THROWS_WITH_AS(conv2d(x, w, {}, {.dilation = 0}), "conv2d: the dilation must be at least 1, it is 0×0", ValueError);
   CHECK_THROWS_WITH_AS(conv2d(x, w, {}, {.groups = 0}), "conv2d: groups must be at least 1, it is 0", ValueError);
   CHECK_THROWS_WITH_AS(conv2d(x, w, {}, {.stride = 2, .same = true}), "conv2d: same padding needs a stride of 1, it is 2×2", ValueError);
   CHECK_THROWS_WITH_AS(conv2d(x, to(w, f64)), "conv2d: takes floating tensors of one type, got f32 and f64", DTypeError);
-  CHECK_THROWS_WITH_AS(conv_transpose2d(x, w), "conv_transpose2d: 1 group and 4 channels do not fit: input [1, 4, 5, 6], weight [6, 4, 3, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(conv_transpose2d(x, w),
+                       "conv_transpose2d: 1 group and 4 channels do not fit: input [1, 4, 5, 6], weight [6, 4, 3, 3]", ShapeError);
   CHECK_THROWS_WITH_AS(conv_transpose1d(zeros({1, 2, 3}), zeros({2, 2, 3}), {}, {.stride = 2, .output_padding = 2}),
                        "conv_transpose1d: the output padding 2 must be below the stride 2 or the dilation 1", ValueError);
   CHECK_THROWS_WITH_AS(conv_transpose2d(zeros({1, 2, 1, 1}), zeros({2, 2, 1, 1}), {}, {.padding = 1}),
-                       "conv_transpose2d: the result would be -1×-1: input [1, 2, 1, 1], weight [2, 2, 1, 1], stride 1×1, padding 1×1", ShapeError);
+                       "conv_transpose2d: the result would be -1×-1: input [1, 2, 1, 1], weight [2, 2, 1, 1], stride 1×1, padding 1×1",
+                       ShapeError);
 }

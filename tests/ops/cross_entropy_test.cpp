@@ -11,7 +11,8 @@ using namespace plumb::test;
 namespace {
 
 // −Σ_c q_c log p_c a row; the divisor of the mean comes second.
-std::pair<std::vector<double>, double> reference(const Tensor& logits, const std::vector<int64_t>& target, const std::vector<double>& weight, int64_t ignore, double smoothing) {
+std::pair<std::vector<double>, double> reference(const Tensor& logits, const std::vector<int64_t>& target,
+                                                 const std::vector<double>& weight, int64_t ignore, double smoothing) {
   std::vector<double> x = to_vector(logits), losses;
   size_t n = static_cast<size_t>(logits.shape().back());
   double divisor = 0;
@@ -70,7 +71,8 @@ TEST_CASE("cross_entropy: derivatives to second order") {
 TEST_CASE("cross_entropy: one-hot probabilities give what class numbers give") {
   Tensor x = sample({3, 4}, 1), q = tensor({{0.0, 1.0, 0.0, 0.0}, {0.0, 0.0, 0.0, 1.0}, {1.0, 0.0, 0.0, 0.0}}, f64);
   for (double smoothing : {0.0, 0.3})
-    CHECK(cross_entropy(x, q, {.label_smoothing = smoothing}).item() == doctest::Approx(cross_entropy(x, tensor({1, 3, 0}), {.label_smoothing = smoothing}).item()).epsilon(1e-13));
+    CHECK(cross_entropy(x, q, {.label_smoothing = smoothing}).item() ==
+          doctest::Approx(cross_entropy(x, tensor({1, 3, 0}), {.label_smoothing = smoothing}).item()).epsilon(1e-13));
 }
 
 TEST_CASE("cross_entropy: logits of ±1e4 and −inf lose nothing") {
@@ -95,8 +97,13 @@ TEST_CASE("cross_entropy: everything ignored is 0 with gradient 0; no rows likew
 TEST_CASE("cross_entropy: an ignored class inside the range gets no weight") {
   Tensor x = sample({3, 4}, 1);
   auto [losses, divisor] = reference(x, {1, 2, 1}, {1, 1, 1, 1}, 2, 0.1);
-  CHECK(cross_entropy(x, tensor({1, 2, 1}), {.ignore_index = 2, .label_smoothing = 0.1}).item() == doctest::Approx((losses[0] + losses[2]) / divisor).epsilon(1e-12));
-  CHECK(derivative_error([&](const Tensor& v) { return cross_entropy(v, tensor({1, 2, 1}), {.ignore_index = 2, .label_smoothing = 0.1}); }, x) < 1e-7);
+  CHECK(cross_entropy(x, tensor({1, 2, 1}), {.ignore_index = 2, .label_smoothing = 0.1}).item() ==
+        doctest::Approx((losses[0] + losses[2]) / divisor).epsilon(1e-12));
+  CHECK(derivative_error(
+            [&](const Tensor& v) {
+              return cross_entropy(v, tensor({1, 2, 1}), {.ignore_index = 2, .label_smoothing = 0.1});
+            },
+            x) < 1e-7);
 }
 
 TEST_CASE("cross_entropy: the fused gradient equals the formula's in every type, with any number of threads") {
@@ -122,8 +129,10 @@ TEST_CASE("cross_entropy: bad input is named") {
   Tensor x = zeros({2, 3});
   CHECK_THROWS_WITH_AS(cross_entropy(x, tensor({0, 3})), "cross_entropy: target 3 is outside [0, 3)", IndexError);
   CHECK_THROWS_WITH_AS(cross_entropy(x, tensor({-1, 0})), "cross_entropy: target -1 is outside [0, 3)", IndexError);
-  CHECK_THROWS_WITH_AS(cross_entropy(x, tensor({0, 1}), {.label_smoothing = 1.5}), "cross_entropy: label_smoothing must be in [0, 1], it is 1.500000", ValueError);
-  CHECK_THROWS_WITH_AS(cross_entropy(x, tensor({0, 1}), {.weight = ones({2})}), "cross_entropy: the weight must be [3], one number a class; it is [2]", ShapeError);
+  CHECK_THROWS_WITH_AS(cross_entropy(x, tensor({0, 1}), {.label_smoothing = 1.5}),
+                       "cross_entropy: label_smoothing must be in [0, 1], it is 1.500000", ValueError);
+  CHECK_THROWS_WITH_AS(cross_entropy(x, tensor({0, 1}), {.weight = ones({2})}),
+                       "cross_entropy: the weight must be [3], one number a class; it is [2]", ShapeError);
   CHECK_THROWS_AS(cross_entropy(x, tensor({0, 1, 2})), ShapeError);
   CHECK_THROWS_AS(cross_entropy(x, ones({2, 2})), ShapeError);
 }

@@ -52,8 +52,10 @@ Reference by_loops(const std::string& equation, const std::vector<Tensor>& x) {
 
 TEST_CASE("einsum: any combination of products, sums, diagonals and orders") {
   std::map<char, int64_t> size{{'a', 2}, {'b', 3}, {'c', 4}, {'d', 5}, {'e', 2}};
-  for (const char* equation : {"ab,bc->ac", "ab,cb->ca", "dab,dbc->dac", "ab,bc->", "a,a->", "a,b->ab", "a,b->ba", "abc->ca", "abc->b", "aa->a", "aa->", "aba->b", "aab,bcc->ac",
-                               "ab,bc,cd->ad", "abc,bd,cd->a", "ab,ab->ab", "ab,ab->ba", "abcd,bd->dac", "ab,c->", "abc,d->bd", "a,ab,b->", "abc,abd,ae->cde", "->", "ab,->ab"}) {
+  for (const char* equation :
+       {"ab,bc->ac", "ab,cb->ca",    "dab,dbc->dac", "ab,bc->",   "a,a->",       "a,b->ab",         "a,b->ba",      "abc->ca",
+        "abc->b",    "aa->a",        "aa->",         "aba->b",    "aab,bcc->ac", "ab,bc,cd->ad",    "abc,bd,cd->a", "ab,ab->ab",
+        "ab,ab->ba", "abcd,bd->dac", "ab,c->",       "abc,d->bd", "a,ab,b->",    "abc,abd,ae->cde", "->",           "ab,->ab"}) {
     std::string text = equation;
     std::vector<Tensor> x;
     std::string terms = text.substr(0, text.find("->")) + ",";
@@ -79,8 +81,10 @@ TEST_CASE("einsum: \"...\", an output left out, spaces, types") {
   CHECK(error(einsum("...j->j", {a}), by_loops("zyij->j", {a})) < 1e-13);
   Tensor one = uniform({1, 4, 6}, 3);
   CHECK(error(einsum("...ij,...jk->...ik", {a, one}), by_loops("zyij,jk->zyik", {a, select(one, 0, 0)})) < 1e-13);
-  CHECK(error(einsum("...ij,...jk->ik", {one, unsqueeze(uniform({6, 2}, 4), 0)}), by_loops("ij,jk->ik", {select(one, 0, 0), uniform({6, 2}, 4)})) < 1e-13);
-  CHECK(error(einsum("...i,...i->i", {uniform({1, 3}, 5), uniform({4, 3}, 6)}), by_loops("zi,yi->i", {uniform({1, 3}, 5), uniform({4, 3}, 6)})) < 1e-13);
+  CHECK(error(einsum("...ij,...jk->ik", {one, unsqueeze(uniform({6, 2}, 4), 0)}),
+              by_loops("ij,jk->ik", {select(one, 0, 0), uniform({6, 2}, 4)})) < 1e-13);
+  CHECK(error(einsum("...i,...i->i", {uniform({1, 3}, 5), uniform({4, 3}, 6)}),
+              by_loops("zi,yi->i", {uniform({1, 3}, 5), uniform({4, 3}, 6)})) < 1e-13);
   CHECK(error(einsum("ba", {uniform({2, 3}, 7)}), by_loops("ba->ab", {uniform({2, 3}, 7)})) == 0);
   CHECK(error(einsum("ii", {uniform({3, 3}, 8)}), by_loops("ii->", {uniform({3, 3}, 8)})) < 1e-15);
   CHECK(error(einsum("ab,bc", {tensor({{1, 2}, {3, 4}}), tensor({{5, 6}, {7, 8}})}), Reference(tensor({{19, 22}, {43, 50}}))) == 0);
@@ -100,5 +104,6 @@ TEST_CASE("einsum: malformed equations and sizes that do not fit") {
   CHECK_THROWS_WITH_AS(einsum("aa->a", {m}), "einsum: label 'a' has sizes 2 and 3 in operand 0", ShapeError);
   CHECK_THROWS_WITH_AS(einsum("ab->z", {m}), "einsum: the output label 'z' of \"ab->z\" is in no operand", ValueError);
   CHECK_THROWS_WITH_AS(einsum("ab->aa", {m}), "einsum: the output label 'a' of \"ab->aa\" occurs twice", ValueError);
-  CHECK_THROWS_WITH_AS(einsum("...a,...a->a", {zeros({2, 3}), zeros({4, 3})}), "einsum: label ... has size 2 in operand 0 and 4 in operand 1", ShapeError);
+  CHECK_THROWS_WITH_AS(einsum("...a,...a->a", {zeros({2, 3}), zeros({4, 3})}),
+                       "einsum: label ... has size 2 in operand 0 and 4 in operand 1", ShapeError);
 }

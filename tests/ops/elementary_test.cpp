@@ -104,7 +104,8 @@ double worst_ulps(const Function& f, const Tensor& x, const Tensor& y) {
   std::vector<double> from = to_vector(x), got = to_vector(y);
   double worst = 0;
   for (size_t i = 0; i < from.size(); ++i) {
-    double exact = f.reference(from[i]), size = std::max(std::abs(exact), x.dtype() == f64 ? 0.1 : 1e-4);  // near zeros, absolutely: log Γ has two
+    double exact = f.reference(from[i]),
+           size = std::max(std::abs(exact), x.dtype() == f64 ? 0.1 : 1e-4);  // near zeros, absolutely: log Γ has two
     double error = std::abs(got[i] - exact) / (epsilon(x.dtype()) * size);
     worst = error <= worst ? worst : std::isnan(error) ? INFINITY : error;
   }
@@ -166,12 +167,14 @@ TEST_CASE("elementary functions: NaN stays, infinities and edges of domains") {
   }
   // Γ(½) = √π, and reflection: ψ(1 − x) − ψ(x) = π cot πx.
   CHECK(lgamma(full({}, 0.5, f64)).item() == doctest::Approx(0.5 * std::log(M_PI)).epsilon(1e-14));
-  CHECK((digamma(full({}, -0.3, f64)).item() - digamma(full({}, 1.3, f64)).item()) == doctest::Approx(M_PI / std::tan(M_PI * 1.3)).epsilon(1e-12));
+  CHECK((digamma(full({}, -0.3, f64)).item() - digamma(full({}, 1.3, f64)).item()) ==
+        doctest::Approx(M_PI / std::tan(M_PI * 1.3)).epsilon(1e-12));
 }
 
 TEST_CASE("elementary functions: piecewise constant ones have the gradient 0") {
-  for (Tensor (*f)(const Tensor&) : {+[](const Tensor& x) { return sign(x); }, +[](const Tensor& x) { return floor(x); }, +[](const Tensor& x) { return ceil(x); },
-                                     +[](const Tensor& x) { return round(x); }, +[](const Tensor& x) { return trunc(x); }}) {
+  for (Tensor (*f)(const Tensor&) :
+       {+[](const Tensor& x) { return sign(x); }, +[](const Tensor& x) { return floor(x); }, +[](const Tensor& x) { return ceil(x); },
+        +[](const Tensor& x) { return round(x); }, +[](const Tensor& x) { return trunc(x); }}) {
     Tensor x = tensor({-1.3, 0.2, 2.6}, f64).requires_grad_();
     sum(f(x)).backward();
     CHECK(to_vector(x.grad()) == std::vector<double>{0, 0, 0});

@@ -44,10 +44,12 @@ TEST_CASE("embedding_bag: sums, means and maxima with offsets, empty bags, weigh
     CHECK(difference(embedding_bag(w, indices, offsets, {.mode = BagMode::sum}), reference(w, BagMode::sum, plain)) < tolerance);
     CHECK(difference(embedding_bag(strided(w), to(indices, i32), offsets), reference(w, BagMode::mean, plain)) < tolerance);
     CHECK(difference(embedding_bag(w, indices, offsets, {.mode = BagMode::max}), reference(w, BagMode::max, plain)) < tolerance);
-    CHECK(difference(embedding_bag(w, indices, offsets, {.mode = BagMode::sum, .per_sample_weights = from_vector(scale)}), reference(w, BagMode::sum, scale)) < 2 * tolerance);
+    CHECK(difference(embedding_bag(w, indices, offsets, {.mode = BagMode::sum, .per_sample_weights = from_vector(scale)}),
+                     reference(w, BagMode::sum, scale)) < 2 * tolerance);
     for (BagMode mode : {BagMode::sum, BagMode::mean, BagMode::max})
       CHECK(difference(embedding_bag(w, indices, offsets, {.mode = mode, .padding_idx = 1}), reference(w, mode, plain, 1)) < tolerance);
-    CHECK(difference(embedding_bag(w, indices, offsets, {.mode = BagMode::sum, .per_sample_weights = from_vector(scale), .padding_idx = 3}), reference(w, BagMode::sum, scale, 3)) < 2 * tolerance);
+    CHECK(difference(embedding_bag(w, indices, offsets, {.mode = BagMode::sum, .per_sample_weights = from_vector(scale), .padding_idx = 3}),
+                     reference(w, BagMode::sum, scale, 3)) < 2 * tolerance);
   }
 }
 
@@ -62,7 +64,9 @@ TEST_CASE("embedding_bag: derivatives to second order, in the table and in the w
   Tensor w = sample({4, 3}, 1), indices = tensor({1, 3, 1, 0, 2, 2}), offsets = tensor({0, 3, 3, 4}), scale = sample({6}, 2);
   for (BagMode mode : {BagMode::sum, BagMode::mean, BagMode::max})
     CHECK(derivative_error([&](const Tensor& v) { return square(embedding_bag(v, indices, offsets, {.mode = mode})); }, w) < 1e-7);
-  auto weighted = [&](const Tensor& table, const Tensor& s) { return square(embedding_bag(table, indices, offsets, {.mode = BagMode::sum, .per_sample_weights = s, .padding_idx = 3})); };
+  auto weighted = [&](const Tensor& table, const Tensor& s) {
+    return square(embedding_bag(table, indices, offsets, {.mode = BagMode::sum, .per_sample_weights = s, .padding_idx = 3}));
+  };
   CHECK(derivative_error([&](const Tensor& v) { return weighted(v, scale); }, w) < 1e-7);
   CHECK(derivative_error([&](const Tensor& v) { return weighted(w, v); }, scale) < 1e-7);
 }
@@ -90,6 +94,7 @@ TEST_CASE("embedding_bag: bad input is named") {
   CHECK_THROWS_WITH_AS(embedding_bag(w, i, tensor({0, 2, 1})), "embedding_bag: offset 1 of bag 2 is not in order from 0 to 3", ValueError);
   CHECK_THROWS_WITH_AS(embedding_bag(w, i, tensor({0, 4})), "embedding_bag: offset 4 of bag 1 is not in order from 0 to 3", ValueError);
   CHECK_THROWS_WITH_AS(embedding_bag(w, i), "embedding_bag: without offsets the indices must be [bags, size], they are [3]", ShapeError);
-  CHECK_THROWS_WITH_AS(embedding_bag(w, i, tensor({0}), {.per_sample_weights = ones({3})}), "embedding_bag: per_sample_weights go with mode sum only", ValueError);
+  CHECK_THROWS_WITH_AS(embedding_bag(w, i, tensor({0}), {.per_sample_weights = ones({3})}),
+                       "embedding_bag: per_sample_weights go with mode sum only", ValueError);
   CHECK_THROWS_AS(embedding_bag(w, i, tensor({0}), {.mode = BagMode::sum, .per_sample_weights = ones({2})}), ShapeError);
 }

@@ -49,7 +49,9 @@ TEST_CASE("gelu_feed_forward: linear, gelu and linear, with their gradients") {
     }
     auto a = n.gradients(n.fused()), b = n.gradients(n.plain());
     for (size_t i = 0; i < a.size(); ++i)
-      for (size_t k = 0; k < a[i].size(); ++k) CHECK(std::abs(a[i][k] - b[i][k]) <= (t == f64 ? 1e-11 : 1e-3) * (1 + std::abs(b[i][k])));  // sums of up to 100 terms in another order
+      for (size_t k = 0; k < a[i].size(); ++k)
+        CHECK(std::abs(a[i][k] - b[i][k]) <=
+              (t == f64 ? 1e-11 : 1e-3) * (1 + std::abs(b[i][k])));  // sums of up to 100 terms in another order
   }
 }
 
@@ -77,7 +79,10 @@ TEST_CASE("gelu_feed_forward: no rows, and only what needs a gradient gets one")
 TEST_CASE("gelu_feed_forward: what does not fit is named") {
   Tensor x = zeros({2, 3}), up = zeros({4, 3}), down = zeros({2, 4});
   CHECK_THROWS_WITH_AS(gelu_feed_forward(zeros({2, 5}), up, {}, down, {}),
-                       "gelu_feed_forward: takes x [.., in], up [inner, in] and down [out, inner], got [2, 5], up [4, 3], down [2, 4]", ShapeError);
-  CHECK_THROWS_WITH_AS(gelu_feed_forward(x, up, zeros({3}), down, {}), "gelu_feed_forward: the bias of up must be [4], it is [3]", ShapeError);
-  CHECK_THROWS_WITH_AS(gelu_feed_forward(x, up, {}, zeros({2, 4}, f64), {}), "gelu_feed_forward: takes floating tensors of one type, got f32 and f64", DTypeError);
+                       "gelu_feed_forward: takes x [.., in], up [inner, in] and down [out, inner], got [2, 5], up [4, 3], down [2, 4]",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(gelu_feed_forward(x, up, zeros({3}), down, {}), "gelu_feed_forward: the bias of up must be [4], it is [3]",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(gelu_feed_forward(x, up, {}, zeros({2, 4}, f64), {}),
+                       "gelu_feed_forward: takes floating tensors of one type, got f32 and f64", DTypeError);
 }

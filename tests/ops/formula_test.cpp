@@ -19,8 +19,9 @@ namespace {
 Tensor by_formula(const Tensor& a, const Tensor& b) {
   TensorFunction formula = [](const Tensor& x, const Tensor& y) { return x * sin(y); };
   Tensor y = formula({a.detach(), b.detach()})[0];
-  return record("by_formula", y, {a, b}, saving(a, b),
-                [formula](const Grads& dy, const Saved& s, Needs needs) -> Grads { return differentiate(formula, {s[0], s[1]}, dy, needs); });
+  return record("by_formula", y, {a, b}, saving(a, b), [formula](const Grads& dy, const Saved& s, Needs needs) -> Grads {
+    return differentiate(formula, {s[0], s[1]}, dy, needs);
+  });
 }
 
 }  // namespace

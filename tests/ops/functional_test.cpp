@@ -67,7 +67,12 @@ TEST_CASE("jacobian: closed forms, higher ranks, no elements") {
   CHECK(difference(select(select(j, 0, 0), 0, 0), select(x, 0, 0) * 2.0) < 1e-15);
   CHECK(sum(abs(select(select(j, 0, 0), 0, 1))).item() == 0);
   CHECK(jacobian([](const Tensor& a) { return a * 2.0; }, empty({0, 3}, f64)).shape() == Shape{0, 3, 0, 3});
-  CHECK_THROWS_WITH_AS(jacobian([](const Tensor& a) { return std::vector<Tensor>{a, a}; }, x), "jacobian: the function has 2 outputs; give its input as a vector", ShapeError);
+  CHECK_THROWS_WITH_AS(jacobian(
+                           [](const Tensor& a) {
+                             return std::vector<Tensor>{a, a};
+                           },
+                           x),
+                       "jacobian: the function has 2 outputs; give its input as a vector", ShapeError);
 }
 
 TEST_CASE("hessian and hvp: symmetric, agree with each other and with the closed form") {
@@ -95,12 +100,15 @@ TEST_CASE("per_sample_grad: the gradients of each sample alone") {
   CHECK(g[0].shape() == Shape{4, 3, 2});
   CHECK(g[1].shape() == Shape{4, 2});
   for (int64_t i = 0; i < 4; ++i) {
-    auto one = [&](const Tensor& weight, const Tensor& bias) { return sum(square(tanh(matmul(select(x, 0, i), weight) + bias) - select(target, 0, i))); };
+    auto one = [&](const Tensor& weight, const Tensor& bias) {
+      return sum(square(tanh(matmul(select(x, 0, i), weight) + bias) - select(target, 0, i)));
+    };
     auto r = vjp(one, {w, b});
     CHECK(difference(select(g[0], 0, i), r.products[0]) < 1e-14);
     CHECK(difference(select(g[1], 0, i), r.products[1]) < 1e-14);
   }
-  CHECK_THROWS_WITH_AS(per_sample_grad([](const Tensor& p) { return sum(p); }, {w}, 4), "per_sample_grad: the losses must be [4], they are []", ShapeError);
+  CHECK_THROWS_WITH_AS(per_sample_grad([](const Tensor& p) { return sum(p); }, {w}, 4),
+                       "per_sample_grad: the losses must be [4], they are []", ShapeError);
 }
 
 TEST_CASE("functional: with create_graph results can be differentiated again, in the inputs and in what was captured") {
@@ -129,9 +137,11 @@ TEST_CASE("functional: leaves grad() of captured and given tensors alone, and wo
 TEST_CASE("functional: what does not fit is named") {
   Tensor x = sample({3}, 22);
   auto square_sum = [](const Tensor& a) { return sum(a * a); };
-  CHECK_THROWS_WITH_AS(vjp([](const Tensor& a) { return a * 2.0; }, {x}), "vjp: the function must have one output of one element", ShapeError);
+  CHECK_THROWS_WITH_AS(vjp([](const Tensor& a) { return a * 2.0; }, {x}), "vjp: the function must have one output of one element",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(vjp(square_sum, {x}, {x}), "vjp: vector 0 is [3], of the outputs it is []", ShapeError);
   CHECK_THROWS_WITH_AS(jvp(square_sum, {x}, {}), "jvp: 0 vectors for 1 inputs", ShapeError);
-  CHECK_THROWS_WITH_AS(hvp([](const Tensor& a) { return a * 2.0; }, {x}, {x}), "hvp: the function must have one output of one element", ShapeError);
+  CHECK_THROWS_WITH_AS(hvp([](const Tensor& a) { return a * 2.0; }, {x}, {x}), "hvp: the function must have one output of one element",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(vjp(square_sum, {tensor({1, 2})}), "vjp: input 0 is i64; only floating tensors have derivatives", DTypeError);
 }

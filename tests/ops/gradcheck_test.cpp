@@ -81,7 +81,8 @@ TEST_CASE("gradcheck: keeps strides and leaves the inputs as they were") {
 TEST_CASE("gradcheck: refuses inputs that differences cannot work with") {
   TensorFunction f = [](const Tensor& x) { return x * 2.0; };
   CHECK_THROWS_WITH_AS(gradcheck(f, {tensor({1.0})}), "gradcheck: input 0 is f32; differences need f64", DTypeError);
-  CHECK_THROWS_WITH_AS(gradcheck(f, {expand(tensor({1.0}, f64), {3})}), "gradcheck: elements of input 0 overlap (an expanded tensor); clone it first", ValueError);
+  CHECK_THROWS_WITH_AS(gradcheck(f, {expand(tensor({1.0}, f64), {3})}),
+                       "gradcheck: elements of input 0 overlap (an expanded tensor); clone it first", ValueError);
   CHECK_THROWS_WITH_AS(gradcheck(f, {kX, select(kX, 0, 0)}), "gradcheck: inputs 0 and 1 share memory; clone one of them", ValueError);
   CHECK_THROWS_WITH_AS(gradcheck(f, {kX, clone(kX)}), "function: takes 1 tensors, got 2", ValueError);
 }
@@ -95,7 +96,8 @@ TEST_CASE("gradgradcheck: a formula that differs from its fused kernel fails, a 
 
 TEST_CASE("gradgradcheck: a derivative computed outside the graph fails") {
   TensorFunction f = [](const Tensor& x) {
-    return record("once", exp(x.detach()), {x}, saving(x), [](const Grads& dy, const Saved& s, Needs) -> Grads { return dy[0] * exp(s[0].detach()); });
+    return record("once", exp(x.detach()), {x}, saving(x),
+                  [](const Grads& dy, const Saved& s, Needs) -> Grads { return dy[0] * exp(s[0].detach()); });
   };
   CHECK(gradcheck(f, {kX}).passed);
   auto result = gradgradcheck(f, {kX});

@@ -56,8 +56,8 @@ struct Sizes {
 };
 
 std::vector<Sizes> sizes() {
-  return {{3, 4, tensor({0, 2, 2, 5})}, {4, 3, tensor({0, 0, 7, 7})}, {1, 1, tensor({0, 1})},         {17, 33, tensor({0, 40, 41, 90, 130})},
-          {5, 2, tensor({0, 0, 0})},    {0, 2, tensor({0, 1, 3})},    {2, 0, tensor({0, 1, 3})},      {3, 2, tensor({0})},
+  return {{3, 4, tensor({0, 2, 2, 5})},   {4, 3, tensor({0, 0, 7, 7})}, {1, 1, tensor({0, 1})},    {17, 33, tensor({0, 40, 41, 90, 130})},
+          {5, 2, tensor({0, 0, 0})},      {0, 2, tensor({0, 1, 3})},    {2, 0, tensor({0, 1, 3})}, {3, 2, tensor({0})},
           {40, 9, tensor({0, 3, 3, 700})}};
 }
 
@@ -68,7 +68,8 @@ TEST_CASE("grouped products: each segment its own matrix, for any strides, in ev
     for (DType t : {f64, f32, bf16, f16}) {
       Tensor x = testing::uniform({s.rows(), s.in}, 1, -1, 1, t), w = testing::uniform({s.count(), s.in, s.out}, 2, -1, 1, t);
       Tensor y = testing::uniform({s.rows(), s.out}, 3, -1, 1, t), b = testing::uniform({s.count(), s.out}, 4, -1, 1, t);
-      Reference product = each_row(x, w, s.offsets), biased = product, outer = each_segment(x, y, s.offsets), shift(b), sums(Shape{s.count(), s.out}), rows(y);
+      Reference product = each_row(x, w, s.offsets), biased = product, outer = each_segment(x, y, s.offsets), shift(b),
+                sums(Shape{s.count(), s.out}), rows(y);
       auto own = segments(s.offsets);
       for (size_t r = 0; r < own.size(); ++r)
         for (int64_t j = 0; j < s.out; ++j) {
@@ -92,7 +93,8 @@ TEST_CASE("grouped products: each segment its own matrix, for any strides, in ev
 
 TEST_CASE("grouped products: the same bits with 1, 2, 3 and 8 threads, and as one product a segment") {
   int before = num_threads();
-  Tensor offsets = tensor({0, 301, 301, 310, 311, 900, 1501}), x = test::sample({1501, 65}, 1, f32), w = test::sample({6, 65, 70}, 2, f32), y = test::sample({1501, 70}, 3, f32);
+  Tensor offsets = tensor({0, 301, 301, 310, 311, 900, 1501}), x = test::sample({1501, 65}, 1, f32), w = test::sample({6, 65, 70}, 2, f32),
+         y = test::sample({1501, 70}, 3, f32);
   std::vector<Tensor> first;
   for (int threads : {1, 2, 3, 8}) {
     set_num_threads(threads);
@@ -108,19 +110,23 @@ TEST_CASE("grouped products: the same bits with 1, 2, 3 and 8 threads, and as on
 
 TEST_CASE("grouped products: gradients of zero sizes are zero and have the right shape") {
   for (const Sizes& s : sizes()) {
-    Tensor x = ones({s.rows(), s.in}).requires_grad_(), w = ones({s.count(), s.out, s.in}).requires_grad_(), b = ones({s.count(), s.out}).requires_grad_();
+    Tensor x = ones({s.rows(), s.in}).requires_grad_(), w = ones({s.count(), s.out, s.in}).requires_grad_(),
+           b = ones({s.count(), s.out}).requires_grad_();
     sum(grouped_linear(x, w, b, s.offsets)).backward();
     CHECK(x.grad().shape() == x.shape());
     CHECK(w.grad().shape() == w.shape());
     std::vector<double> expected;
     std::vector<int64_t> o = to_vector<int64_t>(s.offsets);
-    for (int64_t e = 0; e < s.count(); ++e) expected.insert(expected.end(), static_cast<size_t>(s.out), static_cast<double>(o[static_cast<size_t>(e) + 1] - o[static_cast<size_t>(e)]));
+    for (int64_t e = 0; e < s.count(); ++e)
+      expected.insert(expected.end(), static_cast<size_t>(s.out),
+                      static_cast<double>(o[static_cast<size_t>(e) + 1] - o[static_cast<size_t>(e)]));
     CHECK(to_vector(b.grad()) == expected);
   }
 }
 
 TEST_CASE("grouped products: under autocast f32 operands are taken in 16 bits, gradients come back in f32") {
-  Tensor offsets = tensor({0, 2, 5}), x = test::sample({5, 3}, 1, f32).requires_grad_(), w = test::sample({2, 4, 3}, 2, f32).requires_grad_();
+  Tensor offsets = tensor({0, 2, 5}), x = test::sample({5, 3}, 1, f32).requires_grad_(),
+         w = test::sample({2, 4, 3}, 2, f32).requires_grad_();
   Autocast cast(bf16);
   Tensor y = grouped_linear(x, w, {}, offsets);
   CHECK(y.dtype() == bf16);
@@ -132,7 +138,8 @@ TEST_CASE("grouped products: under autocast f32 operands are taken in 16 bits, g
 
 // dx = dy W, and W is what a second pass must find again: the gradient of Σ dx² with respect to it.
 TEST_CASE("grouped products: under autocast the gradient of a gradient still knows the weight") {
-  Tensor offsets = tensor({0, 2, 5}), x = test::sample({5, 3}, 1, f32).requires_grad_(), w = test::sample({2, 4, 3}, 2, f32).requires_grad_();
+  Tensor offsets = tensor({0, 2, 5}), x = test::sample({5, 3}, 1, f32).requires_grad_(),
+         w = test::sample({2, 4, 3}, 2, f32).requires_grad_();
   Tensor y, plain = grouped_linear(x, w, {}, offsets);
   {
     Autocast cast(bf16);
@@ -147,11 +154,16 @@ TEST_CASE("grouped products: under autocast the gradient of a gradient still kno
 
 TEST_CASE("grouped products: what does not fit is named") {
   Tensor o = tensor({0, 2, 5});
-  CHECK_THROWS_WITH_AS(grouped_matmul(zeros({5, 3}), zeros({2, 4, 3}), o), "grouped_matmul: takes x [rows, in] and a weight [E, in, out], got [5, 3] and [2, 4, 3]", ShapeError);
-  CHECK_THROWS_WITH_AS(grouped_linear(zeros({5, 3}), zeros({2, 3, 4}), {}, o), "grouped_linear: takes x [rows, in] and a weight [E, out, in], got [5, 3] and [2, 3, 4]", ShapeError);
-  CHECK_THROWS_WITH_AS(grouped_linear(zeros({5, 3}), zeros({2, 4, 3}), zeros({4}), o), "grouped_linear: the bias must be [2, 4], it is [4]", ShapeError);
-  CHECK_THROWS_WITH_AS(grouped_outer(zeros({5, 3}), zeros({4, 3}), o), "grouped_outer: takes a [rows, m] and b [rows, n], got [5, 3] and [4, 3]", ShapeError);
-  CHECK_THROWS_WITH_AS(grouped_outer(zeros({5, 3}), zeros({5, 3}), zeros({}, i64)), "grouped_outer: offsets must be a vector of at least one element, their shape is []", ShapeError);
+  CHECK_THROWS_WITH_AS(grouped_matmul(zeros({5, 3}), zeros({2, 4, 3}), o),
+                       "grouped_matmul: takes x [rows, in] and a weight [E, in, out], got [5, 3] and [2, 4, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(grouped_linear(zeros({5, 3}), zeros({2, 3, 4}), {}, o),
+                       "grouped_linear: takes x [rows, in] and a weight [E, out, in], got [5, 3] and [2, 3, 4]", ShapeError);
+  CHECK_THROWS_WITH_AS(grouped_linear(zeros({5, 3}), zeros({2, 4, 3}), zeros({4}), o), "grouped_linear: the bias must be [2, 4], it is [4]",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(grouped_outer(zeros({5, 3}), zeros({4, 3}), o),
+                       "grouped_outer: takes a [rows, m] and b [rows, n], got [5, 3] and [4, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(grouped_outer(zeros({5, 3}), zeros({5, 3}), zeros({}, i64)),
+                       "grouped_outer: offsets must be a vector of at least one element, their shape is []", ShapeError);
   CHECK_THROWS_WITH_AS(grouped_sum(zeros({5}), o), "grouped_sum: takes x [rows, n], got [5]", ShapeError);
   Tensor x = zeros({5, 3}), w = zeros({2, 3, 4});
   CHECK_THROWS_WITH_AS(grouped_matmul(x, w, tensor({0, 5})), "grouped_matmul: 2 segments need offsets [3], got [2]", ShapeError);
@@ -159,5 +171,6 @@ TEST_CASE("grouped products: what does not fit is named") {
   CHECK_THROWS_WITH_AS(grouped_matmul(x, w, tensor({0, 6, 5})), "grouped_matmul: offsets fall from 6 to 5 at segment 1", IndexError);
   CHECK_THROWS_WITH_AS(grouped_matmul(x, w, tensor({0, 2, 4})), "grouped_matmul: offsets end with 4, the rows are 5", IndexError);
   CHECK_THROWS_WITH_AS(grouped_matmul(x, w, to(o, i32)), "grouped_matmul: offsets must be i64, not i32", DTypeError);
-  CHECK_THROWS_WITH_AS(grouped_matmul(x, to(w, f64), o), "grouped_matmul: takes two floating tensors of one type, got f32 and f64", DTypeError);
+  CHECK_THROWS_WITH_AS(grouped_matmul(x, to(w, f64), o), "grouped_matmul: takes two floating tensors of one type, got f32 and f64",
+                       DTypeError);
 }

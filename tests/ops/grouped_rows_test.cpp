@@ -48,7 +48,13 @@ TEST_CASE("spread_rows and join_rows: equal what gathering and scattering give, 
   Tensor place = reshape(g.place, {5, 2}), source = floor_divide(g.order, scalar_tensor(2, i64));
   for (auto [a, b] : std::vector<std::pair<DType, DType>>{{f64, f64}, {f32, f32}, {f32, bf16}, {bf16, f32}, {f16, bf16}, {bf16, bf16}}) {
     DType sums = a == f64 ? f64 : f32;
-    double tolerance = a == f64 ? 0x1p-50 : std::max(a == f32 ? 0x1p-20 : a == f16 ? 0x1p-9 : 0x1p-6, b == f32 ? 0x1p-20 : b == f16 ? 0x1p-9 : 0x1p-6);
+    double tolerance = a == f64 ? 0x1p-50
+                                : std::max(a == f32   ? 0x1p-20
+                                           : a == f16 ? 0x1p-9
+                                                      : 0x1p-6,
+                                           b == f32   ? 0x1p-20
+                                           : b == f16 ? 0x1p-9
+                                                      : 0x1p-6);
     Tensor x = testing::uniform({5, 7}, 1, -1, 1, a).requires_grad_(), w = testing::uniform({10}, 2, -1, 1, sums).requires_grad_();
     Tensor y = spread_rows(x, place, 10, w, b), expected = index_select(to(x, f64), 0, source) * unsqueeze(to(w, f64), 1);
     CHECK(y.dtype() == b);
@@ -93,12 +99,15 @@ TEST_CASE("rows at places: what does not fit is named") {
   Tensor x = ones({2, 3}), place = tensor({{0, 1}, {2, 3}});
   CHECK_THROWS_WITH_AS(group_by(tensor({0, 3}), 3), "group_by: index 3 is outside [0, 3)", IndexError);
   CHECK_THROWS_WITH_AS(group_by(ones({2}), 3), "group_by: takes a vector of i64, got f32 [2]", ShapeError);
-  CHECK_THROWS_WITH_AS(spread_rows(x, tensor({{0}}), 1), "spread_rows: takes x [N, n] and places [N, k], got [2, 3] and [1, 1]", ShapeError);
+  CHECK_THROWS_WITH_AS(spread_rows(x, tensor({{0}}), 1), "spread_rows: takes x [N, n] and places [N, k], got [2, 3] and [1, 1]",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(spread_rows(x, place, 4, ones({3})), "spread_rows: 4 rows need as many weights, got [3]", ShapeError);
   CHECK_THROWS_WITH_AS(spread_rows(x, place, 3), "spread_rows: place 3 is outside [−1, 3)", IndexError);
   CHECK_THROWS_WITH_AS(spread_rows(x, tensor({{0, 1}, {1, 2}}), 4), "spread_rows: place 1 is named twice", IndexError);
   CHECK_THROWS_WITH_AS(spread_rows(x, tensor({{0, 1}, {2, -1}}), 4), "spread_rows: only 3 of 4 rows are somebody's place", IndexError);
-  CHECK_THROWS_WITH_AS(spread_rows(x, place, 4, {}, f64), "spread_rows: takes floating rows, f64 only on both sides; got f32 and f64", DTypeError);
+  CHECK_THROWS_WITH_AS(spread_rows(x, place, 4, {}, f64), "spread_rows: takes floating rows, f64 only on both sides; got f32 and f64",
+                       DTypeError);
   CHECK_THROWS_WITH_AS(join_rows(x, to(place, i32)), "join_rows: places must be i64, not i32", DTypeError);
-  CHECK_THROWS_WITH_AS(row_dots(x, ones({4, 2}), place), "row_dots: takes y [rows, n] beside x [N, n], got [4, 2] beside [2, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(row_dots(x, ones({4, 2}), place), "row_dots: takes y [rows, n] beside x [N, n], got [4, 2] beside [2, 3]",
+                       ShapeError);
 }

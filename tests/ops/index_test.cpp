@@ -41,7 +41,8 @@ struct Geometry {
   Shape x, index;
   int dim;
 };
-const Geometry kGeometries[] = {{{5, 7}, {5, 9}, 1}, {{5, 7}, {3, 7}, 0}, {{5, 7}, {9, 4}, 0}, {{3, 4, 6}, {2, 11, 5}, 1}, {{6}, {50}, 0}, {{3, 200}, {3, 200}, 0}, {{300, 70}, {500, 70}, 0}};
+const Geometry kGeometries[] = {{{5, 7}, {5, 9}, 1}, {{5, 7}, {3, 7}, 0},     {{5, 7}, {9, 4}, 0},      {{3, 4, 6}, {2, 11, 5}, 1},
+                                {{6}, {50}, 0},      {{3, 200}, {3, 200}, 0}, {{300, 70}, {500, 70}, 0}};
 
 }  // namespace
 
@@ -75,9 +76,12 @@ TEST_CASE("scatter_add and scatter_reduce: values") {
       CHECK(error(scatter_add(x, g.dim, index, src), joined([](double a, double b) { return a + b; })) < 1e-13);
       CHECK(error(scatter_reduce(x, g.dim, index, src, ScatterReduce::sum), joined([](double a, double b) { return a + b; })) < 1e-13);
       CHECK(error(scatter_reduce(x, g.dim, index, src, ScatterReduce::prod), joined([](double a, double b) { return a * b; })) < 1e-12);
-      CHECK(error(scatter_reduce(x, g.dim, index, src, ScatterReduce::amax), joined([](double a, double b) { return std::max(a, b); })) == 0);
-      CHECK(error(scatter_reduce(x, g.dim, index, src, ScatterReduce::amin), joined([](double a, double b) { return std::min(a, b); })) == 0);
-      Reference count = scattered(zeros_like(x), g.dim, index, src, [](double a, double) { return a + 1; }), total = joined([](double a, double b) { return a + b; });
+      CHECK(error(scatter_reduce(x, g.dim, index, src, ScatterReduce::amax), joined([](double a, double b) { return std::max(a, b); })) ==
+            0);
+      CHECK(error(scatter_reduce(x, g.dim, index, src, ScatterReduce::amin), joined([](double a, double b) { return std::min(a, b); })) ==
+            0);
+      Reference count = scattered(zeros_like(x), g.dim, index, src, [](double a, double) { return a + 1; }),
+                total = joined([](double a, double b) { return a + b; });
       Reference sums = scattered(zeros_like(x), g.dim, index, src, [](double a, double b) { return a + b; }), mine(x), without = sums;
       for (size_t i = 0; i < total.values.size(); ++i) {
         total.values[i] /= count.values[i] + 1;
@@ -91,7 +95,8 @@ TEST_CASE("scatter_add and scatter_reduce: values") {
   CHECK(to_vector(scatter_reduce(line, 0, places, values, ScatterReduce::amin, false)) == std::vector<double>{10, 3, 30});
   CHECK(to_vector(scatter_reduce(line, 0, places, values, ScatterReduce::amax, false)) == std::vector<double>{10, 5, 30});
   CHECK(to_vector(scatter_reduce(line, 0, places, values, ScatterReduce::prod, false)) == std::vector<double>{10, 15, 30});
-  CHECK(to_vector<int64_t>(scatter_reduce(tensor({1, 2}), 0, tensor({0, 0}), tensor({5, 4}), ScatterReduce::amax)) == std::vector<int64_t>{5, 2});
+  CHECK(to_vector<int64_t>(scatter_reduce(tensor({1, 2}), 0, tensor({0, 0}), tensor({5, 4}), ScatterReduce::amax)) ==
+        std::vector<int64_t>{5, 2});
 }
 
 TEST_CASE("scatter: the last in order stays and alone gets the gradient") {
@@ -116,7 +121,8 @@ TEST_CASE("scatter_add: the same bits for any number of threads, few places or m
     Shape x, index;
     int dim;
   };
-  for (const Case& c : {Case{{10}, {100000}, 0}, Case{{50, 700}, {300, 700}, 0}, Case{{700, 50}, {700, 300}, 1}, Case{{30, 40}, {5000, 40}, 0}}) {
+  for (const Case& c :
+       {Case{{10}, {100000}, 0}, Case{{50, 700}, {300, 700}, 0}, Case{{700, 50}, {700, 300}, 1}, Case{{30, 40}, {5000, 40}, 0}}) {
     Tensor index = integers(c.index, c.x[c.dim], 7), src = uniform(c.index, 8, -1, 1, f32), x = zeros(c.x);
     set_num_threads(1);
     Tensor alone = scatter_add(x, c.dim, index, src), last = scatter(x, c.dim, index, src);
@@ -145,7 +151,8 @@ TEST_CASE("index_select, index_add, index_copy, take, take_along") {
     Tensor src = uniform({4, 4, 3}, 10);
     CHECK(error(index_add(t, 1, i, src), scattered(t, 1, wide, src, [](double a, double b) { return a + b; })) < 1e-15);
     CHECK(error(index_copy(t, 1, i, src), scattered(t, 1, wide, src, [](double, double b) { return b; })) == 0);
-    CHECK(to_vector(take(t, tensor({{0, -1}, {7, 59}}))) == std::vector<double>{Reference(t).values[0], Reference(t).values[59], Reference(t).values[7], Reference(t).values[59]});
+    CHECK(to_vector(take(t, tensor({{0, -1}, {7, 59}}))) ==
+          std::vector<double>{Reference(t).values[0], Reference(t).values[59], Reference(t).values[7], Reference(t).values[59]});
   }
   Tensor best = argmax(x, 1, true);
   CHECK(to_vector(take_along(x, best, 1)) == to_vector(amax(x, {1}, true)));
@@ -217,12 +224,14 @@ TEST_CASE("indexing: errors name the operation, the index and the range") {
   CHECK_THROWS_WITH_AS(gather(x, 0, tensor({1})), "gather: an index of shape [1] does not fit [3, 4] along dimension 0", ShapeError);
   CHECK_THROWS_WITH_AS(gather(x, 0, tensor({{0.5}})), "gather: the index must be i64 or i32, it is f32", DTypeError);
   CHECK_THROWS_WITH_AS(scatter_add(x, 0, tensor({{7}}), ones({1, 1})), "scatter_add: index 7 is outside [0, 3)", IndexError);
-  CHECK_THROWS_WITH_AS(scatter(x, 0, tensor({{0, 1}}), ones({1, 1})), "scatter: [1, 1] has too few elements for an index of shape [1, 2]", ShapeError);
+  CHECK_THROWS_WITH_AS(scatter(x, 0, tensor({{0, 1}}), ones({1, 1})), "scatter: [1, 1] has too few elements for an index of shape [1, 2]",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(scatter(x, 0, tensor({{0}}), ones({1, 1}, f64)), "scatter: the tensor is f32, what is put into it f64", DTypeError);
   CHECK_THROWS_WITH_AS(index_select(x, 0, tensor({0, 3})), "index_select: index 3 is outside [0, 3)", IndexError);
   CHECK_THROWS_WITH_AS(index_add(x, 1, tensor({0}), ones({3, 2})), "index_add: the slices must be [3, 1], they are [3, 2]", ShapeError);
   CHECK_THROWS_WITH_AS(index(x, {tensor({3})}), "index: index 3 is outside [-3, 3)", IndexError);
-  CHECK_THROWS_WITH_AS(index(x, {tensor({0}), tensor({0}), tensor({0})}), "index: indices for 3 dimensions, the shape is [3, 4]", IndexError);
+  CHECK_THROWS_WITH_AS(index(x, {tensor({0}), tensor({0}), tensor({0})}), "index: indices for 3 dimensions, the shape is [3, 4]",
+                       IndexError);
   CHECK_THROWS_WITH_AS(index(x, {tensor({true, false})}), "index: a mask [2] does not fit [3, 4] from dimension 0 on", ShapeError);
   CHECK_THROWS_WITH_AS(take(x, tensor({12})), "take: index 12 is outside [-12, 12)", IndexError);
   CHECK_THROWS_WITH_AS(one_hot(tensor({3}), 3), "one_hot: index 3 is outside [0, 3)", IndexError);

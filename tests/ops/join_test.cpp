@@ -62,7 +62,8 @@ TEST_CASE("split, chunk and unbind: views that share memory") {
   CHECK(columns.size() == 4);
   CHECK(to_vector(stack(columns, 1)) == to_vector(x));
   CHECK(unbind(zeros({0, 2})).empty());
-  CHECK_THROWS_WITH_AS(split(x, std::vector<int64_t>{3, 3}), "split: sizes that add up to 6 do not divide [7, 4] along dimension 0", ShapeError);
+  CHECK_THROWS_WITH_AS(split(x, std::vector<int64_t>{3, 3}), "split: sizes that add up to 6 do not divide [7, 4] along dimension 0",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(split(x, 0), "split: the size must be at least 1, it is 0", ValueError);
   CHECK_THROWS_AS(chunk(x, 0), ValueError);
 }
@@ -112,19 +113,23 @@ TEST_CASE("roll, flip, rot90") {
 
 TEST_CASE("what repeats, turns, pads or runs over elements owns its result, also where nothing has to move") {
   Tensor x = reshape(arange(6.0), {2, 3}), one = tensor({5.0}), number = scalar_tensor(7.0, f32);
-  for (const Tensor& y : {roll(x, {0}, {0}), roll(x, {3, 2}, {1, 0}), roll(x, 6), roll(x, std::vector<int64_t>{}, std::vector<int>{}), rot90(x, 0), rot90(x, -4), repeat(x, {1, 1}), tile(x, {1}),
-                          repeat_interleave(x, 1, 0), repeat_interleave(slice(x, 0, 0, 1), 2, 0), pad(x, {0, 0}), pad(x, {-1, 0}), pad(x, {0, -1, -1, 0}, PadMode::reflect),
-                          pixel_shuffle(unsqueeze(x, 0), 1), pixel_unshuffle(unsqueeze(x, 0), 1), channel_shuffle(x, 1), fftshift(tensor({{1.0}}), {0})}) {
+  for (const Tensor& y :
+       {roll(x, {0}, {0}), roll(x, {3, 2}, {1, 0}), roll(x, 6), roll(x, std::vector<int64_t>{}, std::vector<int>{}), rot90(x, 0),
+        rot90(x, -4), repeat(x, {1, 1}), tile(x, {1}), repeat_interleave(x, 1, 0), repeat_interleave(slice(x, 0, 0, 1), 2, 0),
+        pad(x, {0, 0}), pad(x, {-1, 0}), pad(x, {0, -1, -1, 0}, PadMode::reflect), pixel_shuffle(unsqueeze(x, 0), 1),
+        pixel_unshuffle(unsqueeze(x, 0), 1), channel_shuffle(x, 1), fftshift(tensor({{1.0}}), {0})}) {
     Tensor before = clone(x), written = y;
     fill_(written, -1);  // no overlap either
     CHECK(to_vector(x) == to_vector(before));
   }
-  for (Tensor y : {repeat_interleave(one, 1, 0), repeat_interleave(one, 3, 0), repeat(one, {1}), roll(one, 4), fftshift(one), ifftshift(one)}) {
+  for (Tensor y :
+       {repeat_interleave(one, 1, 0), repeat_interleave(one, 3, 0), repeat(one, {1}), roll(one, 4), fftshift(one), ifftshift(one)}) {
     CHECK(to_vector(y) == Numbers(static_cast<size_t>(y.numel()), 5));
     fill_(y, -1);
     CHECK(one.item() == 5);
   }
-  for (Tensor y : {cumprod(number, 0), cumsum(number, 0), roll(number, 1), fftshift(number), rot90(reshape(number, {1, 1}), 0), repeat(number, {})}) {
+  for (Tensor y :
+       {cumprod(number, 0), cumsum(number, 0), roll(number, 1), fftshift(number), rot90(reshape(number, {1, 1}), 0), repeat(number, {})}) {
     fill_(y, -1);
     CHECK(number.item() == 7);
   }
@@ -165,8 +170,10 @@ TEST_CASE("pad: every mode against its rule, one to three dimensions") {
   CHECK(pad(arange(3), {1, 1}).dtype() == i64);
   CHECK(pad(zeros({2, 0}), {1, 1}).shape() == Shape{2, 2});
   CHECK_THROWS_WITH_AS(pad(zeros({3}), {1}), "pad: takes pairs of numbers, got 1", Error);
-  CHECK_THROWS_WITH_AS(pad(zeros({3}), {3, 0}, PadMode::reflect), "pad: reflect padding (3, 0) needs a larger dimension 0: the input is [3]", Error);
-  CHECK_THROWS_WITH_AS(pad(zeros({3}), {0, 4}, PadMode::circular), "pad: circular padding (0, 4) needs a larger dimension 0: the input is [3]", Error);
+  CHECK_THROWS_WITH_AS(pad(zeros({3}), {3, 0}, PadMode::reflect),
+                       "pad: reflect padding (3, 0) needs a larger dimension 0: the input is [3]", Error);
+  CHECK_THROWS_WITH_AS(pad(zeros({3}), {0, 4}, PadMode::circular),
+                       "pad: circular padding (0, 4) needs a larger dimension 0: the input is [3]", Error);
   CHECK_THROWS_WITH_AS(pad(zeros({3}), {-2, -2}), "pad: (-2, -2) cuts off more than dimension 0 of [3] has", Error);
 }
 

@@ -174,9 +174,11 @@ TEST_CASE("linalg: eigenvalues, singular values and triangular factors agree wit
       std::vector<double> squares = jacobi(gram);
       std::vector<double> singular = to_vector(svd(a).s);
       REQUIRE(singular.size() == squares.size());
-      for (size_t i = 0; i < squares.size(); ++i) CHECK(std::abs(std::pow(singular[squares.size() - 1 - i], 2) - squares[i]) < limit * squares.back());
+      for (size_t i = 0; i < squares.size(); ++i)
+        CHECK(std::abs(std::pow(singular[squares.size() - 1 - i], 2) - squares[i]) < limit * squares.back());
       Tensor symmetric = to(tensor_of(gram), t);
-      std::vector<double> w = to_vector(eigh(tril(symmetric)).values), expected = jacobi(rows_of(symmetric));  // only the lower triangle is read
+      std::vector<double> w = to_vector(eigh(tril(symmetric)).values),
+                          expected = jacobi(rows_of(symmetric));  // only the lower triangle is read
       for (size_t i = 0; i < w.size(); ++i) CHECK(std::abs(w[i] - expected[i]) < limit * expected.back());
       Tensor r = qr(to(tensor_of(rows), t)).r;
       CHECK(difference(abs(r), abs(tensor_of(gram_schmidt(rows)))) < 10 * limit);
@@ -192,7 +194,8 @@ TEST_CASE("linalg: eigenvalues, singular values and triangular factors agree wit
 
 TEST_CASE("linalg: one matrix for a batch of right sides, batches of matrices for one right side") {
   for (DType t : {f64, f32}) {
-    Tensor a = sample({5, 5}, 5, t, -1, 1) + eye(5, -1, t) * 4, b = sample({2, 3, 5, 4}, 6, t), x = solve(a, b), y = triangular_solve(a, strided(b), true);
+    Tensor a = sample({5, 5}, 5, t, -1, 1) + eye(5, -1, t) * 4, b = sample({2, 3, 5, 4}, 6, t), x = solve(a, b),
+           y = triangular_solve(a, strided(b), true);
     CHECK(x.shape() == b.shape());
     for (int64_t i = 0; i < 2; ++i)
       for (int64_t j = 0; j < 3; ++j) {
@@ -203,8 +206,10 @@ TEST_CASE("linalg: one matrix for a batch of right sides, batches of matrices fo
     Tensor many = stack({a, mT(a)}), vector = sample({5}, 7, t), z = solve(many, vector), w = triangular_solve(many, vector);
     CHECK(z.shape() == Shape{2, 5});
     for (int64_t i = 0; i < 2; ++i) {
-      CHECK(difference(unsqueeze(select(z, 0, i), -1), tensor_of(eliminate(rows_of(select(many, 0, i)), rows_of(unsqueeze(vector, -1))).x)) < 200 * epsilon(t));
-      CHECK(difference(unsqueeze(select(w, 0, i), -1), tensor_of(eliminate(rows_of(tril(select(many, 0, i))), rows_of(unsqueeze(vector, -1))).x)) < 200 * epsilon(t));
+      CHECK(difference(unsqueeze(select(z, 0, i), -1),
+                       tensor_of(eliminate(rows_of(select(many, 0, i)), rows_of(unsqueeze(vector, -1))).x)) < 200 * epsilon(t));
+      CHECK(difference(unsqueeze(select(w, 0, i), -1),
+                       tensor_of(eliminate(rows_of(tril(select(many, 0, i))), rows_of(unsqueeze(vector, -1))).x)) < 200 * epsilon(t));
     }
     CHECK(solve(a, zeros({2, 0, 5, 4}, t)).shape() == Shape{2, 0, 5, 4});
     CHECK(solve(a, zeros({3, 5, 0}, t)).shape() == Shape{3, 5, 0});
@@ -251,7 +256,8 @@ TEST_CASE("linalg: singular matrices") {
       Tensor a = n > 2 ? diag(to(arange(n), t)) : zeros({n, n}, t);  // the first pivot is 0, the others are not
       CHECK_THROWS_WITH_AS(solve(zeros({n, n}, t), ones({n}, t)), "solve: the matrix is singular (pivot 0 of batch 0 is 0)", ValueError);
       CHECK_THROWS_AS(inv(a), ValueError);
-      CHECK_THROWS_WITH_AS(triangular_solve(a, ones({n}, t)), "triangular_solve: the matrix is singular (pivot 0 of batch 0 is 0)", ValueError);
+      CHECK_THROWS_WITH_AS(triangular_solve(a, ones({n}, t)), "triangular_solve: the matrix is singular (pivot 0 of batch 0 is 0)",
+                           ValueError);
       CHECK(slogdet(a).sign.item() == 0);
       CHECK(slogdet(a).logabs.item() == -INFINITY);
       CHECK(difference(pinv(zeros({n, n}, t)), zeros({n, n}, f64)) == 0);

@@ -22,7 +22,8 @@ Tensor times(const Tensor& a, const Tensor& b) {
     for (int64_t i = 0; i < m; ++i)
       for (int64_t j = 0; j < k; ++j)
         for (int64_t l = 0; l < n; ++l)
-          z[static_cast<size_t>((c * m + i) * k + j)] += x[static_cast<size_t>((c * m + i) * n + l)] * y[static_cast<size_t>((c * n + l) * k + j)];
+          z[static_cast<size_t>((c * m + i) * k + j)] +=
+              x[static_cast<size_t>((c * m + i) * n + l)] * y[static_cast<size_t>((c * n + l) * k + j)];
   Shape shape = a.shape();
   shape[shape.rank() - 1] = k;
   return from_vector(z, shape);
@@ -120,7 +121,8 @@ TEST_CASE("linalg: vectors of svd and eigh have the sign that makes their first 
 TEST_CASE("linalg: broadcasting, vectors, known determinants and a rank-deficient least squares problem") {
   Tensor a = dominant({4, 4}, f64), b = sample({3, 4, 2}, 7), x = solve(a, b);
   CHECK(difference(times(clone(expand(a, {3, 4, 4})), x), b) < bound(f64, 4));
-  CHECK(difference(times(a, unsqueeze(solve(a, select(select(b, 0, 0), -1, 0)), -1)), unsqueeze(select(select(b, 0, 0), -1, 0), -1)) < bound(f64, 4));
+  CHECK(difference(times(a, unsqueeze(solve(a, select(select(b, 0, 0), -1, 0)), -1)), unsqueeze(select(select(b, 0, 0), -1, 0), -1)) <
+        bound(f64, 4));
   auto [sign, logabs] = slogdet(tensor({{{0, 2}, {3, 0}}, {{1, 2}, {2, 4}}}, f64));
   CHECK(to_vector(sign) == std::vector<double>{-1, 0});
   CHECK(to_vector(logabs)[0] == doctest::Approx(std::log(6.0)).epsilon(1e-14));
@@ -158,7 +160,8 @@ TEST_CASE("linalg: the matrix exponential against its series, closed forms and i
       double scale = amax(abs(series)).item();
       CHECK(amax(abs(wide(matrix_exp(a)) - series)).item() < 200 * scale * (t == f64 ? 0x1p-52 : 0x1p-23));
     }
-  Tensor turn = tensor({{0.0, -2.5}, {2.5, 0.0}}, f64), rotation = tensor({{std::cos(2.5), -std::sin(2.5)}, {std::sin(2.5), std::cos(2.5)}}, f64);
+  Tensor turn = tensor({{0.0, -2.5}, {2.5, 0.0}}, f64),
+         rotation = tensor({{std::cos(2.5), -std::sin(2.5)}, {std::sin(2.5), std::cos(2.5)}}, f64);
   CHECK(difference(matrix_exp(turn), rotation) < 1e-14);
   CHECK(difference(matrix_exp(tensor({{0.0, 1.0}, {0.0, 0.0}}, f64)), tensor({{1.0, 1.0}, {0.0, 1.0}}, f64)) < 1e-15);
   CHECK(difference(matrix_exp(tensor({{-800.0}}, f64)), zeros({1, 1}, f64)) == 0);
@@ -203,7 +206,8 @@ TEST_CASE("linalg: errors name the operation and the values") {
   Tensor singular = tensor({{{1, 0}, {0, 1}}, {{1, 2}, {2, 4}}}, f32);
   CHECK_THROWS_WITH_AS(solve(singular, zeros({2, 1})), "solve: the matrix is singular (pivot 1 of batch 1 is 0)", ValueError);
   CHECK_THROWS_WITH_AS(inv(singular), "inv: the matrix is singular (pivot 1 of batch 1 is 0)", ValueError);
-  CHECK_THROWS_WITH_AS(triangular_solve(singular * 0, zeros({2, 1})), "triangular_solve: the matrix is singular (pivot 0 of batch 0 is 0)", ValueError);
+  CHECK_THROWS_WITH_AS(triangular_solve(singular * 0, zeros({2, 1})), "triangular_solve: the matrix is singular (pivot 0 of batch 0 is 0)",
+                       ValueError);
   CHECK_THROWS_WITH_AS(cholesky(-eye(3)), "cholesky: the matrix is not positive definite (leading minor 1 of batch 0)", ValueError);
   CHECK_THROWS_WITH_AS(matrix_exp(zeros({2, 3})), "matrix_exp: takes square matrices, not [2, 3]", ShapeError);
   CHECK_THROWS_WITH_AS(matrix_exp(full({1, 2, 2}, INFINITY)), "matrix_exp: matrix 0 of the batch holds NaN or infinity", ValueError);

@@ -25,7 +25,8 @@ void check(const Loss& loss, const std::vector<double>& expected, const Shape& s
 }
 
 // value(x, y) an element.
-void check_elements(const std::function<Tensor(const Tensor&, const Tensor&, Reduction)>& loss, double (*value)(double, double), const Tensor& x, const Tensor& y) {
+void check_elements(const std::function<Tensor(const Tensor&, const Tensor&, Reduction)>& loss, double (*value)(double, double),
+                    const Tensor& x, const Tensor& y) {
   std::vector<double> a = to_vector(x), b = to_vector(y), out(a.size());
   for (size_t i = 0; i < a.size(); ++i) out[i] = value(a[i], b[i]);
   check([&](Reduction r) { return loss(x, y, r); }, out, x.shape());
@@ -59,37 +60,44 @@ std::vector<std::vector<double>> probabilities(const Tensor& logits) {
 
 TEST_CASE("losses on real numbers: values, reductions and strides") {
   Tensor x = sample({4, 5}, 1, f64, -3, 3), y = sample({4, 5}, 2, f64, -3, 3);
-  check_elements([](auto& a, auto& b, Reduction r) { return mse_loss(a, b, r); }, [](double a, double b) { return (a - b) * (a - b); }, x, y);
+  check_elements([](auto& a, auto& b, Reduction r) { return mse_loss(a, b, r); }, [](double a, double b) { return (a - b) * (a - b); }, x,
+                 y);
   check_elements([](auto& a, auto& b, Reduction r) { return l1_loss(a, b, r); }, [](double a, double b) { return std::abs(a - b); }, x, y);
   check_elements([](auto& a, auto& b, Reduction r) { return smooth_l1_loss(a, b, 0.5, r); },
                  [](double a, double b) { return std::abs(a - b) < 0.5 ? (a - b) * (a - b) : std::abs(a - b) - 0.25; }, x, y);
-  check_elements([](auto& a, auto& b, Reduction r) { return smooth_l1_loss(a, b, 0, r); }, [](double a, double b) { return std::abs(a - b); }, x, y);
+  check_elements([](auto& a, auto& b, Reduction r) { return smooth_l1_loss(a, b, 0, r); },
+                 [](double a, double b) { return std::abs(a - b); }, x, y);
   check_elements([](auto& a, auto& b, Reduction r) { return huber_loss(a, b, 2, r); },
                  [](double a, double b) { return std::abs(a - b) < 2 ? (a - b) * (a - b) / 2 : 2 * (std::abs(a - b) - 1); }, x, y);
   check_elements([](auto& a, auto& b, Reduction r) { return pseudo_huber_loss(a, b, 2, r); },
                  [](double a, double b) { return 4 * (std::sqrt(1 + (a - b) * (a - b) / 4) - 1); }, x, y);
-  check_elements([](auto& a, auto& b, Reduction r) { return cauchy_loss(a, b, 0.5, r); }, [](double a, double b) { return 0.125 * std::log(1 + 4 * (a - b) * (a - b)); }, x, y);
+  check_elements([](auto& a, auto& b, Reduction r) { return cauchy_loss(a, b, 0.5, r); },
+                 [](double a, double b) { return 0.125 * std::log(1 + 4 * (a - b) * (a - b)); }, x, y);
   Tensor counts = tensor({{0.0, 1.0, 2.0, 7.0}}, f64), rates = tensor({{0.5, 1.5, 2.5, 0.1}}, f64);
-  check_elements([](auto& a, auto& b, Reduction r) { return poisson_nll_loss(a, b, {.reduction = r}); }, [](double a, double t) { return std::exp(a) - t * a; }, rates, counts);
+  check_elements([](auto& a, auto& b, Reduction r) { return poisson_nll_loss(a, b, {.reduction = r}); },
+                 [](double a, double t) { return std::exp(a) - t * a; }, rates, counts);
   check_elements([](auto& a, auto& b, Reduction r) { return poisson_nll_loss(a, b, {.log_input = false, .full = true, .reduction = r}); },
                  [](double a, double t) {
                    double stirling = t > 1 ? t * std::log(t) - t + 0.5 * std::log(2 * std::numbers::pi * t) : 0;
                    return a - t * std::log(a + 1e-8) + stirling;
                  },
                  rates, counts);
-  check_elements([](auto& a, auto& b, Reduction r) { return gaussian_nll_loss(a, b, scalar_tensor(0.5, f64), {.full = true, .reduction = r}); },
-                 [](double a, double b) { return 0.5 * (std::log(0.5) + (a - b) * (a - b) / 0.5) + 0.5 * std::log(2 * std::numbers::pi); }, x, y);
+  check_elements(
+      [](auto& a, auto& b, Reduction r) { return gaussian_nll_loss(a, b, scalar_tensor(0.5, f64), {.full = true, .reduction = r}); },
+      [](double a, double b) { return 0.5 * (std::log(0.5) + (a - b) * (a - b) / 0.5) + 0.5 * std::log(2 * std::numbers::pi); }, x, y);
 }
 
 TEST_CASE("losses on real numbers: large differences and none at all") {
   for (double d : {0.0, 1e4, -1e4}) {
     Tensor x = scalar_tensor(d, f32).requires_grad_(), y = scalar_tensor(0.0, f32);
-    for (const Tensor& loss : {mse_loss(x, y), l1_loss(x, y), smooth_l1_loss(x, y), huber_loss(x, y), pseudo_huber_loss(x, y), cauchy_loss(x, y)}) {
+    for (const Tensor& loss :
+         {mse_loss(x, y), l1_loss(x, y), smooth_l1_loss(x, y), huber_loss(x, y), pseudo_huber_loss(x, y), cauchy_loss(x, y)}) {
       CHECK(std::isfinite(loss.item()));
       CHECK(std::isfinite(grad({loss}, {x})[0].item()));
     }
   }
-  CHECK(pseudo_huber_loss(scalar_tensor(1e-4, f32), scalar_tensor(0.0, f32)).item() == doctest::Approx(5e-9).epsilon(1e-6));  // √(1 + z) − 1 would give 0
+  CHECK(pseudo_huber_loss(scalar_tensor(1e-4, f32), scalar_tensor(0.0, f32)).item() ==
+        doctest::Approx(5e-9).epsilon(1e-6));  // √(1 + z) − 1 would give 0
   CHECK(std::isnan(mse_loss(zeros({0}), zeros({0})).item()));
   CHECK(mse_loss(zeros({0}), zeros({0}), Reduction::sum).item() == 0);
 }
@@ -116,10 +124,15 @@ TEST_CASE("focal losses: values; gamma 0 is cross-entropy; extreme logits stay f
   CHECK(focal_loss(x, target, {.gamma = 0}).item() == doctest::Approx(cross_entropy(x, target).item()).epsilon(1e-13));
   Tensor y = tensor({{0.0, 1.0, 1.0}, {1.0, 0.0, 0.0}, {1.0, 1.0, 0.0}, {0.0, 0.0, 1.0}}, f64);
   check_elements([](auto& a, auto& b, Reduction r) { return sigmoid_focal_loss(a, b, {.gamma = 1.5, .alpha = 0.3, .reduction = r}); },
-                 [](double z, double t) { return t > 0 ? -0.3 * std::pow(1 - sigma(z), 1.5) * std::log(sigma(z)) : -0.7 * std::pow(sigma(z), 1.5) * std::log(1 - sigma(z)); }, x, y);
+                 [](double z, double t) {
+                   return t > 0 ? -0.3 * std::pow(1 - sigma(z), 1.5) * std::log(sigma(z))
+                                : -0.7 * std::pow(sigma(z), 1.5) * std::log(1 - sigma(z));
+                 },
+                 x, y);
   for (double gamma : {0.0, 0.5, 2.0}) {
     Tensor far = tensor({{1e4, -1e4}, {-1e4, 1e4}, {0.0, 0.0}}).requires_grad_();
-    Tensor a = focal_loss(far, tensor({0, 0, 1}), {.gamma = gamma}), b = sigmoid_focal_loss(far, tensor({{1.0, 0.0}, {1.0, 0.0}, {0.0, 1.0}}), {.gamma = gamma});
+    Tensor a = focal_loss(far, tensor({0, 0, 1}), {.gamma = gamma}),
+           b = sigmoid_focal_loss(far, tensor({{1.0, 0.0}, {1.0, 0.0}, {0.0, 1.0}}), {.gamma = gamma});
     for (const Tensor& loss : {a, b}) {
       CHECK(all_finite(loss));
       CHECK(all_finite(gradients(loss, {far}, false)[0]));
@@ -132,8 +145,11 @@ TEST_CASE("binary cross-entropy: values, weights, small losses and extreme logit
   Tensor x = sample({3, 4}, 1, f64, -4, 4), y = sample({3, 4}, 2, f64, 0, 1);
   check_elements([](auto& a, auto& b, Reduction r) { return binary_cross_entropy_with_logits(a, b, {.reduction = r}); },
                  [](double z, double t) { return -t * std::log(sigma(z)) - (1 - t) * std::log(1 - sigma(z)); }, x, y);
-  check_elements([](auto& a, auto& b, Reduction r) { return binary_cross_entropy_with_logits(a, b, {.weight = scalar_tensor(2.0, f64), .pos_weight = full({4}, 3, f64), .reduction = r}); },
-                 [](double z, double t) { return -2 * (3 * t * std::log(sigma(z)) + (1 - t) * std::log(1 - sigma(z))); }, x, y);
+  check_elements(
+      [](auto& a, auto& b, Reduction r) {
+        return binary_cross_entropy_with_logits(a, b, {.weight = scalar_tensor(2.0, f64), .pos_weight = full({4}, 3, f64), .reduction = r});
+      },
+      [](double z, double t) { return -2 * (3 * t * std::log(sigma(z)) + (1 - t) * std::log(1 - sigma(z))); }, x, y);
   Tensor q = sample({3, 4}, 3, f64, 0.01, 0.99);
   check_elements([](auto& a, auto& b, Reduction r) { return binary_cross_entropy(a, b, {.reduction = r}); },
                  [](double p, double t) { return -t * std::log(p) - (1 - t) * std::log(1 - p); }, q, y);
@@ -149,7 +165,8 @@ TEST_CASE("binary cross-entropy: values, weights, small losses and extreme logit
 
 TEST_CASE("hinge losses: values") {
   Tensor x = sample({3, 4}, 1), y = tensor({{1.0, -1.0, 1.0, 1.0}, {-1.0, -1.0, 1.0, -1.0}, {1.0, 1.0, -1.0, -1.0}}, f64);
-  check_elements([](auto& a, auto& b, Reduction r) { return hinge_loss(a, b, {.reduction = r}); }, [](double z, double t) { return std::max(0.0, 1 - t * z); }, x, y);
+  check_elements([](auto& a, auto& b, Reduction r) { return hinge_loss(a, b, {.reduction = r}); },
+                 [](double z, double t) { return std::max(0.0, 1 - t * z); }, x, y);
   check_elements([](auto& a, auto& b, Reduction r) { return hinge_loss(a, b, {.margin = 0.5, .squared = true, .reduction = r}); },
                  [](double z, double t) { return std::pow(std::max(0.0, 0.5 - t * z), 2); }, x, y);
   std::vector<double> v = to_vector(x);
@@ -241,7 +258,8 @@ TEST_CASE("info_nce: values with and without directions, symmetric, with further
     return out;
   };
   check([&](Reduction r) { return info_nce(q, k, {.temperature = 0.5, .reduction = r}); }, expected(unit(q), unit(k), 0.5), {3});
-  check([&](Reduction r) { return info_nce(q, k, {.temperature = 2, .normalize = false, .reduction = r}); }, expected(to_vector(q), to_vector(k), 2), {3});
+  check([&](Reduction r) { return info_nce(q, k, {.temperature = 2, .normalize = false, .reduction = r}); },
+        expected(to_vector(q), to_vector(k), 2), {3});
   auto there = expected(unit(q), unit(k), 0.1), back = expected(unit(k), unit(q), 0.1);
   for (size_t i = 0; i < 3; ++i) there[i] = (there[i] + back[i]) / 2;
   check([&](Reduction r) { return info_nce(q, k, {.symmetric = true, .reduction = r}); }, there, {3});
@@ -256,12 +274,15 @@ TEST_CASE("losses: bad input is named") {
   CHECK_THROWS_WITH_AS(huber_loss(x, x, 0), "huber_loss: delta must be positive, it is 0.000000", ValueError);
   CHECK_THROWS_WITH_AS(smooth_l1_loss(x, x, -1), "smooth_l1_loss: beta must not be negative, it is -1.000000", ValueError);
   CHECK_THROWS_WITH_AS(binary_cross_entropy(x + 1.5, x), "binary_cross_entropy: probability 1.500000 is outside [0, 1]", ValueError);
-  CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(x, x - 1), "binary_cross_entropy_with_logits: target -1.000000 is outside [0, 1]", ValueError);
+  CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(x, x - 1), "binary_cross_entropy_with_logits: target -1.000000 is outside [0, 1]",
+                       ValueError);
   Tensor many = zeros({7, 9000}), late = zeros({7, 9000});  // in parts of several threads, and with strides: the first refused is named
   late.data<float>()[7 * 9000 - 2] = 3;
   late.data<float>()[7 * 9000 - 1] = 2;
-  CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(many, late), "binary_cross_entropy_with_logits: target 3.000000 is outside [0, 1]", ValueError);
-  CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(transpose(many, 0, 1), transpose(late, 0, 1)), "binary_cross_entropy_with_logits: target 3.000000 is outside [0, 1]", ValueError);
+  CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(many, late), "binary_cross_entropy_with_logits: target 3.000000 is outside [0, 1]",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(transpose(many, 0, 1), transpose(late, 0, 1)),
+                       "binary_cross_entropy_with_logits: target 3.000000 is outside [0, 1]", ValueError);
   CHECK_THROWS_WITH_AS(hinge_loss(x, x), "hinge_loss: target 0.000000 is neither 1 nor -1", ValueError);
   CHECK_THROWS_WITH_AS(multi_margin_loss(x, tensor({0, 3})), "multi_margin_loss: index 3 is outside [0, 3)", IndexError);
   CHECK_THROWS_WITH_AS(multi_margin_loss(x, tensor({0, -1})), "multi_margin_loss: index -1 is outside [0, 3)", IndexError);

@@ -48,8 +48,9 @@ TEST_CASE("matmul: matrices and batches, for any strides, in every type") {
   struct Pair {
     Shape a, b;
   };
-  for (const Pair& s : {Pair{{3, 4}, {4, 5}}, Pair{{1, 1}, {1, 1}}, Pair{{17, 33}, {33, 9}}, Pair{{2, 3, 4}, {4, 5}}, Pair{{3, 4}, {2, 4, 5}}, Pair{{2, 1, 3, 4}, {5, 4, 2}},
-                        Pair{{2, 5, 3, 4}, {2, 5, 4, 2}}, Pair{{64, 70}, {70, 65}}, Pair{{0, 3}, {3, 2}}, Pair{{3, 0}, {0, 2}}, Pair{{2, 0, 3}, {3, 4}}, Pair{{0, 3, 4}, {0, 4, 2}}})
+  for (const Pair& s : {Pair{{3, 4}, {4, 5}}, Pair{{1, 1}, {1, 1}}, Pair{{17, 33}, {33, 9}}, Pair{{2, 3, 4}, {4, 5}},
+                        Pair{{3, 4}, {2, 4, 5}}, Pair{{2, 1, 3, 4}, {5, 4, 2}}, Pair{{2, 5, 3, 4}, {2, 5, 4, 2}}, Pair{{64, 70}, {70, 65}},
+                        Pair{{0, 3}, {3, 2}}, Pair{{3, 0}, {0, 2}}, Pair{{2, 0, 3}, {3, 4}}, Pair{{0, 3, 4}, {0, 4, 2}}})
     for (DType t : {f64, f32, bf16, f16}) {
       Tensor a = draw(s.a, 1, t), b = draw(s.b, 2, t);
       Reference expected = product(a, b);
@@ -117,7 +118,8 @@ TEST_CASE("matmul: NaN and infinity pass, also times zero; errors name both shap
   CHECK(std::isnan(to_vector(matmul(z, full({2, 2}, INFINITY)))[3]));
   CHECK_THROWS_WITH_AS(matmul(zeros({2, 3}), zeros({2, 3})), "matmul: inner sizes differ: [2, 3] · [2, 3]", ShapeError);
   CHECK_THROWS_AS(matmul(zeros({2, 2, 3}), zeros({3, 3, 1})), ShapeError);
-  CHECK_THROWS_WITH_AS(matmul(zeros({2, 3}, i64), zeros({3, 2}, i64)), "matmul: takes two floating tensors of one type, got i64 and i64", DTypeError);
+  CHECK_THROWS_WITH_AS(matmul(zeros({2, 3}, i64), zeros({3, 2}, i64)), "matmul: takes two floating tensors of one type, got i64 and i64",
+                       DTypeError);
   CHECK_THROWS_AS(matmul(zeros({2, 3}), zeros({3, 2}, f64)), DTypeError);
   CHECK_THROWS_AS(matmul(zeros({}), zeros({2})), ShapeError);
   CHECK_THROWS_AS(bmm(zeros({2, 2, 3}), zeros({1, 3, 2})), ShapeError);

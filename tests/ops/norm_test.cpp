@@ -70,7 +70,8 @@ TEST_CASE("layer_norm and rms_norm: derivatives to second order") {
 
 TEST_CASE("layer_norm: the fused gradient equals the formula's in every type") {
   for (DType t : {f32, bf16, f16}) {
-    Tensor x = sample({70, 33}, 1, t).requires_grad_(), w = sample({33}, 2, f32).requires_grad_(), b = sample({33}, 3, f32).requires_grad_();
+    Tensor x = sample({70, 33}, 1, t).requires_grad_(), w = sample({33}, 2, f32).requires_grad_(),
+           b = sample({33}, 3, f32).requires_grad_();
     Tensor y = layer_norm(x, {33}, w, b);
     auto fused = gradients(y, {x, w, b}, false), formula = gradients(y, {x, w, b}, true);
     for (size_t i = 0; i < 3; ++i) CHECK(difference(fused[i], formula[i]) < (i ? 1e-5 : tolerance(t)));
@@ -99,19 +100,24 @@ TEST_CASE("add_layer_norm: the bits of the sum, its layer norm and their gradien
         CAPTURE(name(tx));
         CAPTURE(name(tb));
         CAPTURE(n);
-        Tensor x = sample({3, 5, n}, 1, tx).requires_grad_(), branch = sample({3, 5, n}, 2, tb).requires_grad_(), w = sample({n}, 3, f32).requires_grad_(), b = sample({n}, 4, f32).requires_grad_();
+        Tensor x = sample({3, 5, n}, 1, tx).requires_grad_(), branch = sample({3, 5, n}, 2, tb).requires_grad_(),
+               w = sample({n}, 3, f32).requires_grad_(), b = sample({n}, 4, f32).requires_grad_();
         auto check = [&](const AddNorm& fused, const Tensor& sum, const Tensor& norm) {
           CHECK(same_bits(fused.sum, sum));
           CHECK(same_bits(fused.norm, norm));
           std::vector<Tensor> seeds{sample(sum.shape(), 5, sum.dtype()), sample(sum.shape(), 6, norm.dtype())};
-          auto one = grad({fused.sum, fused.norm}, {x, branch, w, b}, {.retain_graph = true}, seeds), other = grad({sum, norm}, {x, branch, w, b}, {}, seeds);
+          auto one = grad({fused.sum, fused.norm}, {x, branch, w, b}, {.retain_graph = true}, seeds),
+               other = grad({sum, norm}, {x, branch, w, b}, {}, seeds);
           auto formula = grad({fused.sum, fused.norm}, {x, branch, w, b}, {.create_graph = true}, seeds);
-          bool one_rounding = sum.dtype() != bf16 && sum.dtype() != f16;  // else the norm's part of the gradient is rounded before the sum's is added
+          bool one_rounding =
+              sum.dtype() != bf16 && sum.dtype() != f16;  // else the norm's part of the gradient is rounded before the sum's is added
           for (size_t i = 0; i < 4; ++i) {
             CHECK(one[i].dtype() == other[i].dtype());
             if (one_rounding) CHECK(same_bits(one[i], other[i]));
             CHECK(difference(one[i], other[i]) < 8 * tolerance(one[i].dtype() == f32 && !one_rounding ? sum.dtype() : one[i].dtype()));
-            CHECK(difference(formula[i], other[i]) < 8 * tolerance(sum.dtype() == f64 && one[i].dtype() == f64 ? f64 : one[i].dtype() == f64 ? f32 : one[i].dtype()));
+            CHECK(difference(formula[i], other[i]) < 8 * tolerance(sum.dtype() == f64 && one[i].dtype() == f64 ? f64
+                                                                   : one[i].dtype() == f64                     ? f32
+                                                                                                               : one[i].dtype()));
           }
         };
         Tensor sum = x + branch;
@@ -125,15 +131,18 @@ TEST_CASE("add_layer_norm: strided operands, a gradient for one input, and one r
   Tensor x = strided(sample({4, 6}, 1, f32)), branch = strided(sample({4, 6}, 2, bf16)).requires_grad_();
   AddNorm r = add_layer_norm(x, branch, {6});
   CHECK(same_bits(r.sum, x + branch));
-  CHECK(same_bits(grad({r.norm}, {branch}, {.retain_graph = true}, {sample({4, 6}, 3, f32)})[0], grad({layer_norm(x + branch, {6})}, {branch}, {}, {sample({4, 6}, 3, f32)})[0]));
+  CHECK(same_bits(grad({r.norm}, {branch}, {.retain_graph = true}, {sample({4, 6}, 3, f32)})[0],
+                  grad({layer_norm(x + branch, {6})}, {branch}, {}, {sample({4, 6}, 3, f32)})[0]));
   CHECK(same_bits(grad({r.sum}, {branch}, {}, {sample({4, 6}, 3, f32)})[0], to(sample({4, 6}, 3, f32), bf16)));
   CHECK(add_layer_norm(zeros({0, 3}), zeros({0, 3}), {3}).norm.shape() == Shape{0, 3});
 }
 
 TEST_CASE("add_layer_norm: operands that do not fit are named") {
   CHECK_THROWS_WITH_AS(add_layer_norm(zeros({2, 3}), zeros({3}), {3}), "add_layer_norm: x is [2, 3], the branch [3]", ShapeError);
-  CHECK_THROWS_WITH_AS(add_layer_norm(zeros({2, 3}), zeros({2, 3}, i64), {3}), "add_layer_norm: takes floating tensors, got f32 and i64", DTypeError);
-  CHECK_THROWS_WITH_AS(add_layer_norm(zeros({2, 3}), zeros({2, 3}), {4}), "add_layer_norm: x [2, 3] does not end in the normalised shape [4]", ShapeError);
+  CHECK_THROWS_WITH_AS(add_layer_norm(zeros({2, 3}), zeros({2, 3}, i64), {3}), "add_layer_norm: takes floating tensors, got f32 and i64",
+                       DTypeError);
+  CHECK_THROWS_WITH_AS(add_layer_norm(zeros({2, 3}), zeros({2, 3}), {4}),
+                       "add_layer_norm: x [2, 3] does not end in the normalised shape [4]", ShapeError);
 }
 
 TEST_CASE("layer_norm: wrong shapes are named") {

@@ -52,7 +52,8 @@ TEST_CASE("weight_norm: direction from v, length from g") {
 TEST_CASE("spectral_norm: power iteration finds the largest singular value, which is differentiated") {
   // A = U diag(5, 2) Vᵀ with rotations U, V
   double a = 0.3, b = -0.8;
-  Tensor u = tensor({{std::cos(a), -std::sin(a)}, {std::sin(a), std::cos(a)}}, f64), v = tensor({{std::cos(b), -std::sin(b)}, {std::sin(b), std::cos(b)}}, f64);
+  Tensor u = tensor({{std::cos(a), -std::sin(a)}, {std::sin(a), std::cos(a)}}, f64),
+         v = tensor({{std::cos(b), -std::sin(b)}, {std::sin(b), std::cos(b)}}, f64);
   Tensor w = matmul(matmul(u, tensor({{5.0, 0.0}, {0.0, 2.0}}, f64)), mT(v)).requires_grad_();
   SpectralNorm s = spectral_norm(w, tensor({1.0, 0.5}, f64), 40);
   CHECK(s.sigma.item() == doctest::Approx(5).epsilon(1e-13));

@@ -1,5 +1,5 @@
-// Nothing is left out: every public operation has a row in the table of operations and a test of its values, every operation that the sources
-// record is met by some row. What cannot have a row is listed here, with the reason.
+// Nothing is left out: every public operation has a row in the table of operations and a test of its values, every operation that the
+// sources record is met by some row. What cannot have a row is listed here, with the reason.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -28,25 +28,55 @@ struct Exception {
   Names names;
 };
 const std::vector<Exception> kExceptions{
-    {"is made from numbers, not from a tensor with a gradient", {"arange", "linspace", "eye", "tril_mask", "triu_mask", "one_hot", "nonzero", "rotary_frequencies"}},
+    {"is made from numbers, not from a tensor with a gradient",
+     {"arange", "linspace", "eye", "tril_mask", "triu_mask", "one_hot", "nonzero", "rotary_frequencies"}},
     {"gives truth", {"logical_and", "logical_or", "logical_xor", "logical_not", "isnan", "isinf", "isfinite", "any", "all"}},
     {"gives places or counts", {"count_nonzero", "group_by", "argmax", "argmin", "argsort", "searchsorted", "unique", "histc"}},
     {"is a draw and says that it has no derivative, or has no tensor to differentiate in (no_derivative_test.cpp, random_test.cpp)",
-     {"rand", "randn", "rand_like", "randn_like", "uniform", "truncated_normal", "exponential", "gumbel", "bernoulli", "randint", "randperm", "categorical", "multinomial", "gamma", "beta",
-      "dirichlet", "poisson"}},
-    {"overwrites a tensor with what depends on none", {"fill_", "zero_", "uniform_", "normal_", "truncated_normal_", "exponential_", "bernoulli_"}},
+     {"rand", "randn", "rand_like", "randn_like", "uniform", "truncated_normal", "exponential", "gumbel", "bernoulli", "randint",
+      "randperm", "categorical", "multinomial", "gamma", "beta", "dirichlet", "poisson"}},
+    {"overwrites a tensor with what depends on none",
+     {"fill_", "zero_", "uniform_", "normal_", "truncated_normal_", "exponential_", "bernoulli_"}},
     {"moves statistics, which are outside the graph", {"update_running", "update_running_"}},
     {"has by definition another derivative than the slope of its values; its own test holds it against the definition",
-     {"round_ste", "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "learned_step_quantize", "round_to_minifloat", "gradient_reversal"}},
-    {"changes the type or the device, and f64 on the CPU to itself is nothing; shape_test.cpp and the rows in lower types differentiate it", {"to"}},
+     {"round_ste", "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "learned_step_quantize", "round_to_minifloat",
+      "gradient_reversal"}},
+    {"changes the type or the device, and f64 on the CPU to itself is nothing; shape_test.cpp and the rows in lower types differentiate it",
+     {"to"}},
 };
 // Recorded names that no row of f64 with the slope of its values can meet.
-const Names kRecordedElsewhere{"group_norm_silu" /* on a GPU */, "round_ste", "round_to_minifloat", "gradient_reversal", "gumbel_softmax" /* hard */, "to" /* between f64 and f64 is nothing */};
+const Names kRecordedElsewhere{"group_norm_silu" /* on a GPU */, "round_ste", "round_to_minifloat", "gradient_reversal",
+                               "gumbel_softmax" /* hard */,      "to" /* between f64 and f64 is nothing */};
 
 // Headers for operations' own use; functional.h and gradcheck.h, whose functions take functions and have tests of their names.
-const Names kInnerHeaders{"formula.h", "dropout_mask.h", "own_memory.h", "tensor_function.h", "resample.h", "size2.h", "functional.h", "gradcheck.h", "pointwise_functions.h", "optim_functions.h",
-                          "random_functions.h", "series_functions.h", "special_functions.h", "autocast_call.h", "index_call.h", "loss_call.h", "pointwise_call.h", "reduce_call.h", "linalg_call.h", "norm_formula.h",
-                          "distribution_functions.h", "incomplete_gamma_functions.h", "minifloat_functions.h", "norm_functions.h", "quantize_functions.h", "random_bounds.h", "reduce_functions.h", "sort_keys.h"};
+const Names kInnerHeaders{"formula.h",
+                          "dropout_mask.h",
+                          "own_memory.h",
+                          "tensor_function.h",
+                          "resample.h",
+                          "size2.h",
+                          "functional.h",
+                          "gradcheck.h",
+                          "pointwise_functions.h",
+                          "optim_functions.h",
+                          "random_functions.h",
+                          "series_functions.h",
+                          "special_functions.h",
+                          "autocast_call.h",
+                          "index_call.h",
+                          "loss_call.h",
+                          "pointwise_call.h",
+                          "reduce_call.h",
+                          "linalg_call.h",
+                          "norm_formula.h",
+                          "distribution_functions.h",
+                          "incomplete_gamma_functions.h",
+                          "minifloat_functions.h",
+                          "norm_functions.h",
+                          "quantize_functions.h",
+                          "random_bounds.h",
+                          "reduce_functions.h",
+                          "sort_keys.h"};
 
 fs::path root() {
   const char* source = std::getenv("PLUMB_SOURCE");
@@ -165,9 +195,11 @@ TEST_CASE("op names: every public operation has a row in the table, or a reason"
   for (const Exception& e : kExceptions) excused.insert(e.names.begin(), e.names.end());
   Names operations = public_operations();
   CHECK(operations.size() > 300);
-  for (const std::string& name : operations) CHECK_MESSAGE((rows.contains(name) || excused.contains(name)), name << " has no row in tests/ops/cases");
+  for (const std::string& name : operations)
+    CHECK_MESSAGE((rows.contains(name) || excused.contains(name)), name << " has no row in tests/ops/cases");
   for (const Exception& e : kExceptions)
-    for (const std::string& name : e.names) CHECK_MESSAGE(operations.contains(name), name << " is excused from a row (it " << e.reason << ") but is no operation");
+    for (const std::string& name : e.names)
+      CHECK_MESSAGE(operations.contains(name), name << " is excused from a row (it " << e.reason << ") but is no operation");
 }
 
 TEST_CASE("op names: every public operation is called by a test of its values") {
@@ -194,7 +226,8 @@ TEST_CASE("op names: the checks see what they are there for") {
   CHECK(declared("  Shape f(int x) const;").empty());
   CHECK(declared("/// f(x)").empty());
   CHECK(declared("namespace a { f(").empty());
-  CHECK(recorded_in("return record(\n    \"lstm\", y, …); no_record(\"x\"); record(name, y); from_input(\"log\", …)") == Names{"lstm", "log"});
+  CHECK(recorded_in("return record(\n    \"lstm\", y, …); no_record(\"x\"); record(name, y); from_input(\"log\", …)") ==
+        Names{"lstm", "log"});
   CHECK(words_of(code_of("#include \"ops/exp.h\"\nf(\"a \\\" b\", c);  // of d\ng")) == Names{"f", "c", "g"});
   CHECK(words_of("a_b(c2), d") == Names{"a_b", "c2", "d"});
 }

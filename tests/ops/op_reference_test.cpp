@@ -1,5 +1,5 @@
-// Operations in f32 against what NumPy, SciPy and PyTorch computed in f64 (tests/reference/op_vectors, by op_vectors.py beside it): every element
-// lies within c · ε · Σ |terms|, with ε = 2⁻²³, the terms stored beside the numbers, and c given here for each operation.
+// Operations in f32 against what NumPy, SciPy and PyTorch computed in f64 (tests/reference/op_vectors, by op_vectors.py beside it): every
+// element lies within c · ε · Σ |terms|, with ε = 2⁻²³, the terms stored beside the numbers, and c given here for each operation.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -73,16 +73,34 @@ Function of(Tensor (*f)(const Tensor&, const Tensor&)) {
 
 Rows elementary_rows() {
   Rows rows{{"polygamma", {2, [](const Case& c) { return polygamma(c.dim(), c.x[0]); }}}};
-  for (auto [name, f] : Unary{{"abs", abs}, {"sign", sign}, {"neg", neg}, {"floor", floor}, {"ceil", ceil}, {"round", round}, {"trunc", trunc}, {"relu", relu}})
+  for (auto [name, f] : Unary{{"abs", abs},
+                              {"sign", sign},
+                              {"neg", neg},
+                              {"floor", floor},
+                              {"ceil", ceil},
+                              {"round", round},
+                              {"trunc", trunc},
+                              {"relu", relu}})
     rows[name] = {0, of(f)};
   for (auto [name, f] : Unary{{"square", square}, {"sqrt", sqrt}, {"reciprocal", reciprocal}}) rows[name] = {kRounded, of(f)};
-  for (auto [name, f] : Unary{{"rsqrt", rsqrt}, {"relu6", relu6}, {"softsign", softsign}, {"hardsigmoid", hardsigmoid}, {"hardswish", hardswish}})
+  for (auto [name, f] :
+       Unary{{"rsqrt", rsqrt}, {"relu6", relu6}, {"softsign", softsign}, {"hardsigmoid", hardsigmoid}, {"hardswish", hardswish}})
     rows[name] = {1.5, of(f)};
-  for (auto [name, f] : Unary{{"exp", exp}, {"exp2", exp2}, {"expm1", expm1}, {"log", log}, {"log2", log2}, {"log10", log10}, {"log1p", log1p}, {"sin", sin},
-                              {"cos", cos}, {"tan", tan}, {"asin", asin}, {"acos", acos}, {"atan", atan}, {"sinh", sinh}, {"cosh", cosh}, {"tanh", tanh},
-                              {"asinh", asinh}, {"acosh", acosh}, {"atanh", atanh}, {"erf", erf}, {"erfc", erfc}, {"erfinv", erfinv}, {"sigmoid", sigmoid},
-                              {"silu", silu}, {"mish", mish}, {"logsigmoid", logsigmoid}, {"selu", selu}, {"lgamma", lgamma}, {"digamma", digamma},
-                              {"tanhshrink", tanhshrink}})
+  for (auto [name, f] : Unary{{"exp", exp},         {"exp2", exp2},
+                              {"expm1", expm1},     {"log", log},
+                              {"log2", log2},       {"log10", log10},
+                              {"log1p", log1p},     {"sin", sin},
+                              {"cos", cos},         {"tan", tan},
+                              {"asin", asin},       {"acos", acos},
+                              {"atan", atan},       {"sinh", sinh},
+                              {"cosh", cosh},       {"tanh", tanh},
+                              {"asinh", asinh},     {"acosh", acosh},
+                              {"atanh", atanh},     {"erf", erf},
+                              {"erfc", erfc},       {"erfinv", erfinv},
+                              {"sigmoid", sigmoid}, {"silu", silu},
+                              {"mish", mish},       {"logsigmoid", logsigmoid},
+                              {"selu", selu},       {"lgamma", lgamma},
+                              {"digamma", digamma}, {"tanhshrink", tanhshrink}})
     rows[name] = {2, of(f)};
   rows["softplus"] = {2, [](const Case& c) { return softplus(c.x[0]); }};
   rows["hardtanh"] = {0, [](const Case& c) { return hardtanh(c.x[0]); }};
@@ -210,8 +228,10 @@ Rows window_rows() {
 
 Rows loss_rows() {
   return {
-      {"cross_entropy", {1, [](const Case& c) { return cross_entropy(c.x[0], c.index(1), {.label_smoothing = c.r[0], .reduction = c.reduction()}); }}},
-      {"bce_with_logits", {1, [](const Case& c) { return binary_cross_entropy_with_logits(c.x[0], c.x[1], {.reduction = c.reduction()}); }}},
+      {"cross_entropy",
+       {1, [](const Case& c) { return cross_entropy(c.x[0], c.index(1), {.label_smoothing = c.r[0], .reduction = c.reduction()}); }}},
+      {"bce_with_logits",
+       {1, [](const Case& c) { return binary_cross_entropy_with_logits(c.x[0], c.x[1], {.reduction = c.reduction()}); }}},
       {"bce", {1, [](const Case& c) { return binary_cross_entropy(c.x[0], c.x[1], {.reduction = c.reduction()}); }}},
       {"mse_loss", {2, [](const Case& c) { return mse_loss(c.x[0], c.x[1], c.reduction()); }}},
       {"l1_loss", {1, [](const Case& c) { return l1_loss(c.x[0], c.x[1], c.reduction()); }}},
@@ -271,7 +291,8 @@ Vectors load_vectors() {
   const Tensor& text = v.arrays.at("cases");
   const float *inputs = v.arrays.at("inputs").data<float>(), *terms = v.arrays.at("terms").data<float>();
   const double* expected = v.arrays.at("expected").data<double>();
-  for (const std::string& line : parts_of(std::string(reinterpret_cast<const char*>(text.data<uint8_t>()), static_cast<size_t>(text.numel())), '\n')) {
+  for (const std::string& line :
+       parts_of(std::string(reinterpret_cast<const char*>(text.data<uint8_t>()), static_cast<size_t>(text.numel())), '\n')) {
     std::vector<std::string> part = parts_of(line, ';');
     Case c{part.at(0), numbers_in<int64_t>(part.at(1)), numbers_in<double>(part.at(2)), {}, shape_in(part.at(4)), expected, terms};
     for (const std::string& input : parts_of(part.at(3), ',')) {

@@ -22,7 +22,9 @@ inline uint64_t seed_of(const std::string& name) {
 inline Tensor draw(const InputSpec& spec, const Shape& shape, Generator& generator) {
   if (spec.fixed.defined()) return spec.fixed;
   std::vector<double> values(static_cast<size_t>(numel(shape)));
-  auto near_kink = [&](double v) { return std::any_of(spec.kinks.begin(), spec.kinks.end(), [&](double k) { return std::abs(v - k) < spec.margin; }); };
+  auto near_kink = [&](double v) {
+    return std::any_of(spec.kinks.begin(), spec.kinks.end(), [&](double k) { return std::abs(v - k) < spec.margin; });
+  };
   for (double& v : values) do v = spec.low + (spec.high - spec.low) * generator.next_double();
     while (near_kink(v));
   return from_vector(values, shape);
@@ -41,8 +43,10 @@ inline Tensor strided_storage(const Tensor& x) {
   return select(clone(expand(unsqueeze(x, -1), wider)), -1, 1);
 }
 inline Tensor channels_last_storage(const Tensor& x) { return x.rank() < 3 ? x : movedim(clone(movedim(x, 1, -1)), -1, 1); }
-inline const Layout kLayouts[] = {
-    {"contiguous", [](const Tensor& x) { return x; }}, {"transposed", transposed_storage}, {"strided", strided_storage}, {"channels last", channels_last_storage}};
+inline const Layout kLayouts[] = {{"contiguous", [](const Tensor& x) { return x; }},
+                                  {"transposed", transposed_storage},
+                                  {"strided", strided_storage},
+                                  {"channels last", channels_last_storage}};
 
 inline TensorFunction through(const Layout& layout, const TensorFunction& f) {
   return [layout, f](const std::vector<Tensor>& x) {

@@ -68,7 +68,8 @@ TEST_CASE("op table: f32, bf16 and f16 agree with f64 to their precision, and gr
       REQUIRE(got.outputs.size() == expected.outputs.size());
       for (size_t k = 0; k < got.outputs.size(); ++k) {
         double error = worst_error(got.outputs[k], expected.outputs[k]) / type.epsilon;
-        CHECK_MESSAGE(error <= row.tolerance, row.name << " in " << name(type.dtype) << ": output " << k << " is off by " << error << " epsilon");
+        CHECK_MESSAGE(error <= row.tolerance,
+                      row.name << " in " << name(type.dtype) << ": output " << k << " is off by " << error << " epsilon");
       }
       for (size_t i = 0, next = 0; i < low.size(); ++i) {
         if (!is_floating(low[i].dtype())) continue;
@@ -76,9 +77,11 @@ TEST_CASE("op table: f32, bf16 and f16 agree with f64 to their precision, and gr
         ++next;
         CHECK_MESSAGE(g.defined() == e.defined(), row.name << " in " << name(type.dtype) << ", gradient of input " << i);
         if (!g.defined() || !e.defined()) continue;
-        CHECK_MESSAGE(g.dtype() == low[i].dtype(), row.name << ": the gradient of a " << name(low[i].dtype()) << " input is " << name(g.dtype()));
+        CHECK_MESSAGE(g.dtype() == low[i].dtype(),
+                      row.name << ": the gradient of a " << name(low[i].dtype()) << " input is " << name(g.dtype()));
         double error = worst_error(g, e) / type.epsilon;
-        CHECK_MESSAGE(error <= 4 * row.tolerance, row.name << " in " << name(type.dtype) << ": the gradient of input " << i << " is off by " << error << " epsilon");
+        CHECK_MESSAGE(error <= 4 * row.tolerance,
+                      row.name << " in " << name(type.dtype) << ": the gradient of input " << i << " is off by " << error << " epsilon");
       }
     }
 }

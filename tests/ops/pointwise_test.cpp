@@ -51,7 +51,10 @@ const Binary kBinaries[] = {
     {"pow", [](T a, T b) { return pow(a, b); }, [](double a, double b) { return std::exp(b * std::log(a)); }, -2, 2, true},
     {"maximum", maximum, [](double a, double b) { return a > b ? a : b; }, -3, 3, false, true},
     {"minimum", minimum, [](double a, double b) { return a < b ? a : b; }, -3, 3, false, true},
-    {"atan2", atan2, [](double a, double b) { return b > 0 ? std::atan(a / b) : a >= 0 ? std::atan(a / b) + M_PI : std::atan(a / b) - M_PI; }},
+    {"atan2", atan2,
+     [](double a, double b) { return b > 0    ? std::atan(a / b)
+                                     : a >= 0 ? std::atan(a / b) + M_PI
+                                              : std::atan(a / b) - M_PI; }},
     {"hypot", hypot, [](double a, double b) { return std::sqrt(a * a + b * b); }},
     {"xlogy", xlogy, [](double a, double b) { return a == 0 ? 0 : a * std::log(b); }, 0.2, 3},
     {"logaddexp", logaddexp, [](double a, double b) { return std::log(std::exp(a) + std::exp(b)); }},
@@ -60,8 +63,10 @@ const Binary kBinaries[] = {
 struct ShapePair {
   Shape a, b, out;
 };
-const ShapePair kShapes[] = {{{3, 4}, {3, 4}, {3, 4}},       {{3, 4}, {4}, {3, 4}},       {{3, 1}, {1, 4}, {3, 4}}, {{}, {2, 3}, {2, 3}},
-                             {{2, 1, 3}, {4, 1}, {2, 4, 3}}, {{1}, {700}, {700}},          {{0, 3}, {3}, {0, 3}},    {{2, 0, 3}, {1, 3}, {2, 0, 3}},
+const ShapePair kShapes[] = {{{3, 4}, {3, 4}, {3, 4}},       {{3, 4}, {4}, {3, 4}},
+                             {{3, 1}, {1, 4}, {3, 4}},       {{}, {2, 3}, {2, 3}},
+                             {{2, 1, 3}, {4, 1}, {2, 4, 3}}, {{1}, {700}, {700}},
+                             {{0, 3}, {3}, {0, 3}},          {{2, 0, 3}, {1, 3}, {2, 0, 3}},
                              {{30, 40}, {30, 1}, {30, 40}},  {{2, 2, 2, 2}, {2, 1, 2}, {2, 2, 2, 2}}};
 
 }  // namespace
@@ -79,7 +84,8 @@ TEST_CASE("binary operations: values for broadcast shapes, any strides and every
             Tensor z = f.function(x, y);
             CHECK(z.dtype() == t);
             double off = error(z, expected);
-            CHECK_MESSAGE(off <= 16 * epsilon(t), f.name << " in " << name(t) << " of " << to_string(s.a) << " and " << to_string(s.b) << " is off by " << off);
+            CHECK_MESSAGE(off <= 16 * epsilon(t),
+                          f.name << " in " << name(t) << " of " << to_string(s.a) << " and " << to_string(s.b) << " is off by " << off);
           }
       }
 }
@@ -108,7 +114,8 @@ TEST_CASE("binary operations: integers, floor_divide and remainder of either sig
 }
 
 TEST_CASE("floor_divide: how often b fits into a, also where the quotient rounds up to the next whole number") {
-  Tensor a = from_vector(std::vector<double>{1, -1, 0.3, 6, 1, -1, INFINITY, 1}), b = from_vector(std::vector<double>{0.1, 0.1, 0.1, -2.5, 0, INFINITY, 2, INFINITY});
+  Tensor a = from_vector(std::vector<double>{1, -1, 0.3, 6, 1, -1, INFINITY, 1}),
+         b = from_vector(std::vector<double>{0.1, 0.1, 0.1, -2.5, 0, INFINITY, 2, INFINITY});
   std::vector<double> y = to_vector(floor_divide(a, b));
   CHECK(std::isnan(y[6]));
   y.erase(y.begin() + 6);
@@ -220,17 +227,23 @@ TEST_CASE("comparisons and logic: every type, broadcast, NaN") {
   CHECK_THROWS_AS((tracked > 0).backward(), AutogradError);
 }
 
-TEST_CASE("add, sub, mul: f32 with a 16-bit type has the bits of the conversion done first, in values and gradients, broadcast and strided") {
+TEST_CASE(
+    "add, sub, mul: f32 with a 16-bit type has the bits of the conversion done first, in values and gradients, broadcast and strided") {
   using Function = Tensor (*)(const Tensor&, const Tensor&);
   for (Function f : {static_cast<Function>(add), static_cast<Function>(sub), static_cast<Function>(mul)})
     for (DType t : {bf16, f16})
-      for (auto [wide, narrow] : {std::pair{Shape{4, 70}, Shape{4, 70}}, {Shape{4, 70}, Shape{70}}, {Shape{1, 70}, Shape{4, 1}}, {Shape{0, 3}, Shape{3}}})
+      for (auto [wide, narrow] :
+           {std::pair{Shape{4, 70}, Shape{4, 70}}, {Shape{4, 70}, Shape{70}}, {Shape{1, 70}, Shape{4, 1}}, {Shape{0, 3}, Shape{3}}})
         for (bool turned : {false, true}) {
-          Tensor x = test::sample(wide, 1, f32).requires_grad_(), y = (turned && narrow.rank() == 2 ? test::strided(test::sample(narrow, 2, t)) : test::sample(narrow, 2, t)).detach().requires_grad_();
+          Tensor x = test::sample(wide, 1, f32).requires_grad_(),
+                 y = (turned && narrow.rank() == 2 ? test::strided(test::sample(narrow, 2, t)) : test::sample(narrow, 2, t))
+                         .detach()
+                         .requires_grad_();
           Tensor mixed = turned ? f(y, x) : f(x, y), plain = turned ? f(to(y, f32), x) : f(x, to(y, f32));
           CHECK(mixed.dtype() == f32);
           CHECK(test::same_bits(mixed, plain));
-          std::vector<Tensor> one = test::gradients(mixed, {x, y}, false), other = test::gradients(plain, {x, y}, false), recorded = test::gradients(mixed, {x, y}, true);
+          std::vector<Tensor> one = test::gradients(mixed, {x, y}, false), other = test::gradients(plain, {x, y}, false),
+                              recorded = test::gradients(mixed, {x, y}, true);
           for (size_t i = 0; i < 2; ++i) {
             CHECK(test::same_bits(one[i], other[i]));
             CHECK(test::same_bits(recorded[i], other[i]));
@@ -244,12 +257,14 @@ TEST_CASE("where and clamp: choices, promotion, limits, NaN") {
   for_each_index({2, 3}, [&](const Index& i) { expected.at(i) = i[0] == 0 ? x.at(i) : y.at({i[1]}); });
   for (const Tensor& m : layouts(mask))
     for (const Tensor& left : layouts(a)) CHECK(error(where(m, left, b), expected) == 0);
-  Tensor many = uniform({3, 1000}, 3), others = uniform({3, 1000}, 4), choice = many < 0.4;  // rows that are done many at a time, by item size
+  Tensor many = uniform({3, 1000}, 3), others = uniform({3, 1000}, 4),
+         choice = many < 0.4;  // rows that are done many at a time, by item size
   for (DType t : {f64, f32, f16, i64, i32, u8}) {
     Tensor u = to(many * 100, t), v = to(others * 100, t), once = full({}, 7, t);
     std::vector<bool> c = to_vector<bool>(choice);
-    std::vector<double> left = to_vector(u), right = to_vector(v), both = to_vector(where(choice, u, v)), first = to_vector(where(choice, u, once)),
-                        second = to_vector(where(choice, once, v)), neither = to_vector(where(choice, once, full({}, 3, t)));
+    std::vector<double> left = to_vector(u), right = to_vector(v), both = to_vector(where(choice, u, v)),
+                        first = to_vector(where(choice, u, once)), second = to_vector(where(choice, once, v)),
+                        neither = to_vector(where(choice, once, full({}, 3, t)));
     for (size_t i = 0; i < c.size(); ++i)
       REQUIRE((both[i] == (c[i] ? left[i] : right[i]) && first[i] == (c[i] ? left[i] : 7) && second[i] == (c[i] ? 7 : right[i]) &&
                neither[i] == (c[i] ? 7 : 3)));
@@ -312,8 +327,10 @@ TEST_CASE("in place: integers refuse what has a fraction, and stay as they were"
 }
 
 TEST_CASE("maximum and minimum: the gradient goes to the NaN that the result is") {
-  for (auto f : {static_cast<Tensor (*)(const Tensor&, const Tensor&)>(maximum), static_cast<Tensor (*)(const Tensor&, const Tensor&)>(minimum)}) {
-    Tensor a = from_vector(std::vector<double>{NAN, 1, NAN}).requires_grad_(), b = from_vector(std::vector<double>{1, NAN, NAN}).requires_grad_();
+  for (auto f :
+       {static_cast<Tensor (*)(const Tensor&, const Tensor&)>(maximum), static_cast<Tensor (*)(const Tensor&, const Tensor&)>(minimum)}) {
+    Tensor a = from_vector(std::vector<double>{NAN, 1, NAN}).requires_grad_(),
+           b = from_vector(std::vector<double>{1, NAN, NAN}).requires_grad_();
     sum(f(a, b)).backward();
     CHECK(to_vector(a.grad()) == std::vector<double>{1, 0, 0.5});
     CHECK(to_vector(b.grad()) == std::vector<double>{0, 1, 0.5});

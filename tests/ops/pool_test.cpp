@@ -57,7 +57,8 @@ PoolValues plain_loops(const Tensor& x, const Config& c) {
         int64_t at = -1, inside = 0, padded = 0;
         for (int64_t p = 0; p < c.window.height; ++p)
           for (int64_t q = 0; q < c.window.width; ++q) {
-            const int64_t row = i * c.stride.height - c.padding.height + p * c.dilation.height, column = j * c.stride.width - c.padding.width + q * c.dilation.width;
+            const int64_t row = i * c.stride.height - c.padding.height + p * c.dilation.height,
+                          column = j * c.stride.width - c.padding.width + q * c.dilation.width;
             if (row < h + c.padding.height && column < w + c.padding.width) ++padded;
             if (row < 0 || row >= h || column < 0 || column >= w) continue;
             const double value = v[static_cast<size_t>((n * h + row) * w + column)];
@@ -125,8 +126,10 @@ TEST_CASE("avg_pool2d agrees with plain loops, padding counted or not") {
       PoolValues expected = plain_loops(x, c);
       CAPTURE(to_string(c.input));
       for (const Tensor& input : {x, strided(x)}) {
-        CHECK(difference(avg_pool2d(input, c.window, {c.stride, c.padding, c.ceil_mode, true}), from_vector(expected.mean_all, expected.shape)) < tolerance(t));
-        CHECK(difference(avg_pool2d(input, c.window, {c.stride, c.padding, c.ceil_mode, false}), from_vector(expected.mean_inside, expected.shape)) < tolerance(t));
+        CHECK(difference(avg_pool2d(input, c.window, {c.stride, c.padding, c.ceil_mode, true}),
+                         from_vector(expected.mean_all, expected.shape)) < tolerance(t));
+        CHECK(difference(avg_pool2d(input, c.window, {c.stride, c.padding, c.ceil_mode, false}),
+                         from_vector(expected.mean_inside, expected.shape)) < tolerance(t));
       }
     }
   CHECK(to_vector(avg_pool2d(full({1, 3, 3}, 0.7, f32), 3)) == std::vector<double>{0.7f});
@@ -188,7 +191,8 @@ TEST_CASE("pooling: the same bits with 1, 2, 3 and 8 threads") {
     set_num_threads(threads);
     Tensor x = sample({5, 17, 23, 31}, 1, f32).requires_grad_();
     std::vector<Tensor> result;
-    for (const Tensor& y : {max_pool2d(x, 3, {.stride = 2, .padding = 1}), avg_pool2d(x, 3, {.stride = 2}), adaptive_avg_pool2d(x, 7), global_avg_pool(x)}) {
+    for (const Tensor& y :
+         {max_pool2d(x, 3, {.stride = 2, .padding = 1}), avg_pool2d(x, 3, {.stride = 2}), adaptive_avg_pool2d(x, 7), global_avg_pool(x)}) {
       result.push_back(y);
       result.push_back(gradients(y, {x}, false)[0]);
     }
@@ -200,14 +204,18 @@ TEST_CASE("pooling: the same bits with 1, 2, 3 and 8 threads") {
 
 TEST_CASE("pooling: what does not fit is named") {
   Tensor x = zeros({1, 2, 3, 4});
-  CHECK_THROWS_WITH_AS(max_pool2d(x, {4, 2}), "max_pool2d: no window fits: input [1, 2, 3, 4], window 4×2, padding 0×0, dilation 1×1", ShapeError);
-  CHECK_THROWS_WITH_AS(avg_pool1d(zeros({2, 3}), 5, {.padding = 0}), "avg_pool1d: no window fits: input [2, 3], window 5, padding 0, dilation 1", ShapeError);
+  CHECK_THROWS_WITH_AS(max_pool2d(x, {4, 2}), "max_pool2d: no window fits: input [1, 2, 3, 4], window 4×2, padding 0×0, dilation 1×1",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(avg_pool1d(zeros({2, 3}), 5, {.padding = 0}),
+                       "avg_pool1d: no window fits: input [2, 3], window 5, padding 0, dilation 1", ShapeError);
   CHECK_THROWS_WITH_AS(max_pool2d(x, 2, {.padding = 2}), "max_pool2d: the padding 2×2 is more than half the window 2×2", ValueError);
   CHECK_THROWS_WITH_AS(max_pool2d(x, 0), "max_pool2d: the window must be at least 1, it is 0×0", ValueError);
   CHECK_THROWS_WITH_AS(avg_pool2d(x, 2, {.stride = -1}), "avg_pool2d: the stride must be at least 0, it is -1×-1", ValueError);
   CHECK_THROWS_WITH_AS(max_pool2d(zeros({1, 1, 4}), 2, {.padding = 1, .dilation = 2}),
-                       "max_pool2d: a window lies in the padding alone: input [1, 1, 4], window 2×2, padding 1×1, dilation 2×2", ShapeError);
-  CHECK_THROWS_WITH_AS(max_pool2d(zeros({3, 4}), 2), "max_pool2d: takes [batch, channels, height, width] or [channels, height, width], got [3, 4]", ShapeError);
+                       "max_pool2d: a window lies in the padding alone: input [1, 1, 4], window 2×2, padding 1×1, dilation 2×2",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(max_pool2d(zeros({3, 4}), 2),
+                       "max_pool2d: takes [batch, channels, height, width] or [channels, height, width], got [3, 4]", ShapeError);
   CHECK_THROWS_WITH_AS(avg_pool2d(zeros({1, 2, 2}, i64), 2), "avg_pool2d: takes a floating tensor, got i64", DTypeError);
   CHECK_THROWS_WITH_AS(adaptive_avg_pool2d(x, {0, 2}), "adaptive_avg_pool2d: the size must be at least 1, it is 0×2", ValueError);
   CHECK_THROWS_WITH_AS(adaptive_max_pool1d(zeros({2, 0}), 2), "adaptive_max_pool1d: there is nothing to divide: input [2, 0]", ShapeError);

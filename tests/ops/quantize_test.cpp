@@ -21,7 +21,9 @@ double nearest(double v) {
 }
 
 // Computed in double from values that the type holds; f32 and below divide in f32.
-double ratio_of(double x, double s, DType t) { return t == f64 ? x / s : static_cast<double>(static_cast<float>(x) / static_cast<float>(s)); }
+double ratio_of(double x, double s, DType t) {
+  return t == f64 ? x / s : static_cast<double>(static_cast<float>(x) / static_cast<float>(s));
+}
 double plus(double a, double b, DType t) { return t == f64 ? a + b : static_cast<double>(static_cast<float>(a) + static_cast<float>(b)); }
 
 struct Grid {
@@ -157,9 +159,11 @@ TEST_CASE("learned_step_quantize: values and gradients by the definition, per te
           Tensor x = strided(sample({30, 700}, 5, t)).detach().requires_grad_(), dy = sample({30, 700}, 6, t);
           Tensor step = axis == -9 ? scalar_tensor(0.3, t == f64 ? f64 : f32) : sample({x.size(axis)}, 7, t == f64 ? f64 : f32, 0.1, 0.5);
           step.requires_grad_();
-          double sharing = static_cast<double>(x.numel() / step.numel()), scale = scaled ? 1 / std::sqrt(sharing * static_cast<double>(grid.high)) : 1;
+          double sharing = static_cast<double>(x.numel() / step.numel()),
+                 scale = scaled ? 1 / std::sqrt(sharing * static_cast<double>(grid.high)) : 1;
           Lsq e = lsq(x, to_vector(step), axis == 0 ? 700 : 1, dy, grid, scale);
-          Tensor y = learned_step_quantize(x, step, {.quant_min = grid.low, .quant_max = grid.high, .axis = std::max(axis, 0), .scale_gradient = scaled});
+          Tensor y = learned_step_quantize(
+              x, step, {.quant_min = grid.low, .quant_max = grid.high, .axis = std::max(axis, 0), .scale_gradient = scaled});
           CHECK(y.dtype() == t);
           CHECK(difference(y, from_vector(e.y, x.shape())) <= precision(t));
           for (bool graph : {false, true}) {
@@ -186,7 +190,9 @@ TEST_CASE("learned_step_quantize: what stands on the edge of the range, N of the
   CHECK(!second[1].defined());
   CHECK(!second[2].defined());
   Tensor wide = learned_step_quantize(x, step, {.quant_min = -1, .quant_max = 4, .elements = 9});
-  double plain = grad({learned_step_quantize(x, step, {.quant_min = -1, .quant_max = 4, .scale_gradient = false})}, {step}, {}, {ones({5}, f64)})[0].item();
+  double plain =
+      grad({learned_step_quantize(x, step, {.quant_min = -1, .quant_max = 4, .scale_gradient = false})}, {step}, {}, {ones({5}, f64)})[0]
+          .item();
   CHECK(grad({wide}, {step}, {}, {ones({5}, f64)})[0].item() == doctest::Approx(plain / 6).epsilon(1e-14));
   Tensor none = zeros({2, 0}).requires_grad_(), steps = ones({2}).requires_grad_();
   sum(learned_step_quantize(none, steps)).backward();
@@ -196,7 +202,9 @@ TEST_CASE("learned_step_quantize: what stands on the edge of the range, N of the
 TEST_CASE("learned_step_quantize: descent finds a good step") {
   // Numbers spread evenly over [−1, 1] on 8 places −4 s … 3 s: they fit best where the ends −4.5 s and 3.5 s reach a little beyond.
   Tensor x = sample({4096}, 11, f64, -1, 1), step = scalar_tensor(0.05, f64).requires_grad_();
-  auto loss_at = [&] { return mean(square(learned_step_quantize(x, step, {.quant_min = -4, .quant_max = 3, .scale_gradient = false}) - x)); };
+  auto loss_at = [&] {
+    return mean(square(learned_step_quantize(x, step, {.quant_min = -4, .quant_max = 3, .scale_gradient = false}) - x));
+  };
   double start = loss_at().item();
   for (int i = 0; i < 300; ++i) {
     Tensor g = grad({loss_at()}, {step})[0];
@@ -210,7 +218,8 @@ TEST_CASE("learned_step_quantize: descent finds a good step") {
 TEST_CASE("learned_step_quantize: the same bits for any number of threads") {
   int before = num_threads();
   for (int axis : {-1, 0, 2}) {
-    Tensor x = sample({3, 70, 1030}, 1, f32).requires_grad_(), step = axis < 0 ? scalar_tensor(0.2, f32) : sample({x.size(axis)}, 2, f32, 0.1, 0.3);
+    Tensor x = sample({3, 70, 1030}, 1, f32).requires_grad_(),
+           step = axis < 0 ? scalar_tensor(0.2, f32) : sample({x.size(axis)}, 2, f32, 0.1, 0.3);
     step.requires_grad_();
     Tensor dx, ds;
     for (int threads : {1, 2, 3}) {
@@ -226,23 +235,29 @@ TEST_CASE("learned_step_quantize: the same bits for any number of threads") {
 
 TEST_CASE("quantize: bad input is named") {
   Tensor x = zeros({2, 3}), scale = ones({3}), zero = zeros({3}, i64);
-  CHECK_THROWS_WITH_AS(fake_quantize_per_tensor_affine(x, 0, 0, 0, 255), "fake_quantize_per_tensor_affine: the scale is 0.000000, not positive and finite", ValueError);
+  CHECK_THROWS_WITH_AS(fake_quantize_per_tensor_affine(x, 0, 0, 0, 255),
+                       "fake_quantize_per_tensor_affine: the scale is 0.000000, not positive and finite", ValueError);
   CHECK_THROWS_AS(fake_quantize_per_tensor_affine(x, -1, 0, 0, 255), ValueError);
   CHECK_THROWS_AS(fake_quantize_per_tensor_affine(x, 1e-60, 0, 0, 255), ValueError);  // 0 in f32
   CHECK_THROWS_AS(fake_quantize_per_tensor_affine(x, NAN, 0, 0, 255), ValueError);
-  CHECK_THROWS_WITH_AS(fake_quantize_per_tensor_affine(x, 1, 0, 7, 7), "fake_quantize_per_tensor_affine: quant_min 7 is not below quant_max 7", ValueError);
-  CHECK_THROWS_WITH_AS(fake_quantize_per_tensor_affine(x, 1, 256, 0, 255), "fake_quantize_per_tensor_affine: the zero point 256 is outside [0, 255]", ValueError);
+  CHECK_THROWS_WITH_AS(fake_quantize_per_tensor_affine(x, 1, 0, 7, 7),
+                       "fake_quantize_per_tensor_affine: quant_min 7 is not below quant_max 7", ValueError);
+  CHECK_THROWS_WITH_AS(fake_quantize_per_tensor_affine(x, 1, 256, 0, 255),
+                       "fake_quantize_per_tensor_affine: the zero point 256 is outside [0, 255]", ValueError);
   CHECK_THROWS_AS(fake_quantize_per_tensor_affine(zero, 1, 0, 0, 255), DTypeError);
   const char* sizes = "fake_quantize_per_channel_affine: the scale [3] must be a vector of x's size along dimension 0 of [2, 3]";
   CHECK_THROWS_WITH_AS(fake_quantize_per_channel_affine(x, scale, zero, 0, 0, 15), sizes, ShapeError);
   CHECK_THROWS_AS(fake_quantize_per_channel_affine(x, scale, zeros({2}, i64), 1, 0, 15), ShapeError);
   CHECK_THROWS_AS(fake_quantize_per_channel_affine(x, scale, zero, 2, 0, 15), IndexError);
-  CHECK_THROWS_WITH_AS(fake_quantize_per_channel_affine(x, scale, scale, 1, 0, 15), "fake_quantize_per_channel_affine: zero points are i64 or i32, not f32", DTypeError);
+  CHECK_THROWS_WITH_AS(fake_quantize_per_channel_affine(x, scale, scale, 1, 0, 15),
+                       "fake_quantize_per_channel_affine: zero points are i64 or i32, not f32", DTypeError);
   CHECK_THROWS_WITH_AS(fake_quantize_per_channel_affine(x, tensor({1.0, -0.5, 1.0}), zero, 1, 0, 15),
                        "fake_quantize_per_channel_affine: the scale of channel 1 is -0.500000, not positive and finite", ValueError);
   CHECK_THROWS_AS(fake_quantize_per_channel_affine(x, scale, zero, 1, 1, 15), ValueError);  // the zero point 0 is not on the grid
-  CHECK_THROWS_WITH_AS(learned_step_quantize(x, scalar_tensor(-1.0, f32)), "learned_step_quantize: the step is -1.000000, not positive and finite", ValueError);
-  CHECK_THROWS_WITH_AS(learned_step_quantize(x, scale), "learned_step_quantize: the step [3] must be a vector of x's size along dimension 0 of [2, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(learned_step_quantize(x, scalar_tensor(-1.0, f32)),
+                       "learned_step_quantize: the step is -1.000000, not positive and finite", ValueError);
+  CHECK_THROWS_WITH_AS(learned_step_quantize(x, scale),
+                       "learned_step_quantize: the step [3] must be a vector of x's size along dimension 0 of [2, 3]", ShapeError);
   CHECK_THROWS_WITH_AS(learned_step_quantize(x, ones({}), {.quant_min = 1, .quant_max = 3}),
                        "learned_step_quantize: 0 must be on the grid and below its end, which is [1, 3]", ValueError);
   CHECK_THROWS_AS(learned_step_quantize(x, ones({}), {.quant_min = 3, .quant_max = 1}), ValueError);

@@ -1,5 +1,5 @@
-// Random programs of 1 to 30 operations: values, gradients and Hessian-vector products of the engine against a plain interpreter that differentiates
-// forwards, and against differences. PLUMB_PROGRAMS says how many (nightly: 20,000), and
+// Random programs of 1 to 30 operations: values, gradients and Hessian-vector products of the engine against a plain interpreter that
+// differentiates forwards, and against differences. PLUMB_PROGRAMS says how many (nightly: 20,000), and
 // PLUMB_PROGRAM_SEED the seed of the first; the next have the seeds after it.
 #include <doctest/doctest.h>
 
@@ -37,8 +37,12 @@ Program first_failure(const std::vector<Operation>& operations, int programs) {
   return {};
 }
 
-Operation planted(const std::string& name, Tensor (*engine)(const Tensors&, const Instruction&), Plain (*plain)(const Plains&, const Instruction&), bool keeps = true) {
-  return {name, 1, [](Dice&, const Plains& x, Instruction&) { require(x[0].floating() && x[0].rank() > 0, "takes floating numbers"); }, plain, engine, name + "($0)", keeps};
+Operation planted(const std::string& name, Tensor (*engine)(const Tensors&, const Instruction&),
+                  Plain (*plain)(const Plains&, const Instruction&), bool keeps = true) {
+  return {
+      name,  1,      [](Dice&, const Plains& x, Instruction&) { require(x[0].floating() && x[0].rank() > 0, "takes floating numbers"); },
+      plain, engine, name + "($0)",
+      keeps};
 }
 
 }  // namespace
@@ -62,8 +66,9 @@ TEST_CASE("random programs: the engine agrees with the interpreter and with diff
     }
   }
   if (failures > 0) return;
-  MESSAGE(checks.programs << " programs of " << instructions << " operations: " << checks.values << " values, " << checks.gradients << " gradients, " << checks.second
-                          << " with second derivatives, " << checks.typed << " in their own types as well");
+  MESSAGE(checks.programs << " programs of " << instructions << " operations: " << checks.values << " values, " << checks.gradients
+                          << " gradients, " << checks.second << " with second derivatives, " << checks.typed
+                          << " in their own types as well");
   if (programs < 2000) return;
   CHECK(checks.programs == programs);
   CHECK(checks.gradients > programs * 9 / 10);
@@ -76,9 +81,13 @@ TEST_CASE("random programs: the engine agrees with the interpreter and with diff
 TEST_CASE("random programs: a planted wrong derivative is found and shrunk to the operation that has it") {
   std::vector<Operation> operations = all_operations();
   // Right for positive numbers, of the wrong sign for negative ones.
-  operations.push_back(planted("planted_sine", [](const Tensors& x, const Instruction&) {
-    return record("planted_sine", sin(x[0].detach()), {x[0]}, saving(x[0]), [](const Grads& dy, const Saved& s, Needs) -> Grads { return {dy[0] * cos(s[0]) * sign(s[0])}; });
-  }, [](const Plains& x, const Instruction&) { return fresh(x[0].dtype, x[0].shape, [&](const Index& i) { return sin(at(x[0], i)); }); }));
+  operations.push_back(planted(
+      "planted_sine",
+      [](const Tensors& x, const Instruction&) {
+        return record("planted_sine", sin(x[0].detach()), {x[0]}, saving(x[0]),
+                      [](const Grads& dy, const Saved& s, Needs) -> Grads { return {dy[0] * cos(s[0]) * sign(s[0])}; });
+      },
+      [](const Plains& x, const Instruction&) { return fresh(x[0].dtype, x[0].shape, [&](const Index& i) { return sin(at(x[0], i)); }); }));
   Program p = first_failure(operations, 3000);
   CHECK(p.inputs.size() == 1);
   CHECK(p.instructions.size() == 1);
@@ -91,12 +100,19 @@ TEST_CASE("random programs: a planted wrong derivative is found and shrunk to th
 
 TEST_CASE("random programs: a planted wrong second derivative, a wrong value and a result that shares memory are found") {
   using Engine = Tensor (*)(const Tensors&, const Instruction&);
-  auto copy = [](const Plains& x, const Instruction&) { return fresh(x[0].dtype, x[0].shape, [&](const Index& i) { return at(x[0], i); }); };
-  auto square = [](const Plains& x, const Instruction&) { return fresh(x[0].dtype, x[0].shape, [&](const Index& i) { return at(x[0], i) * at(x[0], i); }); };
-  Engine cut = [](const Tensors& x, const Instruction&) {  // d(x²) = 2x dx, with the x of the derivative taken as a constant
-    return record("planted", x[0].detach() * x[0].detach(), {x[0]}, saving(x[0]), [](const Grads& dy, const Saved& s, Needs) -> Grads { return {dy[0] * s[0].detach() * 2.0}; });
+  auto copy = [](const Plains& x, const Instruction&) {
+    return fresh(x[0].dtype, x[0].shape, [&](const Index& i) { return at(x[0], i); });
   };
-  Engine last_row = [](const Tensors& x, const Instruction&) { return x[0].size(0) > 1 && x[0].rank() == 2 ? flip(x[0], {0}) : clone(x[0]); };
+  auto square = [](const Plains& x, const Instruction&) {
+    return fresh(x[0].dtype, x[0].shape, [&](const Index& i) { return at(x[0], i) * at(x[0], i); });
+  };
+  Engine cut = [](const Tensors& x, const Instruction&) {  // d(x²) = 2x dx, with the x of the derivative taken as a constant
+    return record("planted", x[0].detach() * x[0].detach(), {x[0]}, saving(x[0]),
+                  [](const Grads& dy, const Saved& s, Needs) -> Grads { return {dy[0] * s[0].detach() * 2.0}; });
+  };
+  Engine last_row = [](const Tensors& x, const Instruction&) {
+    return x[0].size(0) > 1 && x[0].rank() == 2 ? flip(x[0], {0}) : clone(x[0]);
+  };
   Engine itself = [](const Tensors& x, const Instruction&) { return x[0]; };
   struct Case {
     Engine engine;
@@ -105,7 +121,8 @@ TEST_CASE("random programs: a planted wrong second derivative, a wrong value and
     const char* message;
     size_t most;  // instructions of the shrunk program
   };
-  for (const Case& c : {Case{cut, square, true, "second derivative", 1}, Case{last_row, copy, false, "", 1}, Case{itself, copy, false, "", 3}}) {
+  for (const Case& c :
+       {Case{cut, square, true, "second derivative", 1}, Case{last_row, copy, false, "", 1}, Case{itself, copy, false, "", 3}}) {
     std::vector<Operation> operations = all_operations();
     operations.push_back(planted("planted", c.engine, c.plain, c.keeps));
     Program p = first_failure(operations, 6000);
@@ -119,14 +136,20 @@ TEST_CASE("random programs: a planted wrong second derivative, a wrong value and
 
 TEST_CASE("random programs: a program prints as code") {
   std::vector<Operation> operations = all_operations();
-  auto named = [&](const std::string& name) { return &*std::find_if(operations.begin(), operations.end(), [&](const Operation& o) { return o.name == name; }); };
+  auto named = [&](const std::string& name) {
+    return &*std::find_if(operations.begin(), operations.end(), [&](const Operation& o) { return o.name == name; });
+  };
   Program p;
   p.inputs = {{{2, 1}, f64, Layout::contiguous, {0.5, -1}, {1, 0}, {0, 1}}, {{2}, bf16, Layout::strided, {2, 0.25}, {1, 0}, {0, 1}}};
-  p.instructions = {{named("mul"), {0, 1}, {}, {}, f64}, {named("sum"), {2}, {1, -1}, {}, f64}, {named("add_ number"), {3}, {}, {2}, f64}, {named("to"), {4}, {}, {}, f32}};
+  p.instructions = {{named("mul"), {0, 1}, {}, {}, f64},
+                    {named("sum"), {2}, {1, -1}, {}, f64},
+                    {named("add_ number"), {3}, {}, {2}, f64},
+                    {named("to"), {4}, {}, {}, f32}};
   p.outputs = {5};
   CHECK(code_of(p) ==
         "Tensor x0 = to(from_vector(std::vector<double>{0.5, -1}, {2, 1}), f64);\nx0.requires_grad_();\n"
-        "Tensor x1 = to(from_vector(std::vector<double>{2, 0.25}, {2}), bf16);\nx1 = select(stack({x1, x1}, -1), -1, 0).detach();\nx1.requires_grad_();\n"
+        "Tensor x1 = to(from_vector(std::vector<double>{2, 0.25}, {2}), bf16);\nx1 = select(stack({x1, x1}, -1), -1, "
+        "0).detach();\nx1.requires_grad_();\n"
         "Tensor v0 = mul(x0, x1);\nTensor v1 = sum(v0, {-1}, 1);\nadd_(v1, 2.0);\nTensor v3 = to(v1, f32);\n"
         "Tensor loss = sum(to(v3, f64) * reshape(linspace(0.5, 1.5, v3.numel(), f64), v3.shape()));\n");
   CHECK(failure_of(p).empty());

@@ -113,7 +113,8 @@ TEST_CASE("rand f64, randn, randint: take the words that the header says") {
   double radius = std::sqrt(-2 * std::log((w[0] + 0.5) * 0x1p-32)), angle = 2 * M_PI * w[1] * 0x1p-32;
   CHECK(z[4] == doctest::Approx(radius * std::cos(angle)).epsilon(1e-5));
   CHECK(z[5] == doctest::Approx(radius * std::sin(angle)).epsilon(1e-5));
-  double r64 = std::sqrt(-2 * std::log(u[2] + 0x1p-54)), angle64 = 2 * M_PI * static_cast<double>((uint64_t{w[2]} << 32 | w[3]) >> 11) * 0x1p-53;
+  double r64 = std::sqrt(-2 * std::log(u[2] + 0x1p-54)),
+         angle64 = 2 * M_PI * static_cast<double>((uint64_t{w[2]} << 32 | w[3]) >> 11) * 0x1p-53;
   CHECK(zz[2] == doctest::Approx(r64 * std::cos(angle64)).epsilon(1e-14));
   CHECK(r[2] == 10 + static_cast<int64_t>((static_cast<unsigned __int128>(uint64_t{w[0]} << 32 | w[1]) * 10) >> 64));
   CHECK(g.offset() == 2);
@@ -272,7 +273,8 @@ TEST_CASE("bernoulli: has the rate asked for, also 0 and 1, in every type") {
   Generator g(8);
   int64_t n = 1 << 20;
   for (double rate : {0.0, 1e-3, 0.1, 0.5, 0.97, 1.0}) {
-    double count = sum(to(bernoulli({n}, rate, {boolean, {}, &g}), f64)).item(), bound = 3.3 * std::sqrt(static_cast<double>(n) * rate * (1 - rate));
+    double count = sum(to(bernoulli({n}, rate, {boolean, {}, &g}), f64)).item(),
+           bound = 3.3 * std::sqrt(static_cast<double>(n) * rate * (1 - rate));
     CAPTURE(rate);
     CHECK(std::abs(count - static_cast<double>(n) * rate) <= bound);
     double by_tensor = sum(bernoulli(full({n}, rate, f64), &g)).item();
@@ -342,7 +344,9 @@ TEST_CASE("multinomial: with replacement follows the weights; without, draws are
     expected.push_back(80000 * w[pair.first] / 8 * w[pair.second] / (8 - w[pair.first]));
   }
   CHECK(std::abs(chi_square_deviation(seen, expected)) < 4.5);
-  CHECK_THROWS_WITH_AS(multinomial(weights, 4), "multinomial: row 0 has a negative or non-finite weight, or fewer positive weights than are to be drawn", ValueError);
+  CHECK_THROWS_WITH_AS(multinomial(weights, 4),
+                       "multinomial: row 0 has a negative or non-finite weight, or fewer positive weights than are to be drawn",
+                       ValueError);
 }
 
 TEST_CASE("normal of tensors: differentiable in mean and std, broadcast") {
@@ -425,7 +429,8 @@ TEST_CASE("draws: bad parameters are errors that name them") {
   CHECK_THROWS_WITH_AS(uniform({2}, 1, 0, o), "uniform: [1, 0) is not a finite interval", ValueError);
   CHECK_THROWS_WITH_AS(normal({2}, 0, -1, o), "normal: mean 0 and std -1: both must be finite, std not negative", ValueError);
   CHECK_THROWS_WITH_AS(normal({2}, NAN, 1, o), "normal: mean nan and std 1: both must be finite, std not negative", ValueError);
-  CHECK_THROWS_WITH_AS(truncated_normal({2}, 0, 1, 2, 2, o), "truncated_normal: std 1 within [2, 2]: std must be positive and low < high", ValueError);
+  CHECK_THROWS_WITH_AS(truncated_normal({2}, 0, 1, 2, 2, o), "truncated_normal: std 1 within [2, 2]: std must be positive and low < high",
+                       ValueError);
   CHECK_THROWS_WITH_AS(exponential({2}, 0, o), "exponential: the rate must be positive and finite, it is 0", ValueError);
   CHECK_THROWS_WITH_AS(bernoulli({2}, 1.5, o), "bernoulli: the rate must be in [0, 1], it is 1.5", ValueError);
   CHECK_THROWS_WITH_AS(bernoulli(tensor({0.5, -0.1}), &g), "bernoulli: a rate is outside [0, 1]", ValueError);

@@ -65,10 +65,28 @@ struct Geometry {
 };
 // Each way that a reduction takes through memory: long and short runs, narrow and wide columns, several dimensions apart.
 std::vector<Geometry> geometries() {
-  return {{{}, {}},          {{7}, {}},           {{1}, {0}},           {{150001}, {}},      {{3, 70001}, {1}},   {{3, 70001}, {0}},    {{5003, 3}, {0}},
-          {{5003, 3}, {1}},  {{301, 71}, {0}},    {{301, 71}, {1}},     {{2, 5000}, {0}},    {{6, 5, 4}, {1}},    {{6, 5, 4}, {0, 2}},  {{6, 5, 4}, {-3, -2}},
-          {{6, 1, 4}, {1}},  {{30, 33, 2, 2}, {0, 2, 3}},               {{12, 20, 9, 10}, {0, 2}},                {{12, 20, 9, 10}, {1, 3}},
-          {{4, 3, 90, 70}, {0, 2, 3}},            {{17, 64, 8}, {1}},   {{2, 3, 2, 3, 2, 3, 2, 2}, {0, 2, 5, 7}}, {{9, 4, 40, 2}, {0, 2}}};
+  return {{{}, {}},
+          {{7}, {}},
+          {{1}, {0}},
+          {{150001}, {}},
+          {{3, 70001}, {1}},
+          {{3, 70001}, {0}},
+          {{5003, 3}, {0}},
+          {{5003, 3}, {1}},
+          {{301, 71}, {0}},
+          {{301, 71}, {1}},
+          {{2, 5000}, {0}},
+          {{6, 5, 4}, {1}},
+          {{6, 5, 4}, {0, 2}},
+          {{6, 5, 4}, {-3, -2}},
+          {{6, 1, 4}, {1}},
+          {{30, 33, 2, 2}, {0, 2, 3}},
+          {{12, 20, 9, 10}, {0, 2}},
+          {{12, 20, 9, 10}, {1, 3}},
+          {{4, 3, 90, 70}, {0, 2, 3}},
+          {{17, 64, 8}, {1}},
+          {{2, 3, 2, 3, 2, 3, 2, 2}, {0, 2, 5, 7}},
+          {{9, 4, 40, 2}, {0, 2}}};
 }
 
 std::string describe(const Geometry& g) {
@@ -90,7 +108,8 @@ TEST_CASE("reductions: values over any dimensions and strides") {
       CHECK(error(var(x, g.dims, 0, true), reduced(x, g.dims, [](auto& v) { return variance_of(v, 0); })) < 1e-12);
       CHECK(error(logsumexp(x, g.dims, true), reduced(x, g.dims, logsumexp_of)) < 1e-12);
       CHECK(error(norm(x, 2, g.dims, true), reduced(x, g.dims, [](auto& v) { return norm_of(v, 2); })) < 1e-12);
-      CHECK(error(count_nonzero(x > 0, g.dims, true), reduced(x, g.dims, [](auto& v) { return std::count_if(v.begin(), v.end(), [](double a) { return a > 0; }); })) == 0);
+      CHECK(error(count_nonzero(x > 0, g.dims, true),
+                  reduced(x, g.dims, [](auto& v) { return std::count_if(v.begin(), v.end(), [](double a) { return a > 0; }); })) == 0);
     }
 }
 
@@ -123,7 +142,8 @@ TEST_CASE("reductions: dimensions disappear unless kept") {
 TEST_CASE("reductions: the same bits for any number of threads") {
   int before = num_threads();
   auto all = [](const Tensor& x, const std::vector<int>& dims) {
-    return std::vector<Tensor>{sum(x, dims), mean(x, dims), amax(x, dims), prod(x, dims), var(x, dims, 0), logsumexp(x, dims), norm(x, 2, dims), norm(x, 3, dims)};
+    return std::vector<Tensor>{sum(x, dims),    mean(x, dims),      amax(x, dims),    prod(x, dims),
+                               var(x, dims, 0), logsumexp(x, dims), norm(x, 2, dims), norm(x, 3, dims)};
   };
   int compared = 0;
   for (const Geometry& g : geometries())
@@ -202,7 +222,8 @@ TEST_CASE("reductions: NaN and infinities") {
   CHECK(y[3] == doctest::Approx(1000 + std::log(2)).epsilon(1e-14));
   Tensor x = clone(rows).requires_grad_();
   sum(logsumexp(x, {1})).backward();
-  CHECK(test::difference(x.grad(), tensor({{0.0, 0.0}, {0.0, 1.0}, {1.0, 0.0}, {0.5, 0.5}}, f64)) < 1000 * 0x1p-53);  // the rounding of y near 1000
+  CHECK(test::difference(x.grad(), tensor({{0.0, 0.0}, {0.0, 1.0}, {1.0, 0.0}, {0.5, 0.5}}, f64)) <
+        1000 * 0x1p-53);  // the rounding of y near 1000
 }
 
 TEST_CASE("logsumexp: gradients of rows with infinities, to second order, over any dimensions") {

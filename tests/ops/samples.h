@@ -23,7 +23,9 @@ inline Tensor sample(const Shape& shape, uint64_t seed, DType dtype = f64, doubl
 }
 
 /// The same elements with other strides: the last two dimensions are stored swapped.
-inline Tensor strided(const Tensor& x) { return x.rank() < 2 ? slice(expand(unsqueeze(x, -1), {x.size(0), 1}), 0, 0) : transpose(clone(transpose(x, -1, -2)), -1, -2); }
+inline Tensor strided(const Tensor& x) {
+  return x.rank() < 2 ? slice(expand(unsqueeze(x, -1), {x.size(0), 1}), 0, 0) : transpose(clone(transpose(x, -1, -2)), -1, -2);
+}
 
 /// The largest |a − b| / max(1, |b|); infinite if the shapes differ or one is NaN where the other is not.
 inline double difference(const Tensor& a, const Tensor& b) {
@@ -68,8 +70,8 @@ Tensor numeric_gradient(F&& f, const Tensor& x, double step = 1e-5) {
   return from_vector(slope, x.shape());
 }
 
-/// Checks a function of one f64 tensor: its fused gradient, its formula's gradient, and the derivative of that, each by central differences.
-/// The largest relative difference.
+/// Checks a function of one f64 tensor: its fused gradient, its formula's gradient, and the derivative of that, each by central
+/// differences. The largest relative difference.
 template <typename F>
 double derivative_error(F&& f, const Tensor& x) {
   Tensor leaf = clone(x).requires_grad_();

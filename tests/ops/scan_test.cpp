@@ -40,11 +40,13 @@ TEST_CASE("cumsum, cumprod, linear_scan: values along any dimension, for any str
         INFO(to_string(shape) << " along " << dim);
         Reference r(x);
         CHECK(error(cumsum(x, dim), scanned(shape, dim, false, [&](double h, const Index& i, bool) { return h + r.at(i); })) < 1e-12);
-        CHECK(error(cumprod(x, dim), scanned(shape, dim, false, [&](double h, const Index& i, bool first) { return first ? r.at(i) : h * r.at(i); })) < 1e-12);
+        CHECK(error(cumprod(x, dim), scanned(shape, dim, false,
+                                             [&](double h, const Index& i, bool first) { return first ? r.at(i) : h * r.at(i); })) < 1e-12);
         Tensor b = uniform(shape, 2);
         Reference rb(b);
         for (bool reverse : {false, true})
-          CHECK(error(linear_scan(x, b, dim, reverse), scanned(shape, dim, reverse, [&](double h, const Index& i, bool) { return r.at(i) * h + rb.at(i); })) < 1e-12);
+          CHECK(error(linear_scan(x, b, dim, reverse),
+                      scanned(shape, dim, reverse, [&](double h, const Index& i, bool) { return r.at(i) * h + rb.at(i); })) < 1e-12);
       }
 }
 
@@ -76,7 +78,8 @@ TEST_CASE("running sums: types, sizes of 0, errors") {
   CHECK(none.grad().shape() == Shape{2, 0});
   CHECK(linear_scan(tensor({INFINITY, 1.0}), tensor({1.0, 1.0}), 0).numel() == 2);
   CHECK(to_vector(linear_scan(tensor({INFINITY, 1.0}), tensor({1.0, 1.0}), 0)) == std::vector<double>{1, 2});
-  CHECK(to_vector(linear_scan(tensor({1.0, 0.0, 2.0}), tensor({INFINITY, 3.0, 1.0}), 0)) == std::vector<double>{INFINITY, 3, 7});  // starts anew
+  CHECK(to_vector(linear_scan(tensor({1.0, 0.0, 2.0}), tensor({INFINITY, 3.0, 1.0}), 0)) ==
+        std::vector<double>{INFINITY, 3, 7});  // starts anew
   CHECK_THROWS_AS(cumsum(zeros({2}), 1), IndexError);
   CHECK_THROWS_WITH_AS(linear_scan(tensor({1}), tensor({1}), 0), "linear_scan: takes floating tensors, not i64", DTypeError);
   CHECK_THROWS_AS(linear_scan(zeros({2}), zeros({3}), 0), ShapeError);

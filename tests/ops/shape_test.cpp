@@ -29,7 +29,8 @@ bool shares(const Tensor& y, const Tensor& x) { return y.impl()->storage.get() =
 TEST_CASE("reshape, flatten, unflatten: the same elements in row-major order; a view where the strides allow") {
   for (const Tensor& x : layouts(uniform({2, 3, 4}, 1))) {
     Reference flat(x);
-    for (const Tensor& y : {reshape(x, {4, 6}), reshape(x, {-1, 6}), reshape(x, {24}), flatten(x), flatten(x, 1), flatten(x, 0, 1), unflatten(x, 2, {2, -1}), unflatten(x, 1, {3, 1})}) {
+    for (const Tensor& y : {reshape(x, {4, 6}), reshape(x, {-1, 6}), reshape(x, {24}), flatten(x), flatten(x, 1), flatten(x, 0, 1),
+                            unflatten(x, 2, {2, -1}), unflatten(x, 1, {3, 1})}) {
       Reference expected(y.shape());
       expected.values = flat.values;
       CHECK(error(y, expected) == 0);
@@ -94,7 +95,9 @@ TEST_CASE("slice, narrow, select, diagonal, windows: parts of a tensor, as views
     CHECK(shares(sliding_window(x, 1, 3, 2), x));
   }
   Tensor x = uniform({4, 5}, 1);
-  CHECK(moves(as_strided(x, {3, 2}, {1, 5}, 6), x, {3, 2}, [](const Index& i) { return Index{(6 + i[0] + 5 * i[1]) / 5, (6 + i[0] + 5 * i[1]) % 5}; }));
+  CHECK(moves(as_strided(x, {3, 2}, {1, 5}, 6), x, {3, 2}, [](const Index& i) {
+    return Index{(6 + i[0] + 5 * i[1]) / 5, (6 + i[0] + 5 * i[1]) % 5};
+  }));
   CHECK_THROWS_WITH_AS(slice(x, 0, 0, 4, 0), "slice: the step must be at least 1, it is 0", ValueError);
   CHECK_THROWS_WITH_AS(narrow(x, 0, 2, 3), "narrow: [2, 5) is outside [0, 4)", IndexError);
   CHECK_THROWS_WITH_AS(select(x, 1, 5), "select: index 5 is outside [0, 5)", IndexError);

@@ -54,20 +54,25 @@ TEST_CASE("softmax: infinities give no NaN") {
     Tensor y = dim == 1 ? softmax(x, 1) : transpose(softmax(contiguous(transpose(x, 0, 1)), 0), 0, 1);
     CHECK(to_vector(y) == std::vector<double>{1, 0, 0, 0, 0, 0, 0.5, 0, 0.5, 0.5, 0, 0.5});
     Tensor z = dim == 1 ? log_softmax(x, 1) : transpose(log_softmax(contiguous(transpose(x, 0, 1)), 0), 0, 1);
-    CHECK(difference(z, tensor({{0.0, -kInf, -kInf}, {-kInf, -kInf, -kInf}, {-std::log(2.0), -kInf, -std::log(2.0)}, {-std::log(2.0), -2e4 - std::log(2.0), -std::log(2.0)}}, f64)) <= 0x1p-24);  // each rounded once
+    CHECK(difference(z, tensor({{0.0, -kInf, -kInf},
+                                {-kInf, -kInf, -kInf},
+                                {-std::log(2.0), -kInf, -std::log(2.0)},
+                                {-std::log(2.0), -2e4 - std::log(2.0), -std::log(2.0)}},
+                               f64)) <= 0x1p-24);  // each rounded once
   }
   CHECK(std::isnan(to_vector(softmax(tensor({0.0, NAN}), 0))[0]));
   Tensor hidden = softmax(tensor({-kInf, NAN}), 0);
   CHECK(std::isnan(to_vector(hidden)[1]));
 }
 
-// With ε half a unit in the last place: log_softmax's |y| is rounded when x's maximum is taken off and when the logarithm of the sum is, which
-// exp turns into a relative error of as many |y| ε; exp itself, the sum of n terms, the division and the storing add a few.
+// With ε half a unit in the last place: log_softmax's |y| is rounded when x's maximum is taken off and when the logarithm of the sum is,
+// which exp turns into a relative error of as many |y| ε; exp itself, the sum of n terms, the division and the storing add a few.
 TEST_CASE("softmax and exp(log_softmax) differ by what rounding log_softmax does, element by element") {
   for (DType t : {f64, f32, bf16, f16})
     for (int dim : {0, 1}) {
       Tensor x = sample({40, 50}, 9, t, -6, 6);
-      std::vector<double> p = to_vector(softmax(x, dim)), y = to_vector(log_softmax(x, dim)), exact = to_vector(reference(x, dim, 1, false));
+      std::vector<double> p = to_vector(softmax(x, dim)), y = to_vector(log_softmax(x, dim)),
+                          exact = to_vector(reference(x, dim, 1, false));
       double computed = t == f64 ? 0x1p-53 : 0x1p-24, stored = t == f64 ? 0x1p-53 : t == f32 ? 0x1p-24 : t == bf16 ? 0x1p-8 : 0x1p-11;
       double smallest = t == f16 ? 0x1p-25 : 0;  // half a step of the subnormal numbers
       for (size_t i = 0; i < p.size(); ++i) {
@@ -106,7 +111,8 @@ TEST_CASE("masked_softmax: nothing outside the mask, zeros for rows without any"
   CHECK(to_vector(dx)[4] == 0);
   CHECK(to_vector(masked_log_softmax(x, mask, 1))[1] == -kInf);
   CHECK(derivative_error([&](const Tensor& v) { return masked_softmax(v, mask, 1); }, x.detach()) < 1e-7);
-  CHECK_THROWS_WITH_AS(masked_softmax(x, ones({3, 1}, boolean), 1), "masked_softmax: shapes [2, 3] and [3, 1] do not broadcast", ShapeError);
+  CHECK_THROWS_WITH_AS(masked_softmax(x, ones({3, 1}, boolean), 1), "masked_softmax: shapes [2, 3] and [3, 1] do not broadcast",
+                       ShapeError);
 }
 
 TEST_CASE("softmax: bad input is named, and threads change no bit") {

@@ -37,7 +37,8 @@ bool ordered_right(const Tensor& x, int dim, bool descending, const ValuesAndInd
     std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return before(at(from, a), at(from, b), descending); });
     for (int64_t k = 0; k < got.values.shape()[dim]; ++k) {
       double expected = at(from, order[static_cast<size_t>(k)]), value = at(values, k);
-      right = right && at(places, k) == static_cast<double>(order[static_cast<size_t>(k)]) && (value == expected || (std::isnan(value) && std::isnan(expected)));
+      right = right && at(places, k) == static_cast<double>(order[static_cast<size_t>(k)]) &&
+              (value == expected || (std::isnan(value) && std::isnan(expected)));
     }
   });
   return right;
@@ -66,7 +67,8 @@ TEST_CASE("sort: stable order of every type, along any dimension, for any stride
           for (bool descending : {false, true}) {
             auto got = sort(x, dim, descending);
             CHECK(got.values.dtype() == t);
-            CHECK_MESSAGE(ordered_right(x, dim, descending, got), to_string(shape) << " along " << dim << " in " << name(t) << (descending ? " descending" : ""));
+            CHECK_MESSAGE(ordered_right(x, dim, descending, got),
+                          to_string(shape) << " along " << dim << " in " << name(t) << (descending ? " descending" : ""));
           }
       }
 }

@@ -81,7 +81,7 @@ TEST_CASE("special: infinities, NaN, zeros and subnormal numbers") {
   CHECK(special::sigmoid(-kInf) == 0);
   CHECK(special::sigmoid(kInf) == 1);
   float bell;
-  for (float y : {special::exp(kNan), special::log(kNan), special::log1p(kNan), special::tanh(kNan), special::erf(kNan), special::sigmoid(kNan), special::sin(kNan), special::cos(kNan),
-                  special::normal_cdf(kNan, bell)})
+  for (float y : {special::exp(kNan), special::log(kNan), special::log1p(kNan), special::tanh(kNan), special::erf(kNan),
+                  special::sigmoid(kNan), special::sin(kNan), special::cos(kNan), special::normal_cdf(kNan, bell)})
     CHECK(std::isnan(y));
 }

@@ -24,8 +24,9 @@ using namespace plumb;
 inline bool among_several() { return std::getenv("PLUMB_TEST_PROCESSES") != nullptr; }
 
 inline std::string by(int processes, const std::string& arguments) {
-  std::string mpirun = "env OMPI_MCA_plm=isolated OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
-                       "OMPI_MCA_btl_vader_single_copy_mechanism=none PLUMB_NUM_THREADS=1 mpirun -np ";
+  std::string mpirun =
+      "env OMPI_MCA_plm=isolated OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+      "OMPI_MCA_btl_vader_single_copy_mechanism=none PLUMB_NUM_THREADS=1 mpirun -np ";
   std::string plumb = std::getenv("PLUMB_BINARY") ? std::getenv("PLUMB_BINARY") : "build/plumb";
   return processes == 1 ? plumb + " " + arguments : mpirun + std::to_string(processes) + " " + plumb + " " + arguments;
 }
@@ -66,21 +67,24 @@ inline pid_t process_of(const std::string& text, const std::string& rank) {
       return std::string(std::istreambuf_iterator<char>(file), {});
     };
     if (std::string line = contents("/cmdline"); line.find(text) == std::string::npos || line.find("mpirun") != std::string::npos) continue;
-    if (contents("/environ").find("OMPI_COMM_WORLD_RANK=" + rank + '\0') != std::string::npos) found = static_cast<pid_t>(std::atoi(entry->d_name));
+    if (contents("/environ").find("OMPI_COMM_WORLD_RANK=" + rank + '\0') != std::string::npos)
+      found = static_cast<pid_t>(std::atoi(entry->d_name));
   }
   closedir(all);
   return found;
 }
 
-// Starts the command, kills the process of this rank once the run has `lines` lines of metrics, and returns what was said. Open MPI would kill the
-// others a second later, which is too soon for a checkpoint on a busy machine.
+// Starts the command, kills the process of this rank once the run has `lines` lines of metrics, and returns what was said. Open MPI would
+// kill the others a second later, which is too soon for a checkpoint on a busy machine.
 inline std::string lose(const std::string& command, const std::string& run, const std::string& rank, size_t lines, const std::string& log) {
   pid_t child = fork();
   if (child == 0) {
-    execl("/bin/sh", "sh", "-c", ("exec env OMPI_MCA_odls_base_sigkill_timeout=6 " + command + " >" + log + " 2>&1 </dev/null").c_str(), nullptr);
+    execl("/bin/sh", "sh", "-c", ("exec env OMPI_MCA_odls_base_sigkill_timeout=6 " + command + " >" + log + " 2>&1 </dev/null").c_str(),
+          nullptr);
     _exit(127);
   }
-  for (int tries = 0; (!path_exists(run + "/metrics.jsonl") || lines_of(run + "/metrics.jsonl") < lines) && tries < 30000; ++tries) usleep(1000);
+  for (int tries = 0; (!path_exists(run + "/metrics.jsonl") || lines_of(run + "/metrics.jsonl") < lines) && tries < 30000; ++tries)
+    usleep(1000);
   pid_t victim = process_of(run, rank);
   REQUIRE(victim > 0);
   kill(victim, SIGKILL);

@@ -9,7 +9,8 @@ using namespace plumb;
 using namespace plumb_test;
 
 TEST_CASE("leaves_by_readiness: a leaf is complete when nothing in front of it is left, and the pass tells so in that order") {
-  Tensor early = full({2}, 3.0).requires_grad_(), late = full({2}, 2.0).requires_grad_(), twice = full({2}, 1.0).requires_grad_(), hooked = full({2}, 1.0).requires_grad_();
+  Tensor early = full({2}, 3.0).requires_grad_(), late = full({2}, 2.0).requires_grad_(), twice = full({2}, 1.0).requires_grad_(),
+         hooked = full({2}, 1.0).requires_grad_();
   hooked.register_hook([](const Tensor& g) { return g * 2; });
   Tensor loss = sum(hooked * ((twice * early) * late + twice));
   std::vector<Tensor> told;
@@ -30,16 +31,21 @@ TEST_CASE("leaves_by_readiness: a leaf is complete when nothing in front of it i
 TEST_CASE("data parallel: weights, losses and norms are those of one process with the whole batch") {
   for (int64_t bytes : {int64_t{1}, int64_t{2000}, int64_t{1} << 20}) {  // a bucket a parameter, several, one
     CAPTURE(bytes);
-    CHECK(largest_difference(alone<optim::AdamW>(f64, optim::AdamWOptions{.lr = 1e-2}), together(f64, {.bytes = bytes}, plain_adamw({.lr = 1e-2}))) < 1e-9);
+    CHECK(largest_difference(alone<optim::AdamW>(f64, optim::AdamWOptions{.lr = 1e-2}),
+                             together(f64, {.bytes = bytes}, plain_adamw({.lr = 1e-2}))) < 1e-9);
   }
   // f32 with SGD, whose step is as exact as the gradient: 5 steps of rounding in another order.
-  auto sgd = [](const transformer::Gpt& model, parallel::GradientBuckets&) { return std::make_unique<optim::SGD>(model.parameters(), optim::SgdOptions{.lr = 0.1, .momentum = 0.9}); };
-  CHECK(largest_difference(alone<optim::SGD>(f32, optim::SgdOptions{.lr = 0.1, .momentum = 0.9}), together(f32, {.bytes = 2000}, sgd)) < 1e-6);
+  auto sgd = [](const transformer::Gpt& model, parallel::GradientBuckets&) {
+    return std::make_unique<optim::SGD>(model.parameters(), optim::SgdOptions{.lr = 0.1, .momentum = 0.9});
+  };
+  CHECK(largest_difference(alone<optim::SGD>(f32, optim::SgdOptions{.lr = 0.1, .momentum = 0.9}), together(f32, {.bytes = 2000}, sgd)) <
+        1e-6);
 }
 
 TEST_CASE("data parallel: parts of a process's share add up before they are exchanged") {
   if (kBatch % (dist::mpi_world().size() * 3) != 0) return;
-  CHECK(largest_difference(alone<optim::AdamW>(f64, optim::AdamWOptions{.lr = 1e-2}), together(f64, {.bytes = 2000}, plain_adamw({.lr = 1e-2}), 3)) < 1e-9);
+  CHECK(largest_difference(alone<optim::AdamW>(f64, optim::AdamWOptions{.lr = 1e-2}),
+                           together(f64, {.bytes = 2000}, plain_adamw({.lr = 1e-2}), 3)) < 1e-9);
 }
 
 TEST_CASE("data parallel: exchanges begin while the backward pass goes on, in the order of readiness") {
@@ -60,7 +66,8 @@ TEST_CASE("data parallel: exchanges begin while the backward pass goes on, in th
 
 TEST_CASE("data parallel: a parameter without a gradient anywhere has none afterwards; one that another process has takes part") {
   dist::Communicator& world = dist::mpi_world();
-  Tensor all = full({3}, 1.0, f64).requires_grad_(), first = full({2}, 1.0, f64).requires_grad_(), nobody = full({2}, 1.0, f64).requires_grad_();
+  Tensor all = full({3}, 1.0, f64).requires_grad_(), first = full({2}, 1.0, f64).requires_grad_(),
+         nobody = full({2}, 1.0, f64).requires_grad_();
   parallel::GradientBuckets buckets({nobody, first, all}, world);
   for (int step = 0; step < 2; ++step) {
     for (const Tensor& p : {all, first, nobody}) p.zero_grad();

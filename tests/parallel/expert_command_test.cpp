@@ -1,4 +1,5 @@
-// `mpirun -np N plumb train moe --expert-parallel`: the numbers of one process with the same batch, and runs that any number of processes goes on with.
+// `mpirun -np N plumb train moe --expert-parallel`: the numbers of one process with the same batch, and runs that any number of processes
+// goes on with.
 #include <filesystem>
 
 #include "tests/parallel/command.h"
@@ -10,8 +11,10 @@ namespace {
 
 // Six experts a layer: four processes have one or two each. The capacity drops tokens, which depends on those of all processes.
 std::string moe(const std::string& data, const std::string& out, int64_t steps, const std::string& more = "") {
-  return "train moe --data " + data + " --out " + out + " --layers 2 --heads 2 --width 16 --context 16 --batch 24 --experts 6 --top-k 2 --capacity 1 --inner 12" +
-         " --importance-loss 0.02 --z-loss 0.01 --clip 0.5 --warmup 2 --eval-every 4 --dtype f64 --steps " + std::to_string(steps) + " " + more;
+  return "train moe --data " + data + " --out " + out +
+         " --layers 2 --heads 2 --width 16 --context 16 --batch 24 --experts 6 --top-k 2 --capacity 1 --inner 12" +
+         " --importance-loss 0.02 --z-loss 0.01 --clip 0.5 --warmup 2 --eval-every 4 --dtype f64 --steps " + std::to_string(steps) + " " +
+         more;
 }
 
 void check_same(const plumb_test::Scratch& scratch, const std::string& one, const std::string& many) {
@@ -34,7 +37,8 @@ TEST_CASE("mpirun plumb train moe --expert-parallel: the losses and weights of o
     int processes;
     const char* more;
   };
-  for (const Case& c : {Case{"two", 2, "--balance-loss 0.05 --accumulate 2 --ema 0.9"}, Case{"three", 3, "--balance-loss 0.05 --recompute --shared 8"}, Case{"chosen", 4, "--router expert_choice"}}) {
+  for (const Case& c : {Case{"two", 2, "--balance-loss 0.05 --accumulate 2 --ema 0.9"},
+                        Case{"three", 3, "--balance-loss 0.05 --recompute --shared 8"}, Case{"chosen", 4, "--router expert_choice"}}) {
     CAPTURE(c.name);
     REQUIRE(run_shell(by(1, moe(data, scratch.path(std::string(c.name) + "-one"), 4, c.more))).code == 0);
     Outcome outcome = run_shell(by(c.processes, moe(data, scratch.path(c.name), 4, std::string("--expert-parallel ") + c.more)));
@@ -75,9 +79,10 @@ TEST_CASE("mpirun plumb train moe --expert-parallel: what is wrong is one line, 
   std::string data = text_file(scratch), run = scratch.path("run");
   Outcome few = run_shell(by(3, "train moe --data " + data + " --out " + run + " --experts 2 --expert-parallel"));
   CHECK(few.code != 0);
-  CHECK(few.err.find("plumb: train moe: --expert-parallel: 3 processes are more than --experts 2; start so many at most\n") != std::string::npos);
-  Outcome twice = run_shell(by(2, moe(data, run, 8, "--expert-parallel --shard-optimizer")));
-  CHECK(twice.err.find("plumb: train moe: --expert-parallel shares the experts' part of the optimiser's state out already; leave out --shard-optimizer\n") !=
+  CHECK(few.err.find("plumb: train moe: --expert-parallel: 3 processes are more than --experts 2; start so many at most\n") !=
         std::string::npos);
+  Outcome twice = run_shell(by(2, moe(data, run, 8, "--expert-parallel --shard-optimizer")));
+  CHECK(twice.err.find("plumb: train moe: --expert-parallel shares the experts' part of the optimiser's state out already; leave out "
+                       "--shard-optimizer\n") != std::string::npos);
   CHECK(!path_exists(run));
 }

@@ -83,10 +83,19 @@ TEST_CASE("expert parallel: forward and backward are those of one process with a
     int64_t top_k;
   };
   Tensor all = noise({kTokens, kWidth}, 5), weight = noise({kTokens, kWidth}, 6), ids = remainder(arange(kTokens), scalar_tensor(7, i64));
-  for (const Kind& kind : {Kind{"softmax", 0, 2}, Kind{"softmax", 0.6, 2}, Kind{"sigmoid", 1, 3}, Kind{"switch", 0.5, 1}, Kind{"hash", 0.7, 2}, Kind{"expert_choice", 1.5, 2}}) {
+  for (const Kind& kind : {Kind{"softmax", 0, 2}, Kind{"softmax", 0.6, 2}, Kind{"sigmoid", 1, 3}, Kind{"switch", 0.5, 1},
+                           Kind{"hash", 0.7, 2}, Kind{"expert_choice", 1.5, 2}}) {
     CAPTURE(kind.router);
     CAPTURE(kind.capacity);
-    MoeConfig config{.experts = kExperts, .top_k = kind.top_k, .router = kind.router, .capacity = kind.capacity, .token_ids = 7, .inner = 5, .shared_inner = 4, .gated = true, .bias = true};
+    MoeConfig config{.experts = kExperts,
+                     .top_k = kind.top_k,
+                     .router = kind.router,
+                     .capacity = kind.capacity,
+                     .token_ids = 7,
+                     .inner = 5,
+                     .shared_inner = 4,
+                     .gated = true,
+                     .bias = true};
     MoeFeedForward one = made(config), many = one;
     Tensor x = clone(all).requires_grad_();
     Routing routing = one.router(x, ids);
@@ -100,7 +109,8 @@ TEST_CASE("expert parallel: forward and backward are those of one process with a
     parallel::GradientBuckets buckets(parted.same(many.parameters()), world);
     Tensor own_x = clone(share(all)).requires_grad_();
     Routing own = many.router(own_x, share(ids));
-    Tensor own_y = many.forward(own_x, own), own_loss = sum(own_y * share(weight)) + importance_loss(own) / static_cast<double>(world.size());
+    Tensor own_y = many.forward(own_x, own),
+           own_loss = sum(own_y * share(weight)) + importance_loss(own) / static_cast<double>(world.size());
     if (balance.defined()) own_loss = own_loss + load_balance_loss(own) / static_cast<double>(world.size());
     buckets.backward(own_loss);
     CHECK(difference(own_y, share(y)) < 1e-12);
@@ -120,7 +130,8 @@ TEST_CASE("expert parallel: forward and backward are those of one process with a
 
 TEST_CASE("load_loss counts the tokens of all processes") {
   dist::Communicator& world = dist::mpi_world();
-  Tensor logits = noise({kTokens, kExperts}, 7), noisy = logits + noise({kTokens, kExperts}, 8) * 0.3, deviation = full({kTokens, kExperts}, 0.3, f64);
+  Tensor logits = noise({kTokens, kExperts}, 7), noisy = logits + noise({kTokens, kExperts}, 8) * 0.3,
+         deviation = full({kTokens, kExperts}, 0.3, f64);
   auto routing = [&](const Tensor& some_logits, const Tensor& some_noisy, dist::Communicator* processes) {
     Tensor best = topk(some_noisy, 2).indices;
     Routing r = route_tokens(best, full(best.shape(), 0.5, f64), kExperts);
@@ -190,7 +201,9 @@ TEST_CASE("expert parallel: what does not fit is one clear line") {
   dist::Communicator& world = dist::mpi_world();
   if (world.size() > 1) {
     MoeFeedForward few = made({.experts = 1, .top_k = 1, .inner = 5});
-    CHECK_THROWS_WITH_AS(share_out_experts(few, world), ("moe: " + std::to_string(world.size()) + " processes are more than the experts, 1; start so many at most").c_str(), ConfigError);
+    CHECK_THROWS_WITH_AS(
+        share_out_experts(few, world),
+        ("moe: " + std::to_string(world.size()) + " processes are more than the experts, 1; start so many at most").c_str(), ConfigError);
   }
   MoeFeedForward twice = made({.experts = kExperts, .inner = 5});
   share_out_experts(twice, world);

@@ -1,4 +1,5 @@
-// Optimiser state shared out: the same weights, less memory, checkpoints for any number of processes. Runs alone, and by two, three and four.
+// Optimiser state shared out: the same weights, less memory, checkpoints for any number of processes. Runs alone, and by two, three and
+// four.
 #include <doctest/doctest.h>
 
 #include "models/parallel/sharded_optimizer.h"
@@ -35,13 +36,16 @@ double difference(const transformer::Gpt& a, const transformer::Gpt& b) { return
 TEST_CASE("sharded optimizer: weights, losses and norms are those of the whole optimiser") {
   for (int64_t bytes : {int64_t{1}, int64_t{2000}, int64_t{1} << 20}) {
     CAPTURE(bytes);
-    CHECK(largest_difference(alone<optim::AdamW>(f64, optim::AdamWOptions{.lr = 1e-2, .weight_decay = 0.1}), together(f64, {.bytes = bytes, .scatter = true}, sharded_adamw({.lr = 1e-2, .weight_decay = 0.1}))) < 1e-9);
+    CHECK(largest_difference(alone<optim::AdamW>(f64, optim::AdamWOptions{.lr = 1e-2, .weight_decay = 0.1}),
+                             together(f64, {.bytes = bytes, .scatter = true}, sharded_adamw({.lr = 1e-2, .weight_decay = 0.1}))) < 1e-9);
   }
   for (double momentum : {0.0, 0.9}) {
     auto sgd = [=](const transformer::Gpt& model, parallel::GradientBuckets& buckets) {
-      return std::make_unique<parallel::ShardedSGD>(std::vector<optim::Group<optim::SgdOptions>>{{model.parameters(), {.lr = 0.1, .momentum = momentum}}}, buckets);
+      return std::make_unique<parallel::ShardedSGD>(
+          std::vector<optim::Group<optim::SgdOptions>>{{model.parameters(), {.lr = 0.1, .momentum = momentum}}}, buckets);
     };
-    CHECK(largest_difference(alone<optim::SGD>(f32, optim::SgdOptions{.lr = 0.1, .momentum = momentum}), together(f32, {.bytes = 2000, .scatter = true}, sgd)) < 1e-6);
+    CHECK(largest_difference(alone<optim::SGD>(f32, optim::SgdOptions{.lr = 0.1, .momentum = momentum}),
+                             together(f32, {.bytes = 2000, .scatter = true}, sgd)) < 1e-6);
   }
 }
 
@@ -102,5 +106,6 @@ TEST_CASE("sharded optimizer: what does not fit is one clear line") {
   parallel::GradientBuckets whole(model.parameters(), world), scattered(narrow.parameters(), world, {.scatter = true});
   CHECK_THROWS_WITH_AS(sharded_adamw({})(model, whole), "sharded optimizer: the buckets must be made with .scatter", ValueError);
   CHECK_THROWS_WITH_AS(sharded_adamw({})(narrow, scattered), "sharded optimizer: takes parameters of f32 or f64, got bf16", DTypeError);
-  CHECK_THROWS_WITH_AS(parallel::GradientBuckets(model.parameters(), world, {.bytes = 0}), "gradient buckets: a bucket of 0 bytes", ValueError);
+  CHECK_THROWS_WITH_AS(parallel::GradientBuckets(model.parameters(), world, {.bytes = 0}), "gradient buckets: a bucket of 0 bytes",
+                       ValueError);
 }

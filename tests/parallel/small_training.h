@@ -38,7 +38,9 @@ inline Tokens batch(int64_t step, int64_t first, int64_t rows) {
   return {narrow(own, 1, 0, 6), narrow(own, 1, 1, 6)};
 }
 
-inline Tensor loss_of(const transformer::Gpt& model, const Tokens& tokens) { return cross_entropy(flatten(model(tokens.in), 0, 1), flatten(tokens.target)); }
+inline Tensor loss_of(const transformer::Gpt& model, const Tokens& tokens) {
+  return cross_entropy(flatten(model(tokens.in), 0, 1), flatten(tokens.target));
+}
 
 struct Trained {
   std::vector<std::vector<double>> weights;
@@ -106,12 +108,15 @@ inline double largest_difference(const Trained& a, const Trained& b) {
   REQUIRE(a.weights.size() == b.weights.size());
   for (size_t i = 0; i < a.weights.size(); ++i)
     for (size_t k = 0; k < a.weights[i].size(); ++k) largest = std::max(largest, std::abs(a.weights[i][k] - b.weights[i][k]));
-  for (size_t i = 0; i < a.losses.size(); ++i) largest = std::max({largest, std::abs(a.losses[i] - b.losses[i]), std::abs(a.norms[i] - b.norms[i])});
+  for (size_t i = 0; i < a.losses.size(); ++i)
+    largest = std::max({largest, std::abs(a.losses[i] - b.losses[i]), std::abs(a.norms[i] - b.norms[i])});
   return largest;
 }
 
 inline auto plain_adamw(optim::AdamWOptions options) {
-  return [=](const transformer::Gpt& model, parallel::GradientBuckets&) { return std::make_unique<optim::AdamW>(model.parameters(), options); };
+  return [=](const transformer::Gpt& model, parallel::GradientBuckets&) {
+    return std::make_unique<optim::AdamW>(model.parameters(), options);
+  };
 }
 
 }  // namespace plumb_test

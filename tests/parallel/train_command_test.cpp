@@ -1,4 +1,5 @@
-// `mpirun -np N plumb train`: the numbers of one process, runs that any number of processes goes on with, and what happens when one is lost.
+// `mpirun -np N plumb train`: the numbers of one process, runs that any number of processes goes on with, and what happens when one is
+// lost.
 #include "tests/parallel/command.h"
 
 using namespace plumb;
@@ -7,8 +8,9 @@ using namespace plumb_test;
 namespace {
 
 std::string gpt(const std::string& data, const std::string& out, int64_t steps, const std::string& more = "") {
-  return "train gpt --data " + data + " --out " + out + " --layers 1 --heads 2 --width 16 --context 16 --batch 12 --warmup 2 --eval-every 4 --dtype f64 --steps " +
-         std::to_string(steps) + " " + more;
+  return "train gpt --data " + data + " --out " + out +
+         " --layers 1 --heads 2 --width 16 --context 16 --batch 12 --warmup 2 --eval-every 4 --dtype f64 --steps " + std::to_string(steps) +
+         " " + more;
 }
 
 }  // namespace
@@ -37,11 +39,13 @@ TEST_CASE("mpirun plumb train gpt: the losses and weights of one process; the fi
 TEST_CASE("mpirun plumb train classifier: the measures of one process") {
   if (among_several()) return;
   plumb_test::Scratch scratch;
-  std::string classifier = "train classifier --data digits --model mlp --hidden 16 --batch 24 --steps 20 --eval-every 10 --dtype f64 --out ";
+  std::string classifier =
+      "train classifier --data digits --model mlp --hidden 16 --batch 24 --steps 20 --eval-every 10 --dtype f64 --out ";
   CHECK(run_shell(by(1, classifier + scratch.path("one"))).code == 0);
   REQUIRE(run_shell(by(3, classifier + scratch.path("three"))).code == 0);
   CHECK(largest_difference(weights(scratch.path("one")), weights(scratch.path("three"))) < 1e-6);
-  auto a = train::read_metrics(scratch.path("one/metrics.jsonl")).back(), b = train::read_metrics(scratch.path("three/metrics.jsonl")).back();
+  auto a = train::read_metrics(scratch.path("one/metrics.jsonl")).back(),
+       b = train::read_metrics(scratch.path("three/metrics.jsonl")).back();
   for (const char* name : {"train_loss", "val_loss", "val_accuracy", "test_accuracy"}) CHECK(std::abs(a[name] - b[name]) < 1e-6);
 }
 
@@ -67,7 +71,8 @@ TEST_CASE("mpirun plumb train: a killed process ends the run with a line and a c
   };
   for (const Case& c : {Case{"1", "", 1}, Case{"0", "", 2}, Case{"1", "--shard-optimizer", 3}}) {
     std::string run = scratch.path(std::string("run-") + c.rank + c.more);
-    std::string said = lose(by(2, gpt(data, run, kSteps, std::string("--checkpoint-every 20 ") + c.more)), run, c.rank, 30, scratch.path("log"));
+    std::string said =
+        lose(by(2, gpt(data, run, kSteps, std::string("--checkpoint-every 20 ") + c.more)), run, c.rank, 30, scratch.path("log"));
     CAPTURE(said);
     CHECK(said.find("plumb: a process was lost or told to stop; step ") != std::string::npos);
     CHECK(said.find("--resume " + run) != std::string::npos);

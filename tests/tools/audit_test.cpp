@@ -100,7 +100,8 @@ TEST_CASE("audit: bad input is one line that names it, and no page is written") 
     CHECK_FALSE(t.scratch.has("bad.html"));
     return o.err;
   };
-  CHECK(error(t.data, "--protected race") == "plumb: audit: csv: there is no column \"race\"; there are \"age\", \"hours\", \"job\", \"sex\", \"earns\"\n");
+  CHECK(error(t.data, "--protected race") ==
+        "plumb: audit: csv: there is no column \"race\"; there are \"age\", \"hours\", \"job\", \"sex\", \"earns\"\n");
   CHECK(error(t.data, "--protected sex --positive maybe") == "plumb: audit: --positive maybe is no class of the run; there are no, yes\n");
   CHECK(error(t.data, "--protected age").find("different numbers; cut it in two groups: --split ") != std::string::npos);
   CHECK(error(t.data, "--protected sex --split 2") == "plumb: audit: --split: the protected column \"sex\" holds texts\n");
@@ -128,6 +129,7 @@ TEST_CASE("audit: a link where the page goes by itself is not followed") {
   std::filesystem::create_symlink(victim, t.run + "/audit-sex.html");
   Outcome o = t.audit(t.data, "--protected sex");
   CHECK(o.code == 2);
-  CHECK_MESSAGE(o.err.find("audit-sex.html is a link, which may lead out of the run; take it away, or give --out") != std::string::npos, o.err);
+  CHECK_MESSAGE(o.err.find("audit-sex.html is a link, which may lead out of the run; take it away, or give --out") != std::string::npos,
+                o.err);
   CHECK(read_file(victim) == "mine");
 }

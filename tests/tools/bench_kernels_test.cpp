@@ -1,5 +1,5 @@
-// `plumb bench kernels`: what is made of the times that plumb_bench prints, and what is said where it cannot run. The program here makes its
-// times up; the real one is looked at where it was built.
+// `plumb bench kernels`: what is made of the times that plumb_bench prints, and what is said where it cannot run. The program here makes
+// its times up; the real one is looked at where it was built.
 #include "tools/bench/kernels.h"
 
 #include <doctest/doctest.h>
@@ -42,7 +42,8 @@ esac
 
 TEST_CASE("bench kernels: rates, the share of the ceiling that binds, and how other sides compare") {
   Scratch scratch;
-  std::vector<Json> rows = rows_of(run_plumb("bench kernels --against plain --rounds 2 --json --binary " + executable(scratch, "bench.sh", kProgram)));
+  std::vector<Json> rows =
+      rows_of(run_plumb("bench kernels --against plain --rounds 2 --json --binary " + executable(scratch, "bench.sh", kProgram)));
   REQUIRE(rows.size() == 5);
   CHECK(rows[0]["bench"] == "environment");
   CHECK(rows[1]["gb_per_s"] == doctest::Approx(100));
@@ -86,14 +87,18 @@ TEST_CASE("bench kernels: what cannot be done is one line with the way out") {
     return o.err;
   };
   CHECK(message("--binary /nowhere") ==
-        "plumb: bench kernels: /nowhere is not there: configure with -DPLUMB_BENCH=ON (bash tools/packages.sh bench) and build plumb_bench, or give --binary PATH\n");
+        "plumb: bench kernels: /nowhere is not there: configure with -DPLUMB_BENCH=ON (bash tools/packages.sh bench) and build "
+        "plumb_bench, or give --binary PATH\n");
   std::string program = " --binary " + executable(scratch, "bench.sh", kProgram);
   CHECK(message("--only sofmtax" + program) == "plumb: bench kernels: --only sofmtax is unknown; choose from softmax\n");
-  CHECK(message("--against mkl" + program) == "plumb: bench kernels: --against mkl is unknown on cpu; choose plain, openblas, onednn, torch\n");
+  CHECK(message("--against mkl" + program) ==
+        "plumb: bench kernels: --against mkl is unknown on cpu; choose plain, openblas, onednn, torch\n");
   CHECK(message("--against onednn" + program) ==
-        "plumb: bench kernels: --against onednn: plumb_bench was built without oneDNN; install libdnnl-dev (bash tools/packages.sh peers), configure and build again\n");
+        "plumb: bench kernels: --against onednn: plumb_bench was built without oneDNN; install libdnnl-dev (bash tools/packages.sh peers), "
+        "configure and build again\n");
   CHECK(message("--seconds 0") == "plumb: bench kernels: --seconds must be positive, it is 0\n");
-  CHECK(message("--binary " + executable(scratch, "broken.sh", "#!/bin/sh\necho no >&2\nexit 4\n")) == "plumb: bench kernels: " + scratch.path("broken.sh") + " ended with exit code 4: no\n");
+  CHECK(message("--binary " + executable(scratch, "broken.sh", "#!/bin/sh\necho no >&2\nexit 4\n")) ==
+        "plumb: bench kernels: " + scratch.path("broken.sh") + " ended with exit code 4: no\n");
   CHECK_THROWS_AS(parse_kernel_times("no JSON"), plumb::ConfigError);
 }
 

@@ -23,7 +23,8 @@ size_t count(const std::string& page, const std::string& text) {
   return found;
 }
 
-const char* const kRows = R"({"bench":"environment","command":"plumb bench all <here>","date":"2026-01-02 03:04 UTC","processor":"A & B","cores":2}
+const char* const kRows =
+    R"({"bench":"environment","command":"plumb bench all <here>","date":"2026-01-02 03:04 UTC","processor":"A & B","cores":2}
 {"bench":"ceiling","what":"copy that moves 8 MB","gb_per_s":100}
 {"bench":"ceiling","what":"product f32","gflop_per_s":200}
 {"bench":"kernels","kernel":"softmax","shape":"8x8","dtype":"f32","side":"plumb","peer":"plumb 0.1.0","us":40,"us_95":[39,41],"gflop_per_s":125,"gb_per_s":50,"flops":5e6,"bytes":2e6,"bound":"memory","share_of_ceiling":0.5}
@@ -56,7 +57,8 @@ TEST_CASE("bench page: what every kind of row says is there, and nothing is load
 }
 
 TEST_CASE("bench page: a line that is no row is named by its number") {
-  CHECK_THROWS_WITH_AS(parse_rows("{\"bench\":\"steps\"}\n{\"work\":\"gpt\"}\n", "r.jsonl"), "r.jsonl, line 2: no row of plumb bench --json: it has no \"bench\"", ConfigError);
+  CHECK_THROWS_WITH_AS(parse_rows("{\"bench\":\"steps\"}\n{\"work\":\"gpt\"}\n", "r.jsonl"),
+                       "r.jsonl, line 2: no row of plumb bench --json: it has no \"bench\"", ConfigError);
   CHECK_THROWS_AS(parse_rows("nothing\n", "r.jsonl"), ConfigError);
   CHECK_THROWS_WITH_AS(parse_rows("\n", "r.jsonl"), "r.jsonl has no rows", ConfigError);
 }
@@ -78,7 +80,8 @@ while read steps; do echo '{"step_s":[2]}'; done
 echo '{"peak_mib":300,"over_import_mib":100}'
 )");
   std::filesystem::permissions(scratch.path("peer.sh"), std::filesystem::perms::owner_all);
-  Outcome o = run_plumb("bench steps --size tiny --only gpt --rounds 2 --steps 1 --winograd off --against " + scratch.path("peer.sh") + " --json --html " + scratch.path("page.html"));
+  Outcome o = run_plumb("bench steps --size tiny --only gpt --rounds 2 --steps 1 --winograd off --against " + scratch.path("peer.sh") +
+                        " --json --html " + scratch.path("page.html"));
   REQUIRE_MESSAGE(o.code == 0, o.err);
   std::string page = scratch.get("page.html");
   CHECK(has(page, "fake 1.0 (peer.sh)"));

@@ -33,7 +33,8 @@ TEST_CASE("bench steps: a line on the machine, then one for each workload, with 
   std::vector<Json> rows = rows_of(run_plumb("bench steps --size tiny --only gpt tiny --rounds 2 --steps 1 --threads 1 --json"));
   REQUIRE(rows.size() == 3);
   CHECK(rows[0]["bench"] == "environment");
-  for (const char* name : {"command", "date", "plumb", "build", "processor", "cores", "memory_gib", "load", "blas", "system"}) CHECK_MESSAGE(rows[0].contains(name), name);
+  for (const char* name : {"command", "date", "plumb", "build", "processor", "cores", "memory_gib", "load", "blas", "system"})
+    CHECK_MESSAGE(rows[0].contains(name), name);
   const Json& gpt = rows[1];
   CHECK(gpt["work"] == "gpt-tiny");
   CHECK(gpt["threads"] == 1);
@@ -50,7 +51,8 @@ TEST_CASE("bench steps: a line on the machine, then one for each workload, with 
 
 TEST_CASE("bench steps: beside a peer, its row says how many times longer it takes and how our memory compares") {
   Scratch scratch;
-  std::vector<Json> rows = rows_of(run_plumb("bench steps --size tiny --only gpt --rounds 3 --steps 1 --json --against " + peer(scratch, kPeer)));
+  std::vector<Json> rows =
+      rows_of(run_plumb("bench steps --size tiny --only gpt --rounds 3 --steps 1 --json --against " + peer(scratch, kPeer)));
   REQUIRE(rows.size() == 3);
   const Json &own = rows[1], &fake = rows[2];
   CHECK(fake["peer"] == "fake 1.0");
@@ -97,18 +99,24 @@ TEST_CASE("bench steps: a peer that fails is one line that names it") {
   CHECK(message("#!/bin/sh\necho oops >&2\nexit 1\n") == "plumb: bench steps: peer.sh ended: oops\n");
   CHECK(message("#!/bin/sh\nexit 3\n") == "plumb: bench steps: peer.sh ended with exit code 3\n");
   CHECK(message("#!/bin/sh\necho '{\"error\": \"no licence\"}'\n") == "plumb: bench steps: peer.sh: no licence\n");
-  CHECK(message("#!/bin/sh\necho '{\"unit\": \"tokens\"}'\nread n\necho '{}'\n") == "plumb: bench steps: peer.sh: an answer without \"step_s\"\n");
+  CHECK(message("#!/bin/sh\necho '{\"unit\": \"tokens\"}'\nread n\necho '{}'\n") ==
+        "plumb: bench steps: peer.sh: an answer without \"step_s\"\n");
 }
 
 TEST_CASE("bench steps: without Python or PyTorch the cure is named") {
   Outcome o = run_plumb("bench steps --size tiny --only gpt --rounds 1 --steps 1 --against torch --python /nowhere/python");
   CHECK(o.code == 2);
-  CHECK(o.err == "plumb: bench steps: /nowhere/python cannot be started: No such file or directory; --python PATH or PLUMB_PYTHON names a Python that has PyTorch\n");
+  CHECK(o.err ==
+        "plumb: bench steps: /nowhere/python cannot be started: No such file or directory; --python PATH or PLUMB_PYTHON names a Python "
+        "that has PyTorch\n");
   Scratch scratch;
   scratch.put("torch.py", "raise ImportError('not here')\n");  // hides one that may be installed
-  o = run_shell("PYTHONPATH=" + scratch.path() + " " + std::string(std::getenv("PLUMB_BINARY")) + " bench steps --size tiny --only gpt --rounds 1 --steps 1 --against torch");
+  o = run_shell("PYTHONPATH=" + scratch.path() + " " + std::string(std::getenv("PLUMB_BINARY")) +
+                " bench steps --size tiny --only gpt --rounds 1 --steps 1 --against torch");
   CHECK(o.code == 2);
-  CHECK(o.err == "plumb: bench steps: torch eager: this Python has no PyTorch (not here); --python PATH or PLUMB_PYTHON names a Python that has PyTorch\n");
+  CHECK(o.err ==
+        "plumb: bench steps: torch eager: this Python has no PyTorch (not here); --python PATH or PLUMB_PYTHON names a Python that has "
+        "PyTorch\n");
 }
 
 TEST_CASE("bench steps: what is unknown or out of range is said before anything runs") {
@@ -120,7 +128,8 @@ TEST_CASE("bench steps: what is unknown or out of range is said before anything 
   };
   CHECK(message("--only gtp") == "plumb: bench steps: --only gtp is unknown; choose from gpt, moe, unet, resnet, tiny\n");
   CHECK(message("--rounds 0") == "plumb: bench steps: --rounds must be at least 1, it is 0\n");
-  CHECK(message("--against jax") == "plumb: bench steps: --against jax is unknown; choose torch, torch-eager or torch-compiled, or give the path of a program\n");
+  CHECK(message("--against jax") ==
+        "plumb: bench steps: --against jax is unknown; choose torch, torch-eager or torch-compiled, or give the path of a program\n");
   CHECK(message("--dtype f8") == "plumb: bench steps: --dtype f8 is unknown; choose f32, tf32, bf16 or f16\n");
   CHECK(message("--winograd 3x3") == "plumb: bench steps: --winograd 3x3 is unknown; choose off, 2x2 or 4x4\n");
 }

@@ -1,5 +1,5 @@
-// The page of `plumb board` and report.html in a real browser, headless Chromium: what it draws, live and frozen, and that it asks nobody else.
-// With PLUMB_SCREENSHOTS=DIR pictures of it are written there, light and dark, wide and narrow.
+// The page of `plumb board` and report.html in a real browser, headless Chromium: what it draws, live and frozen, and that it asks nobody
+// else. With PLUMB_SCREENSHOTS=DIR pictures of it are written there, light and dark, wide and narrow.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -31,12 +31,15 @@ struct Runs {
 
   Runs() {
     for (int i = 0; i < 2; ++i) {
-      auto run = train::RunDirectory::create(s.path(i == 0 ? "small" : "large"), i == 0 ? R"({"kind": "gpt", "width": 64})" : R"({"kind": "gpt", "width": 128})");
+      auto run = train::RunDirectory::create(s.path(i == 0 ? "small" : "large"),
+                                             i == 0 ? R"({"kind": "gpt", "width": 64})" : R"({"kind": "gpt", "width": 128})");
       for (int step = 1; step <= 60 / (i + 1); ++step) add(run, step);
       run.save_samples(20, full({4, 1, 8, 8}, 0.5), "Digits <&>");
       run.save_text(20, "<b>Once</b> upon");
-      std::ofstream(run.file("histograms.jsonl")) << R"({"step":10,"tensors":[{"name":"weights/up","low":-1,"high":1,"counts":[1,5,2]}]})" << "\n"
-                                                  << R"({"step":20,"tensors":[{"name":"weights/up","low":-2,"high":1,"counts":[2,5,1]}]})" << "\n";
+      std::ofstream(run.file("histograms.jsonl")) << R"({"step":10,"tensors":[{"name":"weights/up","low":-1,"high":1,"counts":[1,5,2]}]})"
+                                                  << "\n"
+                                                  << R"({"step":20,"tensors":[{"name":"weights/up","low":-2,"high":1,"counts":[2,5,1]}]})"
+                                                  << "\n";
       all.push_back(run);
     }
   }
@@ -118,7 +121,8 @@ TEST_CASE("board page: pictures of it, light and dark, wide and narrow") {
     bool wide = std::string(form).starts_with("wide"), dark = std::string(form).ends_with("dark");
     std::string path = (directory ? std::string(directory) : runs.s.path()) + "/board-test-" + form + ".png";
     Outcome shown = browse(browser, runs.s, "file://" + runs.s.path("page.html"),
-                           std::string(wide ? "--window-size=1280,1400" : "--window-size=500,1400") + (dark ? " --blink-settings=preferredColorScheme=0" : "") + " --screenshot=" + path);
+                           std::string(wide ? "--window-size=1280,1400" : "--window-size=500,1400") +
+                               (dark ? " --blink-settings=preferredColorScheme=0" : "") + " --screenshot=" + path);
     REQUIRE(shown.code == 0);
     Tensor picture = load_image(path);
     CHECK(picture.size(1) == (wide ? 1280 : 500));

@@ -47,7 +47,8 @@ struct Board {
   }
   std::string host() const { return "127.0.0.1:" + std::to_string(server.port()); }
   std::string request(const std::string& method, const std::string& path, const std::string& host) const {
-    return ask("127.0.0.1", server.port(), method + " " + path + " HTTP/1.1\r\n" + (host.empty() ? "" : "Host: " + host + "\r\n") + "Connection: close\r\n\r\n");
+    return ask("127.0.0.1", server.port(),
+               method + " " + path + " HTTP/1.1\r\n" + (host.empty() ? "" : "Host: " + host + "\r\n") + "Connection: close\r\n\r\n");
   }
   std::string get(const std::string& path) const { return request("GET", path, host()); }
 };
@@ -96,10 +97,29 @@ TEST_CASE("board: nothing else is served, whatever way an address is written") {
   board.s.put("secret.txt", "secret");
   board.s.put("run/samples/secret.txt", "secret");
   std::filesystem::create_symlink(board.s.path("secret.txt"), board.run.samples_path(1));
-  for (const char* path : {"/config.json", "/run/config.json", "/checkpoints/", "/../secret.txt", "/samples/0/../../../secret.txt", "/%2e%2e/secret.txt", "/samples/0/%2e%2e%2fsecret.txt",
-                           "/samples/0/..%2f..%2fsecret.txt", "/samples/0/secret.txt", "/samples/0/1.png", "/samples/1/1.png", "/samples/0/-1.png", "/samples/0/1.png%00.txt",
-                           "/samples/99999999999999999999/1.png", "/samples/0/99999999999999999999.png", "/histograms/1", "/histograms/x", "//etc/passwd", "/etc/passwd", "/data/../etc/passwd",
-                           "http://example.org/", "/board.js/", "/index.html"}) {
+  for (const char* path : {"/config.json",
+                           "/run/config.json",
+                           "/checkpoints/",
+                           "/../secret.txt",
+                           "/samples/0/../../../secret.txt",
+                           "/%2e%2e/secret.txt",
+                           "/samples/0/%2e%2e%2fsecret.txt",
+                           "/samples/0/..%2f..%2fsecret.txt",
+                           "/samples/0/secret.txt",
+                           "/samples/0/1.png",
+                           "/samples/1/1.png",
+                           "/samples/0/-1.png",
+                           "/samples/0/1.png%00.txt",
+                           "/samples/99999999999999999999/1.png",
+                           "/samples/0/99999999999999999999.png",
+                           "/histograms/1",
+                           "/histograms/x",
+                           "//etc/passwd",
+                           "/etc/passwd",
+                           "/data/../etc/passwd",
+                           "http://example.org/",
+                           "/board.js/",
+                           "/index.html"}) {
     std::string answer = board.get(path);
     CHECK_MESSAGE(status(answer) == 404, path << ": " << status(answer));
     CHECK_MESSAGE(answer.find("secret") == std::string::npos, path);
@@ -109,13 +129,16 @@ TEST_CASE("board: nothing else is served, whatever way an address is written") {
 TEST_CASE("board: a Host that is not this machine's loopback, and methods that change things, are refused") {
   Board board;
   std::string port = std::to_string(board.server.port());
-  for (const std::string& host : {"localhost:" + port, "[::1]:" + port, board.host()}) CHECK(status(board.request("GET", "/data", host)) == 200);
-  for (const std::string& host : {std::string(), std::string("example.org"), "example.org:" + port, std::string("127.0.0.1"), "127.0.0.1.example.org:" + port, "127.0.0.1:1" + port, "0.0.0.0:" + port}) {
+  for (const std::string& host : {"localhost:" + port, "[::1]:" + port, board.host()})
+    CHECK(status(board.request("GET", "/data", host)) == 200);
+  for (const std::string& host : {std::string(), std::string("example.org"), "example.org:" + port, std::string("127.0.0.1"),
+                                  "127.0.0.1.example.org:" + port, "127.0.0.1:1" + port, "0.0.0.0:" + port}) {
     std::string answer = board.request("GET", "/data", host);
     CHECK_MESSAGE(status(answer) == 403, host << ": " << status(answer));
     CHECK(answer.find("runs") == std::string::npos);
   }
-  for (const char* method : {"POST", "PUT", "DELETE", "PATCH", "OPTIONS"}) CHECK_MESSAGE(status(board.request(method, "/", board.host())) == 405, method);
+  for (const char* method : {"POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
+    CHECK_MESSAGE(status(board.request(method, "/", board.host())) == 405, method);
   CHECK(body(board.request("HEAD", "/", board.host())).empty());
 }
 
@@ -124,13 +147,16 @@ TEST_CASE("board: a connection has one request, whatever is hidden in what a ref
   std::string hidden = "GET /data HTTP/1.1\r\nHost: " + board.host() + "\r\nX: ";
   for (const char* method : {"POST", "GET"}) {
     // 4,096 bytes of headers: the server reads so many at once, and forgets at the end of a request what else it has read.
-    std::string head = std::string(method) + " / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: " + std::to_string(hidden.size()) + "\r\nP: ";
+    std::string head =
+        std::string(method) + " / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: " + std::to_string(hidden.size()) + "\r\nP: ";
     head += std::string(4096 - head.size() - 4, 'p') + "\r\n\r\n";
-    std::string answer = ask("127.0.0.1", board.server.port(), head + hidden + "GET /x HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    std::string answer =
+        ask("127.0.0.1", board.server.port(), head + hidden + "GET /x HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
     CHECK(status(answer) == 403);
     CHECK_MESSAGE(answer.find("runs") == std::string::npos, method << ": " << answer);
   }
-  std::string two = ask("127.0.0.1", board.server.port(), "GET /data HTTP/1.1\r\nHost: " + board.host() + "\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+  std::string two = ask("127.0.0.1", board.server.port(),
+                        "GET /data HTTP/1.1\r\nHost: " + board.host() + "\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
   CHECK(status(two) == 403);
 }
 
@@ -146,7 +172,8 @@ TEST_CASE("board: it listens on loopback only") {
 
 TEST_CASE("board: a port that is taken is said to be so") {
   Board board;
-  std::string message = "port " + std::to_string(board.server.port()) + " of 127.0.0.1 cannot be opened: Address already in use; give another --port, or 0 for one that is free";
+  std::string message = "port " + std::to_string(board.server.port()) +
+                        " of 127.0.0.1 cannot be opened: Address already in use; give another --port, or 0 for one that is free";
   CHECK_THROWS_WITH_AS(tools::BoardServer({}, board.server.port()), message.c_str(), IoError);
 }
 
@@ -172,7 +199,8 @@ TEST_CASE("plumb board: mistakes are one line; --out writes the page of several 
 TEST_CASE("plumb board: says where it is, and ends with Ctrl-C") {
   Scratch s;
   train::RunDirectory::create(s.path("run"), "{}");
-  std::string command = std::string(std::getenv("PLUMB_BINARY")) + " board " + s.path("run") + " --port 0 >" + s.path("said") + " & pid=$!; for i in $(seq 100); do grep -q http " + s.path("said") +
+  std::string command = std::string(std::getenv("PLUMB_BINARY")) + " board " + s.path("run") + " --port 0 >" + s.path("said") +
+                        " & pid=$!; for i in $(seq 100); do grep -q http " + s.path("said") +
                         " && break; sleep 0.05; done; kill -INT $pid; wait $pid";
   Outcome outcome = run_shell("trap '' HUP; set -m; " + command);
   CHECK(outcome.code == 0);

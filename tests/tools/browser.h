@@ -18,6 +18,7 @@ inline std::string chromium() {
 
 /// What `browser` does with the page at `address`: `options` say what.
 inline Outcome browse(const std::string& browser, const plumb_test::Scratch& s, const std::string& address, const std::string& options) {
-  return run_shell("HOME=" + s.path() + " timeout 100 " + browser + " --headless --no-sandbox --disable-gpu --hide-scrollbars --disable-background-networking --no-first-run " +
+  return run_shell("HOME=" + s.path() + " timeout 100 " + browser +
+                   " --headless --no-sandbox --disable-gpu --hide-scrollbars --disable-background-networking --no-first-run " +
                    "--user-data-dir=" + s.path("profile") + " --virtual-time-budget=5000 " + options + " '" + address + "'");
 }

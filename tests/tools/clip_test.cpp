@@ -41,7 +41,8 @@ struct Bars {
   }
   std::string file(const std::string& name) const { return scratch.path(name); }
   std::string train(const std::string& out, const std::string& options = "--steps 150") const {
-    return "train clip --channels 1 --patch 4 --crop 0 --zoom 0 --lr 0.005 --data " + file("bars.csv") + " --out " + file(out) + kSmall + " " + options;
+    return "train clip --channels 1 --patch 4 --crop 0 --zoom 0 --lr 0.005 --data " + file("bars.csv") + " --out " + file(out) + kSmall +
+           " " + options;
   }
 };
 
@@ -108,7 +109,8 @@ TEST_CASE("finetune: every adapter teaches a dual encoder other images; merged, 
     Outcome merged = run_plumb("merge " + old.file(name) + " --out " + old.file(name + "-merged"));
     REQUIRE_MESSAGE(merged.code == 0, merged.err);
     CHECK(measured(old.file(name + "-merged") + " --data " + inverted.file("bars.csv"))["loss"] < 0.8 * before);
-    CHECK(load_safetensors(old.file(name) + "/model.safetensors").size() < load_safetensors(old.file("base") + "/model.safetensors").size());
+    CHECK(load_safetensors(old.file(name) + "/model.safetensors").size() <
+          load_safetensors(old.file("base") + "/model.safetensors").size());
   }
 }
 
@@ -138,7 +140,8 @@ TEST_CASE("train clip, eval and finetune: what cannot be is one line, and nothin
 
   Outcome o = run_plumb(bars.train("base", "--steps 2"));
   REQUIRE_MESSAGE(o.code == 0, o.err);
-  refused("finetune " + bars.file("base") + " --data digit-pairs --out " + bars.file("out"), "digit-pairs: images are [1, 8, 16], the base takes [1, 8, 8]");
+  refused("finetune " + bars.file("base") + " --data digit-pairs --out " + bars.file("out"),
+          "digit-pairs: images are [1, 8, 16], the base takes [1, 8, 8]");
   refused("finetune " + bars.file("base") + " --data " + bars.file("bars.csv") + " " + bars.file("bars.csv") + " --out " + bars.file("out"),
           "--data: give one CSV file");
   refused("finetune " + bars.file("base") + " --rank 1000 --data " + bars.file("bars.csv") + " --out " + bars.file("out"), "rank");

@@ -23,7 +23,8 @@ TEST_CASE("plumb: mistakes on the command line are one line with a hint and exit
   } mistakes[] = {
       {"inof", "plumb: unknown command inof, did you mean info? (see plumb --help)\n"},
       {"data fetsh", "plumb: data: unknown command fetsh, did you mean fetch? (see plumb data --help)\n"},
-      {"data subset x --out y --cuont 3", "plumb: data subset: unknown option --cuont, did you mean --count? (see plumb data subset --help)\n"},
+      {"data subset x --out y --cuont 3",
+       "plumb: data subset: unknown option --cuont, did you mean --count? (see plumb data subset --help)\n"},
       {"data subset x --out y --wholly-unlike=1", "plumb: data subset: unknown option --wholly-unlike (see plumb data subset --help)\n"},
       {"info extra", "plumb: info: unexpected argument extra (see plumb info --help)\n"},
       {"data subset x --count 1", "plumb: data subset: --out is required (see plumb data subset --help)\n"},
@@ -72,7 +73,8 @@ TEST_CASE("plumb info: says what a pinned BLAS costs") {
   CHECK(pinned.code == 0);
   CHECK(pinned.out.find("OPENBLAS_CORETYPE=Prescott chooses the BLAS kernels: ") != std::string::npos);
   CHECK(pinned.out.find("with it unset") != std::string::npos);  // a speed, or that it fails
-  CHECK(run_shell("env -u OPENBLAS_CORETYPE " + std::string(std::getenv("PLUMB_BINARY")) + " info").out.find("CORETYPE") == std::string::npos);
+  CHECK(run_shell("env -u OPENBLAS_CORETYPE " + std::string(std::getenv("PLUMB_BINARY")) + " info").out.find("CORETYPE") ==
+        std::string::npos);
 }
 
 TEST_CASE("plumb: a full disk under the log, and a closed one, do not stop the work") {
@@ -96,7 +98,8 @@ TEST_CASE("plumb: a text that is not UTF-8 is named") {
 
 TEST_CASE("plumb: a path that is not UTF-8 is one clear line") {
   plumb_test::Scratch scratch;
-  Outcome o = run_plumb("train gpt --data " + scratch.put("caf\xe9.txt", std::string(400, 'a') + std::string(400, 'b')) + " --context 8 --out " + scratch.path("run"));
+  Outcome o = run_plumb("train gpt --data " + scratch.put("caf\xe9.txt", std::string(400, 'a') + std::string(400, 'b')) +
+                        " --context 8 --out " + scratch.path("run"));
   CHECK(o.code == 2);
   CHECK(o.err == "plumb: train gpt: data[0] is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8\n");
   CHECK(run_shell("test -e " + scratch.path("run")).code != 0);

@@ -119,8 +119,9 @@ TEST_CASE("data fetch: missing pages, dead addresses and unwritable places are n
 
 TEST_CASE("data fetch: the CIFAR archive becomes its .bin files") {
   Scratch scratch;
-  std::string archive = gzip(tar_entry("cifar-10-batches-bin/readme.html", "<html>") + tar_entry("cifar-10-batches-bin/data_batch_1.bin", "one") +
-                             tar_entry("cifar-10-batches-bin/test_batch.bin", std::string(700, 't')) + std::string(1024, '\0'));
+  std::string archive =
+      gzip(tar_entry("cifar-10-batches-bin/readme.html", "<html>") + tar_entry("cifar-10-batches-bin/data_batch_1.bin", "one") +
+           tar_entry("cifar-10-batches-bin/test_batch.bin", std::string(700, 't')) + std::string(1024, '\0'));
   LoopbackServer server({{"/c.tar.gz", {archive, {}, true}}});
   DataSet set{"cifar", "", {{"cifar10/c.tar.gz", server.url("/c.tar.gz"), sha256(archive), Form::cifar_archive}}};
   fetch_quietly(set, scratch.path());

@@ -44,7 +44,8 @@ TEST_CASE("data pretrained: what cannot be made is one line") {
     CHECK_MESSAGE(o.err.find(part) != std::string::npos, o.err);
     CHECK(std::count(o.err.begin(), o.err.end(), '\n') == 1);
   };
-  refused("gpt-moby-dick", "there is no pretrained model gpt-moby-dick; known are gpt-shakespeare, gpt-sources, image-encoder and dual-encoder");
+  refused("gpt-moby-dick",
+          "there is no pretrained model gpt-moby-dick; known are gpt-shakespeare, gpt-sources, image-encoder and dual-encoder");
   refused("gpt-sources --sources " + scratch.path("nowhere"), "has no C++ sources");
   refused("gpt-shakespeare --from " + scratch.path("nowhere"), "tinyshakespeare.txt");
   refused("image-encoder --steps -1", "--steps must not be negative, it is -1");

@@ -39,15 +39,18 @@ TEST_CASE("data subset: a draw is distinct, ordered, and a function of its seed"
 
 TEST_CASE("data subset: an IDX file keeps its header but for the number of records") {
   std::string content = idx_images(9);
-  CHECK(cut_records(content, "images", false).pick({2, 5}) == std::string({0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2}) + "\2\2\2\2\5\5\5\5");
-  CHECK_THROWS_WITH_AS(cut_records(content.substr(0, 40), "images", false), "idx: images: is truncated: [9, 2, 2] needs 36 bytes of elements, the file has 24", IoError);
+  CHECK(cut_records(content, "images", false).pick({2, 5}) ==
+        std::string({0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2}) + "\2\2\2\2\5\5\5\5");
+  CHECK_THROWS_WITH_AS(cut_records(content.substr(0, 40), "images", false),
+                       "idx: images: is truncated: [9, 2, 2] needs 36 bytes of elements, the file has 24", IoError);
   // Sizes whose product is 40 only where 64 bits overflow.
   std::string sizes{0, 0, 8, 5};
   for (uint32_t size : {5u, 1u << 31, 1u << 31, 4u, 8u})
     for (int shift : {24, 16, 8, 0}) sizes += static_cast<char>(size >> shift);
-  CHECK_THROWS_WITH_AS(cut_records(sizes + std::string(40, 'x'), "images", false), "idx: images: is corrupt: its sizes are beyond any memory", IoError);
-  CHECK_THROWS_WITH_AS(cut_records("hello", "images", false), "subset: images: neither .csv, .bin nor .txt by its name, nor IDX by its content",
-                       IoError);
+  CHECK_THROWS_WITH_AS(cut_records(sizes + std::string(40, 'x'), "images", false),
+                       "idx: images: is corrupt: its sizes are beyond any memory", IoError);
+  CHECK_THROWS_WITH_AS(cut_records("hello", "images", false),
+                       "subset: images: neither .csv, .bin nor .txt by its name, nor IDX by its content", IoError);
 }
 
 TEST_CASE("data subset: CIFAR records are 3,073 bytes") {
@@ -56,7 +59,8 @@ TEST_CASE("data subset: CIFAR records are 3,073 bytes") {
   RecordFile file = cut_records(content, "batch.bin.gz", false);
   REQUIRE(file.records.size() == 3);
   CHECK(file.pick({2, 1}) == std::string(3073, 'a') + "b" + std::string(3072, 'a'));
-  CHECK_THROWS_WITH_AS(cut_records("abc", "batch.bin", false), "subset: batch.bin: 3 bytes are no whole number of CIFAR records of 3073", IoError);
+  CHECK_THROWS_WITH_AS(cut_records("abc", "batch.bin", false), "subset: batch.bin: 3 bytes are no whole number of CIFAR records of 3073",
+                       IoError);
 }
 
 TEST_CASE("data subset: CSV rows keep quoted line ends, the header stays on request, a missing last line end is mended") {
@@ -89,8 +93,8 @@ TEST_CASE("data subset: a list drawn from the images picks the same records of t
 TEST_CASE("data subset: nothing is overwritten and bad lists are refused") {
   Scratch scratch;
   std::string text = scratch.put("a.txt", "one\ntwo\n"), list = scratch.put("list", "# comment\n1x\n");
-  CHECK_THROWS_WITH_AS(write_subset({.input = text, .output = text, .count = 1}), ("subset: " + text + " is there already; choose another --out").c_str(),
-                       IoError);
+  CHECK_THROWS_WITH_AS(write_subset({.input = text, .output = text, .count = 1}),
+                       ("subset: " + text + " is there already; choose another --out").c_str(), IoError);
   CHECK_THROWS_WITH_AS(write_subset({.input = text, .output = scratch.path("b.txt"), .indices = list}),
                        ("subset: " + list + ": \"1x\" is no index").c_str(), IoError);
   CHECK_FALSE(scratch.has("b.txt"));

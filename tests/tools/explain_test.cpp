@@ -44,9 +44,12 @@ TEST_CASE("explain: softmax's page has its formula, derivative, shapes, errors, 
   Outcome o = run_plumb("explain softmax");
   REQUIRE(o.code == 0);
   CHECK(o.out.starts_with("softmax  ops/softmax.h:"));
-  for (const char* text : {"\n  Tensor softmax(const Tensor& x, int dim, double temperature = 1);\n", "softmax(x)_i = exp(x_i / τ) / Σ_j exp(x_j / τ)", "\nshapes\n  x's shape\n", "\ncost\n",
-                           "\nderivative\n  y = softmax(x / τ):      dx = y (dy − ⟨dy, y⟩) / τ\n", "\nerrors\n  Throws ValueError unless τ > 0.\n  All throw IndexError if dim is out of range.\n",
-                           "\nkernels\n  softmax (forward)", "softmax_backward (backward)", "CPU: ops/cpu/softmax.cpp:", "GPU: cuda/kernels/softmax.cu:", "\ntests\n  tests/ops/softmax_test.cpp:"})
+  for (const char* text :
+       {"\n  Tensor softmax(const Tensor& x, int dim, double temperature = 1);\n", "softmax(x)_i = exp(x_i / τ) / Σ_j exp(x_j / τ)",
+        "\nshapes\n  x's shape\n", "\ncost\n", "\nderivative\n  y = softmax(x / τ):      dx = y (dy − ⟨dy, y⟩) / τ\n",
+        "\nerrors\n  Throws ValueError unless τ > 0.\n  All throw IndexError if dim is out of range.\n", "\nkernels\n  softmax (forward)",
+        "softmax_backward (backward)",
+        "CPU: ops/cpu/softmax.cpp:", "GPU: cuda/kernels/softmax.cu:", "\ntests\n  tests/ops/softmax_test.cpp:"})
     CHECK_MESSAGE(o.out.find(text) != std::string::npos, text);
   CHECK(named_line(o.out, "ops/softmax.h").starts_with("Tensor softmax("));
   CHECK(named_line(o.out, "ops/cpu/softmax.cpp").find("softmax") != std::string::npos);
@@ -61,7 +64,8 @@ TEST_CASE("explain: every operation has a page with all its parts, and a line in
   std::string list = run_plumb("explain").out;
   for (const OperationPage& page : operation_pages()) {
     CAPTURE(page.name);
-    for (const char* part : {"\nshapes\n  ", "\ncost\n  ", "\nderivative\n  ", "\nkernels\n", "\ntests\n  "}) CHECK_MESSAGE(page.text.find(part) != std::string_view::npos, part);
+    for (const char* part : {"\nshapes\n  ", "\ncost\n  ", "\nderivative\n  ", "\nkernels\n", "\ntests\n  "})
+      CHECK_MESSAGE(page.text.find(part) != std::string_view::npos, part);
     CHECK_FALSE(page.summary.empty());
     CHECK(("\n" + list).find("\n" + std::string(page.name) + " ") != std::string::npos);
   }
@@ -76,7 +80,8 @@ TEST_CASE("explain: an unknown operation is one line with the nearest names") {
   CHECK(std::ranges::count(o.err, '\n') == 1);
   CHECK(nearest_operations("batchnorm").front() == "batch_norm");
   CHECK(nearest_operations("wholly_unlike_anything").empty());
-  CHECK(run_plumb("explain wholly_unlike_anything").err == "plumb: explain: there is no operation wholly_unlike_anything (plumb explain lists all)\n");
+  CHECK(run_plumb("explain wholly_unlike_anything").err ==
+        "plumb: explain: there is no operation wholly_unlike_anything (plumb explain lists all)\n");
 }
 
 TEST_CASE("edit distance: insertions, deletions, changes and swaps count one each") {

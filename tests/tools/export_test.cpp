@@ -41,7 +41,8 @@ TEST_CASE("export: a directory of the library comes out with the same tensors un
     }
   }
   CHECK(scratch.has("sentence_encoder/tokenizer.json"));
-  Outcome again = run_plumb("embed --model " + scratch.path("sentence_encoder") + " tide"), first = run_plumb("embed --model " + reference("sentence_encoder") + " tide");
+  Outcome again = run_plumb("embed --model " + scratch.path("sentence_encoder") + " tide"),
+          first = run_plumb("embed --model " + reference("sentence_encoder") + " tide");
   CHECK(again.code == 0);
   CHECK(again.out == first.out);
 }
@@ -68,12 +69,17 @@ TEST_CASE("export: a GPT that was trained here, with its byte pairs; what the li
   }
 }
 
-TEST_CASE("export: a vision transformer that was trained here answers as its run; one whose weights are computed from others comes out with the weights") {
+TEST_CASE(
+    "export: a vision transformer that was trained here answers as its run; one whose weights are computed from others comes out with the "
+    "weights") {
   plumb_test::Scratch scratch;
   for (std::string reparam : {"none", "weight-compander"}) {
     CAPTURE(reparam);
     std::string run = scratch.path(reparam), out = run + "-out";
-    REQUIRE(run_plumb("train vit --data digits --patch 4 --layers 1 --heads 2 --width 16 --batch 16 --steps 3 --lr 0.01 --mix mixup --reparam " + reparam + " --out " + run).code == 0);
+    REQUIRE(run_plumb(
+                "train vit --data digits --patch 4 --layers 1 --heads 2 --width 16 --batch 16 --steps 3 --lr 0.01 --mix mixup --reparam " +
+                reparam + " --out " + run)
+                .code == 0);
     Outcome o = run_plumb("export " + run + " --out " + out);
     CHECK(o.err == "");
     REQUIRE(o.code == 0);
@@ -99,8 +105,9 @@ TEST_CASE("export: what cannot be exported is said in one line, and nothing is w
   scratch.put("model/config.json", "{\"model_type\": \"t5\"}");
   o = run_plumb("export " + scratch.path("model") + " --out " + scratch.path("out"));
   CHECK(o.code == 2);
-  CHECK(o.err == "plumb: export: " + scratch.path("model") + " is a pretrained t5; export takes a run of train gpt or vit, or a directory with a "
-                 "pretrained GPT-2, Llama, Mistral, Qwen2, BERT or ViT\n");
+  CHECK(o.err == "plumb: export: " + scratch.path("model") +
+                     " is a pretrained t5; export takes a run of train gpt or vit, or a directory with a "
+                     "pretrained GPT-2, Llama, Mistral, Qwen2, BERT or ViT\n");
   CHECK_FALSE(scratch.has("out"));
   o = run_plumb("export " + reference("gpt2") + " --out " + scratch.path("model"));
   CHECK(o.code == 2);

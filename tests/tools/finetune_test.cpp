@@ -85,7 +85,9 @@ TEST_CASE("finetune: every adapter learns the new text; merged, it is a run that
   }
   Outcome adapters = run_plumb("sample " + b.file("lora"));
   CHECK(adapters.code == 2);
-  CHECK_MESSAGE(adapters.err.find(b.file("lora") + " holds adapters alone; make a model of it first: plumb merge " + b.file("lora") + " --out DIRECTORY") != std::string::npos, adapters.err);
+  CHECK_MESSAGE(adapters.err.find(b.file("lora") + " holds adapters alone; make a model of it first: plumb merge " + b.file("lora") +
+                                  " --out DIRECTORY") != std::string::npos,
+                adapters.err);
   Outcome again = run_plumb("train gpt --resume " + b.file("lora-merged"));
   CHECK(again.code == 0);
   CHECK(again.out == b.file("lora-merged") + " is a finished model; nothing was trained in it\n");

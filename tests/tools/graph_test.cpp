@@ -102,7 +102,8 @@ TEST_CASE("graph: edges lead from operations and parameters to what takes them")
   CHECK(graph.parameters[0].type_and_shape == "f32 [4, 3]");
   CHECK(graph.parameters[0].module() == "blocks.0.up");
   auto has = [&](bool parameter, size_t from, size_t to) {
-    return std::ranges::any_of(graph.edges, [&](const GraphEdge& e) { return e.from_parameter == parameter && e.from == from && e.to == to; });
+    return std::ranges::any_of(graph.edges,
+                               [&](const GraphEdge& e) { return e.from_parameter == parameter && e.from == from && e.to == to; });
   };
   CHECK(has(true, 0, 0));
   CHECK(has(true, 1, 0));
@@ -154,11 +155,14 @@ TEST_CASE("graph: every model's step can be drawn, and all its parameters take p
     std::set<size_t> used;
     for (const GraphEdge& edge : graph.edges) {
       if (edge.from_parameter) used.insert(edge.from);
-      else CHECK_MESSAGE(!graph.operations[edge.from].outputs.at(edge.output).empty(), graph.operations[edge.from].name << " gives something of no shape");
+      else
+        CHECK_MESSAGE(!graph.operations[edge.from].outputs.at(edge.output).empty(),
+                      graph.operations[edge.from].name << " gives something of no shape");
     }
     CHECK(used.size() == graph.parameters.size());
     // Of several outputs one may lead nowhere, as the sum under a network's last norm.
-    for (const GraphOperation& op : graph.operations) CHECK_MESSAGE(std::ranges::any_of(op.outputs, [](const std::string& o) { return !o.empty(); }), op.name << " has no shape");
+    for (const GraphOperation& op : graph.operations)
+      CHECK_MESSAGE(std::ranges::any_of(op.outputs, [](const std::string& o) { return !o.empty(); }), op.name << " has no shape");
     Dot dot = parsed(as_dot(graph, {.depth = 2}, name));
     CHECK(dot.nodes.size() < graph.operations.size() + graph.parameters.size());
   }
@@ -179,7 +183,9 @@ TEST_CASE("graph: the command writes DOT and, with Graphviz, SVG; bad input and 
   std::string binary = std::getenv("PLUMB_BINARY");
   Outcome without = run_shell("PATH=/nowhere " + binary + " graph mlp --svg " + scratch.path("no.svg"));
   CHECK(without.code == 2);
-  CHECK(without.err == "plumb: graph: --svg needs the program dot, which is not installed (on Debian: apt-get install graphviz); --dot writes the graph without it\n");
+  CHECK(without.err ==
+        "plumb: graph: --svg needs the program dot, which is not installed (on Debian: apt-get install graphviz); --dot writes the graph "
+        "without it\n");
   CHECK_FALSE(scratch.has("no.svg"));
   CHECK(run_plumb("graph mlp --depth -1").err == "plumb: graph: --depth must not be negative, it is -1\n");
   Outcome closed = run_plumb("graph gpt --open block.0");
@@ -207,7 +213,9 @@ TEST_CASE("graph: a run's own step, which leaves the run as it was; what has no 
   CHECK(o.out.find("cross_entropy") != std::string::npos);
   CHECK(o.out.find(run + ": ") != std::string::npos);
   CHECK(run_shell(files).out == before);
-  CHECK(run_plumb("graph " + run + " --open nothing").err.find("--open nothing: there is no such module in " + run + "; there are ") != std::string::npos);
+  CHECK(run_plumb("graph " + run + " --open nothing").err.find("--open nothing: there is no such module in " + run + "; there are ") !=
+        std::string::npos);
   REQUIRE(run_plumb("train gan --data digits --batch 4 --steps 1 --out " + gan).code == 0);
-  CHECK(run_plumb("graph " + gan).err.ends_with("plumb: graph: this kind of training alternates between networks: a step of it has no one loss\n"));
+  CHECK(run_plumb("graph " + gan)
+            .err.ends_with("plumb: graph: this kind of training alternates between networks: a step of it has no one loss\n"));
 }

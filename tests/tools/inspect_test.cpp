@@ -88,7 +88,9 @@ TEST_CASE("inspect: a bar's height is its bin's share of the fullest, and only a
 
 TEST_CASE("inspect: any safetensors file, as JSON and as a table") {
   Scratch scratch;
-  std::string file = saved(scratch, "some.safetensors", {{"up.weight", tensor({{1.0, 2.0}, {3.0, 6.0}})}, {"up.bias", zeros({2})}, {"count", tensor({7}, i64)}}, {{"made by", "a test"}});
+  std::string file = saved(scratch, "some.safetensors",
+                           {{"up.weight", tensor({{1.0, 2.0}, {3.0, 6.0}})}, {"up.bias", zeros({2})}, {"count", tensor({7}, i64)}},
+                           {{"made by", "a test"}});
   Json json = inspected(file);
   CHECK(json["files"] == Json::array({file}));
   CHECK(json["metadata"]["made by"] == "a test");
@@ -115,7 +117,9 @@ TEST_CASE("inspect: any safetensors file, as JSON and as a table") {
 
 TEST_CASE("inspect: names are filtered by what they contain or by a pattern") {
   Scratch scratch;
-  std::string file = saved(scratch, "m.safetensors", {{"blocks.0.up.weight", ones({1})}, {"blocks.1.up.weight", ones({1})}, {"blocks.1.up.bias", ones({1})}, {"head.bias", ones({1})}});
+  std::string file = saved(
+      scratch, "m.safetensors",
+      {{"blocks.0.up.weight", ones({1})}, {"blocks.1.up.weight", ones({1})}, {"blocks.1.up.bias", ones({1})}, {"head.bias", ones({1})}});
   CHECK(names_in(inspected(file + " --name blocks.1")) == std::vector<std::string>{"blocks.1.up.bias", "blocks.1.up.weight"});
   CHECK(names_in(inspected(file + " --name '*.weight'")) == std::vector<std::string>{"blocks.0.up.weight", "blocks.1.up.weight"});
   CHECK(names_in(inspected(file + " --name head 'blocks.?.up.bias'")) == std::vector<std::string>{"blocks.1.up.bias", "head.bias"});
@@ -145,7 +149,8 @@ TEST_CASE("inspect: the pieces of a model in several files are one model") {
   Scratch scratch;
   saved(scratch, "a.safetensors", {{"x", ones({1})}});
   saved(scratch, "b.safetensors", {{"y", ones({2})}, {"z", ones({3})}});
-  scratch.put("model.safetensors.index.json", R"({"metadata": {}, "weight_map": {"x": "a.safetensors", "y": "b.safetensors", "z": "b.safetensors"}})");
+  scratch.put("model.safetensors.index.json",
+              R"({"metadata": {}, "weight_map": {"x": "a.safetensors", "y": "b.safetensors", "z": "b.safetensors"}})");
   Json json = inspected(scratch.path());
   CHECK(names_in(json) == std::vector<std::string>{"x", "y", "z"});
   CHECK(json["files"].size() == 2);
@@ -157,14 +162,17 @@ TEST_CASE("inspect: a piece of a model that lies outside its directory is not re
   std::string index = scratch.put("model/model.safetensors.index.json", R"({"weight_map": {"x": "../a.safetensors"}})");
   Outcome outcome = run_plumb("inspect " + scratch.path("model"));
   CHECK(outcome.code == 2);
-  CHECK(outcome.err == "plumb: inspect: safetensors: " + index + ": \"x\" lies in \"../a.safetensors\", which is no file below the index's directory\n");
+  CHECK(outcome.err ==
+        "plumb: inspect: safetensors: " + index + ": \"x\" lies in \"../a.safetensors\", which is no file below the index's directory\n");
 }
 
 TEST_CASE("inspect: what holds no tensors is one line that says what was looked for") {
   Scratch scratch;
   Outcome empty = run_plumb("inspect " + scratch.path());
   CHECK(empty.code == 2);
-  CHECK(empty.err == "plumb: inspect: " + scratch.path() + ": holds no tensors: there is no model.safetensors, no model.safetensors.index.json and no checkpoints/step-N.safetensors in it\n");
+  CHECK(empty.err == "plumb: inspect: " + scratch.path() +
+                         ": holds no tensors: there is no model.safetensors, no model.safetensors.index.json and no "
+                         "checkpoints/step-N.safetensors in it\n");
   Outcome missing = run_plumb("inspect " + scratch.path("none.safetensors"));
   CHECK(missing.code == 2);
   CHECK(missing.err.find(scratch.path("none.safetensors")) != std::string::npos);

@@ -29,7 +29,9 @@ std::string forbidden_include(const std::string& path, const std::string& line) 
   size_t open = line.find_first_of("\"<"), close = line.find_last_of("\">");
   if (open == std::string::npos || close <= open) return {};
   std::string target = line.substr(open + 1, close - open - 1), from = first_folder(path), to = first_folder(target);
-  if (to == "cuda" && from != "cuda" && !path.ends_with(".cu") && !path.starts_with("tests/cuda/") && !path.starts_with("bench/cuda/") && line[open] == '"') return target + ": only the build knows cuda/";
+  if (to == "cuda" && from != "cuda" && !path.ends_with(".cu") && !path.starts_with("tests/cuda/") && !path.starts_with("bench/cuda/") &&
+      line[open] == '"')
+    return target + ": only the build knows cuda/";
   size_t here = place_in_house(from), there = place_in_house(to);
   if (line[open] == '"' && here < kHouse.size() && there < kHouse.size() && there > here) return target + ": against the arrows";
   if (from == "cuda" && there < kHouse.size() && there > place_in_house("ops")) return target + ": against the arrows";
@@ -40,7 +42,8 @@ std::string forbidden_include(const std::string& path, const std::string& line) 
   return {};
 }
 
-/// What `line` of a file of cuda/ does that has one place of its own, so that kernels compile for the simulated device too; empty if nothing.
+/// What `line` of a file of cuda/ does that has one place of its own, so that kernels compile for the simulated device too; empty if
+/// nothing.
 std::string out_of_place(const std::string& path, const std::string& line) {
   size_t start = line.find_first_not_of(" \t");
   if (first_folder(path) != "cuda" || start == std::string::npos || line.compare(start, 2, "//") == 0) return {};
@@ -48,14 +51,17 @@ std::string out_of_place(const std::string& path, const std::string& line) {
     const char *text, *file, *what;
   };
   constexpr std::array places{Place{"<<<", "cuda/runtime/launch.h", "launches kernels"}, Place{"__shfl", "cuda/runtime/warp.h", "shuffles"},
-                              Place{"asm(", "cuda/runtime/instructions.h", "writes instructions"}, Place{"asm volatile(", "cuda/runtime/instructions.h", "writes instructions"},
+                              Place{"asm(", "cuda/runtime/instructions.h", "writes instructions"},
+                              Place{"asm volatile(", "cuda/runtime/instructions.h", "writes instructions"},
                               Place{"extern __shared__", "cuda/runtime/launch.h", "reaches dynamic shared memory"}};
   const bool left_out = path.starts_with("cuda/hopper/");  // of the simulated device: instructions that it does not have
   for (const Place& p : places)
-    if (line.find(p.text) != std::string::npos && path != p.file && !(left_out && p.what == std::string_view("writes instructions"))) return std::string(p.text) + ": only " + p.file + " " + p.what;
+    if (line.find(p.text) != std::string::npos && path != p.file && !(left_out && p.what == std::string_view("writes instructions")))
+      return std::string(p.text) + ": only " + p.file + " " + p.what;
   constexpr std::array libraries{"cublas", "cudnn", "cusolver", "cufft", "nccl", "curand"};
   for (const char* library : libraries)
-    if (line.starts_with("#include <" + std::string(library)) && !path.starts_with("cuda/libraries/")) return std::string(library) + ": only cuda/libraries/ knows it";
+    if (line.starts_with("#include <" + std::string(library)) && !path.starts_with("cuda/libraries/"))
+      return std::string(library) + ": only cuda/libraries/ knows it";
   return {};
 }
 
@@ -73,7 +79,8 @@ std::vector<std::string> problems(const std::string& path, std::istream& text) {
     ++number;
     if (number == 1 && !begins_with_comment(line)) found.push_back(path + ":1: the first line does not say what the file is for");
     guarded = guarded || line == "#pragma once";
-    if (std::string what = forbidden_include(path, line); !what.empty()) found.push_back(path + ":" + std::to_string(number) + ": includes " + what);
+    if (std::string what = forbidden_include(path, line); !what.empty())
+      found.push_back(path + ":" + std::to_string(number) + ": includes " + what);
     if (std::string what = out_of_place(path, line); !what.empty()) found.push_back(path + ":" + std::to_string(number) + ": " + what);
   }
   if (number > kMostLines) found.push_back(path + ": " + std::to_string(number) + " lines, more than " + std::to_string(kMostLines));
@@ -97,7 +104,8 @@ TEST_CASE("layout: arrows point left, headers stay light, files stay short") {
   const char* root = std::getenv("PLUMB_SOURCE");
   REQUIRE_MESSAGE(root, "PLUMB_SOURCE names the source tree; ctest sets it");
   int files = 0;
-  for (const char* folder : {"engine", "ops", "models", "methods", "tools", "cuda", "tests", "bench", "examples", "cmake", "python", "capi"}) {
+  for (const char* folder :
+       {"engine", "ops", "models", "methods", "tools", "cuda", "tests", "bench", "examples", "cmake", "python", "capi"}) {
     if (!fs::exists(fs::path(root) / folder)) continue;
     for (const auto& entry : fs::recursive_directory_iterator(fs::path(root) / folder)) {
       if (!entry.is_regular_file() || !is_source(entry.path())) continue;
@@ -124,12 +132,14 @@ TEST_CASE("layout: the check sees what it is there for") {
   CHECK(only("ops/a.h", "// a\n") == "ops/a.h: no #pragma once");
   CHECK(only("ops/a.cpp", "int a;\n") == "ops/a.cpp:1: the first line does not say what the file is for");
   CHECK(only("cuda/kernels/a.cu", "// a\n  f<<<1, 2>>>();\n") == "cuda/kernels/a.cu:2: <<<: only cuda/runtime/launch.h launches kernels");
-  CHECK(only("cuda/kernels/a.cu", "// a\n  x = __shfl_sync(~0u, x, 0);\n") == "cuda/kernels/a.cu:2: __shfl: only cuda/runtime/warp.h shuffles");
+  CHECK(only("cuda/kernels/a.cu", "// a\n  x = __shfl_sync(~0u, x, 0);\n") ==
+        "cuda/kernels/a.cu:2: __shfl: only cuda/runtime/warp.h shuffles");
   CHECK(only("cuda/kernels/a.cu", "// a\n#include <cublasLt.h>\n") == "cuda/kernels/a.cu:2: cublas: only cuda/libraries/ knows it");
   CHECK(problems("cuda/kernels/a.cu", std::string("// a\n  // unlike f<<<1, 2>>>()\n")).empty());
   std::string lines = "//";
   for (int i = 0; i < 600; ++i) lines += "\n//";
   CHECK(only("ops/a.cpp", lines) == "ops/a.cpp: 601 lines, more than 600");
-  CHECK(problems("tools/a.cpp", std::string("// a\n#include <CLI/CLI.hpp>\n#include \"ops/matmul.h\"\n#include \"engine/core/tensor.h\"\n")).empty());
+  CHECK(problems("tools/a.cpp", std::string("// a\n#include <CLI/CLI.hpp>\n#include \"ops/matmul.h\"\n#include \"engine/core/tensor.h\"\n"))
+            .empty());
   CHECK(problems("ops/a.cpp", std::string("// a\n#include <fmt/format.h>\n#include \"ops/b.h\"\n")).empty());
 }

@@ -72,8 +72,8 @@ void LoopbackServer::answer(int connection) {
   size_t from = p.accepts_ranges && range.starts_with("bytes=") ? std::stoul(range.substr(6)) : 0, size = p.content.size();
   if (from > size) return send_all(connection, "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
   std::string body = p.content.substr(from);
-  std::string head = from > 0 ? "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes " + std::to_string(from) + "-" + std::to_string(size - 1) + "/" +
-                                    std::to_string(size) + "\r\n"
+  std::string head = from > 0 ? "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes " + std::to_string(from) + "-" +
+                                    std::to_string(size - 1) + "/" + std::to_string(size) + "\r\n"
                               : "HTTP/1.1 200 OK\r\n";
   head += "Content-Length: " + std::to_string(body.size()) + "\r\nConnection: close\r\n\r\n";
   size_t turn = served_[path]++;

@@ -65,7 +65,10 @@ TEST_CASE("progress: audit counts resamples and permutations, those of a trade-o
 TEST_CASE("progress: sample counts the steps of a U-Net's images, and images of a model that draws at once") {
   plumb_test::Scratch scratch;
   std::string unet = scratch.path("unet"), vae = scratch.path("vae"), picture = " --out " + scratch.path("picture.png");
-  REQUIRE(run_plumb("train unet --data digits --width 8 --multipliers 1 2 --attention 1 --groups 4 --batch 8 --steps 1 --sample-steps 1 --out " + unet).code == 0);
+  REQUIRE(run_plumb(
+              "train unet --data digits --width 8 --multipliers 1 2 --attention 1 --groups 4 --batch 8 --steps 1 --sample-steps 1 --out " +
+              unet)
+              .code == 0);
   REQUIRE(run_plumb("train vae --data digits --batch 8 --steps 1 --out " + vae).code == 0);
   CHECK(shows(seen("sample " + unet + " --count 101 --steps 2" + picture), std::string("sample") + kFull + "4/4  steps  0:00 left\r\n"));
   CHECK(shows(seen("sample " + vae + " --count 9" + picture), std::string("sample") + kFull + "9/9  images  0:00 left\r\n"));

@@ -41,7 +41,8 @@ TEST_CASE("quantize: 8 and 4 bits and RF8 shrink a run, and what is stored is wh
   Trained t;
   double before = t.loss(t.run());
   StateDict weights = train::RunDirectory::open(t.run()).load_model();
-  for (auto [options, name, tolerance] : {std::tuple{"", "-int8", 0.02}, {"--bits 4 --granularity channel", "-int4", 1.5}, {"--format rf8", "-rf8", 0.3}}) {
+  for (auto [options, name, tolerance] :
+       {std::tuple{"", "-int8", 0.02}, {"--bits 4 --granularity channel", "-int4", 1.5}, {"--format rf8", "-rf8", 0.3}}) {
     CAPTURE(name);
     Outcome o = run_plumb("quantize " + t.run() + "/ " + options);
     REQUIRE_MESSAGE(o.code == 0, o.err);
@@ -50,11 +51,13 @@ TEST_CASE("quantize: 8 and 4 bits and RF8 shrink a run, and what is stored is wh
     double after = t.loss(t.run(name));
     CHECK(after != before);
     CHECK(std::abs(after - before) < tolerance);
-    CHECK(std::filesystem::file_size(t.run(name) + "/model.safetensors") < std::filesystem::file_size(t.run() + "/model.safetensors") * 3 / 4);
+    CHECK(std::filesystem::file_size(t.run(name) + "/model.safetensors") <
+          std::filesystem::file_size(t.run() + "/model.safetensors") * 3 / 4);
     StateDict stored = train::RunDirectory::open(t.run(name)).load_model();
     quantize::StoreOptions wanted{.format = std::string(name) == "-rf8" ? quantize::StorageFormat::rf8 : quantize::StorageFormat::integer,
                                   .bits = std::string(name) == "-int4" ? 4 : 8};
-    for (const auto& [tensor, values] : quantize::encode_state(weights, wanted).decoded()) CHECK(to_vector(stored.at(tensor)) == to_vector(values));
+    for (const auto& [tensor, values] : quantize::encode_state(weights, wanted).decoded())
+      CHECK(to_vector(stored.at(tensor)) == to_vector(values));
     Outcome sampled = run_plumb("sample " + t.run(name) + " --prompt one --tokens 10");
     CHECK_MESSAGE(sampled.code == 0, sampled.err);
     CHECK(sampled.out.starts_with("one"));
@@ -110,7 +113,8 @@ TEST_CASE("quantize: a file that may not grow enough leaves nothing behind, and 
   Outcome o = run_shell("ulimit -f 2; exec $PLUMB_BINARY quantize " + t.run() + " --out " + t.run("-8"));
   CHECK(o.code == 2);
   CHECK_MESSAGE(o.err.find("nothing was written") != std::string::npos, o.err);
-  for (const auto& entry : std::filesystem::directory_iterator(t.scratch.path())) CHECK(entry.path().filename().string().find("-8") == std::string::npos);
+  for (const auto& entry : std::filesystem::directory_iterator(t.scratch.path()))
+    CHECK(entry.path().filename().string().find("-8") == std::string::npos);
   CHECK(run_plumb("quantize " + t.run() + " --out " + t.run("-8")).code == 0);
 }
 

@@ -36,11 +36,13 @@ TEST_CASE("sample: a run that is not sampled is said to be measured") {
   plumb_test::Scratch scratch;
   std::string run = scratch.path("run");
   REQUIRE(run_plumb("train classifier --data digits --model mlp --hidden 4 --batch 4 --steps 1 --out " + run).code == 0);
-  CHECK(run_plumb("sample " + run).err == "plumb: sample: " + run + " is a run of train classifier, which writes no text; plumb eval measures it\n");
+  CHECK(run_plumb("sample " + run).err ==
+        "plumb: sample: " + run + " is a run of train classifier, which writes no text; plumb eval measures it\n");
 }
 
 TEST_CASE("sample: bad requests are named") {
   plumb_test::Scratch scratch;
-  CHECK(run_plumb("sample " + scratch.path("nothing")).err == "plumb: sample: run: " + scratch.path("nothing") + " is not a run directory (it has no config.json)\n");
+  CHECK(run_plumb("sample " + scratch.path("nothing")).err ==
+        "plumb: sample: run: " + scratch.path("nothing") + " is not a run directory (it has no config.json)\n");
   CHECK(run_plumb("sample " + scratch.path("nothing") + " --beams -1").err == "plumb: sample: --beams must not be negative, it is -1\n");
 }

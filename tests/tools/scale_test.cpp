@@ -24,7 +24,8 @@ TEST_CASE("scale: what a ring sends") {
 TEST_CASE("scale: a plan by hand") {
   // 1 layer of width 2, vocabulary 3, context 4: 12 · 4 + 2 · 2 + (3 + 4) 2 + 2 = 68 parameters.
   transformer::GptConfig c{.vocab = 3, .layers = 1, .heads = 1, .width = 2, .context = 4};
-  Cluster cluster{.gpus = 2, .peak_flops = 1000, .memory_bytes = 1e6, .memory_bandwidth = 952, .network_bandwidth = 136, .utilisation = 0.5};
+  Cluster cluster{
+      .gpus = 2, .peak_flops = 1000, .memory_bytes = 1e6, .memory_bandwidth = 952, .network_bandwidth = 136, .utilisation = 0.5};
   Plan p = plan(c, 5, cluster, {.block = 10, .vocabulary = 100});
   CHECK(p.parameters == 68);
   CHECK(p.weights == 272);

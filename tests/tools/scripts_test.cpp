@@ -31,7 +31,8 @@ TEST_CASE("packages.sh: without root it prints the one command that installs wha
   CHECK(outcome.code == 2);
   CHECK(outcome.err ==
         "Some packages are missing; install them with:\n"
-        "  sudo apt-get update && sudo apt-get install -y --no-install-recommends libcli11-dev libcurl4-openssl-dev libcpp-httplib-dev pkg-config\n");
+        "  sudo apt-get update && sudo apt-get install -y --no-install-recommends libcli11-dev libcurl4-openssl-dev libcpp-httplib-dev "
+        "pkg-config\n");
 }
 
 TEST_CASE("packages.sh: does nothing when everything is there, or when told to") {
@@ -58,7 +59,8 @@ TEST_CASE("quickstart.sh: a text that cannot be read is named before anything is
 
 TEST_CASE("gpu_check.sh: without a GPU it says what is missing and exits 2, having built nothing") {
   Scratch bin;
-  for (const char* tool : {"bash", "dirname", "realpath"}) std::filesystem::create_symlink(std::filesystem::path("/usr/bin") / tool, bin.path(tool));
+  for (const char* tool : {"bash", "dirname", "realpath"})
+    std::filesystem::create_symlink(std::filesystem::path("/usr/bin") / tool, bin.path(tool));
   Outcome outcome = run_shell("PATH=" + bin.path() + " bash " + source("tools/gpu_check.sh") + " --out " + bin.path("out.json"));
   CHECK(outcome.code == 2);
   CHECK(outcome.err == "gpu_check: nvidia-smi was not found: this runs on a machine with a GPU, CUDA, CMake and Ninja\n");
@@ -71,8 +73,10 @@ TEST_CASE("gpu_check.sh: a GPU that the programs cannot use, so that every test 
   bin.put("ctest", "#!/bin/sh\necho '100% tests passed, 0 tests failed out of 1'\n");
   std::filesystem::create_directories(bin.path("build/tests"));
   bin.put("build/tests/cuda_tests", "#!/bin/sh\necho 'skipped: the driver is too old'\n");
-  for (const char* name : {"nvidia-smi", "ctest", "build/tests/cuda_tests"}) std::filesystem::permissions(bin.path(name), std::filesystem::perms::owner_all);
-  Outcome outcome = run_shell("PATH=" + bin.path() + ":$PATH bash " + source("tools/gpu_check.sh") + " --built --no-bench --build " + bin.path("build") + " --out " + bin.path("out.json"));
+  for (const char* name : {"nvidia-smi", "ctest", "build/tests/cuda_tests"})
+    std::filesystem::permissions(bin.path(name), std::filesystem::perms::owner_all);
+  Outcome outcome = run_shell("PATH=" + bin.path() + ":$PATH bash " + source("tools/gpu_check.sh") + " --built --no-bench --build " +
+                              bin.path("build") + " --out " + bin.path("out.json"));
   CHECK(outcome.code == 1);
   std::string written = plumb::read_file(bin.path("out.json"));
   CHECK(written.find("\"passed\": false") != std::string::npos);

@@ -17,12 +17,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// What `code` calls that would start a program or load code, each call once, with spaces between; empty if nothing. Comments and texts are not
-// told apart, members are.
+// What `code` calls that would start a program or load code, each call once, with spaces between; empty if nothing. Comments and texts are
+// not told apart, members are.
 std::string calls_that_execute(const std::string& code) {
   static const std::regex call(R"((^|[^\w.>])(system|popen|posix_spawnp?|f?exec[lv]p?e?|execveat|wordexp|dlm?open)\s*\()");
   std::string all;
-  for (std::sregex_iterator found(code.begin(), code.end(), call), end; found != end; ++found) all += (all.empty() ? "" : " ") + (*found)[2].str();
+  for (std::sregex_iterator found(code.begin(), code.end(), call), end; found != end; ++found)
+    all += (all.empty() ? "" : " ") + (*found)[2].str();
   return all;
 }
 

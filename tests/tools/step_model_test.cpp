@@ -24,7 +24,8 @@ TEST_CASE("step models: the small ones have the parameters of the networks that 
 }
 
 TEST_CASE("step models: an unknown name is an error that lists the known ones") {
-  CHECK_THROWS_WITH_AS(make_step_model("vgg", StepSize::tiny, cpu), "there is no model vgg; choose from gpt, moe, unet, resnet, mlp, vit", ConfigError);
+  CHECK_THROWS_WITH_AS(make_step_model("vgg", StepSize::tiny, cpu), "there is no model vgg; choose from gpt, moe, unet, resnet, mlp, vit",
+                       ConfigError);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The pages of the real TensorBoard, in headless Chromium, over the event files that training writes: losses, pictures, histograms and text are
-// shown. With PLUMB_SCREENSHOTS=DIR pictures of them are written there. PLUMB_PYTHON names a Python that has tensorboard.
+// The pages of the real TensorBoard, in headless Chromium, over the event files that training writes: losses, pictures, histograms and text
+// are shown. With PLUMB_SCREENSHOTS=DIR pictures of them are written there. PLUMB_PYTHON names a Python that has tensorboard.
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -29,7 +29,8 @@ class TensorBoard {
     std::string log = s.path("tensorboard.log");
     pid_ = fork();
     if (pid_ == 0) {
-      std::string command = "exec " + python + " -m tensorboard.main --logdir " + runs + " --host 127.0.0.1 --port 0 >" + log + " 2>&1 </dev/null";
+      std::string command =
+          "exec " + python + " -m tensorboard.main --logdir " + runs + " --host 127.0.0.1 --port 0 >" + log + " 2>&1 </dev/null";
       execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
       _exit(127);
     }
@@ -80,8 +81,13 @@ TEST_CASE("TensorBoard's pages show what training writes") {
   if (python.empty()) return;
   Scratch s;
   std::string runs = s.path("runs"), text = runs + "/text", images = runs + "/images";
-  REQUIRE(run_plumb("train gpt --data " + text_file(s) + " --layers 1 --heads 1 --width 8 --context 8 --batch 4 --steps 4 --eval-every 2 --warmup 1 --out " + text).code == 0);
-  REQUIRE(run_plumb("train unet --data digits --width 8 --multipliers 1 2 --attention 1 --groups 4 --batch 8 --steps 2 --sample-steps 1 --out " + images).code == 0);
+  REQUIRE(run_plumb("train gpt --data " + text_file(s) +
+                    " --layers 1 --heads 1 --width 8 --context 8 --batch 4 --steps 4 --eval-every 2 --warmup 1 --out " + text)
+              .code == 0);
+  REQUIRE(run_plumb(
+              "train unet --data digits --width 8 --multipliers 1 2 --attention 1 --groups 4 --batch 8 --steps 2 --sample-steps 1 --out " +
+              images)
+              .code == 0);
   TensorBoard board(python, s, runs);
   // Once `wanted` is there: TensorBoard reads the files, and the page draws, when they get round to it.
   auto page = [&](const std::string& address, const std::string& wanted) {
@@ -119,7 +125,9 @@ TEST_CASE("TensorBoard's pages show what training writes") {
   for (const char* tab : {"scalars", "images", "histograms", "text"}) {
     CAPTURE(tab);
     std::string path = (directory ? std::string(directory) : s.path()) + "/tensorboard-" + tab + ".png";
-    REQUIRE(browse(browser, s, board.address + "/?darkMode=false#" + tab, "--virtual-time-budget=20000 --window-size=1200,1000 --screenshot=" + path).code == 0);
+    REQUIRE(browse(browser, s, board.address + "/?darkMode=false#" + tab,
+                   "--virtual-time-budget=20000 --window-size=1200,1000 --screenshot=" + path)
+                .code == 0);
     Tensor seen = load_image(path);
     const uint8_t* pixels = seen.data<uint8_t>();
     int64_t width = seen.size(1), channels = seen.size(2), drawn = 0;

@@ -116,7 +116,8 @@ TEST_CASE("trace: spans of a training step lie within or beside each other, kern
     }
   }
   CHECK(spans_called(trace, SpanKind::step, "step 1").size() == 1);
-  for (const char* phase : {"forward", "zero_grad", "backward", "optimizer"}) CHECK(spans_called(trace, SpanKind::phase, phase).size() == 2);
+  for (const char* phase : {"forward", "zero_grad", "backward", "optimizer"})
+    CHECK(spans_called(trace, SpanKind::phase, phase).size() == 2);
   auto in_phase = [&](const Span& span, const char* phase) {
     auto phases = spans_called(trace, SpanKind::phase, phase);
     return std::ranges::any_of(phases, [&](const Span& p) { return within(span, p); });
@@ -126,7 +127,9 @@ TEST_CASE("trace: spans of a training step lie within or beside each other, kern
     if (span.kind == SpanKind::derivative) REQUIRE(in_phase(span, "backward"));
     if (span.kind == SpanKind::kernel) REQUIRE(!span.within.empty());
   }
-  CHECK(spans_called(trace, SpanKind::operation, "packed_attention").size() + spans_called(trace, SpanKind::operation, "scaled_dot_product_attention").size() == 2 * 2);
+  CHECK(spans_called(trace, SpanKind::operation, "packed_attention").size() +
+            spans_called(trace, SpanKind::operation, "scaled_dot_product_attention").size() ==
+        2 * 2);
   CHECK(spans_called(trace, SpanKind::derivative, "cross_entropy backward").size() == 2);
   CHECK(spans_called(trace, SpanKind::kernel, "update").size() == 2);
 }
@@ -174,7 +177,8 @@ TEST_CASE("trace: memory at the peak is made of parameters, gradients and the op
 
 TEST_CASE("trace: a kernel within a kernel is not counted twice") {
   Trace trace;
-  trace.spans = {{.name = "inner", .begin = 20, .end = 50}, {.name = "outer", .begin = 10, .end = 100}, {.name = "outer", .begin = 100, .end = 110}};
+  trace.spans = {
+      {.name = "inner", .begin = 20, .end = 50}, {.name = "outer", .begin = 10, .end = 100}, {.name = "outer", .begin = 100, .end = 110}};
   auto rows = summarize(trace, SummaryBy::kernel);
   REQUIRE(rows.size() == 2);
   CHECK(rows[0].name == "outer");
@@ -236,14 +240,16 @@ TEST_CASE("trace: the command prints its tables and writes the file; bad input i
   Outcome o = run_plumb("trace mlp --size tiny --out " + scratch.path("mlp.json"));
   CHECK(o.code == 0);
   CHECK(o.out.starts_with("mlp-tiny on cpu, "));
-  for (const char* text : {"\n1 step in ", "forward ", "optimizer ", "kernel ", "GFLOP/s", "\nmatmul", "\nupdate", "memory: ", "optimizer state", "ui.perfetto.dev"})
+  for (const char* text : {"\n1 step in ", "forward ", "optimizer ", "kernel ", "GFLOP/s", "\nmatmul", "\nupdate",
+                           "memory: ", "optimizer state", "ui.perfetto.dev"})
     CHECK_MESSAGE(o.out.find(text) != std::string::npos, text);
   CHECK(Json::parse(scratch.get("mlp.json"))["traceEvents"].size() > 10);
   CHECK(run_plumb("trace mlp --size tiny --by op").out.find("\nlinear backward") != std::string::npos);
   struct {
     const char *arguments, *err;
   } mistakes[] = {
-      {"gtp", "plumb: trace: gtp is neither a run directory (it has no config.json) nor one of the models gpt, moe, unet, resnet, mlp, vit\n"},
+      {"gtp",
+       "plumb: trace: gtp is neither a run directory (it has no config.json) nor one of the models gpt, moe, unet, resnet, mlp, vit\n"},
       {"mlp --size huge", "plumb: trace: --size huge is unknown; choose tiny, small or gpt2\n"},
       {"mlp --by time", "plumb: trace: --by time is unknown; choose kernel, op or shape\n"},
       {"mlp --steps 0", "plumb: trace: --steps must be at least 1, it is 0\n"},
@@ -274,7 +280,9 @@ TEST_CASE("trace: causal attention counts the pairs that see each other, within 
 namespace {
 
 // Every file of a directory with what it holds.
-std::string listing(const std::string& directory) { return run_shell("cd " + directory + " && find . -type f | sort | xargs sha256sum").out; }
+std::string listing(const std::string& directory) {
+  return run_shell("cd " + directory + " && find . -type f | sort | xargs sha256sum").out;
+}
 
 }  // namespace
 
@@ -282,7 +290,9 @@ TEST_CASE("trace: a run's own next steps, before its end and after it, which lea
   Scratch scratch;
   std::string text, run = scratch.path("run");
   for (int i = 0; i < 300; ++i) text += "the " + std::to_string(i % 13) + " cats\n";
-  REQUIRE(run_plumb("train gpt --data " + scratch.put("text", text) + " --layers 2 --heads 2 --width 16 --context 8 --batch 4 --accumulate 2 --steps 6 --checkpoint-every 3 --out " + run).code == 0);
+  REQUIRE(run_plumb("train gpt --data " + scratch.put("text", text) +
+                    " --layers 2 --heads 2 --width 16 --context 8 --batch 4 --accumulate 2 --steps 6 --checkpoint-every 3 --out " + run)
+              .code == 0);
   for (bool finished : {true, false}) {
     CAPTURE(finished);
     if (!finished) REQUIRE(run_shell("rm " + run + "/model.safetensors " + run + "/checkpoints/step-*6.safetensors").code == 0);

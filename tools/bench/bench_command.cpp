@@ -49,7 +49,9 @@ Action define_kernels(CommandLine& line) {
   };
   auto o = std::make_shared<Options>();
   line.option("--only", o->settings.only, "kernels: gemm, conv, softmax, …; conv* for all that begin so");
-  line.option("--against", o->settings.against, "plain (a readable loop), openblas, onednn, torch; on a GPU plain, own (kernels in a library's place), cublaslt, cudnn, torch");
+  line.option(
+      "--against", o->settings.against,
+      "plain (a readable loop), openblas, onednn, torch; on a GPU plain, own (kernels in a library's place), cublaslt, cudnn, torch");
   line.option("--python", o->settings.python, "that has PyTorch; without it PLUMB_PYTHON of the environment, or python3");
   line.option("--binary", o->settings.binary, "plumb_bench; without it the one beside plumb");
   line.option("--device", o->settings.device, "cpu, cuda or cuda:N");
@@ -111,7 +113,8 @@ struct AllOptions {
 
 // Kernels first: where plumb_bench is missing, that is said before minutes have passed.
 int run_all(const AllOptions& o) {
-  KernelSettings kernels{.against = {"plain", "openblas"}, .python = o.python, .binary = o.binary, .rounds = o.rounds, .seconds = o.seconds};
+  KernelSettings kernels{
+      .against = {"plain", "openblas"}, .python = o.python, .binary = o.binary, .rounds = o.rounds, .seconds = o.seconds};
   StepsOptions steps{.bench = "steps", .python = o.python, .compare = {.rounds = o.rounds, .size = o.size}};
   for (const std::string& peer : o.against) {
     if (peer == "onednn" || peer == "torch") kernels.against.push_back(peer);
@@ -168,11 +171,17 @@ Action define_scale(CommandLine& line) {
 }
 
 constexpr Command kernels_command{"kernels", "single kernels, beside the machine's ceilings and other libraries", define_kernels};
-constexpr Command scaling_command{"scaling", "cost against length, width, batch, experts and threads, with the exponent that theory has", define_scaling};
+constexpr Command scaling_command{"scaling", "cost against length, width, batch, experts and threads, with the exponent that theory has",
+                                  define_scaling};
 constexpr Command all_command{"all", "kernels, steps, overhead, profiles and scaling, and one page of them", define_all};
 constexpr Command page_command{"page", "the page of stored results", define_page};
-constexpr Command scale_command{"scale", "memory, communication and time of training on many GPUs, by formulas checked with small cases (under mpirun: of several processes)", define_scale};
-constexpr std::array<const Command*, 9> kinds{&all_command, &kernels_command, &bench_steps_command, &bench_overhead_command, &bench_memory_command, &scaling_command, &page_command, &scale_command, &bench_worker_command};
+constexpr Command scale_command{
+    "scale",
+    "memory, communication and time of training on many GPUs, by formulas checked with small cases (under mpirun: of several processes)",
+    define_scale};
+constexpr std::array<const Command*, 9> kinds{&all_command,          &kernels_command, &bench_steps_command, &bench_overhead_command,
+                                              &bench_memory_command, &scaling_command, &page_command,        &scale_command,
+                                              &bench_worker_command};
 
 }  // namespace
 

@@ -51,7 +51,8 @@ int spawn(pid_t& pid, std::vector<std::string> command, const Environment& chang
 
 Child::Child(std::vector<std::string> command, const Environment& changes) {
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) throw IoError("bench: no socket can be made: " + std::string(std::strerror(errno)));
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    throw IoError("bench: no socket can be made: " + std::string(std::strerror(errno)));
   socket_ = ends[0];
   errors_ = std::tmpfile();
   int error = errors_ ? spawn(pid_, command, changes, ends[1], fileno(errors_)) : errno;

@@ -13,7 +13,8 @@ namespace plumb::tools {
 /// Changes to the environment: names with their values, or nothing to leave them out.
 using Environment = std::map<std::string, std::optional<std::string>>;
 
-/// A running program whose standard input and output are ours; what it writes to its standard error is kept. Killed if it still runs at the end.
+/// A running program whose standard input and output are ours; what it writes to its standard error is kept. Killed if it still runs at the
+/// end.
 class Child {
  public:
   /// `command`: the program, looked for in PATH, and its arguments. Throws ConfigError, naming the program, if it cannot be started.

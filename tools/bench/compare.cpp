@@ -18,8 +18,12 @@ namespace {
 
 std::vector<std::string> command_of(const Side& side, const std::string& work, const CompareSettings& s) {
   std::vector<std::string> words = side.command;
-  for (const std::string& word : {work, std::string("--threads"), std::to_string(side.threads > 0 ? side.threads : s.threads > 0 ? s.threads : num_threads()), std::string("--dtype"), s.dtype, std::string("--device"), s.device,
-                                  std::string("--size"), s.size, std::string("--warmup"), std::to_string(s.warmup), std::string("--turns")})
+  for (const std::string& word : {work, std::string("--threads"),
+                                  std::to_string(side.threads > 0 ? side.threads
+                                                 : s.threads > 0  ? s.threads
+                                                                  : num_threads()),
+                                  std::string("--dtype"), s.dtype, std::string("--device"), s.device, std::string("--size"), s.size,
+                                  std::string("--warmup"), std::to_string(s.warmup), std::string("--turns")})
     words.push_back(word);
   if (side.name != own_side().name) return words;
   if (s.capture) words.push_back("--capture");
@@ -135,7 +139,8 @@ std::vector<double> start_times(const std::string& work, const Side& side, const
 std::vector<JsonObject> comparison_rows(const std::string& bench, const std::vector<SideResult>& results, double ceiling) {
   std::vector<JsonObject> rows;
   const SideResult& own = results.at(0);
-  auto fastest = std::ranges::min_element(results.begin() + 1, results.end(), {}, [](const SideResult& r) { return r.problem.empty() ? estimate(r.medians).value : 1e300; });
+  auto fastest = std::ranges::min_element(results.begin() + 1, results.end(), {},
+                                          [](const SideResult& r) { return r.problem.empty() ? estimate(r.medians).value : 1e300; });
   for (auto r = results.begin(); r != results.end(); ++r) {
     if (!r->problem.empty()) continue;
     JsonObject row = side_row(bench, *r);
@@ -148,7 +153,8 @@ std::vector<JsonObject> comparison_rows(const std::string& bench, const std::vec
     }
     if (r != results.begin()) {
       set_interval(row, "ratio", ratio(r->medians, own.medians));
-      if (double theirs = number(r->ending, "over_import_mib"); theirs > 0) row.set("memory_ratio", number(own.ending, "over_import_mib") / theirs);
+      if (double theirs = number(r->ending, "over_import_mib"); theirs > 0)
+        row.set("memory_ratio", number(own.ending, "over_import_mib") / theirs);
       row.set("fastest", r == fastest);
       row.set("same_params", number(r->about, "params") == number(own.about, "params"));
     }

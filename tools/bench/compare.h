@@ -33,7 +33,8 @@ struct SideResult {
 std::vector<SideResult> compare(const std::string& work, const std::vector<Side>& sides, const CompareSettings& settings);
 
 /// Floating-point operations a second of the fastest product on this device, of f32 on a CPU and of the compared type on a GPU, best of
-/// `rounds` of all sizes that are tried; 0 if it could not be measured. To be asked between comparisons, when the machine is as it was for them.
+/// `rounds` of all sizes that are tried; 0 if it could not be measured. To be asked between comparisons, when the machine is as it was for
+/// them.
 double fastest_product(int64_t rounds, const CompareSettings& settings);
 
 /// Seconds from the start of a side's process to the end of its first step, so many times. Throws ConfigError if it fails.

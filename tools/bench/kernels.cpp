@@ -41,7 +41,8 @@ Name split(const std::string& text) {
 std::string bench_program(const KernelSettings& s) {
   std::string path = !s.binary.empty() ? s.binary : (fs::read_symlink("/proc/self/exe").parent_path() / "plumb_bench").string();
   if (fs::is_regular_file(path)) return path;
-  throw ConfigError(path + " is not there: configure with -DPLUMB_BENCH=ON (bash tools/packages.sh bench) and build plumb_bench, or give --binary PATH");
+  throw ConfigError(
+      path + " is not there: configure with -DPLUMB_BENCH=ON (bash tools/packages.sh bench) and build plumb_bench, or give --binary PATH");
 }
 
 // The output of a run of the program with these arguments.
@@ -50,7 +51,9 @@ std::string output_of(std::vector<std::string> command) {
   Child child(std::move(command), {{"OPENBLAS_CORETYPE", std::nullopt}});
   child.close_input();
   while (std::optional<std::string> line = child.receive()) text += *line + "\n";
-  if (int code = child.wait(); code != 0) throw ConfigError(fmt::format("{} ended with exit code {}{}{}", program, code, child.last_complaint().empty() ? "" : ": ", child.last_complaint()));
+  if (int code = child.wait(); code != 0)
+    throw ConfigError(
+        fmt::format("{} ended with exit code {}{}{}", program, code, child.last_complaint().empty() ? "" : ": ", child.last_complaint()));
   return text;
 }
 
@@ -61,7 +64,9 @@ std::vector<std::string> listed(const std::string& program, const std::string& d
   return names;
 }
 
-bool matches(const std::string& pattern, const std::string& kernel) { return pattern.ends_with('*') ? kernel.starts_with(pattern.substr(0, pattern.size() - 1)) : kernel == pattern; }
+bool matches(const std::string& pattern, const std::string& kernel) {
+  return pattern.ends_with('*') ? kernel.starts_with(pattern.substr(0, pattern.size() - 1)) : kernel == pattern;
+}
 
 // A regular expression of the rows that were asked for, and the ceilings.
 std::string filter_of(const KernelSettings& s, const std::vector<std::string>& names) {
@@ -72,11 +77,14 @@ std::string filter_of(const KernelSettings& s, const std::vector<std::string>& n
     size_t before = kernels.size();
     for (const std::string& kernel : all)
       if (matches(pattern, kernel)) kernels.insert(kernel);
-    if (kernels.size() == before && !kernels.contains(pattern)) throw ConfigError(fmt::format("--only {} is unknown; choose from {}", pattern, fmt::join(all, ", ")));
+    if (kernels.size() == before && !kernels.contains(pattern))
+      throw ConfigError(fmt::format("--only {} is unknown; choose from {}", pattern, fmt::join(all, ", ")));
   }
   for (const std::string& peer : s.against) {
     if (peer == "onednn" && std::ranges::none_of(names, [](const std::string& name) { return split(name).side == "onednn"; }))
-      throw ConfigError("--against onednn: plumb_bench was built without oneDNN; install libdnnl-dev (bash tools/packages.sh peers), configure and build again");
+      throw ConfigError(
+          "--against onednn: plumb_bench was built without oneDNN; install libdnnl-dev (bash tools/packages.sh peers), configure and build "
+          "again");
     if (peer != "torch") sides.insert(peer);
   }
   std::string which = s.only.empty() ? "[a-z0-9_]+" : fmt::format("({})", fmt::join(kernels, "|"));
@@ -85,14 +93,17 @@ std::string filter_of(const KernelSettings& s, const std::vector<std::string>& n
 
 // On a CPU and on a GPU there are different libraries.
 void check_side(const std::string& side, const std::string& device) {
-  std::vector<std::string> sides = device == "cpu" ? std::vector<std::string>{"plain", "openblas", "onednn", "torch"} : std::vector<std::string>{"plain", "own", "cublaslt", "cudnn", "torch"};
-  if (std::ranges::find(sides, side) == sides.end()) throw ConfigError(fmt::format("--against {} is unknown on {}; choose {}", side, device, fmt::join(sides, ", ")));
+  std::vector<std::string> sides = device == "cpu" ? std::vector<std::string>{"plain", "openblas", "onednn", "torch"}
+                                                   : std::vector<std::string>{"plain", "own", "cublaslt", "cudnn", "torch"};
+  if (std::ranges::find(sides, side) == sides.end())
+    throw ConfigError(fmt::format("--against {} is unknown on {}; choose {}", side, device, fmt::join(sides, ", ")));
 }
 
 // A peer that times rows by their names, a turn at a time.
 class KernelPeer {
  public:
-  KernelPeer(const KernelSettings& s, const std::vector<std::string>& rows) : peers_(kernel_peer(s.python)), speaker_(peers_.sides[0].name, command(s, rows)) {
+  KernelPeer(const KernelSettings& s, const std::vector<std::string>& rows)
+      : peers_(kernel_peer(s.python)), speaker_(peers_.sides[0].name, command(s, rows)) {
     JsonObject about = speaker_.listen();
     about.read("peer", version_);
   }
@@ -111,7 +122,8 @@ class KernelPeer {
  private:
   std::vector<std::string> command(const KernelSettings& s, const std::vector<std::string>& rows) const {
     std::vector<std::string> words = peers_.sides[0].command;
-    for (const std::string& word : {std::string("--threads"), std::to_string(num_threads()), std::string("--device"), s.device}) words.push_back(word);
+    for (const std::string& word : {std::string("--threads"), std::to_string(num_threads()), std::string("--device"), s.device})
+      words.push_back(word);
     words.insert(words.end(), rows.begin(), rows.end());
     return words;
   }
@@ -135,7 +147,8 @@ std::vector<KernelTime> parse_kernel_times(const std::string& json) {
   try {
     const nlohmann::json printed = nlohmann::json::parse(json);
     for (const auto& b : printed.at("benchmarks")) {
-      if (b.value("error_occurred", false)) throw ConfigError(fmt::format("plumb_bench: {}: {}", b.at("name").get<std::string>(), b.value("error_message", "failed")));
+      if (b.value("error_occurred", false))
+        throw ConfigError(fmt::format("plumb_bench: {}: {}", b.at("name").get<std::string>(), b.value("error_message", "failed")));
       std::string name = b.at("name"), unit = b.at("time_unit");
       if (size_t end = name.rfind("/real_time"); end != std::string::npos) name.erase(end);
       double scale = unit == "ns" ? 1e-9 : unit == "us" ? 1e-6 : unit == "ms" ? 1e-3 : 1;
@@ -156,7 +169,8 @@ void Ceilings::see(const KernelTime& t) {
 double Ceilings::bandwidth(double bytes) const {
   double nearest = 0, rate = 0;
   for (const auto& [moved, speed] : copy)
-    if (double distance = std::abs(std::log(moved / std::max(bytes, 1.0))); rate == 0 || distance < nearest) nearest = distance, rate = speed;
+    if (double distance = std::abs(std::log(moved / std::max(bytes, 1.0))); rate == 0 || distance < nearest)
+      nearest = distance, rate = speed;
   return rate;
 }
 
@@ -165,7 +179,8 @@ double Ceilings::product_rate(const std::string& type) const {
   return found == product.end() ? 0 : found->second;
 }
 
-std::vector<JsonObject> kernel_rows(const std::vector<std::vector<KernelTime>>& rounds, const std::string& device, const std::map<std::string, std::string>& peers) {
+std::vector<JsonObject> kernel_rows(const std::vector<std::vector<KernelTime>>& rounds, const std::string& device,
+                                    const std::map<std::string, std::string>& peers) {
   Ceilings ceilings;
   std::map<std::string, std::vector<double>> times;
   std::vector<KernelTime> order;
@@ -189,7 +204,8 @@ std::vector<JsonObject> kernel_rows(const std::vector<std::vector<KernelTime>>& 
     Name name = split(own.name);
     if (name.side != "plumb" || own.name.starts_with(kCeiling)) continue;
     // The roofline: what moves its bytes and does its operations takes at least the longer of the two.
-    double moving = own.bytes > 0 ? own.bytes / ceilings.bandwidth(own.bytes) : 0, product = ceilings.product_rate(name.type), computing = product > 0 ? own.flops / product : 0;
+    double moving = own.bytes > 0 ? own.bytes / ceilings.bandwidth(own.bytes) : 0, product = ceilings.product_rate(name.type),
+           computing = product > 0 ? own.flops / product : 0;
     const std::vector<double>& own_times = times[own.name];
     for (const KernelTime& other : order) {
       if (split(other.name).row() != name.row()) continue;
@@ -222,8 +238,8 @@ std::vector<JsonObject> kernel_rows(const std::vector<std::vector<KernelTime>>& 
 std::vector<JsonObject> time_kernels(const KernelSettings& s) {
   for (const std::string& peer : s.against) check_side(peer, s.device);
   std::string program = bench_program(s);
-  std::vector<std::string> command{program, "--device=" + s.device, "--benchmark_filter=" + filter_of(s, listed(program, s.device)), "--benchmark_format=json",
-                                   fmt::format("--benchmark_min_time={}", s.seconds)};
+  std::vector<std::string> command{program, "--device=" + s.device, "--benchmark_filter=" + filter_of(s, listed(program, s.device)),
+                                   "--benchmark_format=json", fmt::format("--benchmark_min_time={}", s.seconds)};
   std::unique_ptr<KernelPeer> torch;
   std::vector<std::vector<KernelTime>> rounds;
   for (int64_t i = 0; i < s.rounds; ++i) {
@@ -232,7 +248,8 @@ std::vector<JsonObject> time_kernels(const KernelSettings& s) {
     if (!torch) torch = std::make_unique<KernelPeer>(s, rows_of(rounds[0]));
     torch->take_turn(rounds.back(), s.seconds);
   }
-  return kernel_rows(rounds, s.device, torch ? std::map<std::string, std::string>{{"torch", torch->version()}} : std::map<std::string, std::string>{});
+  return kernel_rows(rounds, s.device,
+                     torch ? std::map<std::string, std::string>{{"torch", torch->version()}} : std::map<std::string, std::string>{});
 }
 
 }  // namespace plumb::tools

@@ -37,8 +37,10 @@ struct Ceilings {
   double product_rate(const std::string& type) const;
 };
 
-/// Rows of all rounds: "ceiling" rows first, then "kernels" rows in the order of their names' first appearance, sides of one kernel together.
-std::vector<JsonObject> kernel_rows(const std::vector<std::vector<KernelTime>>& rounds, const std::string& device, const std::map<std::string, std::string>& peers);
+/// Rows of all rounds: "ceiling" rows first, then "kernels" rows in the order of their names' first appearance, sides of one kernel
+/// together.
+std::vector<JsonObject> kernel_rows(const std::vector<std::vector<KernelTime>>& rounds, const std::string& device,
+                                    const std::map<std::string, std::string>& peers);
 
 /// Runs all rounds. Throws ConfigError where plumb_bench is missing (naming how it is built), for an unknown kernel or peer, and where a
 /// peer's Python has no PyTorch.

@@ -51,7 +51,8 @@ Peers step_peers(const std::vector<std::string>& names, const std::string& asked
     if (name == "torch" || name == "torch-eager" || name == "torch-compiled") {
       peers.scripts.push_back(script(detail::torch_step_py, detail::torch_step_py_size));
       for (const char* mode : {"eager", "compiled"})
-        if (name == "torch" || name.ends_with(mode)) peers.sides.push_back({std::string("torch ") + mode, {python, peers.scripts.back().path(), "--mode", mode}});
+        if (name == "torch" || name.ends_with(mode))
+          peers.sides.push_back({std::string("torch ") + mode, {python, peers.scripts.back().path(), "--mode", mode}});
     } else if (fs::is_regular_file(name)) {
       peers.sides.push_back({fs::path(name).filename().string(), {fs::absolute(name).string()}});
       if (name.ends_with(".py")) peers.sides.back().command.insert(peers.sides.back().command.begin(), python);

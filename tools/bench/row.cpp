@@ -36,7 +36,8 @@ void set_interval(JsonObject& row, const std::string& name, const Estimate& e, d
 
 std::string interval(const JsonObject& row, const std::string& name, const char* unit, int digits, double scale) {
   std::vector<double> both = ends(row, name);
-  return fmt::format("{:.{}f}{} [{:.{}f}, {:.{}f}]", number(row, name) * scale, digits, unit, both[0] * scale, digits, both[1] * scale, digits);
+  return fmt::format("{:.{}f}{} [{:.{}f}, {:.{}f}]", number(row, name) * scale, digits, unit, both[0] * scale, digits, both[1] * scale,
+                     digits);
 }
 
 std::string who(const JsonObject& row) {

@@ -1,4 +1,5 @@
-// What training by many processes takes: measured on this machine, and worked out for a large model by formulas that the measurements check.
+// What training by many processes takes: measured on this machine, and worked out for a large model by formulas that the measurements
+// check.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -21,7 +22,8 @@ struct Cluster {
 /// A step of training, by the formulas of the page.
 struct Plan {
   double parameters = 0;
-  double weights = 0, gradients = 0, optimizer_whole = 0, optimizer_sharded = 0, activations = 0, activations_recomputed = 0;  ///< bytes a GPU
+  double weights = 0, gradients = 0, optimizer_whole = 0, optimizer_sharded = 0, activations = 0,
+         activations_recomputed = 0;                                      ///< bytes a GPU
   double flops = 0;                                                       ///< a GPU, a step
   double forward_s = 0, backward_s = 0, scatter_s = 0, gather_s = 0, update_s = 0, step_s = 0;
   double sent = 0;  ///< bytes a GPU sends a step

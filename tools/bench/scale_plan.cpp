@@ -15,7 +15,8 @@ double parameter_count(const transformer::GptConfig& c) {
 
 // Forward 2 a weight and token, backward 4. Attention: q kᵀ and its product with v are 2 · 2 · T · d a token and layer, half of it masked.
 double step_flops(const transformer::GptConfig& c, double tokens) {
-  auto d = static_cast<double>(c.width), context = static_cast<double>(c.context), inner = c.inner > 0 ? static_cast<double>(c.inner) : 4 * d;
+  auto d = static_cast<double>(c.width), context = static_cast<double>(c.context),
+       inner = c.inner > 0 ? static_cast<double>(c.inner) : 4 * d;
   double weights = static_cast<double>(c.layers) * (4 * d * d + 2 * d * inner) + static_cast<double>(c.vocab) * d;
   return tokens * (6 * weights + 3 * static_cast<double>(c.layers) * 2 * context * d);
 }

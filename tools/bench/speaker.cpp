@@ -7,7 +7,8 @@
 
 namespace plumb::tools {
 
-Speaker::Speaker(std::string name, std::vector<std::string> command) : name_(std::move(name)), child_(std::move(command), {{"OPENBLAS_CORETYPE", std::nullopt}}) {}
+Speaker::Speaker(std::string name, std::vector<std::string> command)
+    : name_(std::move(name)), child_(std::move(command), {{"OPENBLAS_CORETYPE", std::nullopt}}) {}
 
 JsonObject Speaker::listen() {
   std::optional<std::string> line = child_.receive();

@@ -30,7 +30,8 @@ Estimate ratio(std::span<const double> a, std::span<const double> b) {
 
 double exponent(std::span<const double> x, std::span<const double> y) {
   double mean_x = 0, mean_y = 0, xx = 0, xy = 0;
-  for (size_t i = 0; i < x.size(); ++i) mean_x += std::log(x[i]) / static_cast<double>(x.size()), mean_y += std::log(y[i]) / static_cast<double>(x.size());
+  for (size_t i = 0; i < x.size(); ++i)
+    mean_x += std::log(x[i]) / static_cast<double>(x.size()), mean_y += std::log(y[i]) / static_cast<double>(x.size());
   for (size_t i = 0; i < x.size(); ++i) {
     double from_mean = std::log(x[i]) - mean_x;
     xx += from_mean * from_mean;

@@ -35,7 +35,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The largest resident memory of this process so far (of itself: a number of getrusage would begin with its parent's), or of tensors on a GPU.
+// The largest resident memory of this process so far (of itself: a number of getrusage would begin with its parent's), or of tensors on a
+// GPU.
 int64_t peak_mib(Device device) {
   if (device.type != DeviceType::cpu) return memory_stats(device).peak >> 20;
   std::ifstream status("/proc/self/status");
@@ -113,7 +114,8 @@ bool contains(const std::vector<std::string>& names, const std::string& name) { 
 Workload make_workload(const WorkerSettings& o) {
   if (contains(step_workloads(), o.work)) return model_workload(o);
   if (contains(overhead_workloads(), o.work)) return tiny_workload(o);
-  throw ConfigError(fmt::format("there is no work {}; choose from {}, {}", o.work, fmt::join(step_workloads(), ", "), fmt::join(overhead_workloads(), ", ")));
+  throw ConfigError(fmt::format("there is no work {}; choose from {}, {}", o.work, fmt::join(step_workloads(), ", "),
+                                fmt::join(overhead_workloads(), ", ")));
 }
 
 void say(const JsonObject& line) {
@@ -139,7 +141,8 @@ void take_turns(const std::function<void(int64_t)>& answer) {
   for (std::string line; std::getline(std::cin, line);) {
     int64_t n = 0;
     auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), n);
-    if (error != std::errc{} || end != line.data() + line.size() || n < 1) throw ConfigError("--turns: a turn is a line with a number of steps, not \"" + line + "\"");
+    if (error != std::errc{} || end != line.data() + line.size() || n < 1)
+      throw ConfigError("--turns: a turn is a line with a number of steps, not \"" + line + "\"");
     answer(n);
   }
 }
@@ -161,7 +164,9 @@ int sgemm_worker() {
       const Tensor& x = operands[static_cast<size_t>(next / 2 % 3)];
       int n = static_cast<int>(x.size(0));
       Tensor y = empty({n, n});
-      auto blas = [&] { cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, x.data<float>(), n, x.data<float>(), n, 0, y.data<float>(), n); };
+      auto blas = [&] {
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, x.data<float>(), n, x.data<float>(), n, 0, y.data<float>(), n);
+      };
       double seconds = next % 2 ? seconds_of(blas) : seconds_of([&] { y = matmul(x, x); });
       rates.push_back(2.0 * n * n * n / seconds);
     }

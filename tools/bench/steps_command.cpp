@@ -30,12 +30,14 @@ struct Options {
 
 void check(const StepsOptions& o, const std::vector<std::string>& known) {
   for (const std::string& work : o.only)
-    if (std::ranges::find(known, work) == known.end()) throw ConfigError(fmt::format("--only {} is unknown; choose from {}", work, fmt::join(known, ", ")));
+    if (std::ranges::find(known, work) == known.end())
+      throw ConfigError(fmt::format("--only {} is unknown; choose from {}", work, fmt::join(known, ", ")));
   for (auto [name, value] : {std::pair{"--rounds", o.compare.rounds}, {"--steps", o.compare.steps}})
     if (value < 1) throw ConfigError(fmt::format("{} must be at least 1, it is {}", name, value));
   if (o.compare.threads < 0) throw ConfigError(fmt::format("--threads must not be negative, it is {}", o.compare.threads));
   const std::string& dtype = o.compare.dtype;
-  if (dtype != "f32" && dtype != "tf32" && dtype != "bf16" && dtype != "f16") throw ConfigError("--dtype " + dtype + " is unknown; choose f32, tf32, bf16 or f16");
+  if (dtype != "f32" && dtype != "tf32" && dtype != "bf16" && dtype != "f16")
+    throw ConfigError("--dtype " + dtype + " is unknown; choose f32, tf32, bf16 or f16");
   check_winograd(o.compare.winograd);
   step_size_from_name(o.compare.size);
   checked_device(o.compare.device);
@@ -93,7 +95,12 @@ void profile_steps(const StepsOptions& o, BenchReport& report) {
   set_winograd(o.compare.winograd);
   for (const std::string& work : o.only.empty() ? step_workloads() : o.only) {
     if (work == "tiny") throw ConfigError("--only " + work + " has no profile; choose from gpt, moe, unet, resnet");
-    for (const JsonObject& row : profile_rows({.model = work, .size = step_size_from_name(o.compare.size), .device = checked_device(o.compare.device), .dtype = dtype_from_name(o.compare.dtype), .warmup = 3, .steps = o.compare.steps}))
+    for (const JsonObject& row : profile_rows({.model = work,
+                                 .size = step_size_from_name(o.compare.size),
+                                 .device = checked_device(o.compare.device),
+                                 .dtype = dtype_from_name(o.compare.dtype),
+                                 .warmup = 3,
+                                 .steps = o.compare.steps}))
       report.add(row);
   }
 }
@@ -110,7 +117,9 @@ std::vector<std::string> overhead_known() {
   return known;
 }
 
-std::vector<std::string> known_to(const std::string& bench) { return bench == "steps" ? steps_known() : bench == "overhead" ? overhead_known() : step_workloads(); }
+std::vector<std::string> known_to(const std::string& bench) {
+  return bench == "steps" ? steps_known() : bench == "overhead" ? overhead_known() : step_workloads();
+}
 
 int run(const Options& o) {
   check_steps(o.steps);
@@ -133,7 +142,8 @@ Action define(CommandLine& line, const char* bench, CompareSettings defaults) {
   line.option("--winograd", o->steps.compare.winograd, kWinogradHelp);
   line.option("--size", o->steps.compare.size, "tiny, small, or gpt2: 124 M parameters and batches for a GPU");
   line.flag("--capture", o->steps.compare.capture, "on a GPU, each step of ours started by one call");
-  if (o->steps.bench == "steps") line.flag("--profile", o->steps.profile, "where the time of a step goes, kernel by kernel, in place of how long it takes");
+  if (o->steps.bench == "steps")
+    line.flag("--profile", o->steps.profile, "where the time of a step goes, kernel by kernel, in place of how long it takes");
   line.option("--html", o->html, "a page to write");
   line.flag("--json", o->json, "one JSON object a line");
   return [o] { return run(*o); };
@@ -184,7 +194,8 @@ void run_steps(const StepsOptions& o, BenchReport& report) {
 }
 
 extern const Command bench_steps_command, bench_overhead_command, bench_memory_command, bench_worker_command;
-const Command bench_steps_command{"steps", "whole training steps, beside peers", [](CommandLine& line) { return define(line, "steps", {}); }};
+const Command bench_steps_command{"steps", "whole training steps, beside peers",
+                                  [](CommandLine& line) { return define(line, "steps", {}); }};
 const Command bench_overhead_command{"overhead", "what an operation costs beside its arithmetic, and the start of a process, beside peers",
                                      [](CommandLine& line) { return define(line, "overhead", {}); }};
 const Command bench_memory_command{"memory", "the memory of whole training steps, beside peers",

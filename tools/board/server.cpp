@@ -26,12 +26,18 @@ namespace {
 using httplib::Request;
 using httplib::Response;
 
-const char* type_of(const std::string& name) { return name.ends_with(".css") ? "text/css; charset=utf-8" : "text/javascript; charset=utf-8"; }
+const char* type_of(const std::string& name) {
+  return name.ends_with(".css") ? "text/css; charset=utf-8" : "text/javascript; charset=utf-8";
+}
 
 // The page may load what this server gives and nothing else, and nobody else may load from here.
-const httplib::Headers kHeaders{
-    {"Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
-    {"X-Content-Type-Options", "nosniff"}, {"Cache-Control", "no-store"}, {"Referrer-Policy", "no-referrer"}, {"Cross-Origin-Resource-Policy", "same-origin"}};
+const httplib::Headers kHeaders{{"Content-Security-Policy",
+                                 "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+                                 "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+                                {"X-Content-Type-Options", "nosniff"},
+                                {"Cache-Control", "no-store"},
+                                {"Referrer-Policy", "no-referrer"},
+                                {"Cross-Origin-Resource-Policy", "same-origin"}};
 
 void refuse(Response& response, int status, const std::string& why) {
   response.status = status;
@@ -82,7 +88,9 @@ std::string BoardServer::Parts::data(const std::string& known) {
 }
 
 void BoardServer::Parts::answer_about_runs() {
-  http.Get("/data", [this](const Request& request, Response& response) { response.set_content(data(request.get_param_value("known")), "application/json"); });
+  http.Get("/data", [this](const Request& request, Response& response) {
+    response.set_content(data(request.get_param_value("known")), "application/json");
+  });
   http.Get(R"(/histograms/(\d{1,18}))", [this](const Request& request, Response& response) {
     std::lock_guard lock(mutex);
     auto run = static_cast<size_t>(number(request.matches[1]));
@@ -106,9 +114,12 @@ void BoardServer::Parts::refuse_strangers() {
     if (port == 80) names.insert(name);  // which browsers leave out
   }
   http.set_pre_routing_handler([names](const Request& request, Response& response) {
-    if (request.get_header_value_count("Host") != 1 || !names.contains(request.get_header_value("Host"))) refuse(response, 403, "this page is for browsers on this machine: open http://127.0.0.1 with the port");
-    else if (request.method != "GET" && request.method != "HEAD") refuse(response, 405, "only GET is answered");
-    else return httplib::Server::HandlerResponse::Unhandled;
+    if (request.get_header_value_count("Host") != 1 || !names.contains(request.get_header_value("Host")))
+      refuse(response, 403, "this page is for browsers on this machine: open http://127.0.0.1 with the port");
+    else if (request.method != "GET" && request.method != "HEAD")
+      refuse(response, 405, "only GET is answered");
+    else
+      return httplib::Server::HandlerResponse::Unhandled;
     return httplib::Server::HandlerResponse::Handled;
   });
 }
@@ -130,12 +141,14 @@ BoardServer::BoardServer(std::vector<train::RunDirectory> runs, int port) : part
   errno = 0;
   parts_->port = port == 0 ? http.bind_to_any_port("127.0.0.1") : http.bind_to_port("127.0.0.1", port) ? port : -1;
   if (parts_->port < 0)
-    throw IoError(fmt::format("port {} of 127.0.0.1 cannot be opened: {}; give another --port, or 0 for one that is free", port, std::strerror(errno)));
+    throw IoError(fmt::format("port {} of 127.0.0.1 cannot be opened: {}; give another --port, or 0 for one that is free", port,
+                              std::strerror(errno)));
   parts_->refuse_strangers();
   parts_->answer_about_runs();
   http.Get("/", [](const Request&, Response& response) { response.set_content(train::live_page(), "text/html; charset=utf-8"); });
   for (const char* name : {"board.css", "chart.js", "board.js"})
-    http.Get("/" + std::string(name), [name](const Request&, Response& response) { response.set_content(std::string(train::page_part(name)), type_of(name)); });
+    http.Get("/" + std::string(name),
+             [name](const Request&, Response& response) { response.set_content(std::string(train::page_part(name)), type_of(name)); });
 }
 
 BoardServer::~BoardServer() = default;
@@ -159,7 +172,9 @@ namespace plumb::tools {
 struct BoardServer::Parts {};
 
 BoardServer::BoardServer(std::vector<train::RunDirectory>, int) {
-  throw IoError("this build has no web server: install libcpp-httplib-dev and pkg-config, configure and build again; or write the page into a file: --out PAGE.html");
+  throw IoError(
+      "this build has no web server: install libcpp-httplib-dev and pkg-config, configure and build again; or write the page into a file: "
+      "--out PAGE.html");
 }
 BoardServer::~BoardServer() = default;
 int BoardServer::port() const { return 0; }

@@ -8,9 +8,9 @@
 
 namespace plumb::tools {
 
-/// What it answers, to GET and HEAD alone: "/", the page's own files, /data, /histograms/N, /samples/N/STEP.png; N is a run's place in the list. No
-/// part of an address is ever part of a path, files outside the run directories are not served even where links lead there, and a request
-/// whose Host is not this machine by its loopback names is refused, so that no page from elsewhere can read what is served here.
+/// What it answers, to GET and HEAD alone: "/", the page's own files, /data, /histograms/N, /samples/N/STEP.png; N is a run's place in the
+/// list. No part of an address is ever part of a path, files outside the run directories are not served even where links lead there, and a
+/// request whose Host is not this machine by its loopback names is refused, so that no page from elsewhere can read what is served here.
 class BoardServer {
  public:
   /// Listens on 127.0.0.1; `port` 0 takes one that is free. Throws IoError naming the port if it cannot be opened, or if this build has no

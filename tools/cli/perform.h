@@ -7,8 +7,8 @@
 
 namespace plumb::tools {
 
-/// Parses `arguments` as the command's own and performs it; returns its exit code. Throws what the command throws, ConfigError for arguments that it does
-/// not take.
+/// Parses `arguments` as the command's own and performs it; returns its exit code. Throws what the command throws, ConfigError for
+/// arguments that it does not take.
 int perform_command(const Command& command, std::vector<std::string> arguments);
 
 }  // namespace plumb::tools

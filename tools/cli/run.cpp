@@ -78,7 +78,9 @@ int fail(const std::string& path, std::string message, int code = 2) {
   }
   // What all processes meet, the first says, and ends them. What one meets alone it says itself.
   if (processes.rank() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(500));
-  dist::say_anyway("plumb: " + message + (processes.rank() > 0 ? " (process " + std::to_string(processes.rank()) + " of " + std::to_string(processes.size()) + ")" : ""));
+  dist::say_anyway(
+      "plumb: " + message +
+      (processes.rank() > 0 ? " (process " + std::to_string(processes.rank()) + " of " + std::to_string(processes.size()) + ")" : ""));
   processes.abandon(code);
   return code;
 }

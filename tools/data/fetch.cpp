@@ -105,7 +105,8 @@ void fetch_file(const RemoteFile& file, const std::string& directory, std::FILE*
   std::string target = directory + "/" + file.path;
   if (is_there(file, directory)) {
     if (file.form == Form::as_it_is && !file.sha256.empty() && sha256_of_file(target) != file.sha256)
-      throw IoError(fmt::format("{} is there, but is not the published file (SHA-256 {}); move it away or choose another --to", target, file.sha256));
+      throw IoError(
+          fmt::format("{} is there, but is not the published file (SHA-256 {}); move it away or choose another --to", target, file.sha256));
     fmt::print(log, "{} is there\n", target);
     return;
   }

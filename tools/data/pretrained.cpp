@@ -89,7 +89,8 @@ int make_pretrained(const PretrainedOptions& o) {
   for (const std::string& name : o.names) {
     auto found = std::ranges::find(models, name, &PretrainedModel::name);
     if (found == models.end())
-      throw ConfigError("there is no pretrained model " + name + "; known are gpt-shakespeare, gpt-sources, image-encoder and dual-encoder");
+      throw ConfigError("there is no pretrained model " + name +
+                        "; known are gpt-shakespeare, gpt-sources, image-encoder and dual-encoder");
     wanted.push_back(*found);
   }
   for (const PretrainedModel& m : o.names.empty() ? models : wanted)

@@ -24,7 +24,8 @@ void cut_equal(RecordFile& file, std::string_view data, size_t size) {
 }
 
 RecordFile cut_idx(std::string_view content, const std::string& path) {
-  if (!content.starts_with(std::string_view("\0\0", 2))) throw IoError("subset: " + path + ": neither .csv, .bin nor .txt by its name, nor IDX by its content");
+  if (!content.starts_with(std::string_view("\0\0", 2)))
+    throw IoError("subset: " + path + ": neither .csv, .bin nor .txt by its name, nor IDX by its content");
   IdxHeader header = read_idx_header(content, path);
   std::string_view elements = content.substr(header.bytes);
   RecordFile file{std::string(content.substr(0, header.bytes)), {}, RecordFile::Kind::idx};
@@ -115,7 +116,8 @@ std::vector<int64_t> draw_indices(int64_t total, int64_t count, uint64_t seed) {
   std::vector<int64_t> all(static_cast<size_t>(total));
   std::iota(all.begin(), all.end(), 0);
   Generator generator(seed);
-  for (int64_t i = 0; i < count; ++i) std::swap(all[i], all[i + static_cast<int64_t>(generator.next_below(static_cast<uint64_t>(total - i)))]);
+  for (int64_t i = 0; i < count; ++i)
+    std::swap(all[i], all[i + static_cast<int64_t>(generator.next_below(static_cast<uint64_t>(total - i)))]);
   all.resize(static_cast<size_t>(count));
   std::sort(all.begin(), all.end());
   return all;

@@ -7,7 +7,8 @@
 
 namespace plumb::tools {
 
-/// A data file cut into records: IDX (the first dimension), CIFAR binary (3,073 bytes), CSV (rows; quoted fields may span lines), text (lines).
+/// A data file cut into records: IDX (the first dimension), CIFAR binary (3,073 bytes), CSV (rows; quoted fields may span lines), text
+/// (lines).
 struct RecordFile {
   enum class Kind { idx, fixed_size, lines };
   std::string head;  ///< what stands before the records: an IDX header, the header line of a CSV file

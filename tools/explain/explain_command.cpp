@@ -17,7 +17,8 @@ std::vector<std::string_view> nearest_operations(std::string_view name) {
   for (const OperationPage& page : operation_pages()) {
     size_t distance = edit_distance(name, page.name);
     bool part = name.size() >= 3 && page.name.find(name) != std::string_view::npos;
-    if (part || distance <= std::max<size_t>(2, name.size() / 3)) found.push_back({part ? std::min<size_t>(distance, 1) : distance, page.name});
+    if (part || distance <= std::max<size_t>(2, name.size() / 3))
+      found.push_back({part ? std::min<size_t>(distance, 1) : distance, page.name});
   }
   std::ranges::stable_sort(found);
   std::vector<std::string_view> names;
@@ -43,7 +44,8 @@ int explain(const std::string& name) {
     return 0;
   }
   std::vector<std::string_view> near = nearest_operations(name);
-  throw ConfigError(fmt::format("there is no operation {}{} (plumb explain lists all)", name, near.empty() ? "" : fmt::format(", did you mean {}?", fmt::join(near, ", "))));
+  throw ConfigError(fmt::format("there is no operation {}{} (plumb explain lists all)", name,
+                                near.empty() ? "" : fmt::format(", did you mean {}?", fmt::join(near, ", "))));
 }
 
 Action define(CommandLine& line) {

@@ -18,7 +18,8 @@ namespace plumb::tools {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr const char* kChoices = "choose a run of train gpt, moe, classifier, vit or clip, or a directory with a pretrained GPT-2, Llama or ViT";
+constexpr const char* kChoices =
+    "choose a run of train gpt, moe, classifier, vit or clip, or a directory with a pretrained GPT-2, Llama or ViT";
 
 template <typename Model>
 struct LibraryModel final : LanguageModel {

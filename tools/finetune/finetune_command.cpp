@@ -45,8 +45,8 @@ void FinetuneRun::check() const {
     require(keep.empty(), "--keep: only alignguard keeps anything; --adapter is " + adapter.adapter);
 }
 
-int train_adapters(const train::RunDirectory& directory, const FinetuneRun& run, Tuning& tuning, train::Training training, double items_per_step,
-                   const std::string& items) {
+int train_adapters(const train::RunDirectory& directory, const FinetuneRun& run, Tuning& tuning, train::Training training,
+                   double items_per_step, const std::string& items) {
   const TrainingSettings& settings = run.training;
   double decay = settings.optimizer == "adamw" ? settings.weight_decay : 0;
   return settings.train_model(directory, tuning.part(), std::move(training), items_per_step, items,
@@ -66,7 +66,9 @@ struct Options {
 };
 
 int tune(const train::RunDirectory& directory, const FinetuneRun& run, const Base& base) {
-  return base.is_text() ? tune_text(directory, run, base) : base.is_dual() ? tune_pairs(directory, run, base) : tune_images(directory, run, base);
+  return base.is_text()   ? tune_text(directory, run, base)
+         : base.is_dual() ? tune_pairs(directory, run, base)
+                          : tune_images(directory, run, base);
 }
 
 // Whatever can be refused is refused before the directory is made.

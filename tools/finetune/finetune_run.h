@@ -34,8 +34,8 @@ int tune_images(const train::RunDirectory& directory, const FinetuneRun& run, co
 int tune_pairs(const train::RunDirectory& directory, const FinetuneRun& run, const Base& base);
 
 /// Trains what `tuning` added; `items_per_step` and `items` as TrainingSettings::train_model.
-int train_adapters(const train::RunDirectory& directory, const FinetuneRun& run, Tuning& tuning, train::Training training, double items_per_step,
-                   const std::string& items);
+int train_adapters(const train::RunDirectory& directory, const FinetuneRun& run, Tuning& tuning, train::Training training,
+                   double items_per_step, const std::string& items);
 
 /// Throws ConfigError unless the base's weights are those that the run began with.
 void check_base(const FinetuneRun& run, const nn::Module& module);

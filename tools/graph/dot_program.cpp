@@ -54,7 +54,9 @@ std::string dot_to_svg(const std::string& dot) {
   TemporaryDirectory scratch;
   write_file_atomic(scratch.file("graph.dot"), dot);
   int code = run({"dot", "-Tsvg", "-o", scratch.file("graph.svg"), scratch.file("graph.dot")});
-  if (code == 127) throw ConfigError("--svg needs the program dot, which is not installed (on Debian: apt-get install graphviz); --dot writes the graph without it");
+  if (code == 127)
+    throw ConfigError(
+        "--svg needs the program dot, which is not installed (on Debian: apt-get install graphviz); --dot writes the graph without it");
   if (code != 0) throw IoError("graph: dot failed (exit code " + std::to_string(code) + "); --dot writes the graph without it");
   return read_nonempty_file(scratch.file("graph.svg"));
 }

@@ -37,7 +37,9 @@ std::string joined(const std::vector<std::string>& lines) {
 
 std::string counted(int64_t n, const char* what) { return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s"); }
 
-std::string above(const std::string& module) { return module.substr(0, module.find_last_of('.') == std::string::npos ? 0 : module.find_last_of('.')); }
+std::string above(const std::string& module) {
+  return module.substr(0, module.find_last_of('.') == std::string::npos ? 0 : module.find_last_of('.'));
+}
 
 class Drawing {
  public:
@@ -47,15 +49,19 @@ class Drawing {
     for (const GraphEdge& edge : graph.edges) add_edge(edge);
     for (const auto& [module, folded] : folded_)
       nodes_[module_id(module)] = {fmt::format("label={}, shape=folder, style=filled, fillcolor=\"#dce9f5\"",
-                                               quoted(module + "\n" + counted(folded.operations, "operation") + ", " + counted(folded.parameters, "parameter") + joined({folded.output}))),
+                                               quoted(module + "\n" + counted(folded.operations, "operation") + ", " +
+                                                      counted(folded.parameters, "parameter") + joined({folded.output}))),
                                    above(module)};
   }
 
   std::string dot(const std::string& title) const {
-    std::string text = "digraph step {\n  fontname=\"Helvetica\";\n  label=" + quoted(title) + ";\n  labelloc=t;\n  rankdir=TB;\n  node [fontname=\"Helvetica\", fontsize=11];\n  edge [color=\"#555555\", fontname=\"Helvetica\", fontsize=9];\n";
+    std::string text = "digraph step {\n  fontname=\"Helvetica\";\n  label=" + quoted(title) +
+                       ";\n  labelloc=t;\n  rankdir=TB;\n  node [fontname=\"Helvetica\", fontsize=11];\n  edge [color=\"#555555\", "
+                       "fontname=\"Helvetica\", fontsize=9];\n";
     text += frame("", 1);
     for (const auto& [ends, count] : links_)
-      text += fmt::format("  {} -> {}{};\n", quoted(ends.first), quoted(ends.second), count > 1 ? fmt::format(" [label=\"×{}\"]", count) : "");
+      text +=
+          fmt::format("  {} -> {}{};\n", quoted(ends.first), quoted(ends.second), count > 1 ? fmt::format(" [label=\"×{}\"]", count) : "");
     return text + "}\n";
   }
 
@@ -68,7 +74,10 @@ class Drawing {
     std::string fold = folded_into(p.module(), folding_);
     if (!used) return parameter_ids_.push_back("");
     parameter_ids_.push_back(fold.empty() ? "parameter " + p.name : module_id(fold));
-    if (fold.empty()) nodes_[parameter_ids_.back()] = {fmt::format("label={}, shape=ellipse, style=filled, fillcolor=\"#fdf1d0\"", quoted(p.name + "\n" + p.type_and_shape)), p.module()};
+    if (fold.empty())
+      nodes_[parameter_ids_.back()] = {
+          fmt::format("label={}, shape=ellipse, style=filled, fillcolor=\"#fdf1d0\"", quoted(p.name + "\n" + p.type_and_shape)),
+          p.module()};
     else ++folded_[fold].parameters;
   }
 
@@ -77,7 +86,9 @@ class Drawing {
     std::string fold = folded_into(op.module, folding_);
     bool last = i + 1 == graph_.operations.size();
     operation_ids_.push_back(fold.empty() ? fmt::format("{} {}", i, op.name) : module_id(fold));
-    if (fold.empty()) nodes_[operation_ids_.back()] = {fmt::format("label={}, shape=box, style={}", quoted(op.name + joined(op.outputs)), last ? "bold" : "rounded"), op.module};
+    if (fold.empty())
+      nodes_[operation_ids_.back()] = {
+          fmt::format("label={}, shape=box, style={}", quoted(op.name + joined(op.outputs)), last ? "bold" : "rounded"), op.module};
     else ++folded_[fold].operations;
   }
 
@@ -86,7 +97,8 @@ class Drawing {
     const std::string& to = operation_ids_[edge.to];
     if (from == to) return;
     ++links_[{from, to}];
-    if (!edge.from_parameter && from.starts_with("module ")) folded_[from.substr(7)].output = graph_.operations[edge.from].outputs[edge.output];
+    if (!edge.from_parameter && from.starts_with("module "))
+      folded_[from.substr(7)].output = graph_.operations[edge.from].outputs[edge.output];
   }
 
   // The nodes of a module and the frames of those right below it.
@@ -102,7 +114,8 @@ class Drawing {
       }
     }
     for (const auto& [child, there] : below)
-      text += indent + "subgraph " + quoted("cluster " + child) + " {\n" + indent + "  label=" + quoted(child) + ";\n" + indent + "  color=\"#9aa7b4\";\n" + frame(child, level + 1) + indent + "}\n";
+      text += indent + "subgraph " + quoted("cluster " + child) + " {\n" + indent + "  label=" + quoted(child) + ";\n" + indent +
+              "  color=\"#9aa7b4\";\n" + frame(child, level + 1) + indent + "}\n";
     return text;
   }
 

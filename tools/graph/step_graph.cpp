@@ -56,10 +56,12 @@ std::string common(const std::string& a, const std::string& b) {
   return a.substr(0, end);
 }
 
-std::string parent(const std::string& module) { return module.substr(0, module.find_last_of('.') == std::string::npos ? 0 : module.find_last_of('.')); }
+std::string parent(const std::string& module) {
+  return module.substr(0, module.find_last_of('.') == std::string::npos ? 0 : module.find_last_of('.'));
+}
 
-// The module around what happens in `chosen` and in `other`. Where these part at numbers (blocks.1.down, blocks.2.up), the block of `chosen`, unless
-// that is a layer by itself: what lies between two blocks ends one of them.
+// The module around what happens in `chosen` and in `other`. Where these part at numbers (blocks.1.down, blocks.2.up), the block of
+// `chosen`, unless that is a layer by itself: what lies between two blocks ends one of them.
 std::string around(const std::string& chosen, const std::string& other, bool chosen_is_layer) {
   std::string shared = common(chosen, other);
   size_t start = shared.empty() ? 0 : shared.size() + 1;

@@ -22,16 +22,17 @@ struct GraphEdge {
   size_t from = 0, output = 0, to = 0;
 };
 
-/// Operations in the order in which they ran. Tensors that need no gradient (data, constants) are not in the graph, nor what is made of them alone.
+/// Operations in the order in which they ran. Tensors that need no gradient (data, constants) are not in the graph, nor what is made of
+/// them alone.
 struct StepGraph {
   std::vector<GraphOperation> operations;
   std::vector<GraphParameter> parameters;
   std::vector<GraphEdge> edges;
 };
 
-/// The graph behind `loss`, a scalar with a gradient. Runs its backward pass, whose gradients have the shapes of what they belong to; gradients of
-/// leaves are added to. An operation that takes a parameter belongs to the parameter's module. Which module another one belongs to is not
-/// known to the engine: here it is the innermost that holds its neighbours in time, or its inputs.
+/// The graph behind `loss`, a scalar with a gradient. Runs its backward pass, whose gradients have the shapes of what they belong to;
+/// gradients of leaves are added to. An operation that takes a parameter belongs to the parameter's module. Which module another one
+/// belongs to is not known to the engine: here it is the innermost that holds its neighbours in time, or its inputs.
 StepGraph graph_of(const Tensor& loss, const nn::Module& model);
 
 }  // namespace plumb::tools

@@ -89,7 +89,8 @@ std::string shortened(std::string text, size_t most) {
 }
 
 size_t longest(const StateDict& tensors, auto&& text) {
-  return std::accumulate(tensors.begin(), tensors.end(), size_t{6}, [&](size_t width, const auto& entry) { return std::max(width, text(entry).size()); });
+  return std::accumulate(tensors.begin(), tensors.end(), size_t{6},
+                         [&](size_t width, const auto& entry) { return std::max(width, text(entry).size()); });
 }
 
 std::string numbers(const TensorStatistics& s) {
@@ -103,15 +104,19 @@ void print_table(const StoredTensors& stored, const StateDict& chosen, bool valu
   for (const std::string& file : stored.files) fmt::print("{}\n", file);
   for (const std::string& other : stored.others) fmt::print("beside it: {}\n", other);
   for (const auto& [key, value] : stored.metadata) fmt::print("  {}: {}\n", shortened(key, 80), shortened(value, 80));
-  std::string of = chosen.size() == stored.tensors.size() ? "" : fmt::format(" (of {}, {} elements)", stored.tensors.size(), of_all.elements);
+  std::string of =
+      chosen.size() == stored.tensors.size() ? "" : fmt::format(" (of {}, {} elements)", stored.tensors.size(), of_all.elements);
   fmt::print("{} tensors{}, {} elements, {}\n\n", chosen.size(), of, total.elements, readable_bytes(total.bytes));
   size_t name_width = longest(chosen, [](const auto& entry) { return entry.first; });
   size_t shape_width = longest(chosen, [](const auto& entry) { return to_string(entry.second.shape()); });
   std::string heading = fmt::format("{:{}}  {:5} {:{}} {:>10}", "tensor", name_width, "type", "shape", shape_width, "bytes");
-  if (values) heading += fmt::format(" {:>10} {:>10} {:>10} {:>10} {:>9} {:>5} {:>5}  histogram from min to max", "mean", "std", "min", "max", "zeros", "NaN", "inf");
+  if (values)
+    heading += fmt::format(" {:>10} {:>10} {:>10} {:>10} {:>9} {:>5} {:>5}  histogram from min to max", "mean", "std", "min", "max",
+                           "zeros", "NaN", "inf");
   fmt::print("{}\n", heading);
   for (const auto& [name, x] : chosen) {
-    std::string row = fmt::format("{:{}}  {:5} {:{}} {:>10}", printable(name), name_width, plumb::name(x.dtype()), to_string(x.shape()), shape_width, readable_bytes(bytes_of(x)));
+    std::string row = fmt::format("{:{}}  {:5} {:{}} {:>10}", printable(name), name_width, plumb::name(x.dtype()), to_string(x.shape()),
+                                  shape_width, readable_bytes(bytes_of(x)));
     if (values) row += " " + numbers(statistics_of(x));
     fmt::print("{}\n", row.substr(0, row.find_last_not_of(' ') + 1));
   }

@@ -52,7 +52,8 @@ std::string checkpoint_of(const std::string& directory, const std::vector<std::s
     if (step_of(path) == std::to_string(step)) return path;
     known.push_back(step_of(path));
   }
-  throw IoError(fmt::format("{}: there is no checkpoint of step {}; {}", directory, step, known.empty() ? "it has none" : fmt::format("those kept are {}", fmt::join(known, ", "))));
+  throw IoError(fmt::format("{}: there is no checkpoint of step {}; {}", directory, step,
+                            known.empty() ? "it has none" : fmt::format("those kept are {}", fmt::join(known, ", "))));
 }
 
 // The pieces of a model that is stored in several files, each once.
@@ -62,14 +63,17 @@ std::vector<std::string> pieces(const std::string& index) {
   return {files.begin(), files.end()};
 }
 
-std::vector<std::string> files_of_directory(const std::string& directory, const std::vector<std::string>& checkpoints, std::optional<int64_t> step) {
+std::vector<std::string> files_of_directory(const std::string& directory, const std::vector<std::string>& checkpoints,
+                                            std::optional<int64_t> step) {
   std::vector<std::string> steps = steps_among(checkpoints);
   if (step) return {checkpoint_of(directory, steps, *step)};
   std::string model = directory + "/model.safetensors", index = model + ".index.json";
   if (path_exists(model)) return {model};
   if (path_exists(index)) return pieces(index);
   if (!steps.empty()) return {steps.back()};
-  throw IoError(directory + ": holds no tensors: there is no model.safetensors, no model.safetensors.index.json and no checkpoints/step-N.safetensors in it");
+  throw IoError(
+      directory +
+      ": holds no tensors: there is no model.safetensors, no model.safetensors.index.json and no checkpoints/step-N.safetensors in it");
 }
 
 }  // namespace
@@ -90,7 +94,8 @@ StoredTensors load_stored(const std::string& path, std::optional<int64_t> step) 
   }
   for (const std::string& file : stored.files) {
     for (auto& [name, tensor] : load_safetensors(file))
-      if (!stored.tensors.emplace(name, tensor).second) throw IoError(file + ": holds " + name + ", which another piece of the model holds as well");
+      if (!stored.tensors.emplace(name, tensor).second)
+        throw IoError(file + ": holds " + name + ", which another piece of the model holds as well");
     stored.metadata.merge(load_safetensors_metadata(file));
   }
   return stored;

@@ -45,7 +45,8 @@ void print_text() {
     std::string measured = stored_effect(m, e);
     const Method* of = method_of(m);
     std::string source = of ? "a further experiment of " + std::string(of->slug) : e.paper;
-    fmt::print("  {:<20} {}: {}\n  {:<20} {}\n  {:<20} {}\n", m.slug, e.title, e.claim, "", source, "", measured.empty() ? "not measured yet" : "measured: " + measured);
+    fmt::print("  {:<20} {}: {}\n  {:<20} {}\n  {:<20} {}\n", m.slug, e.title, e.claim, "", source, "",
+               measured.empty() ? "not measured yet" : "measured: " + measured);
   }
   fmt::print("\n{} methods, {} experiments\n", count_methods(), shelf().size());
 }

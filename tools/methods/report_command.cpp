@@ -36,15 +36,16 @@ std::string sections(const Stored& stored) {
   for (const auto& [method, results] : stored) {
     Experiment e = method->experiment();
     std::string measured = effect(e, results);
-    text += fmt::format("\n## {}\n\n{}\n\n{}\n{}`{}`, {}, {}; [more](methods/{}/README.md).\n", e.title, e.claim, table_markdown(e, results),
-                        measured.empty() ? "" : "Measured: " + measured + ". ", results.command, results.machine, results.date,
-                        folder_of(*method));
+    text += fmt::format("\n## {}\n\n{}\n\n{}\n{}`{}`, {}, {}; [more](methods/{}/README.md).\n", e.title, e.claim,
+                        table_markdown(e, results), measured.empty() ? "" : "Measured: " + measured + ". ", results.command,
+                        results.machine, results.date, folder_of(*method));
   }
   return text;
 }
 
 std::string markdown(const Stored& methods, const Stored& common) {
-  std::string text = fmt::format("{}\n\n# Methods\n\n± are 95 % intervals over seeds (Student's t); differences are taken seed by seed.\n", kMark);
+  std::string text =
+      fmt::format("{}\n\n# Methods\n\n± are 95 % intervals over seeds (Student's t); differences are taken seed by seed.\n", kMark);
   text += sections(methods);
   return common.empty() ? text : text + "\n# Common tables\n" + sections(common);
 }

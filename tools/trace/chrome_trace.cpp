@@ -78,7 +78,8 @@ JsonObject arguments(const Span& kernel) {
 void add_spans(Writer& out, const Trace& trace) {
   std::map<int, bool> threads;
   for (const Span& span : trace.spans) {
-    if (threads.try_emplace(span.thread, true).second) out.add(named("thread_name", span.thread == 0 ? "step" : "thread " + std::to_string(span.thread), span.thread));
+    if (threads.try_emplace(span.thread, true).second)
+      out.add(named("thread_name", span.thread == 0 ? "step" : "thread " + std::to_string(span.thread), span.thread));
     JsonObject e = event("X", span.name, span.begin, span.thread);
     e.set("cat", category(span.kind));
     e.set("dur", microseconds(span.end - span.begin));
@@ -123,7 +124,8 @@ void add_counters(Writer& out, const Trace& trace) {
 void add_lives(Writer& out, const Trace& trace) {
   int64_t id = 0;
   for (const Block& block : trace.blocks) {
-    JsonObject args, begin = event("b", label(block), std::max<int64_t>(0, block.allocated), 0), end = event("e", label(block), std::min(block.freed, trace.end), 0);
+    JsonObject args, begin = event("b", label(block), std::max<int64_t>(0, block.allocated), 0),
+                     end = event("e", label(block), std::min(block.freed, trace.end), 0);
     args.set("bytes", block.bytes);
     begin.set("args", args);
     ++id;

@@ -18,7 +18,9 @@ double product(Tensors t) { return 2 * elements(t.back()) * last_size(t[0]); }
 // aᵀ b, summed over the rows of a [rows, m] and b [rows, n].
 double outer_product(Tensors t) { return 2 * elements(t[0]) * last_size(t[1]); }
 // Each element of y [N, O, ..] takes, or gives, one product for each number of its filter, of weight [O, ..].
-double convolution(const SeenTensor& y, const SeenTensor& weight) { return y.shape.empty() || weight.shape[0] == 0 ? 0 : 2 * elements(y) * elements(weight) / static_cast<double>(weight.shape[0]); }
+double convolution(const SeenTensor& y, const SeenTensor& weight) {
+  return y.shape.empty() || weight.shape[0] == 0 ? 0 : 2 * elements(y) * elements(weight) / static_cast<double>(weight.shape[0]);
+}
 // q [B, H, T, D], k [B, G, S, D], v [B, G, S, E]: scores of D products, values of E.
 double scores(Tensors t) { return 2 * elements(t[0]) * static_cast<double>(t[1].shape[2]); }
 double values(Tensors t) { return 2 * elements(t[0]) / last_size(t[0]) * static_cast<double>(t[1].shape[2]) * last_size(t[2]); }
@@ -85,7 +87,8 @@ double seen_share(const AttentionPlan& plan, int64_t queries, int64_t keys) {
   if (!plan.causal || queries == 0 || keys == 0) return 1;
   double pairs = 0;
   for (int64_t i = 0; i < queries; ++i) {
-    int64_t end = std::clamp<int64_t>(i + keys - queries + 1, 0, keys), begin = plan.window > 0 ? std::max<int64_t>(0, i + keys - queries + 1 - plan.window) : 0;
+    int64_t end = std::clamp<int64_t>(i + keys - queries + 1, 0, keys),
+            begin = plan.window > 0 ? std::max<int64_t>(0, i + keys - queries + 1 - plan.window) : 0;
     pairs += static_cast<double>(std::max<int64_t>(0, end - begin));
   }
   return pairs / (static_cast<double>(queries) * static_cast<double>(keys));

@@ -26,8 +26,8 @@ struct KernelCost {
 
 /// The cost of `kernel` (a name in ops/kernels/) on these tensors, in the order of its arguments, without those that are undefined.
 /// An addition, a product and a function such as exp count as one operation each. Matrix products, convolutions and attention count their
-/// 2 m n k alone, as is usual; attention those of the pairs of a query and a key that it sees by `plan` (about half of them if it is causal; a mask
-/// leaves out none), and of all pairs if that is null.
+/// 2 m n k alone, as is usual; attention those of the pairs of a query and a key that it sees by `plan` (about half of them if it is
+/// causal; a mask leaves out none), and of all pairs if that is null.
 KernelCost kernel_cost(std::string_view kernel, std::span<const SeenTensor> tensors, const AttentionPlan* plan = nullptr);
 /// Of T queries and S keys, the share of pairs that a plan lets see each other.
 double seen_share(const AttentionPlan& plan, int64_t queries, int64_t keys);

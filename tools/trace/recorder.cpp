@@ -1,5 +1,5 @@
-// How events become spans. A thread has a stack of what has begun. Operations are told of only when they are recorded, so an operation's span
-// begins with the first kernel or block since the one before it.
+// How events become spans. A thread has a stack of what has begun. Operations are told of only when they are recorded, so an operation's
+// span begins with the first kernel or block since the one before it.
 #include "tools/trace/recorder.h"
 
 #include <algorithm>
@@ -102,7 +102,8 @@ void Recorder::kernel_begins(const char* kernel, Device device, std::span<const 
     if (x->defined()) arguments.push_back(seen(*x));
   auto given = given_costs_.find(kernel);
   KernelCost cost = given != given_costs_.end() ? given->second : kernel_cost(kernel, arguments, attention_plan_in_work);
-  auto around = std::ranges::find_if(thread.open.rbegin(), thread.open.rend(), [](const Open& o) { return o.span.kind != SpanKind::kernel; });
+  auto around =
+      std::ranges::find_if(thread.open.rbegin(), thread.open.rend(), [](const Open& o) { return o.span.kind != SpanKind::kernel; });
   std::string within = around == thread.open.rend() ? "" : around->span.name;
   open_span(thread, SpanKind::kernel, kernel, device);
   Span& span = thread.open.back().span;
@@ -128,7 +129,8 @@ void Recorder::operation_recorded(const char* operation) noexcept {
   Thread& thread = here();
   work_begins(thread);
   for (size_t i : thread.waiting) trace_.spans[i].within = operation;
-  trace_.spans.push_back({.kind = SpanKind::operation, .name = operation, .begin = thread.work_began, .end = now(), .thread = thread.number});
+  trace_.spans.push_back(
+      {.kind = SpanKind::operation, .name = operation, .begin = thread.work_began, .end = now(), .thread = thread.number});
   boundary(thread);
 }
 

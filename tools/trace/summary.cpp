@@ -20,7 +20,9 @@ std::string shapes_of(const Span& kernel) {
   return text;
 }
 
-std::string key(const Span& kernel, SummaryBy by) { return by == SummaryBy::kernel ? kernel.name : by == SummaryBy::operation ? kernel.within : shapes_of(kernel); }
+std::string key(const Span& kernel, SummaryBy by) {
+  return by == SummaryBy::kernel ? kernel.name : by == SummaryBy::operation ? kernel.within : shapes_of(kernel);
+}
 
 // The time of each kernel without that of kernels within it, in the order of trace.spans. Those end before it does.
 std::vector<int64_t> own_times(const Trace& trace) {
@@ -62,22 +64,27 @@ std::string phases(const Trace& trace) {
 }
 
 std::string line(const SummaryRow& row, int64_t whole, size_t width) {
-  std::string flops = row.ns_of_counted > 0 && row.flops > 0 ? fmt::format("{:.1f}", row.flops / static_cast<double>(row.ns_of_counted)) : "";
+  std::string flops =
+      row.ns_of_counted > 0 && row.flops > 0 ? fmt::format("{:.1f}", row.flops / static_cast<double>(row.ns_of_counted)) : "";
   std::string bytes = row.ns > 0 && row.bytes > 0 ? fmt::format("{:.1f}", row.bytes / static_cast<double>(row.ns)) : "";
-  return fmt::format("{:{}} {:>6} {:>10.3f} {:>5.1f} % {:>9} {:>8}  {}", row.name, width, row.calls, ms(row.ns), percent(row.ns, whole), flops, bytes, row.mostly);
+  return fmt::format("{:{}} {:>6} {:>10.3f} {:>5.1f} % {:>9} {:>8}  {}", row.name, width, row.calls, ms(row.ns), percent(row.ns, whole),
+                     flops, bytes, row.mostly);
 }
 
 std::string table(const std::vector<SummaryRow>& rows, SummaryBy by, size_t most, int64_t whole) {
   size_t width = 22, shown = std::min(most, rows.size());
   for (size_t i = 0; i < shown; ++i) width = std::max(width, rows[i].name.size());
   const char* heading = by == SummaryBy::kernel ? "kernel" : by == SummaryBy::operation ? "operation" : "kernel and shapes";
-  std::string text = fmt::format("{:{}} {:>6} {:>10} {:>7} {:>9} {:>8}  {}\n", heading, width, "calls", "ms", "share", "GFLOP/s", "GB/s", by == SummaryBy::operation ? "mostly in" : "mostly for");
+  std::string text = fmt::format("{:{}} {:>6} {:>10} {:>7} {:>9} {:>8}  {}\n", heading, width, "calls", "ms", "share", "GFLOP/s", "GB/s",
+                                 by == SummaryBy::operation ? "mostly in" : "mostly for");
   int64_t left = 0;
   for (size_t i = 0; i < rows.size(); ++i) {
     if (i < shown) text += line(rows[i], whole, width) + "\n";
     else left += rows[i].ns;
   }
-  if (shown < rows.size()) text += fmt::format("{:{}} {:>6} {:>10.3f} {:>5.1f} %\n", fmt::format("{} more", rows.size() - shown), width, "", ms(left), percent(left, whole));
+  if (shown < rows.size())
+    text += fmt::format("{:{}} {:>6} {:>10.3f} {:>5.1f} %\n", fmt::format("{} more", rows.size() - shown), width, "", ms(left),
+                        percent(left, whole));
   return text;
 }
 
@@ -90,7 +97,9 @@ std::string memory(const Trace& trace) {
     if (i < kGroupsAtPeak) text += fmt::format("  {:10.2f} MiB {:>5.1f} %  {}\n", mib(bytes), percent(bytes, peak.bytes), name);
     else others += bytes;
   }
-  if (peak.groups.size() > kGroupsAtPeak) text += fmt::format("  {:10.2f} MiB {:>5.1f} %  {} more\n", mib(others), percent(others, peak.bytes), peak.groups.size() - kGroupsAtPeak);
+  if (peak.groups.size() > kGroupsAtPeak)
+    text +=
+        fmt::format("  {:10.2f} MiB {:>5.1f} %  {} more\n", mib(others), percent(others, peak.bytes), peak.groups.size() - kGroupsAtPeak);
   return text;
 }
 

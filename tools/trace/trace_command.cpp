@@ -23,8 +23,12 @@ struct Options {
 
 TracedSteps traced_steps(const Options& o) {
   if (!is_run(o.model)) {
-    return trace_steps(
-        {.model = o.model, .size = step_size_from_name(o.size), .device = checked_device(o.device), .dtype = dtype_from_name(o.dtype), .warmup = o.warmup, .steps = o.steps});
+    return trace_steps({.model = o.model,
+                        .size = step_size_from_name(o.size),
+                        .device = checked_device(o.device),
+                        .dtype = dtype_from_name(o.dtype),
+                        .warmup = o.warmup,
+                        .steps = o.steps});
   }
   for (const char* own : {"--size", "--device", "--dtype"})
     if (o.line.given(own)) throw ConfigError(fmt::format("{}: a run has its own; leave it out", own));
@@ -35,7 +39,8 @@ int trace(const Options& o) {
   if (o.steps < 1) throw ConfigError(fmt::format("--steps must be at least 1, it is {}", o.steps));
   if (o.warmup < 0) throw ConfigError(fmt::format("--warmup must not be negative, it is {}", o.warmup));
   if (o.rows < 1) throw ConfigError(fmt::format("--rows must be at least 1, it is {}", o.rows));
-  if (o.dtype != "f32" && o.dtype != "bf16" && o.dtype != "f16") throw ConfigError("--dtype " + o.dtype + " is unknown; choose f32, bf16 or f16");
+  if (o.dtype != "f32" && o.dtype != "bf16" && o.dtype != "f16")
+    throw ConfigError("--dtype " + o.dtype + " is unknown; choose f32, bf16 or f16");
   SummaryBy by = summary_by_from_name(o.by);
   check_model_or_run(o.model);
   TracedSteps traced = traced_steps(o);

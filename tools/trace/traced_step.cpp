@@ -90,7 +90,8 @@ class TracingProbe final : public train::StepProbe {
   void phase_begins(const char* phase) override { recorder.enter(SpanKind::phase, phase); }
   void phase_ends() override { recorder.leave(); }
   std::string about(const std::string& run) const {
-    return fmt::format("{} on {}, {} threads: {} parameters, {} {}", run, to_string(device_), num_threads(), parameters_, steps_ == 1 ? "step" : "steps from", first_);
+    return fmt::format("{} on {}, {} threads: {} parameters, {} {}", run, to_string(device_), num_threads(), parameters_,
+                       steps_ == 1 ? "step" : "steps from", first_);
   }
 
   Recorder recorder;
@@ -122,7 +123,8 @@ TracedSteps trace_steps(const TraceSettings& s) {
     step(recorder, model, adamw, s.dtype, fmt::format("step {}", i + 1));
     name_blocks(recorder, *model.module, adamw);
   }
-  return {recorder.finish(), fmt::format("{} on {}{}, {} threads: {} parameters, {} {} a step", model.name, to_string(s.device), s.dtype == f32 ? "" : fmt::format(" in {}", name(s.dtype)), num_threads(),
+  return {recorder.finish(), fmt::format("{} on {}{}, {} threads: {} parameters, {} {} a step", model.name, to_string(s.device),
+                                         s.dtype == f32 ? "" : fmt::format(" in {}", name(s.dtype)), num_threads(),
                                          model.module->num_parameters(), model.item_count, model.items)};
 }
 

@@ -22,8 +22,9 @@ struct TracedSteps {
   std::string about;  ///< "gpt-small on cpu, 2 threads: 10768896 parameters, 2048 tokens a step"
 };
 
-/// The next steps of a run of `plumb train` or `plumb finetune`, from its newest checkpoint, on its own data and with its own settings; nothing of the run
-/// changes. In processes that work together each records its own. Throws as RunDirectory::open, and what going on with the run throws.
+/// The next steps of a run of `plumb train` or `plumb finetune`, from its newest checkpoint, on its own data and with its own settings;
+/// nothing of the run changes. In processes that work together each records its own. Throws as RunDirectory::open, and what going on with
+/// the run throws.
 TracedSteps trace_run(const std::string& run, int64_t warmup, int64_t steps);
 
 /// Steps with AdamW: forward, zero_grad, backward, optimizer. Blocks of parameters, gradients and the optimiser's state have their names.

@@ -63,8 +63,9 @@ int train_run(const train::RunDirectory& directory, const ClassifierRun& run, co
   manual_seed(settings.seed);
   ImageClassifier classifier(run);
   Parts parts = split(run, images);
-  fmt::print(stderr, "{}: {} parameters, {} classes, images {}, {} to train on, {} to validate, {} to test\n", run.kind, classifier.module().num_parameters(), images.classes,
-             to_string(images.shape), parts.train.size(), run.validation > 0 ? parts.validation.size() : 0, run.test ? images.test.size() : 0);
+  fmt::print(stderr, "{}: {} parameters, {} classes, images {}, {} to train on, {} to validate, {} to test\n", run.kind,
+             classifier.module().num_parameters(), images.classes, to_string(images.shape), parts.train.size(),
+             run.validation > 0 ? parts.validation.size() : 0, run.test ? images.test.size() : 0);
   data::StepBatches batches(parts.train, {.batch = settings.batch, .seed = settings.seed});
   ClassifierObjective objective(run, classifier, parts.train);
   std::vector<int64_t> worst;
@@ -74,7 +75,9 @@ int train_run(const train::RunDirectory& directory, const ClassifierRun& run, co
       augment::Mixed batch = augmented(run, batches(part.step, part.index, part.count), images.classes);
       return std::vector<Tensor>{batch.images, batch.target};
     };
-    training.loss_of = [&](const std::vector<Tensor>& x) { return cross_entropy(classifier(x[0]), x[1], {.label_smoothing = run.label_smoothing}); };
+    training.loss_of = [&](const std::vector<Tensor>& x) {
+      return cross_entropy(classifier(x[0]), x[1], {.label_smoothing = run.label_smoothing});
+    };
   } else {
     training.loss = [&](const train::Part& part) {
       data::Batch batch = batches(part.step, part.index, part.count);
@@ -101,7 +104,8 @@ void check_patch(int64_t patch, int64_t height, int64_t width) {
   std::vector<int64_t> fitting;
   for (int64_t side = 1; side <= std::min(height, width); ++side)
     if (height % side == 0 && width % side == 0) fitting.push_back(side);
-  require(std::ranges::count(fitting, patch) > 0, fmt::format("--patch {} does not divide the images, {} × {}; choose one of {}", patch, height, width, fmt::join(fitting, ", ")));
+  require(std::ranges::count(fitting, patch) > 0,
+          fmt::format("--patch {} does not divide the images, {} × {}; choose one of {}", patch, height, width, fmt::join(fitting, ", ")));
 }
 
 // The network for images of this shape.
@@ -112,7 +116,8 @@ void configure(Options& o, const LabelledImages& images) {
     run.mlp.outputs = images.classes;
     run.mlp.dropout = o.dropout;
   } else if (run.model == "vit") {
-    run.vit.channels = images.shape[0], run.vit.image_height = images.shape[1], run.vit.image_width = images.shape[2], run.vit.classes = images.classes;
+    run.vit.channels = images.shape[0], run.vit.image_height = images.shape[1], run.vit.image_width = images.shape[2],
+    run.vit.classes = images.classes;
     run.vit.dropout = o.dropout;
     check_patch(run.vit.patch, run.vit.image_height, run.vit.image_width);
   } else if (run.model == "resnet") {
@@ -121,7 +126,13 @@ void configure(Options& o, const LabelledImages& images) {
     if (o.imagenet) run.resnet.width = o.width;
     run.resnet.norm = o.norm, run.resnet.groups = o.groups, run.resnet.channels = images.shape[0], run.resnet.classes = images.classes;
   } else if (run.model == "wide-resnet") {
-    run.wide_resnet = {.depth = o.depth, .widen = o.widen, .dropout = o.dropout, .channels = images.shape[0], .classes = images.classes, .norm = o.norm, .groups = o.groups};
+    run.wide_resnet = {.depth = o.depth,
+                       .widen = o.widen,
+                       .dropout = o.dropout,
+                       .channels = images.shape[0],
+                       .classes = images.classes,
+                       .norm = o.norm,
+                       .groups = o.groups};
   }
   if (o.epochs > 0) {
     int64_t examples = split(run, images).train.size();
@@ -141,7 +152,8 @@ int start(Options& o, const std::string& out) {
   run.data = lasting_names(run.data);
   configure(o, images);
   data::Dataset train = split(run, images).train;
-  require(train.size() > 0 && (run.validation == 0 || train.size() < images.train.size()), fmt::format("--validation {} of {} training images leaves no images in one of the parts", run.validation, images.train.size()));
+  require(train.size() > 0 && (run.validation == 0 || train.size() < images.train.size()),
+          fmt::format("--validation {} of {} training images leaves no images in one of the parts", run.validation, images.train.size()));
   run.data_sha256 = fingerprint(images);
   run.class_names = images.class_names;
   run.image.assign(images.shape.begin(), images.shape.end());
@@ -207,7 +219,8 @@ Action define_rest(CommandLine& line, const std::shared_ptr<Options>& o) {
   line.option("--label-smoothing", r.label_smoothing, "share of the target spread over all classes");
   Recipe& recipe = r.recipe;
   line.option("--loss", recipe.loss, choices(loss_names()));
-  line.option("--loss-parameter", o->loss_parameter, "the loss's number: q of gce, lambda of elr and ldr-kl, …; its usual value by default");
+  line.option("--loss-parameter", o->loss_parameter,
+              "the loss's number: q of gce, lambda of elr and ldr-kl, …; its usual value by default");
   line.option("--mix", recipe.mix, "pairs of images as one, for any loss: " + choices(methods::mix_names()));
   line.option("--mix-alpha", recipe.mix_alpha, "of shares ~ Beta(alpha, alpha) by --mix; 0: its usual value");
   line.option("--reparam", recipe.reparam, "what weights are computed from: none (themselves) or weight-compander");

@@ -118,7 +118,8 @@ int train_run(const train::RunDirectory& directory, const DetectorRun& run) {
   fmt::print(stderr, "detector: {} parameters, {} classes, {} boxes from {}, images {}×{}, {} to train on, {} to validate, {} to test\n",
              model.num_parameters(), run.network.classes, run.network.proposals, run.network.start, run.size, run.size, run.images,
              run.validation, run.test);
-  data::StepBatches batches(objects_only(train, run.shapes).cache(), {.batch = settings.batch, .seed = settings.seed, .device = settings.place()});
+  data::StepBatches batches(objects_only(train, run.shapes).cache(),
+                            {.batch = settings.batch, .seed = settings.seed, .device = settings.place()});
   train::Training training{
       .loss =
           [&](const train::Part& part) {

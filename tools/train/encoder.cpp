@@ -32,7 +32,8 @@ using data::read_film_reviews;
 using data::Review;
 
 constexpr auto fields = [](auto& r, auto&& f) {
-  f("data", r.data), f("data_sha256", r.data_sha256), f("fold", r.fold), f("validation", r.validation), f("vocab", r.vocab), f("min_count", r.min_count), f("word_dropout", r.word_dropout);
+  f("data", r.data), f("data_sha256", r.data_sha256), f("fold", r.fold), f("validation", r.validation), f("vocab", r.vocab),
+      f("min_count", r.min_count), f("word_dropout", r.word_dropout);
   f("head_dropout", r.head_dropout), f("model", r.model);
 };
 
@@ -98,7 +99,8 @@ data::Dataset windows(const EncoderRun& run, const std::vector<Example>& example
   });
   return places.map([&examples, &run, context, unknown](data::Sample sample, Generator& generator) {
     const std::vector<int32_t>& tokens = examples[static_cast<size_t>(sample.index)].tokens;
-    int64_t spare = std::max<int64_t>(0, static_cast<int64_t>(tokens.size()) - context), first = static_cast<int64_t>(generator.next_double() * static_cast<double>(spare + 1));
+    int64_t spare = std::max<int64_t>(0, static_cast<int64_t>(tokens.size()) - context),
+            first = static_cast<int64_t>(generator.next_double() * static_cast<double>(spare + 1));
     sample.tokens = zeros({context}, i64);
     for (int64_t t = 0; t < std::min<int64_t>(context, static_cast<int64_t>(tokens.size())); ++t)
       sample.tokens.data<int64_t>()[t] = generator.next_double() < run.word_dropout ? unknown : tokens[static_cast<size_t>(first + t)];
@@ -142,9 +144,10 @@ int train_run(const train::RunDirectory& directory, const EncoderRun& run, const
   transformer::EncoderClassifier model(run.model, 2, run.head_dropout);
   settings.prepare(model);
   Parts parts = split(run, reviews, tokenizer);
-  fmt::print(stderr, "encoder: {} parameters, vocabulary {}, {} reviews to train on, {} to validate, {} to test (fold {})\n", model.num_parameters(), run.model.vocab, parts.train.size(),
-             parts.validation.size(), parts.test.size(), run.fold);
-  data::StepBatches batches(windows(run, parts.train, *tokenizer.token_id("[UNK]")), {.batch = settings.batch, .seed = settings.seed, .device = settings.place()});
+  fmt::print(stderr, "encoder: {} parameters, vocabulary {}, {} reviews to train on, {} to validate, {} to test (fold {})\n",
+             model.num_parameters(), run.model.vocab, parts.train.size(), parts.validation.size(), parts.test.size(), run.fold);
+  data::StepBatches batches(windows(run, parts.train, *tokenizer.token_id("[UNK]")),
+                            {.batch = settings.batch, .seed = settings.seed, .device = settings.place()});
   train::Training training{
       .loss =
           [&](const train::Part& part) {
@@ -172,14 +175,16 @@ int start(EncoderRun& run, const std::string& out) {
   Tokenizer tokenizer = make_tokenizer(run, reviews);
   run.model.vocab = tokenizer.vocab_size();
   Parts parts = split(run, reviews, tokenizer);
-  require(!parts.train.empty() && !parts.test.empty(), fmt::format("{}: fold {} leaves no reviews to train on, or none to test", run.data, run.fold));
+  require(!parts.train.empty() && !parts.test.empty(),
+          fmt::format("{}: fold {} leaves no reviews to train on, or none to test", run.data, run.fold));
   auto directory = train::RunDirectory::create(out, run.to_json());
   tokenizer.save(directory.file("tokenizer.json"));
   return train_run(directory, run, tokenizer, reviews);
 }
 
 std::vector<Review> own_reviews(const EncoderRun& run) {
-  if (sha256_of_file(run.data) != run.data_sha256) throw ConfigError(run.data + " has changed since the run began; a resumed run would not be the same. Restore it, or start a new run");
+  if (sha256_of_file(run.data) != run.data_sha256)
+    throw ConfigError(run.data + " has changed since the run began; a resumed run would not be the same. Restore it, or start a new run");
   return read_film_reviews(run.data);
 }
 

@@ -14,7 +14,16 @@ struct EncoderRun {
   int64_t vocab = 8000, min_count = 3;
   double word_dropout = 0.1;  ///< share of the words of a training review that are made unknown
   double head_dropout = 0.5;
-  transformer::EncoderConfig model{.layers = 1, .heads = 4, .width = 64, .inner = 128, .context = 256, .token_types = 1, .dropout = 0.2, .attention_dropout = 0.1, .norm_eps = 1e-5, .pooler = false};
+  transformer::EncoderConfig model{.layers = 1,
+                                   .heads = 4,
+                                   .width = 64,
+                                   .inner = 128,
+                                   .context = 256,
+                                   .token_types = 1,
+                                   .dropout = 0.2,
+                                   .attention_dropout = 0.1,
+                                   .norm_eps = 1e-5,
+                                   .pooler = false};
   TrainingSettings training;
 
   EncoderRun() {

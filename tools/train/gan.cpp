@@ -36,12 +36,14 @@ int train_run(const train::RunDirectory& directory, const GanRun& run, const Lab
   manual_seed(settings.seed);
   auto pair = make_gan(run);
   std::vector<data::Dataset> parts = images.train.split({1 - run.validation, run.validation}, {.seed = 0, .stratified = true});
-  fmt::print(stderr, "{}: generator of {} and discriminator of {} parameters, images {}, {} to train on\n", run.model, pair->generator().num_parameters(), pair->discriminator().num_parameters(),
-             to_string(images.shape), parts[0].size());
+  fmt::print(stderr, "{}: generator of {} and discriminator of {} parameters, images {}, {} to train on\n", run.model,
+             pair->generator().num_parameters(), pair->discriminator().num_parameters(), to_string(images.shape), parts[0].size());
   auto generator = optimizer_of(settings, pair->generator(), run.options.path_length, run.options.path_every);
   auto discriminator = optimizer_of(settings, pair->discriminator(), run.options.r1, run.options.r1_every);
   data::StepBatches batches(parts[0], {.batch = settings.batch, .seed = settings.seed, .device = settings.place()});
-  gan::GanTraining steps(*pair, *generator, *discriminator, run.options, [&](int64_t step, int64_t i) { return nn::input_for(*pair, batches(step * run.options.critic_steps + i).image) * 2 - 1; });
+  gan::GanTraining steps(*pair, *generator, *discriminator, run.options, [&](int64_t step, int64_t i) {
+    return nn::input_for(*pair, batches(step * run.options.critic_steps + i).image) * 2 - 1;
+  });
   Tensor held_out = all_images(parts[1].take(kCompared)), unseen = all_images(images.test.take(kCompared));
   train::Training training{
       .model = pair.get(),
@@ -62,7 +64,8 @@ int train_run(const train::RunDirectory& directory, const GanRun& run, const Lab
           },
       .more_optimizers = {discriminator.get()},
   };
-  return train::train(directory, training, settings.train_options(static_cast<double>(settings.batch * run.options.critic_steps), "images"));
+  return train::train(directory, training,
+                      settings.train_options(static_cast<double>(settings.batch * run.options.critic_steps), "images"));
 }
 
 int start(GanRun& run, const std::string& out) {
@@ -127,7 +130,9 @@ Action define(CommandLine& line) {
   auto o = std::make_shared<Options>();
   GanRun& r = o->run;
   r.style = GanRun::for_style().style;
-  line.option("--model", r.model, "dcgan or style; style has other defaults: --batch 32 --lr 0.002 --beta1 0 --beta2 0.99 --ema 0.998 --width 16 --r1 10 --r1-every 8 --path-length 1");
+  line.option("--model", r.model,
+              "dcgan or style; style has other defaults: --batch 32 --lr 0.002 --beta1 0 --beta2 0.99 --ema 0.998 --width 16 --r1 10 "
+              "--r1-every 8 --path-length 1");
   line.option("--data", r.data, "a directory of MNIST's, CIFAR's or class folders' form, such files, or digits (8×8, carried inside)");
   line.option("--width", o->width, "channels at the largest resolution; each halving has twice as many");
   line.option("--widest", r.style.widest, "style: but never more channels than these");

@@ -67,10 +67,13 @@ Action define(CommandLine& line) {
     o->run.model.tied = !o->untied;
     return start_text(o->run, out);
   };
-  return start_or_resume(line, "gpt", start, [](const train::RunDirectory& run) { return resume_text(GptRun::from_json(run.config()), run); });
+  return start_or_resume(line, "gpt", start,
+                         [](const train::RunDirectory& run) { return resume_text(GptRun::from_json(run.config()), run); });
 }
 
-int evaluate(const train::RunDirectory& run, const std::vector<std::string>& data) { return evaluate_text(GptRun::from_json(run.config()), run, data); }
+int evaluate(const train::RunDirectory& run, const std::vector<std::string>& data) {
+  return evaluate_text(GptRun::from_json(run.config()), run, data);
+}
 
 std::unique_ptr<TextRun> text_run(const train::RunDirectory& run) { return std::make_unique<GptRun>(GptRun::from_json(run.config())); }
 

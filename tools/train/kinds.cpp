@@ -8,13 +8,16 @@
 
 namespace plumb::tools {
 
-extern const TrainingKind classifier_kind, clip_kind, consistency_kind, detector_kind, encoder_kind, forecast_kind, gan_kind, gpt_kind, moe_kind, segment_kind, ssl_kind, tabular_kind, translate_kind, unet_kind, vae_kind, vit_kind;
+extern const TrainingKind classifier_kind, clip_kind, consistency_kind, detector_kind, encoder_kind, forecast_kind, gan_kind, gpt_kind,
+    moe_kind, segment_kind, ssl_kind, tabular_kind, translate_kind, unet_kind, vae_kind, vit_kind;
 
 std::span<const TrainingKind* const> training_kinds() {
 #ifdef PLUMB_QUICK
   static constexpr std::array kinds{&gpt_kind};
 #else
-  static constexpr std::array kinds{&gpt_kind, &moe_kind, &encoder_kind, &translate_kind, &vit_kind, &classifier_kind, &clip_kind, &tabular_kind, &forecast_kind, &ssl_kind, &unet_kind, &consistency_kind, &segment_kind, &detector_kind, &vae_kind, &gan_kind};
+  static constexpr std::array kinds{&gpt_kind,     &moe_kind,      &encoder_kind,  &translate_kind, &vit_kind,  &classifier_kind,
+                                    &clip_kind,    &tabular_kind,  &forecast_kind, &ssl_kind,       &unet_kind, &consistency_kind,
+                                    &segment_kind, &detector_kind, &vae_kind,      &gan_kind};
 #endif
   return kinds;
 }
@@ -23,7 +26,8 @@ const TrainingKind& kind_of_run(const train::RunDirectory& run) {
   std::string name = kind_of(run);
   for (const TrainingKind* kind : training_kinds())
     if (name == kind->command.name) return *kind;
-  if (name == "finetune") throw ConfigError(run.path() + " holds adapters alone; make a model of it first: plumb merge " + run.path() + " --out DIRECTORY");
+  if (name == "finetune")
+    throw ConfigError(run.path() + " holds adapters alone; make a model of it first: plumb merge " + run.path() + " --out DIRECTORY");
   throw ConfigError(run.path() + " is a run of kind \"" + name + "\", which this program does not know");
 }
 
@@ -50,7 +54,10 @@ int evaluate(const Request& request) {
 Action define_eval(CommandLine& line) {
   auto request = std::make_shared<Request>();
   line.required("run", request->run, "run directory");
-  line.option("--data", request->data, "what to measure on: text files for gpt and moe (every token but the first is predicted once); images for classifier, vit, ssl, unet, consistency, vae and gan, a CSV file for clip, tabular and forecast (by default the test part of their own data)");
+  line.option(
+      "--data", request->data,
+      "what to measure on: text files for gpt and moe (every token but the first is predicted once); images for classifier, vit, ssl, "
+      "unet, consistency, vae and gan, a CSV file for clip, tabular and forecast (by default the test part of their own data)");
   return [request] { return evaluate(*request); };
 }
 

@@ -35,7 +35,9 @@ class MoeModel final : public LanguageModel {
     const moe::MoeConfig& c = gpt.config().moe;
     return expert_parallel_ || (c.capacity > 0 && c.router != "expert_choice");
   }
-  std::string note() const override { return fmt::format(", a token meets {}, {} of them in gates", gpt.active_parameters(), gpt.router_parameters()); }
+  std::string note() const override {
+    return fmt::format(", a token meets {}, {} of them in gates", gpt.active_parameters(), gpt.router_parameters());
+  }
   train::Measures measures() const override;
   void share_out() override {
     if (expert_parallel_ && dist::world().size() > 1) moe::share_out_experts_of(gpt, dist::world());
@@ -97,14 +99,19 @@ MoeRun MoeRun::from_json(const std::string& text) {
 void MoeRun::check() const {
   model.check();
   moe::RouterKind kind = moe::router_named(model.moe.router);
-  for (auto [name, weight] : {std::pair{"balance", losses.balance}, {"importance", losses.importance}, {"load", losses.load}, {"z", losses.z}})
+  for (auto [name, weight] :
+       {std::pair{"balance", losses.balance}, {"importance", losses.importance}, {"load", losses.load}, {"z", losses.z}})
     require(weight >= 0, fmt::format("--{}-loss must not be negative, it is {}", name, weight));
-  require(moe::has_gate(kind) || !losses.any(), "--router " + model.moe.router + " has no gate that a loss could balance; leave out the losses");
-  require(kind == moe::RouterKind::noisy || losses.load == 0, "--load-loss needs the noise of --router noisy, not --router " + model.moe.router);
+  require(moe::has_gate(kind) || !losses.any(),
+          "--router " + model.moe.router + " has no gate that a loss could balance; leave out the losses");
+  require(kind == moe::RouterKind::noisy || losses.load == 0,
+          "--load-loss needs the noise of --router noisy, not --router " + model.moe.router);
   const int processes = dist::world().size();
   if (expert_parallel && processes > 1) {
-    require(model.moe.experts >= processes, fmt::format("--expert-parallel: {} processes are more than --experts {}; start so many at most", processes, model.moe.experts));
-    require(!training.shard_optimizer, "--expert-parallel shares the experts' part of the optimiser's state out already; leave out --shard-optimizer");
+    require(model.moe.experts >= processes,
+            fmt::format("--expert-parallel: {} processes are more than --experts {}; start so many at most", processes, model.moe.experts));
+    require(!training.shard_optimizer,
+            "--expert-parallel shares the experts' part of the optimiser's state out already; leave out --shard-optimizer");
   }
   TextRun::check();
 }
@@ -174,7 +181,8 @@ Action define(CommandLine& line) {
   line.flag("--untied", o->untied, "an output projection of its own");
   line.option("--experts", moe.experts, "experts a layer");
   line.option("--top-k", moe.top_k, "experts a token (1 with --router switch)");
-  line.option("--router", moe.router, "softmax, sigmoid, noisy, switch, expert_choice, hash, random_batch, random_sequence or random_token");
+  line.option("--router", moe.router,
+              "softmax, sigmoid, noisy, switch, expert_choice, hash, random_batch, random_sequence or random_token");
   line.flag("--raw-gates", o->raw, "softmax and sigmoid: weights of a token's experts as they are, not divided by their sum");
   line.option("--capacity", moe.capacity, "in training an expert takes at most so many times its even share of the tokens; 0: all");
   line.option("--jitter", moe.jitter, "in training the gate's input is multiplied by 1 ± so much");
@@ -187,16 +195,21 @@ Action define(CommandLine& line) {
   line.option("--importance-loss", o->run.losses.importance, "weight of the importance loss");
   line.option("--load-loss", o->run.losses.load, "noisy: weight of the load loss");
   line.option("--z-loss", o->run.losses.z, "weight of the router's z loss");
-  line.flag("--expert-parallel", o->run.expert_parallel, "under mpirun, share the experts out over the processes: tokens travel to theirs and back; less memory, the numbers of one process");
+  line.flag(
+      "--expert-parallel", o->run.expert_parallel,
+      "under mpirun, share the experts out over the processes: tokens travel to theirs and back; less memory, the numbers of one process");
   line.option("--upcycle", o->run.upcycle, "run of train gpt whose model the experts start from");
-  for (const char* own : {"--tokenizer", "--vocab", "--layers", "--heads", "--width", "--context", "--bias", "--untied", "--inner", "--shared", "--swiglu"})
+  for (const char* own :
+       {"--tokenizer", "--vocab", "--layers", "--heads", "--width", "--context", "--bias", "--untied", "--inner", "--shared", "--swiglu"})
     line.exclude("--upcycle", own);
   o->run.training.define(line, "sequences");
   return start_or_resume(line, "moe", [o](const std::string& out) { return start(*o, out); },
                          [](const train::RunDirectory& run) { return resume_text(MoeRun::from_json(run.config()), run); });
 }
 
-int evaluate(const train::RunDirectory& run, const std::vector<std::string>& data) { return evaluate_text(MoeRun::from_json(run.config()), run, data); }
+int evaluate(const train::RunDirectory& run, const std::vector<std::string>& data) {
+  return evaluate_text(MoeRun::from_json(run.config()), run, data);
+}
 
 std::unique_ptr<TextRun> text_run(const train::RunDirectory& run) { return std::make_unique<MoeRun>(MoeRun::from_json(run.config())); }
 

@@ -25,7 +25,8 @@ constexpr int64_t kEvalBatch = 50;
 constexpr int64_t kInPicture = 12;  // three pictures each: a square of six by six, so that they stand side by side
 
 constexpr auto fields = [](auto& r, auto&& f) {
-  f("network", r.network), f("size", r.size), f("images", r.images), f("validation", r.validation), f("test", r.test), f("noise", r.noise), f("overlap", r.overlap);
+  f("network", r.network), f("size", r.size), f("images", r.images), f("validation", r.validation), f("test", r.test), f("noise", r.noise),
+      f("overlap", r.overlap);
   f("data_seed", r.data_seed);
 };
 
@@ -36,7 +37,8 @@ void SegmentRun::check() const {
   network.check();
   for (auto [name, value] : {std::pair{"--images", images}, {"--validation", validation}, {"--test", test}})
     require(value >= 1, fmt::format("{} must be at least 1, it is {}", name, value));
-  require(size >= 16 && size >= int64_t{1} << network.depth, fmt::format("--size must be at least 16 and 2 to the --depth, it is {}", size));
+  require(size >= 16 && size >= int64_t{1} << network.depth,
+          fmt::format("--size must be at least 16 and 2 to the --depth, it is {}", size));
   require(noise >= 0, fmt::format("--noise must not be negative, it is {}", noise));
   require(!training.recompute, "--recompute: a U-Net keeps its blocks' inputs for the skips; choose a smaller batch or --accumulate");
 }
@@ -114,8 +116,8 @@ int train_run(const train::RunDirectory& directory, const SegmentRun& run) {
   unet::SegmentationUnet model(run.network);
   settings.prepare(model);
   data::Dataset train = run.shapes(run.images, 0), validation = run.shapes(run.validation, 1), test = run.shapes(run.test, 2);
-  fmt::print(stderr, "segment: {} parameters, {} classes, images {}×{}, {} to train on, {} to validate, {} to test\n", model.num_parameters(), run.network.classes, run.size, run.size, run.images,
-             run.validation, run.test);
+  fmt::print(stderr, "segment: {} parameters, {} classes, images {}×{}, {} to train on, {} to validate, {} to test\n",
+             model.num_parameters(), run.network.classes, run.size, run.size, run.images, run.validation, run.test);
   data::StepBatches batches(pixels_only(train).cache(), {.batch = settings.batch, .seed = settings.seed, .device = settings.place()});
   train::Training training{
       .loss =

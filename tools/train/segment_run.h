@@ -28,7 +28,10 @@ struct SegmentRun {
   std::string to_json() const;
   /// Throws ConfigError if `json` is of a run of another kind.
   static SegmentRun from_json(const std::string& json);
-  data::Dataset shapes(int64_t n, uint64_t part) const { return data::shapes(n, {.size = size, .channels = network.in_channels, .overlap = overlap, .noise = noise, .seed = 3 * data_seed + part}); }
+  data::Dataset shapes(int64_t n, uint64_t part) const {
+    return data::shapes(n,
+                        {.size = size, .channels = network.in_channels, .overlap = overlap, .noise = noise, .seed = 3 * data_seed + part});
+  }
 };
 
 }  // namespace plumb::tools

@@ -27,11 +27,13 @@
 namespace plumb::tools {
 
 static constexpr auto fields = [](auto& s, auto&& f) {
-  f("batch", s.batch), f("steps", s.steps), f("accumulate", s.accumulate), f("recompute", s.recompute), f("capture", s.capture), f("shard_optimizer", s.shard_optimizer);
+  f("batch", s.batch), f("steps", s.steps), f("accumulate", s.accumulate), f("recompute", s.recompute), f("capture", s.capture),
+      f("shard_optimizer", s.shard_optimizer);
   f("optimizer", s.optimizer), f("lr", s.lr), f("min_lr", s.min_lr), f("warmup", s.warmup), f("weight_decay", s.weight_decay);
   f("beta1", s.beta1), f("beta2", s.beta2), f("momentum", s.momentum), f("clip", s.clip), f("ema", s.ema);
   f("eval_every", s.eval_every), f("checkpoint_every", s.checkpoint_every), f("early_stop", s.early_stop);
-  f("seed", s.seed), f("device", s.device), f("dtype", s.dtype), f("winograd", s.winograd), f("no_events", s.no_events), f("no_histograms", s.no_histograms);
+  f("seed", s.seed), f("device", s.device), f("dtype", s.dtype), f("winograd", s.winograd), f("no_events", s.no_events),
+      f("no_histograms", s.no_histograms);
 };
 
 void TrainingSettings::set(JsonObject& json) const { set_fields(json, *this, fields); }
@@ -52,7 +54,8 @@ void TrainingSettings::define(CommandLine& line, const std::string& items) {
   line.option("--accumulate", accumulate, "equal parts of a batch, one backward pass each: less memory, the same gradient");
   line.flag("--recompute", recompute, "compute each block again for its gradient instead of keeping what it needs: less memory");
   line.flag("--capture", capture, "on a GPU, start the forward and backward passes of a step by one call");
-  line.flag("--shard-optimizer", shard_optimizer, "under mpirun, share the optimiser's state out over the processes (ZeRO 1): less memory, the same weights");
+  line.flag("--shard-optimizer", shard_optimizer,
+            "under mpirun, share the optimiser's state out over the processes (ZeRO 1): less memory, the same weights");
   line.option("--ema", ema, "decay of averaged weights, which are evaluated and saved in place of the last; 0: none");
   line.option("--early-stop", early_stop, "end with the best weights after so many evaluations without improvement; 0: never");
   line.option("--eval-every", eval_every, "steps between validations; the last step always; 0: only then");
@@ -66,7 +69,8 @@ void TrainingSettings::define(CommandLine& line, const std::string& items) {
 }
 
 void TrainingSettings::check() const {
-  require(dtype == "f32" || dtype == "tf32" || dtype == "bf16" || dtype == "f16" || dtype == "f64", "--dtype " + dtype + " is unknown; choose f32, tf32, bf16, f16 or f64");
+  require(dtype == "f32" || dtype == "tf32" || dtype == "bf16" || dtype == "f16" || dtype == "f64",
+          "--dtype " + dtype + " is unknown; choose f32, tf32, bf16, f16 or f64");
   check_winograd(winograd);
   require(optimizer == "adamw" || optimizer == "sgd", "--optimizer " + optimizer + " is unknown; choose adamw or sgd");
   require(batch >= 1, "--batch must be at least 1, it is " + std::to_string(batch));
@@ -74,7 +78,8 @@ void TrainingSettings::check() const {
   require(accumulate >= 1, "--accumulate must be at least 1, it is " + std::to_string(accumulate));
   require(batch % accumulate == 0, fmt::format("--accumulate {} does not divide --batch {}", accumulate, batch));
   const int processes = dist::world().size();
-  require(batch % (accumulate * processes) == 0, fmt::format("--batch {} is not divisible by {} processes{}", batch, processes, accumulate > 1 ? fmt::format(" × --accumulate {}", accumulate) : ""));
+  require(batch % (accumulate * processes) == 0, fmt::format("--batch {} is not divisible by {} processes{}", batch, processes,
+                                                             accumulate > 1 ? fmt::format(" × --accumulate {}", accumulate) : ""));
   require(eval_every >= 0, "--eval-every must not be negative");
   require(checkpoint_every >= 0, "--checkpoint-every must not be negative");
   require(early_stop >= 0, "--early-stop must not be negative");
@@ -82,14 +87,16 @@ void TrainingSettings::check() const {
   require(warmup >= 0, "--warmup must not be negative");
   require(lr > 0 && std::isfinite(lr), fmt::format("--lr must be positive and finite, it is {}", lr));
   require(min_lr >= 0 && min_lr <= lr, "--min-lr must lie between 0 and --lr");
-  require(weight_decay >= 0 && std::isfinite(weight_decay), fmt::format("--weight-decay must be finite and not negative, it is {}", weight_decay));
+  require(weight_decay >= 0 && std::isfinite(weight_decay),
+          fmt::format("--weight-decay must be finite and not negative, it is {}", weight_decay));
   require(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1, "--beta1 and --beta2 must lie in [0, 1)");
   require(momentum >= 0 && momentum < 1, "--momentum must lie in [0, 1)");
   require(clip >= 0, "--clip must not be negative");
   require(ema >= 0 && ema < 1, "--ema must lie in [0, 1)");
   checked_device(device);
   require(device != "cuda" || dist::world().local_rank() < device_count(DeviceType::cuda),
-          fmt::format("--device cuda: every process needs a GPU of its own, and this machine has {}; start fewer processes", device_count(DeviceType::cuda)));
+          fmt::format("--device cuda: every process needs a GPU of its own, and this machine has {}; start fewer processes",
+                      device_count(DeviceType::cuda)));
 }
 
 namespace {
@@ -120,7 +127,8 @@ std::unique_ptr<optim::Optimizer> TrainingSettings::make_optimizer(const nn::Mod
   return std::make_unique<optim::AdamW>(groups_of(model, adamw_options(*this)));
 }
 
-std::unique_ptr<optim::Optimizer> TrainingSettings::make_sharded_optimizer(const nn::Module& model, parallel::GradientBuckets& buckets) const {
+std::unique_ptr<optim::Optimizer> TrainingSettings::make_sharded_optimizer(const nn::Module& model,
+                                                                           parallel::GradientBuckets& buckets) const {
   if (optimizer == "sgd") return std::make_unique<parallel::ShardedSGD>(groups_of(model, sgd_options(*this)), buckets);
   return std::make_unique<parallel::ShardedAdamW>(groups_of(model, adamw_options(*this)), buckets);
 }
@@ -128,13 +136,22 @@ std::unique_ptr<optim::Optimizer> TrainingSettings::make_sharded_optimizer(const
 optim::Schedule TrainingSettings::schedule() const { return optim::cosine_with_warmup(std::min(warmup, steps - 1), steps, min_lr / lr); }
 
 train::TrainOptions TrainingSettings::train_options(double items_per_step, const std::string& items) const {
-  return {.steps = steps, .eval_every = eval_every, .checkpoint_every = checkpoint_every, .clip_norm = clip, .accumulate = accumulate,
-          .ema = ema, .patience = early_stop, .capture = capture, .scale_loss = dtype == "f16", .items_per_step = items_per_step, .items = items,
+  return {.steps = steps,
+          .eval_every = eval_every,
+          .checkpoint_every = checkpoint_every,
+          .clip_norm = clip,
+          .accumulate = accumulate,
+          .ema = ema,
+          .patience = early_stop,
+          .capture = capture,
+          .scale_loss = dtype == "f16",
+          .items_per_step = items_per_step,
+          .items = items,
           .record = {.events = !no_events, .histograms = !no_histograms}};
 }
 
-int TrainingSettings::train_model(const train::RunDirectory& run, nn::Module& model, train::Training training, double items_per_step, const std::string& items,
-                                  const std::function<void(optim::Optimizer&)>& adapt) const {
+int TrainingSettings::train_model(const train::RunDirectory& run, nn::Module& model, train::Training training, double items_per_step,
+                                  const std::string& items, const std::function<void(optim::Optimizer&)>& adapt) const {
   std::shared_ptr<dist::Collectives> collectives;
   std::unique_ptr<parallel::GradientBuckets> buckets;
   if (shard_optimizer && dist::world().size() > 1) {
@@ -147,7 +164,9 @@ int TrainingSettings::train_model(const train::RunDirectory& run, nn::Module& mo
   training.model = &model;
   training.optimizer = optimizer.get();
   training.schedule = schedule();
-  require(!capture || training.batch, "--capture: this training waits for the GPU within a step, which cannot be captured; leave --capture out (or --capacity, with experts)");
+  require(!capture || training.batch,
+          "--capture: this training waits for the GPU within a step, which cannot be captured; leave --capture out (or --capacity, with "
+          "experts)");
   if (training.loss)
     training.loss = [this, loss = std::move(training.loss)](const train::Part& part) {
       Autocast cast(autocast_type());
@@ -211,7 +230,8 @@ Action start_or_resume(CommandLine line, const std::string& kind, std::function<
   return [=] {
     if (line.given("--resume")) return go_on(paths->resume, kind, resume);
     if (!line.given("--out")) throw ConfigError("--out is missing: give the run directory to make");
-    if (!train::may_begin_at(paths->out)) throw ConfigError(paths->out + " exists already; choose another --out, or go on with it: --resume " + paths->out);
+    if (!train::may_begin_at(paths->out))
+      throw ConfigError(paths->out + " exists already; choose another --out, or go on with it: --resume " + paths->out);
     dist::world().barrier();  // all have looked before one makes it
     return start(paths->out);
   };

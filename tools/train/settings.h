@@ -38,12 +38,13 @@ struct TrainingSettings {
   train::TrainOptions train_options(double items_per_step, const std::string& items) const;
   /// Trains `model`, prepared before, with these settings' optimiser, schedule and autocast around the loss; `training` says the rest.
   /// `adapt` may give the optimiser hooks before the first step.
-  int train_model(const train::RunDirectory& run, nn::Module& model, train::Training training, double items_per_step, const std::string& items,
-                  const std::function<void(optim::Optimizer&)>& adapt = {}) const;
+  int train_model(const train::RunDirectory& run, nn::Module& model, train::Training training, double items_per_step,
+                  const std::string& items, const std::function<void(optim::Optimizer&)>& adapt = {}) const;
   /// What products are computed in: bf16 and f16 under --dtype bf16 and f16, else f32 (which turns autocast off).
   DType autocast_type() const { return dtype == "bf16" ? bf16 : dtype == "f16" ? f16 : f32; }
-  /// --device (under mpirun `cuda` is a GPU for each process of a machine): where the model is and what it is given must go; the CPU where there is no such device, so that a run that was trained on a
-  /// GPU can be measured anywhere. What is drawn for a model is drawn on the CPU, so that it is the same.
+  /// --device (under mpirun `cuda` is a GPU for each process of a machine): where the model is and what it is given must go; the CPU where
+  /// there is no such device, so that a run that was trained on a GPU can be measured anywhere. What is drawn for a model is drawn on the
+  /// CPU, so that it is the same.
   Device place() const;
   /// Converts the model for --dtype f64 and moves it to --device; to be called before the optimiser is made.
   void prepare(nn::Module& model) const;

@@ -37,7 +37,8 @@ class Batches {
       : views_(methods::image_views(run.views, std::min(images.shape[1], images.shape[2]))),
         labelled_(labelled, {.batch = run.training.batch, .seed = run.training.seed}) {
     if (run.uses_unlabelled())
-      unlabelled_.emplace(images.unlabelled, data::StepBatchOptions{.batch = run.ratio * run.training.batch, .seed = data::mix(run.training.seed, 1)});
+      unlabelled_.emplace(images.unlabelled,
+                          data::StepBatchOptions{.batch = run.ratio * run.training.batch, .seed = data::mix(run.training.seed, 1)});
   }
 
   methods::SemiBatch operator()(const train::Part& part) {
@@ -72,7 +73,8 @@ int train_run(const train::RunDirectory& directory, const SslRun& run, const Ssl
   Parts parts = split(run, images);
   SslModel model(run, parts.train.size());
   settings.prepare(model);
-  fmt::print(stderr, "ssl: {}, {} parameters, {} classes, images {}, {} labelled and {} unlabelled to train on, {} to validate, {} to test\n",
+  fmt::print(stderr,
+             "ssl: {}, {} parameters, {} classes, images {}, {} labelled and {} unlabelled to train on, {} to validate, {} to test\n",
              run.method, model.student.num_parameters(), run.classes(), to_string(images.shape), parts.train.size(),
              run.uses_unlabelled() ? images.unlabelled.size() : 0, run.validation > 0 ? parts.validation.size() : 0,
              images.has_test ? images.test.size() : 0);
@@ -98,19 +100,22 @@ int start(Options& o, const std::string& out) {
   run.threshold = o.threshold.value_or(own_threshold(run.method));
   run.check();  // before images are read, which takes its time
   require(!run.labelled.empty(), "--labelled is missing: give a folder with a subfolder of images for each class");
-  require(!run.unlabelled.empty() || !run.uses_unlabelled(), "--unlabelled is missing: give a folder of images; only --method supervised does without");
+  require(!run.unlabelled.empty() || !run.uses_unlabelled(),
+          "--unlabelled is missing: give a folder of images; only --method supervised does without");
   run.labelled = lasting(run.labelled), run.unlabelled = lasting(run.unlabelled), run.test = lasting(run.test);
   SslImages images = load_ssl_images(run);
   run.data_sha256 = images.sha256;
   run.class_names = images.class_names;
   run.image.assign(images.shape.begin(), images.shape.end());
   Parts parts = split(run, images);
-  require(run.validation == 0 || (parts.validation.size() > 0 && parts.train.size() > 0),
-          fmt::format("--validation {} of {} labelled images leaves no images in one of the parts", run.validation, images.labelled.size()));
+  require(
+      run.validation == 0 || (parts.validation.size() > 0 && parts.train.size() > 0),
+      fmt::format("--validation {} of {} labelled images leaves no images in one of the parts", run.validation, images.labelled.size()));
   std::vector<int64_t> left = parts.train.labels();
   for (int64_t c = 0; c < run.classes(); ++c)
     require(std::ranges::find(left, c) != left.end(),
-            fmt::format("--validation {} leaves no labelled image of the class \"{}\" to train on", run.validation, run.class_names[static_cast<size_t>(c)]));
+            fmt::format("--validation {} leaves no labelled image of the class \"{}\" to train on", run.validation,
+                        run.class_names[static_cast<size_t>(c)]));
   channel_statistics(images.has_unlabelled ? data::concat({parts.train, images.unlabelled}) : parts.train, run.mean, run.std);
   return train_run(train::RunDirectory::create(out, run.to_json()), run, images);
 }
@@ -120,7 +125,9 @@ int resume(const train::RunDirectory& directory) {
   run.check();
   SslImages images = load_ssl_images(run);
   if (images.sha256 != run.data_sha256)
-    throw ConfigError(run.labelled + " or another folder has changed since the run began; a resumed run would not be the same. Restore the images, or start a new run");
+    throw ConfigError(
+        run.labelled +
+        " or another folder has changed since the run began; a resumed run would not be the same. Restore the images, or start a new run");
   return train_run(directory, run, images);
 }
 
@@ -155,7 +162,8 @@ Action define(CommandLine& line) {
   line.option("--test", r.test, "labelled images to measure on in the end, in subfolders of the same names");
   line.option("--views", o->views, "what may be done to images: photos may be mirrored; marks (digits, letters, signs) may not");
   line.option("--ratio", r.ratio, "unlabelled images for each labelled one of a step");
-  line.option("--threshold", o->threshold, "confidence from which an unlabelled image counts; others by default: uda and simmatchv2 0.8, the rest 0.95");
+  line.option("--threshold", o->threshold,
+              "confidence from which an unlabelled image counts; others by default: uda and simmatchv2 0.8, the rest 0.95");
   line.option("--weight", r.weight, "of what unlabelled images add to the loss");
   line.option("--model", r.model, "cnn (three convolutions) or wide-resnet");
   line.option("--width", r.width, "channels of the cnn's first convolution");

@@ -32,8 +32,8 @@ int train_text(const train::RunDirectory& directory, const TextRun& run, const T
   manual_seed(settings.seed);
   std::unique_ptr<LanguageModel> model = run.make(directory);
   settings.prepare(model->module());
-  fmt::print(stderr, "{}: {} parameters{}, vocabulary {}, {} tokens to train on, {} to validate\n", run.kind(), model->module().num_parameters(), model->note(),
-             tokenizer.vocab_size(), text.train.size(), text.validation.size());
+  fmt::print(stderr, "{}: {} parameters{}, vocabulary {}, {} tokens to train on, {} to validate\n", run.kind(),
+             model->module().num_parameters(), model->note(), tokenizer.vocab_size(), text.train.size(), text.validation.size());
   model->share_out();
   data::RandomWindows windows(text.train, {.context = run.context(), .batch = settings.batch, .seed = settings.seed});
   data::ConsecutiveWindows validation(text.validation, run.context(), 4 * settings.batch);
@@ -91,7 +91,8 @@ int start_text(TextRun& run, const std::string& out) {
   data::TokenStream tokens = encode_text(tokenizer, text, text_name(run));
   data::TokenSplit split = data::split(tokens);
   data::check_context(split.train, run.context());
-  if (split.validation.size() < 2) throw ConfigError(text_name(run) + " is too short: its last tenth, kept for validation, has fewer than 2 tokens");
+  if (split.validation.size() < 2)
+    throw ConfigError(text_name(run) + " is too short: its last tenth, kept for validation, has fewer than 2 tokens");
   auto directory = train::RunDirectory::create(out, run.to_json());
   tokenizer.save(directory.file("tokenizer.json"));
   run.complete(directory);
@@ -102,7 +103,8 @@ int resume_text(const TextRun& run, const train::RunDirectory& directory) {
   run.check();
   std::string text = read_texts(run.data);
   if (sha256(text) != run.data_sha256)
-    throw ConfigError(text_name(run) + " has changed since the run began; a resumed run would not be the same. Restore the text, or start a new run");
+    throw ConfigError(text_name(run) +
+                      " has changed since the run began; a resumed run would not be the same. Restore the text, or start a new run");
   std::string tokenizer_path = directory.file("tokenizer.json");
   Tokenizer tokenizer = path_exists(tokenizer_path) ? Tokenizer::load(tokenizer_path) : make_tokenizer(run, text);
   if (!path_exists(tokenizer_path)) tokenizer.save(tokenizer_path);  // killed between the files of a new run

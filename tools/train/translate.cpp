@@ -77,7 +77,8 @@ int train_run(const train::RunDirectory& directory, const TranslateRun& run) {
   NumberPairs pairs = run.pairs();
   transformer::Translator model(run.model);
   settings.prepare(model);
-  fmt::print(stderr, "translate: {} parameters, numbers of up to {} digits, {}\n", model.num_parameters(), run.digits, run.to_words ? "digits to words" : "words to digits");
+  fmt::print(stderr, "translate: {} parameters, numbers of up to {} digits, {}\n", model.num_parameters(), run.digits,
+             run.to_words ? "digits to words" : "words to digits");
   train::Training training{
       .loss =
           [&](const train::Part& part) {

@@ -31,7 +31,9 @@ std::vector<data::Dataset> split(const DiffusionRun& run, const LabelledImages& 
   return images.train.split({1 - run.validation, run.validation}, {.seed = 0, .stratified = true});
 }
 
-Tensor labels_of(const DiffusionRun& run, const data::Batch& batch) { return run.network.classes > 0 ? batch.label : full(batch.label.shape(), -1, i64, batch.label.device()); }
+Tensor labels_of(const DiffusionRun& run, const data::Batch& batch) {
+  return run.network.classes > 0 ? batch.label : full(batch.label.shape(), -1, i64, batch.label.device());
+}
 
 // The mean loss over `images` with the same noise every time.
 double mean_loss(const DiffusionModel& model, const DiffusionRun& run, const data::Dataset& images) {
@@ -54,8 +56,8 @@ int train_run(const train::RunDirectory& directory, const DiffusionRun& run, con
   manual_seed(settings.seed);
   DiffusionModel model(run);
   std::vector<data::Dataset> parts = split(run, images);
-  fmt::print(stderr, "unet: {} parameters, {} classes, images {}, {} to train on, {} to validate\n", model.network().num_parameters(), run.network.classes, to_string(images.shape), parts[0].size(),
-             parts[1].size());
+  fmt::print(stderr, "unet: {} parameters, {} classes, images {}, {} to train on, {} to validate\n", model.network().num_parameters(),
+             run.network.classes, to_string(images.shape), parts[0].size(), parts[1].size());
   data::StepBatches batches(parts[0], {.batch = settings.batch, .seed = settings.seed, .device = settings.place()});
   data::Dataset held_out = parts[1].take(4 * kValidationBatch);
   train::Training training{

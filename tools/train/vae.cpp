@@ -40,8 +40,8 @@ int train_run(const train::RunDirectory& directory, const AutoencoderRun& run, c
   manual_seed(settings.seed);
   auto model = make_autoencoder(run);
   std::vector<data::Dataset> parts = images.train.split({1 - run.validation, run.validation}, {.seed = 0, .stratified = true});
-  fmt::print(stderr, "{}: {} parameters, images {}, latents {}, {} to train on, {} to validate\n", run.model, model->num_parameters(), to_string(images.shape), to_string(run.network.latent_shape()),
-             parts[0].size(), parts[1].size());
+  fmt::print(stderr, "{}: {} parameters, images {}, latents {}, {} to train on, {} to validate\n", run.model, model->num_parameters(),
+             to_string(images.shape), to_string(run.network.latent_shape()), parts[0].size(), parts[1].size());
   data::StepBatches batches(parts[0], {.batch = settings.batch, .seed = settings.seed, .device = settings.place()});
   data::Dataset held_out = parts[1].take(kValidationImages);
   train::Training training{
@@ -56,7 +56,8 @@ int train_run(const train::RunDirectory& directory, const AutoencoderRun& run, c
             return prefixed("test_", measure(*model, run, images.test));
           },
       .images = [&] { return picture(*model, run, held_out); },
-      .images_title = run.model == "vae" ? "Validation images and their reconstructions; samples from the prior" : "Validation images and their reconstructions",
+      .images_title = run.model == "vae" ? "Validation images and their reconstructions; samples from the prior"
+                                         : "Validation images and their reconstructions",
   };
   return settings.train_model(directory, *model, training, static_cast<double>(settings.batch), "images");
 }
@@ -93,7 +94,8 @@ int evaluate(const train::RunDirectory& directory, const std::vector<std::string
     data::Dataset some = images.test.take(kBoundImages);
     double bound = 0;
     for (const auto& batch : some.batch(100))
-      for (double b : to_vector(vae->importance_bound(nn::input_for(*vae, batch.image), kBoundSamples, random))) bound += b / static_cast<double>(some.size());
+      for (double b : to_vector(vae->importance_bound(nn::input_for(*vae, batch.image), kBoundSamples, random)))
+        bound += b / static_cast<double>(some.size());
     json.set("importance_bound", bound);
     json.set("importance_samples", kBoundSamples);
     json.set("importance_images", some.size());
@@ -131,7 +133,8 @@ Action define(CommandLine& line) {
   line.option("--validation", r.validation, "share of the training part to measure the loss on");
   r.training.define(line, "images");
   auto begin = [o](const std::string& out) {
-    require(o->likelihood == "bernoulli" || o->likelihood == "gaussian", "--likelihood " + o->likelihood + " is unknown; choose bernoulli or gaussian");
+    require(o->likelihood == "bernoulli" || o->likelihood == "gaussian",
+            "--likelihood " + o->likelihood + " is unknown; choose bernoulli or gaussian");
     o->run.network.likelihood = o->likelihood == "gaussian" ? autoencoder::Likelihood::gaussian : autoencoder::Likelihood::bernoulli;
     o->run.network.vector = !o->map;
     o->run.network.attention = !o->no_attention;

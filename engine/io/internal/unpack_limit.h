@@ -7,8 +7,8 @@
 
 namespace plumb {
 
-/// A hundred bytes for each one, or 4 GiB where that is more. Deflate packs up to 1,032 to 1, which is what decompression bombs are made of;
-/// data that is worth it stays far below.
+/// A hundred bytes for each one, or 4 GiB where that is more. Deflate packs up to 1,032 to 1, which is what decompression bombs are made
+/// of; data that is worth it stays far below.
 constexpr size_t unpack_limit(size_t packed) { return std::max(100 * packed, size_t{4} << 30); }
 
 /// gunzip (engine/io/file.h) with another limit than unpack_limit. Throws IoError naming `path` also for data beyond it.

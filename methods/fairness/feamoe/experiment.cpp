@@ -23,7 +23,8 @@
 namespace plumb::methods::feamoe {
 namespace {
 
-// One row of the table. The rates are the best of 0.001 (perceptrons alone), 0.003, 0.01, 0.03 and 0.1 on other streams, for each kind of model.
+// One row of the table. The rates are the best of 0.001 (perceptrons alone), 0.003, 0.01, 0.03 and 0.1 on other streams, for each kind of
+// model.
 struct Setup {
   const char* name;
   const char* about;

@@ -259,7 +259,9 @@ void run(Cell& cell) {
     cell.metric(at_noise(kNoise[i]), m.accuracy);
     cell.point("Test accuracy after pretraining on wrong labels (%)", "share of wrong labels", kNoise[i], m.accuracy);
     cell.point("Accuracy of the worst class (%)", "share of wrong labels", kNoise[i], m.worst_class);
-    auto chosen = [&](const char* setting, double value) { cell.point("Settings that were chosen", "share of wrong labels", kNoise[i], value, setting); };
+    auto chosen = [&](const char* setting, double value) {
+      cell.point("Settings that were chosen", "share of wrong labels", kNoise[i], value, setting);
+    };
     chosen("learning rate", recipe.lr);
     chosen("consistency", recipe.penalties.consistency);
     chosen("diversity", recipe.penalties.diversity);

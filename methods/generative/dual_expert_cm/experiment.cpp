@@ -234,8 +234,8 @@ void distil(Cell& cell, const Data& d, const VideoTransformer& teacher, const Ne
     Velocity velocity = velocity_of(student, b.labels);
     Answers a = segment_answers(velocity, velocity, velocity_of(teacher, b.labels), grid, places, tensor_of_ends(plan.segments, places),
                                 b.videos, randn_like(b.videos));
-    Tensor loss =
-        with_added_losses(pseudo_huber(a.prediction, a.target, kHuber), plan.losses, adversary ? &*adversary : nullptr, a, places, b.labels);
+    Tensor loss = with_added_losses(pseudo_huber(a.prediction, a.target, kHuber), plan.losses, adversary ? &*adversary : nullptr, a, places,
+                                    b.labels);
     adamw.set_lr_scale(rate(k));
     adamw.zero_grad();
     loss.backward();

@@ -30,8 +30,8 @@ struct Objective {
   Tensor estimate;                          ///< the student's answer, [B, ..]: the discriminator's fake
   double consistency = 0, adversarial = 0;  ///< the two losses
 };
-/// L_CD = E d(f(x_high), sg f⁻(x̂_low)), x̂_low where h noisy steps of the teacher lead (diffusion::distilled), L_adv = −E Dis(f(x_high)), of
-/// one call of the student. Since the target is random, the squared error learns its mean: much noise blurs, which is what L_adv is for.
+/// L_CD = E d(f(x_high), sg f⁻(x̂_low)), x̂_low where h noisy steps of the teacher lead (diffusion::distilled), L_adv = −E Dis(f(x_high)),
+/// of one call of the student. Since the target is random, the squared error learns its mean: much noise blurs, which is what L_adv is for.
 Objective objective(const diffusion::NoisePair& pair, const diffusion::Denoiser& student, const diffusion::Denoiser& target,
                     const Options& options, const Discriminator& discriminator = {});
 /// E max(0, 1 − Dis(x)) + E max(0, 1 + Dis(sg estimate)), both told the student's levels.

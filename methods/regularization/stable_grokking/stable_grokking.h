@@ -26,7 +26,8 @@ Tensor stablemax_cross_entropy(const Tensor& logits, const Tensor& target, Reduc
 //   m = max_k z_k,   S = Σ_k e^(z_k − m),   loss = log S − (z_target − m)
 // Each function throws DTypeError for another precision.
 
-/// Cross-entropy of logits [n, C] and target i64 [n] in that precision, as written before fused kernels. Its derivative is rounded likewise,
+/// Cross-entropy of logits [n, C] and target i64 [n] in that precision, as written before fused kernels. Its derivative is rounded
+/// likewise,
 ///   dz_k = dloss (e^(z_k − m) / S − [k = target]),
 /// so once S has absorbed all other terms (S = 1), the largest class's gradient is exactly 0. The mean itself is taken in f64 and its share
 /// 1/n rounded. Has first derivatives only. Throws ShapeError for other shapes, IndexError naming a target outside [0, C).

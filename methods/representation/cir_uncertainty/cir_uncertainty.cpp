@@ -54,10 +54,11 @@ JitterSample FeatureJitter::sample(const Tensor& t, const Tensor& for_alpha, con
   check_matrix("feature_jitter", t);
   if (t.size(1) < 2) throw ValueError(fmt::format("feature_jitter: rows of {} channel have no standard deviation", t.size(1)));
   for (double scale : {alpha_scale, beta_scale, deviation_scale, renormalize})
-    if (!(scale >= 0 && std::isfinite(scale))) throw ValueError(fmt::format("feature_jitter: scales must not be negative, one is {}", scale));
+    if (!(scale >= 0 && std::isfinite(scale)))
+      throw ValueError(fmt::format("feature_jitter: scales must not be negative, one is {}", scale));
   if (for_alpha.shape() != t.shape() || for_beta.shape() != t.shape())
-    throw ShapeError(fmt::format("feature_jitter: noise {} and {} for features {}", to_string(for_alpha.shape()), to_string(for_beta.shape()),
-                                 to_string(t.shape())));
+    throw ShapeError(fmt::format("feature_jitter: noise {} and {} for features {}", to_string(for_alpha.shape()),
+                                 to_string(for_beta.shape()), to_string(t.shape())));
   NoGrad off;
   Tensor plain = t.detach(), m = mean(plain, {1}, true), s = std_dev(plain, {1}, 1, true) * deviation_scale;
   return {(s * for_alpha + 1) * alpha_scale, (m + s * for_beta) * beta_scale};
@@ -81,7 +82,8 @@ Tensor uncertainty_loss(const Tensor& q, const Tensor& a) {
 
 double CoarseToFineWeight::at(int64_t epoch) const {
   if (!(gamma0 >= 0) || total < 1)
-    throw ValueError(fmt::format("coarse_to_fine_weight: gamma0 must not be negative and total at least 1, they are {} and {}", gamma0, total));
+    throw ValueError(
+        fmt::format("coarse_to_fine_weight: gamma0 must not be negative and total at least 1, they are {} and {}", gamma0, total));
   if (epoch < 0 || epoch > total) throw ValueError(fmt::format("coarse_to_fine_weight: epoch {} is outside [0, {}]", epoch, total));
   return std::exp(-gamma0 * static_cast<double>(epoch) / static_cast<double>(total));
 }

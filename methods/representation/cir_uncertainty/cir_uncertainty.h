@@ -1,5 +1,6 @@
-// Composed image retrieval with multi-grained uncertainty regularisation (Chen et al., ICLR 2024): the feature of a target image is jittered by
-// noise of its own statistics, and the contrastive loss against it counts the less the more it fluctuates: many images may be meant.
+// Composed image retrieval with multi-grained uncertainty regularisation (Chen et al., ICLR 2024): the feature of a target image is
+// jittered by noise of its own statistics, and the contrastive loss against it counts the less the more it fluctuates: many images may be
+// meant.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -9,12 +10,12 @@
 
 namespace plumb::methods::cir_uncertainty {
 
-/// 1/B Σ_i [ −q_i·t_i + log Σ_j e^(q_i·t_j) ]: queries against the targets of the batch, as they are, one direction. With `label_smoothing` ε
-/// the truth is (1 − ε) target i + ε / B. q, t [B, d]. Throws ShapeError unless they are matrices of one shape, ValueError for B = 0.
+/// 1/B Σ_i [ −q_i·t_i + log Σ_j e^(q_i·t_j) ]: queries against the targets of the batch, as they are, one direction. With `label_smoothing`
+/// ε the truth is (1 − ε) target i + ε / B. q, t [B, d]. Throws ShapeError unless they are matrices of one shape, ValueError for B = 0.
 Tensor nce(const Tensor& q, const Tensor& t, double label_smoothing = 0);
 
-/// (t_i − m_i) / √(v_i + 1e-5), each row by its own mean and (biased) variance over the d channels; a constant row becomes 0. Throws ShapeError
-/// unless t is a matrix.
+/// (t_i − m_i) / √(v_i + 1e-5), each row by its own mean and (biased) variance over the d channels; a constant row becomes 0. Throws
+/// ShapeError unless t is a matrix.
 Tensor row_norm(const Tensor& t);
 
 /// What a row is multiplied by and what is added, [B, d] each: plain samples, constants to the derivative.
@@ -26,12 +27,14 @@ struct JitterSample {
 /// with m_i and s_i the mean and (unbiased) standard deviation of row i. a is as long as √d, not as t. s_i is about norm_scale/√d.
 struct FeatureJitter {
   double alpha_scale = 1, beta_scale = 1;  ///< multiply the samples, their means included
-  double deviation_scale = 1;  ///< multiplies the standard deviations alone: √(d/512) gives a small d the noise of the paper's 512 channels; 0: none
+  double deviation_scale =
+      1;  ///< multiplies the standard deviations alone: √(d/512) gives a small d the noise of the paper's 512 channels; 0: none
   double renormalize = 0;      ///< a's rows are made this long; 0: they stay as they are, as in the paper's code
 
   /// The sample for given standard normal numbers, [B, d] each.
   JitterSample sample(const Tensor& t, const Tensor& for_alpha, const Tensor& for_beta) const;
-  /// The sample drawn from `generator`. Both throw ShapeError, ValueError for d < 2 (no deviation) or a scale that is negative or not finite.
+  /// The sample drawn from `generator`. Both throw ShapeError, ValueError for d < 2 (no deviation) or a scale that is negative or not
+  /// finite.
   JitterSample sample(const Tensor& t, Generator& generator) const;
   /// a for a sample; its gradient reaches t through row_norm alone.
   Tensor with(const Tensor& t, const JitterSample& sample) const;

@@ -48,7 +48,8 @@ Recipe recipe_of(const Cell& cell, int64_t width) {
   if (v == "coarse only") return {.loss = Loss::coarse};
   if (v == "fixed weight") return {.loss = Loss::both, .fixed_gamma = kFixedGamma};
   if (v == "MGUR, faster") return {.loss = Loss::both, .gamma0 = 3};
-  if (v == "MGUR, noise of 512 channels") return {.loss = Loss::both, .jitter = {.deviation_scale = std::sqrt(static_cast<double>(width) / kPaperWidth)}};
+  if (v == "MGUR, noise of 512 channels")
+    return {.loss = Loss::both, .jitter = {.deviation_scale = std::sqrt(static_cast<double>(width) / kPaperWidth)}};
   if (v == "MGUR, renormalised") return {.loss = Loss::both, .jitter = {.renormalize = 4}};
   return {.loss = Loss::both};
 }
@@ -73,7 +74,11 @@ Problem make_problem(const Cell& cell) {
   Generator& g = default_generator();
   const bool large = cell.budget() == Budget::full;
   data::DatasetParts parts = large ? data::mnist() : data::digits();
-  Problem p{digit_images(large ? parts.train().take(10'000) : parts.train()), digit_images(large ? parts.test().take(2000) : parts.test()), {}, {}, large ? 28 : 8};
+  Problem p{digit_images(large ? parts.train().take(10'000) : parts.train()),
+            digit_images(large ? parts.test().take(2000) : parts.test()),
+            {},
+            {},
+            large ? 28 : 8};
   p.triplets = draw_triplets(p.train, cell.pick<int64_t>(512, 3000, 20'000), g);
   p.gallery = draw_gallery(p.test, cell.pick<int64_t>(800, 2000, 8000), cell.pick<int64_t>(100, 800, 2000), g);
   return p;
@@ -177,31 +182,34 @@ void run(Cell& cell) {
 }  // namespace
 
 Experiment experiment() {
-  return {.title = "MGUR",
-          .paper = "Chen, Zheng, Ji, Qu, Chua: Composed Image Retrieval with Text Feedback via Multi-grained Uncertainty Regularization, ICLR 2024",
-          .claim = "where many images fit a query and one is called right, jittered targets whose loss counts less the more they fluctuate find it "
-                   "among the first 50 more often than the contrastive loss alone",
-          .metrics = {{"recall@50 (%)"},
-                      {"recall@10 (%)"},
-                      {"recall@1 (%)"},
-                      {"first is of the group (%)"},
-                      {"of the group in the first 50 (%)"},
-                      {"spread of queries", Better::neither}},
-          .variants = {{"NCE", "queries against targets, of length 4"},
-                       {"NCE, scale 6", "of length 6"},
-                       {"NCE, scale 8", "of length 8"},
-                       {"NCE, smoothed labels", "a tenth of the truth spread over the batch"},
-                       {"jitter, no weight", "jittered targets and the schedule, without exp(−S)"},
-                       {"no noise", "MGUR with deviations 0: normalised targets, the weight and the schedule"},
-                       {"coarse only", "the uncertainty loss in all epochs"},
-                       {"fixed weight", "half coarse and half fine in all epochs"},
-                       {"MGUR", "γ₀ = 1"},
-                       {"MGUR, faster", "γ₀ = 3"},
-                       {"MGUR, noise of 512 channels", "deviations shrunk to what they would be with the paper's 512 channels"},
-                       {"MGUR, renormalised", "jittered targets of length 4"}},
-          .baseline = "NCE",
-          .method = "MGUR",
-          .run = run};
+  return {
+      .title = "MGUR",
+      .paper =
+          "Chen, Zheng, Ji, Qu, Chua: Composed Image Retrieval with Text Feedback via Multi-grained Uncertainty Regularization, ICLR 2024",
+      .claim =
+          "where many images fit a query and one is called right, jittered targets whose loss counts less the more they fluctuate find it "
+          "among the first 50 more often than the contrastive loss alone",
+      .metrics = {{"recall@50 (%)"},
+                  {"recall@10 (%)"},
+                  {"recall@1 (%)"},
+                  {"first is of the group (%)"},
+                  {"of the group in the first 50 (%)"},
+                  {"spread of queries", Better::neither}},
+      .variants = {{"NCE", "queries against targets, of length 4"},
+                   {"NCE, scale 6", "of length 6"},
+                   {"NCE, scale 8", "of length 8"},
+                   {"NCE, smoothed labels", "a tenth of the truth spread over the batch"},
+                   {"jitter, no weight", "jittered targets and the schedule, without exp(−S)"},
+                   {"no noise", "MGUR with deviations 0: normalised targets, the weight and the schedule"},
+                   {"coarse only", "the uncertainty loss in all epochs"},
+                   {"fixed weight", "half coarse and half fine in all epochs"},
+                   {"MGUR", "γ₀ = 1"},
+                   {"MGUR, faster", "γ₀ = 3"},
+                   {"MGUR, noise of 512 channels", "deviations shrunk to what they would be with the paper's 512 channels"},
+                   {"MGUR, renormalised", "jittered targets of length 4"}},
+      .baseline = "NCE",
+      .method = "MGUR",
+      .run = run};
 }
 
 }  // namespace plumb::methods::cir_uncertainty

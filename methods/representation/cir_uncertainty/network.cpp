@@ -32,7 +32,8 @@ const NetworkConfig& checked(const NetworkConfig& config) {
 mlp::MlpConfig joint(int64_t width, int64_t text) { return {.inputs = width + text, .hidden = {width}, .outputs = width}; }
 
 Tensor text_of(const nn::Embedding& words, const Tensor& tokens) {
-  if (tokens.rank() != 2) throw ShapeError(fmt::format("composed retrieval: tokens must be [B, n], they are {}", to_string(tokens.shape())));
+  if (tokens.rank() != 2)
+    throw ShapeError(fmt::format("composed retrieval: tokens must be [B, n], they are {}", to_string(tokens.shape())));
   return mean(words(tokens), {1});
 }
 
@@ -135,6 +136,8 @@ Tensor CosmoNetwork::top(const Tensor& m) const { return normalize(upper(mean(m,
 
 Tensor CosmoNetwork::target(const Tensor& images) const { return top(map(images)); }
 
-Tensor CosmoNetwork::query(const Tensor& images, const Tensor& tokens) const { return top(compositor(map(images), text_of(words, tokens))); }
+Tensor CosmoNetwork::query(const Tensor& images, const Tensor& tokens) const {
+  return top(compositor(map(images), text_of(words, tokens)));
+}
 
 }  // namespace plumb::methods::cir_uncertainty

@@ -20,7 +20,8 @@ struct NetworkConfig {
   void check() const;
 };
 
-/// f = σ(G[x; w]) ⊙ x + R[x; w] on features x [B, width] with texts w [B, text] (TIRG; Vo et al., CVPR 2019): G and R have one hidden layer.
+/// f = σ(G[x; w]) ⊙ x + R[x; w] on features x [B, width] with texts w [B, text] (TIRG; Vo et al., CVPR 2019): G and R have one hidden
+/// layer.
 struct GatedResidual : nn::Module {
   mlp::Mlp gate, residual;
   GatedResidual(int64_t width, int64_t text);
@@ -29,7 +30,8 @@ struct GatedResidual : nn::Module {
 
 /// CoSMo's compositor (Lee, Kim & Han, CVPR 2021) on maps x [B, C, H, W] with texts [B, text].
 ///   content: c = instance_norm(x), then twice c ← c + λ attention(c, text), λ learned, 1 at first
-///   style:   out = γ ⊙ c + β,  γ = gate_σ ⊙ σ(x) + g,  β = gate_μ ⊙ μ(x) + b,  gates = sigmoid(W text), (g, b) = W' text, at first around (1, 0)
+///   style:   out = γ ⊙ c + β,  γ = gate_σ ⊙ σ(x) + g,  β = gate_μ ⊙ μ(x) + b,  gates = sigmoid(W text), (g, b) = W' text, at first around
+///   (1, 0)
 /// attention: each place asks all places, softmax(q kᵀ/√C) v, its question weighted channel by channel by sigmoid(W'' text).
 class CosmoCompositor : public nn::Module {
  public:
@@ -66,8 +68,8 @@ struct PerceptronNetwork : nn::Module {
   double norm_scale_;
 };
 
-/// Three convolutions (batch norm, ReLU; the second and third with stride 2), a CosmoCompositor on their map, then the mean over places and a
-/// linear layer for queries and targets alike.
+/// Three convolutions (batch norm, ReLU; the second and third with stride 2), a CosmoCompositor on their map, then the mean over places and
+/// a linear layer for queries and targets alike.
 struct CosmoNetwork : nn::Module {
   nn::Embedding words;
   nn::Conv2d conv1, conv2, conv3;

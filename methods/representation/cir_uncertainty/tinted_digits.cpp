@@ -87,7 +87,8 @@ Gallery draw_gallery(const DigitImages& images, int64_t size, int64_t queries, G
     places[static_cast<size_t>(images.group(gallery.items.back()))].push_back(i);
   }
   for (size_t group = 0; group < places.size(); ++group)
-    if (places[group].empty()) throw ValueError(fmt::format("draw_gallery: none of {} images is a {} in colour {}", size, group / kColours, group % kColours));
+    if (places[group].empty())
+      throw ValueError(fmt::format("draw_gallery: none of {} images is a {} in colour {}", size, group / kColours, group % kColours));
   for (int64_t q = 0; q < queries; ++q) {
     gallery.reference.push_back(below(g, gallery.items.size()));
     int64_t group = add_query(gallery.queries, images, gallery.items[static_cast<size_t>(gallery.reference.back())], g);

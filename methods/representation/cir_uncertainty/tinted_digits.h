@@ -38,8 +38,8 @@ struct Triplets {
   int64_t size() const { return static_cast<int64_t>(reference.size()); }
   Tensor text(const std::vector<int64_t>& which) const;  ///< i64 [B, 2]
 };
-/// `count` triplets: any image in any colour; another digit or, as likely, another colour; any image of the group that results. Throws ValueError
-/// if a digit has no image.
+/// `count` triplets: any image in any colour; another digit or, as likely, another colour; any image of the group that results. Throws
+/// ValueError if a digit has no image.
 Triplets draw_triplets(const DigitImages& images, int64_t count, Generator& generator);
 
 /// Images to be searched, and queries whose reference and target are among them.

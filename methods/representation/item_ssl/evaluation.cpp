@@ -26,7 +26,8 @@ void check(const Tensor& users, const Tensor& items, const std::vector<std::vect
     throw ShapeError(fmt::format("evaluate_retrieval: takes users [n, D] and items [m, D], got {} and {}", to_string(users.shape()),
                                  to_string(items.shape())));
   if (static_cast<int64_t>(truth.size()) != users.size(0) || exclude.size() != truth.size())
-    throw ShapeError(fmt::format("evaluate_retrieval: {} users, truth of {} and exclusions of {}", users.size(0), truth.size(), exclude.size()));
+    throw ShapeError(
+        fmt::format("evaluate_retrieval: {} users, truth of {} and exclusions of {}", users.size(0), truth.size(), exclude.size()));
   for (const auto* lists : {&truth, &exclude})
     for (const auto& list : *lists)
       for (int64_t item : list)
@@ -35,10 +36,12 @@ void check(const Tensor& users, const Tensor& items, const std::vector<std::vect
   int64_t left = items.size(0) - longest(exclude);
   if (ks.empty()) throw ValueError("evaluate_retrieval: there is no k");
   for (int64_t k : ks)
-    if (k < 1 || k > left) throw ValueError(fmt::format("evaluate_retrieval: k must lie in [1, {}], what is left of the catalogue, it is {}", left, k));
+    if (k < 1 || k > left)
+      throw ValueError(fmt::format("evaluate_retrieval: k must lie in [1, {}], what is left of the catalogue, it is {}", left, k));
   for (const auto& slice : slices)
     if (static_cast<int64_t>(slice.contains.size()) != items.size(0))
-      throw ShapeError(fmt::format("evaluate_retrieval: slice {} says of {} items, there are {}", slice.name, slice.contains.size(), items.size(0)));
+      throw ShapeError(
+          fmt::format("evaluate_retrieval: slice {} says of {} items, there are {}", slice.name, slice.contains.size(), items.size(0)));
 }
 
 /// Hits and Σ precision@r over hits among the first k of `ranked`.

@@ -24,9 +24,9 @@ struct SliceScores {
 };
 
 /// For each user the k items of the largest cosine among the catalogue [items, D] without `exclude[u]` (training items), of equal ones the
-/// earlier. Recall@k = hits / |truth|, AP@k = 1/min(k, |truth|) Σ_{r ≤ k, hit} precision@r, means over users. On a slice truth is cut to the
-/// slice's items, candidates are not, and users left without truth are skipped. Throws ShapeError for sizes that do not fit, ValueError for
-/// k < 1, k larger than what is left of the catalogue for a user, or no ks, IndexError for an item that was never seen.
+/// earlier. Recall@k = hits / |truth|, AP@k = 1/min(k, |truth|) Σ_{r ≤ k, hit} precision@r, means over users. On a slice truth is cut to
+/// the slice's items, candidates are not, and users left without truth are skipped. Throws ShapeError for sizes that do not fit, ValueError
+/// for k < 1, k larger than what is left of the catalogue for a user, or no ks, IndexError for an item that was never seen.
 std::vector<SliceScores> evaluate_retrieval(const Tensor& users, const Tensor& items, const std::vector<std::vector<int64_t>>& truth,
                                             const std::vector<std::vector<int64_t>>& exclude, const std::vector<int64_t>& ks,
                                             const std::vector<ItemSlice>& slices);

@@ -1,5 +1,5 @@
-// Two towers on a small catalogue with a power law, with all clicks and with 30 % of them: does agreement of two views of an item help where
-// clicks are few? On MovieLens where its files are there.
+// Two towers on a small catalogue with a power law, with all clicks and with 30 % of them: does agreement of two views of an item help
+// where clicks are few? On MovieLens where its files are there.
 #include <algorithm>
 
 #include "methods/experiment.h"

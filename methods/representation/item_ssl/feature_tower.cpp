@@ -26,7 +26,8 @@ mlp::MlpConfig mlp_of(const FeatureTowerConfig& c) {
 }
 
 const FeatureTowerConfig& checked(const FeatureTowerConfig& c) {
-  if (c.cardinalities.empty() || c.width < 1) throw ValueError(fmt::format("feature_tower: {} features of width {}", c.cardinalities.size(), c.width));
+  if (c.cardinalities.empty() || c.width < 1)
+    throw ValueError(fmt::format("feature_tower: {} features of width {}", c.cardinalities.size(), c.width));
   for (int64_t n : c.cardinalities)
     if (n < 0) throw ValueError(fmt::format("feature_tower: a feature of {} values", n));
   return c;
@@ -49,7 +50,8 @@ std::vector<int64_t> ItemColumns::cardinalities() const {
 
 std::vector<FeatureColumn> ItemColumns::operator()(const std::vector<int64_t>& items) const {
   for (int64_t item : items)
-    if (item < 0 || item >= items_) throw IndexError(fmt::format("item_ssl: item {} was never seen: the catalogue has {} items", item, items_));
+    if (item < 0 || item >= items_)
+      throw IndexError(fmt::format("item_ssl: item {} was never seen: the catalogue has {} items", item, items_));
   std::vector<FeatureColumn> columns;
   for (const auto& f : features_) {
     std::vector<int64_t> values, offsets;
@@ -117,7 +119,8 @@ FeatureTower::FeatureTower(const FeatureTowerConfig& c)
 
 Tensor FeatureTower::operator()(const std::vector<FeatureColumn>& columns, const std::vector<bool>& hidden) const {
   if (static_cast<int64_t>(columns.size()) != features() || (!hidden.empty() && hidden.size() != columns.size()))
-    throw ShapeError(fmt::format("feature_tower: {} columns, {} of them with a mask, for {} features", columns.size(), hidden.size(), features()));
+    throw ShapeError(
+        fmt::format("feature_tower: {} columns, {} of them with a mask, for {} features", columns.size(), hidden.size(), features()));
   std::vector<Tensor> parts;
   for (size_t f = 0; f < columns.size(); ++f) {
     const FeatureColumn& c = columns[f];

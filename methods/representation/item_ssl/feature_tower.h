@@ -49,14 +49,14 @@ struct FeatureTowerConfig {
   bool train_default = false;          ///< whether the rows that stand for hidden features are learned; else they stay 0
 };
 
-/// h(features): each feature's embedding (the mean of several, 0 of none; the default row where it is hidden), all side by side, ReLU layers
-/// → [B, outputs]. Directions are what counts: losses and search compare cosines.
+/// h(features): each feature's embedding (the mean of several, 0 of none; the default row where it is hidden), all side by side, ReLU
+/// layers → [B, outputs]. Directions are what counts: losses and search compare cosines.
 class FeatureTower : public nn::Module {
  public:
   /// Throws ValueError for no features or a negative cardinality, ConfigError as mlp::MlpConfig::check.
   explicit FeatureTower(const FeatureTowerConfig& config);
-  /// `hidden`: which features a view hides; empty: none. Throws ShapeError for another number of columns, ValueError for a feature without a
-  /// table, IndexError for a value outside its table.
+  /// `hidden`: which features a view hides; empty: none. Throws ShapeError for another number of columns, ValueError for a feature without
+  /// a table, IndexError for a value outside its table.
   Tensor operator()(const std::vector<FeatureColumn>& columns, const std::vector<bool>& hidden = {}) const;
   int64_t features() const { return static_cast<int64_t>(config_.cardinalities.size()); }
 

@@ -136,7 +136,8 @@ std::vector<int64_t> CorrelatedMask::ranking(int64_t seed, Generator& generator)
     for (int64_t& at : shuffled) at = order[static_cast<size_t>(at)];
     order = std::move(shuffled);
   } else {
-    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return row[static_cast<size_t>(a)] > row[static_cast<size_t>(b)]; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int64_t a, int64_t b) { return row[static_cast<size_t>(a)] > row[static_cast<size_t>(b)]; });
   }
   for (int64_t f = 0; f < features(); ++f)
     if (f != seed && unranked_[static_cast<size_t>(f)])

@@ -14,15 +14,15 @@ namespace plumb::methods::item_ssl {
 // Rows are compared by their cosine; a row of zeros has cosine 0 with everything.
 
 struct BatchSoftmaxOptions {
-  Tensor log_q;       ///< [B], log of the probability with which each item comes into a batch, subtracted from its column; undefined: nothing
+  Tensor log_q;  ///< [B], log of the probability with which each item comes into a batch, subtracted from its column; undefined: nothing
   Tensor item;        ///< i64 [B]: columns j ≠ i with row i's own item leave its denominator; undefined: all stay
 };
-/// −1/B Σ_i log [ e^(cos(q_i, x_i)/τ) / Σ_j e^(cos(q_i, x_j)/τ) ] (eq. 2 with in-batch negatives): queries and items [B, D]. Throws ShapeError,
-/// ValueError for τ ≤ 0, no rows, or a log_q that is not finite (an item never seen in training).
+/// −1/B Σ_i log [ e^(cos(q_i, x_i)/τ) / Σ_j e^(cos(q_i, x_j)/τ) ] (eq. 2 with in-batch negatives): queries and items [B, D]. Throws
+/// ShapeError, ValueError for τ ≤ 0, no rows, or a log_q that is not finite (an item never seen in training).
 Tensor batch_softmax_loss(const Tensor& queries, const Tensor& items, double tau, const BatchSoftmaxOptions& options = {});
 
-/// −1/N Σ_i log [ e^(cos(z1_i, z2_i)/τ) / Σ_j e^(cos(z1_i, z2_j)/τ) ] (eq. 1), one direction: the views of N items, [N, D]. Throws ShapeError,
-/// ValueError for τ ≤ 0 or no rows.
+/// −1/N Σ_i log [ e^(cos(z1_i, z2_i)/τ) / Σ_j e^(cos(z1_i, z2_j)/τ) ] (eq. 1), one direction: the views of N items, [N, D]. Throws
+/// ShapeError, ValueError for τ ≤ 0 or no rows.
 Tensor item_ssl_loss(const Tensor& z1, const Tensor& z2, double tau);
 
 /// Σ_{i ≠ j} cos(x_i, x_j)² / (N (N − 1)): spread-out regularisation (Zhang et al., ICCV 2017), a baseline. Throws ValueError for N < 2.
@@ -66,8 +66,8 @@ class CorrelatedMask {
   std::vector<bool> unranked_;
 };
 
-/// The pair of a batch of items with k features. cfm takes `correlated`. Throws ValueError for k < 2 (but for none), or cfm without it or with
-/// one of other features.
+/// The pair of a batch of items with k features. cfm takes `correlated`. Throws ValueError for k < 2 (but for none), or cfm without it or
+/// with one of other features.
 MaskPair draw_masks(FeatureMaskPattern pattern, int64_t features, const CorrelatedMask* correlated, Generator& generator);
 
 /// Mutual information in nats of each pair of features over training examples: an item counts as often as weights says (empty: once). Of a
@@ -75,8 +75,8 @@ MaskPair draw_masks(FeatureMaskPattern pattern, int64_t features, const Correlat
 std::vector<std::vector<double>> mutual_information_table(const std::vector<data::ItemFeature>& features, int64_t items,
                                                           const std::vector<double>& weights = {});
 
-/// `count` different numbers of [0, n), in the order in which they are drawn: what is uniform over the catalogue, not over clicks, and has no
-/// false negatives. Takes time ∝ count, whatever n. Throws ValueError unless 0 ≤ count ≤ n.
+/// `count` different numbers of [0, n), in the order in which they are drawn: what is uniform over the catalogue, not over clicks, and has
+/// no false negatives. Takes time ∝ count, whatever n. Throws ValueError unless 0 ≤ count ≤ n.
 std::vector<int64_t> sample_items(int64_t n, int64_t count, Generator& generator);
 
 }  // namespace plumb::methods::item_ssl

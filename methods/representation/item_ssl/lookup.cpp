@@ -30,7 +30,8 @@ double seconds(F&& work, dist::Communicator* processes) {
 
 /// The clock around fetch(numbers), which gives their rows, and update(gradient of those).
 template <typename Fetch, typename Update>
-LookupCost measure(int64_t rows, const LookupLoad& load, Generator& generator, dist::Communicator* processes, Fetch&& fetch, Update&& update) {
+LookupCost measure(int64_t rows, const LookupLoad& load, Generator& generator, dist::Communicator* processes, Fetch&& fetch,
+                   Update&& update) {
   if (load.batch < 1 || load.repeats < 1)
     throw ValueError(fmt::format("lookup_cost: {} batches of {} numbers; both must be at least 1", load.repeats, load.batch));
   std::vector<double> fetched, stepped;

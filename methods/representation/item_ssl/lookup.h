@@ -9,8 +9,8 @@
 
 namespace plumb::methods::item_ssl {
 
-/// `count` row numbers of [0, rows): uniform (exponent 0), or with the density of a power law, number r with a probability ∝ (r + 1)^−exponent
-/// as the integral over [r + 1, r + 2) has it. Throws ValueError for rows < 1, a negative count or exponent.
+/// `count` row numbers of [0, rows): uniform (exponent 0), or with the density of a power law, number r with a probability ∝ (r +
+/// 1)^−exponent as the integral over [r + 1, r + 2) has it. Throws ValueError for rows < 1, a negative count or exponent.
 std::vector<int64_t> power_law_rows(int64_t rows, int64_t count, double exponent, Generator& generator);
 
 struct LookupLoad {
@@ -24,7 +24,8 @@ struct LookupCost {
   double step_ns = 0;    ///< of having them and updating the table with a gradient of theirs
   double different = 0;  ///< share of the numbers that are different rows, a mean
 };
-/// Of fetch and update. `generator` should differ between processes; times are those of the slowest. Throws ValueError for repeats < 1 or batch < 1.
+/// Of fetch and update. `generator` should differ between processes; times are those of the slowest. Throws ValueError for repeats < 1 or
+/// batch < 1.
 LookupCost lookup_cost(nn::ShardedEmbedding& table, const LookupLoad& load, Generator& generator, dist::Communicator* processes = nullptr);
 /// Of embedding() in a plain table, backward() and Adam over all its rows.
 LookupCost dense_lookup_cost(const nn::Embedding& table, const LookupLoad& load, Generator& generator);

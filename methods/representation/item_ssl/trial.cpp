@@ -106,7 +106,8 @@ void run_trial(Cell& cell, const data::RecommendationSet& set, const TwoTowerOpt
       model.step(users, items, drawn);
       loss += model.main_loss() / static_cast<double>(steps);
       other += model.regulariser_loss() / static_cast<double>(steps);
-      cell.progress(trial.from + (trial.to - trial.from) * static_cast<double>(epoch * steps + step) / static_cast<double>(trial.epochs * steps));
+      cell.progress(trial.from +
+                    (trial.to - trial.from) * static_cast<double>(epoch * steps + step) / static_cast<double>(trial.epochs * steps));
     }
     auto at = static_cast<double>(epoch + 1);
     cell.point("loss of clicks" + trial.when, "epochs", at, loss);

@@ -95,7 +95,8 @@ void TwoTower::check_users(const std::vector<int64_t>& users) const {
     if (user < 0 || user >= users_) throw IndexError(fmt::format("item_ssl: user {} was never seen: there are {} users", user, users_));
 }
 
-Tensor TwoTower::regulariser(const std::vector<FeatureColumn>& first, const std::vector<FeatureColumn>& second, const MaskPair& masks) const {
+Tensor TwoTower::regulariser(const std::vector<FeatureColumn>& first, const std::vector<FeatureColumn>& second,
+                             const MaskPair& masks) const {
   Tensor z1 = nn::gathered_rows(item_tower_(first, masks.first), options_.processes);
   if (options_.regulariser == Regulariser::spread_out) return spread_out_loss(z1);
   return item_ssl_loss(z1, nn::gathered_rows(item_tower_(second, masks.second), options_.processes), options_.tau_ssl);

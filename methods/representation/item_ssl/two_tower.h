@@ -39,8 +39,8 @@ struct TwoTowerOptions {
   dist::Communicator* processes = nullptr;
 };
 
-/// Users are their numbers, items their numbers and features. The two tables of numbers are nn::ShardedEmbedding, whose steps cost what they
-/// touch; all else is held by every process. Processes make each call together with the same arguments: each looks up and computes its
+/// Users are their numbers, items their numbers and features. The two tables of numbers are nn::ShardedEmbedding, whose steps cost what
+/// they touch; all else is held by every process. Processes make each call together with the same arguments: each looks up and computes its
 /// share of a batch, the directions are exchanged, and each has the whole loss.
 class TwoTower {
  public:
@@ -48,8 +48,8 @@ class TwoTower {
   /// default generator stays where it is. Throws ValueError for options out of range.
   TwoTower(const data::RecommendationSet& set, const TwoTowerOptions& options);
 
-  /// One step of Adam on the clicks (users[i], items[i]); `generator` draws the items of the regulariser, their masks and dropped values, so that
-  /// the clicks' order can come from another one. Returns the loss. Throws IndexError for users or items that were never seen.
+  /// One step of Adam on the clicks (users[i], items[i]); `generator` draws the items of the regulariser, their masks and dropped values,
+  /// so that the clicks' order can come from another one. Returns the loss. Throws IndexError for users or items that were never seen.
   double step(const std::vector<int64_t>& users, const std::vector<int64_t>& items, Generator& generator);
   /// Of the last step: the loss of clicks, and of the regulariser (before α).
   double main_loss() const { return main_loss_; }

@@ -26,14 +26,17 @@ void run(Cell& cell) {
   if (!corrected) variant.resize(variant.size() - kUncorrected.size());
   item_ssl::TwoTowerOptions base{.ssl_batch = cell.pick<int64_t>(64, 256, 2048), .log_q = corrected, .seed = cell.seed()};
   item_ssl::run_trial(cell, *set, item_ssl::with_variant(base, variant, kRates),
-                      {.epochs = cell.pick<int64_t>(1, 6, 20), .batch = cell.pick<int64_t>(128, 256, 2048), .judged = cell.pick<int64_t>(20, 1000, 10'000)});
+                      {.epochs = cell.pick<int64_t>(1, 6, 20),
+                       .batch = cell.pick<int64_t>(128, 256, 2048),
+                       .judged = cell.pick<int64_t>(20, 1000, 10'000)});
 }
 
 }  // namespace
 
 Experiment experiment() {
   std::vector<Variant> variants = item_ssl::trial_variants();
-  for (const char* name : {"none", "CFM"}) variants.insert(variants.end() - 1, {name + kUncorrected, "popularity is not taken out of the softmax"});
+  for (const char* name : {"none", "CFM"})
+    variants.insert(variants.end() - 1, {name + kUncorrected, "popularity is not taken out of the softmax"});
   return {.title = "Item SSL, 100,000 items",
           .paper = "Yao, Yi, Cheng, Yu, Chen, Menon, Hong, Chi, Tjoa, Kang, Ettinger: Self-supervised Learning for Large-scale Item "
                    "Recommendations, CIKM 2021",

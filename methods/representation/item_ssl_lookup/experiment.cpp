@@ -57,21 +57,23 @@ void run(Cell& cell) {
 }  // namespace
 
 Experiment experiment() {
-  return {.title = "Item SSL, cost of lookups",
-          .paper = "Yao, Yi, Cheng, Yu, Chen, Menon, Hong, Chi, Tjoa, Kang, Ettinger: Self-supervised Learning for Large-scale Item "
-                   "Recommendations, CIKM 2021",
-          .claim = "looking up and updating a batch's rows costs far less than in proportion to the catalogue, from 10,000 items to 10 million",
-          .metrics = {{"lookup and update, growth exponent", Better::lower},
-                      {"lookup and update, most items (ns)", Better::lower},
-                      {"lookup, growth exponent", Better::lower},
-                      {"lookup, most items (ns)", Better::lower},
-                      {"different rows (%)", Better::neither}},
-          .variants = {{"dense", "a plain table, uniform numbers: Adam visits every row"},
-                       {"uniform", "every item is as likely as any other: what uniformly drawn items of the regulariser ask for"},
-                       {"power law", "popularity falls with exponent 1.1: what clicks ask for"}},
-          .baseline = "dense",
-          .method = "power law",
-          .run = run};
+  return {
+      .title = "Item SSL, cost of lookups",
+      .paper =
+          "Yao, Yi, Cheng, Yu, Chen, Menon, Hong, Chi, Tjoa, Kang, Ettinger: Self-supervised Learning for Large-scale Item "
+          "Recommendations, CIKM 2021",
+      .claim = "looking up and updating a batch's rows costs far less than in proportion to the catalogue, from 10,000 items to 10 million",
+      .metrics = {{"lookup and update, growth exponent", Better::lower},
+                  {"lookup and update, most items (ns)", Better::lower},
+                  {"lookup, growth exponent", Better::lower},
+                  {"lookup, most items (ns)", Better::lower},
+                  {"different rows (%)", Better::neither}},
+      .variants = {{"dense", "a plain table, uniform numbers: Adam visits every row"},
+                   {"uniform", "every item is as likely as any other: what uniformly drawn items of the regulariser ask for"},
+                   {"power law", "popularity falls with exponent 1.1: what clicks ask for"}},
+      .baseline = "dense",
+      .method = "power law",
+      .run = run};
 }
 
 }  // namespace plumb::methods::item_ssl_lookup

@@ -75,8 +75,8 @@ class TabularEncoder : public nn::Module {
  public:
   /// Weights from the default generator. Throws ConfigError as EncoderOptions::check.
   explicit TabularEncoder(const EncoderOptions& options);
-  /// All features: [B, R + D, h]. With `context` i64 [B, n_c], features 0 … D − 1 of each row: those and the R shared tokens alone enter the
-  /// transformer, [B, R + n_c, h]: what is hidden is absent, not zero. Throws IndexError for a feature outside the row.
+  /// All features: [B, R + D, h]. With `context` i64 [B, n_c], features 0 … D − 1 of each row: those and the R shared tokens alone enter
+  /// the transformer, [B, R + n_c, h]: what is hidden is absent, not zero. Throws IndexError for a feature outside the row.
   Tensor operator()(const Tensor& numbers, const Tensor& categories = {}, const Tensor& context = {}) const;
   const EncoderOptions& options() const { return options_; }
 

@@ -1,5 +1,5 @@
-// T-JEPA: self-supervised learning for tables without augmentations (Thimonier et al., ICLR 2025). From the latent of some features of a row
-// the latents of others are predicted, as an averaged copy of the encoder makes them.
+// T-JEPA: self-supervised learning for tables without augmentations (Thimonier et al., ICLR 2025). From the latent of some features of a
+// row the latents of others are predicted, as an averaged copy of the encoder makes them.
 #pragma once
 #include "methods/representation/t_jepa/encoder.h"
 #include "models/optim/adam.h"

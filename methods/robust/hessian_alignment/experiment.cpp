@@ -45,7 +45,7 @@ struct Setting {
   int64_t steps = 300;
   double lr = 1e-3, l2 = 1e-3;
   int64_t anneal_start = 100;  // the step from which penalties have their full weight
-  double weight = 1e5;         // of the penalty, λ: of 1e2 … 1e5 the best for every penalty on another seed, with little between the last two
+  double weight = 1e5;  // of the penalty, λ: of 1e2 … 1e5 the best for every penalty on another seed, with little between the last two
   DType dtype = f32;
 };
 

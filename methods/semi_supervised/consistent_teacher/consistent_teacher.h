@@ -70,8 +70,8 @@ struct StepReport {
   double images_with_boxes = 0;  ///< share
 };
 /// Moves the teacher, then the loss of a step: labelled images with objects, and two views of unlabelled ones. During warm-up the teacher's
-/// scores are noted but nothing is learned from them. An undefined weak view stands for a step from labels alone. Throws ValueError for views
-/// without images, ShapeError for views of different sizes, and as dense_loss.
+/// scores are noted but nothing is learned from them. An undefined weak view stands for a step from labels alone. Throws ValueError for
+/// views without images, ShapeError for views of different sizes, and as dense_loss.
 StepReport ssod_step(const DenseDetector& student, optim::Ema<DenseDetector>& teacher, const View& labelled,
                      const detection::Objects& truth, const View& weak, const View& strong, ScoreThreshold& thresholds,
                      const StepOptions& options, int64_t step);

@@ -61,7 +61,9 @@ augment::View strong_view(bool garments) {
   augment::RandAugmentPolicy policy = garments ? augment::fixmatch_policy(14) : augment::small_digits_policy();
   policy.n = 1;
   policy.cutout = 0;
-  return [policy, weak = augment::shift_view()](const Tensor& images, Generator& g) { return weak(augment::rand_augment(images, policy, g), g); };
+  return [policy, weak = augment::shift_view()](const Tensor& images, Generator& g) {
+    return weak(augment::rand_augment(images, policy, g), g);
+  };
 }
 
 Problem make_problem(const Cell& cell, double alpha) {
@@ -72,9 +74,12 @@ Problem make_problem(const Cell& cell, double alpha) {
   augment::View weak = augment::shift_view(), strong = strong_view(images.garments);
   auto pick = [](const Tensor& x, const std::vector<int64_t>& places) { return index_select(x, 0, from_vector(places)); };
   auto plain = [](const Tensor& x, Generator&) { return x; };
-  auto rows_of = [&](const augment::View& view, const std::vector<int64_t>& places) { return flatten(view(pick(train.image, places), g), 1); };
+  auto rows_of = [&](const augment::View& view, const std::vector<int64_t>& places) {
+    return flatten(view(pick(train.image, places), g), 1);
+  };
   Tensor judged = flatten(test.image, 1);
-  Problem problem{{}, {}, judged, test.label, mlp::Mlp({.inputs = judged.size(1), .hidden = {images.garments ? 128 : 64}, .outputs = 10}), 0};
+  Problem problem{{}, {}, judged, test.label, mlp::Mlp({.inputs = judged.size(1), .hidden = {images.garments ? 128 : 64}, .outputs = 10}),
+                  0};
   for (const auto& places : dirichlet_partition(train.label, kClients, alpha, g, images.least_examples)) {
     ClientSplit split = split_client(places, 0.1, images.least_labels, g);
     problem.clients.push_back({rows_of(plain, split.labelled), pick(train.label, split.labelled), rows_of(weak, split.unlabelled),
@@ -114,7 +119,8 @@ FedLabelOptions options_of(const Cell& cell) {
 class Rounds {
  public:
   Rounds(Cell& cell, const Problem& problem)
-      : cell_(cell), problem_(problem), options_(options_of(cell)), worker_(problem.initial), settings_{.clients = kClients, .per_round = 5, .seed = problem.seed} {}
+      : cell_(cell), problem_(problem), options_(options_of(cell)),
+        worker_(problem.initial), settings_{.clients = kClients, .per_round = 5, .seed = problem.seed} {}
 
   /// f(round, global state, summary) after every round.
   template <typename Listen>
@@ -136,7 +142,9 @@ class Rounds {
       RoundSummary summary;
       summary.loss = federated.run([&](int64_t k, const StateDict& global) {
         const Client& c = clients[static_cast<size_t>(k)];
-        auto loss = [&](mlp::Mlp& model, int64_t) { return fixmatch && r >= options_.burn_in ? fixmatch_loss(model, c) : labelled_loss(model, c); };
+        auto loss = [&](mlp::Mlp& model, int64_t) {
+          return fixmatch && r >= options_.burn_in ? fixmatch_loss(model, c) : labelled_loss(model, c);
+        };
         return train_client(worker_, global, static_cast<double>(c.labels.numel()), loss, local);
       });
       listen(r, federated.global(), summary);
@@ -166,7 +174,8 @@ class Rounds {
     UnlabelledRows rows = draw_unlabelled(c);
     std::vector<DistributionAligner> none;
     Tensor p = weak_probabilities(model(rows.weak), none);
-    return supervised + options_.lambda_u * weighted_cross_entropy(model(rows.strong), pseudo_labels(p).label, confidence_mask(p, options_.tau, true));
+    return supervised +
+           options_.lambda_u * weighted_cross_entropy(model(rows.strong), pseudo_labels(p).label, confidence_mask(p, options_.tau, true));
   }
 
   Cell& cell_;
@@ -264,10 +273,12 @@ void run(Cell& cell) {
 
 Experiment experiment() {
   return {.title = "FedLabel",
-          .paper = "Cho, Joshi, Dimitriadis: Local or Global: Selective Knowledge Assimilation for Federated Learning with Limited Labels, "
-                   "ICCV 2023",
-          .claim = "federated clients with few labels learn more when each unlabelled example is labelled by the more certain of the global "
-                   "and the client's own model, than from their labels alone or with either model as the only teacher",
+          .paper =
+              "Cho, Joshi, Dimitriadis: Local or Global: Selective Knowledge Assimilation for Federated Learning with Limited Labels, "
+              "ICCV 2023",
+          .claim =
+              "federated clients with few labels learn more when each unlabelled example is labelled by the more certain of the global "
+              "and the client's own model, than from their labels alone or with either model as the only teacher",
           .metrics = {{"test accuracy, α = 0.1 (%)"},
                       {"test accuracy, α = 0.3 (%)"},
                       {"labels right, global, α = 0.1 (%)", Better::neither},

@@ -87,7 +87,8 @@ PseudoLabelChoice select_pseudo_labels(const Tensor& global, const Tensor& local
     from_global.push_back(takes);
     agree.push_back(class_g == class_l);
   }
-  return {from_vector(index), from_vector(label), to(from_vector(ratio), global.dtype()), from_vector(from_global) > 0, from_vector(agree) > 0};
+  return {from_vector(index), from_vector(label), to(from_vector(ratio), global.dtype()), from_vector(from_global) > 0,
+          from_vector(agree) > 0};
 }
 
 // KL(l ‖ q) = Σ l log l − Σ l log q

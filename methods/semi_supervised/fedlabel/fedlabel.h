@@ -45,8 +45,8 @@ Tensor mean_proximal_penalty(const std::vector<Tensor>& parameters, const std::v
 struct ClientSplit {
   std::vector<int64_t> labelled, unlabelled;
 };
-/// In random order the first are unlabelled, the last max(⌊share · n⌋, least) labelled; both ascending. Throws ValueError for no examples, a
-/// share outside (0, 1], or fewer than `least` examples.
+/// In random order the first are unlabelled, the last max(⌊share · n⌋, least) labelled; both ascending. Throws ValueError for no examples,
+/// a share outside (0, 1], or fewer than `least` examples.
 ClientSplit split_client(std::vector<int64_t> examples, double share, int64_t least, Generator& generator);
 
 }  // namespace plumb::methods::fedlabel

@@ -50,8 +50,8 @@ Tensor detail::student_loss(const PseudoLabelChoice& chosen, const Tensor& stron
                             const std::vector<Tensor>& parameters, const std::vector<Tensor>& received, const FedLabelOptions& o) {
   Tensor loss = o.lambda_u * cross_entropy(index_select(strong, 0, chosen.index), chosen.label);
   if (o.lambda_c > 0)
-    loss = loss + o.lambda_c * agreement_consistency(index_select(weak, 0, chosen.index) / o.temperature, index_select(local_probs, 0, chosen.index),
-                                                     chosen.ratio, chosen.agree);
+    loss = loss + o.lambda_c * agreement_consistency(index_select(weak, 0, chosen.index) / o.temperature,
+                                                     index_select(local_probs, 0, chosen.index), chosen.ratio, chosen.agree);
   if (o.lambda_p > 0) loss = loss + o.lambda_p * mean_proximal_penalty(parameters, received);
   return loss;
 }

@@ -71,7 +71,8 @@ void count(LabelCounts& counts, const PseudoLabelChoice& chosen, const Unlabelle
 }  // namespace detail
 
 /// A client's part of a round from the global state w. `worker` is lent to it: Model maps images [B, ..] to logits [B, C]. Pseudo-labels
-/// begin at `round` = burn_in; before it, and for a client without unlabelled data, v is w. Both teachers label in evaluation mode and without a graph; v trains in training mode.
+/// begin at `round` = burn_in; before it, and for a client without unlabelled data, v is w. Both teachers label in evaluation mode and
+/// without a graph; v trains in training mode.
 template <typename Model>
 FedLabelUpdate fedlabel_client(Model& worker, const StateDict& global, const ClientData& data, int64_t round,
                                const FedLabelOptions& options) {

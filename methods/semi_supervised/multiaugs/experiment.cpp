@@ -110,19 +110,20 @@ struct NamedArm {
 };
 
 const std::vector<NamedArm>& arms() {
-  static const std::vector<NamedArm> all{{{"supervised", "the labelled figures alone, easy views"}, {}},
-                                         {{"A60", "PoseCons, hard views are turned and scaled alone"}, {{"A60"}}},
-                                         {{"JO", "PoseCons, joints of others pasted over joints"}, {{"JO"}}},
-                                         {{"CO", "PoseCons, boxes at random places cut out"}, {{"CO"}}},
-                                         {{"JC", "PoseCons, boxes about joints cut out: the best single change before"}, {{"JC"}}},
-                                         {{"JO+CO+CM", "PoseCons, three changes stacked"}, {{"JO+CO+CM"}}},
-                                         {{"JOCO", "PoseCons, JO and then CO"}, {{"JOCO"}}},
-                                         {{"JOCO, weight 2", "the same, its consistency counting twice"}, {{"JOCO"}, 2}},
-                                         {{"JOCO×2", "two hard views of the same kind"}, {{"JOCO", "JOCO"}}},
-                                         {{"dual JC", "PoseDual: two networks teach each other, one view each"}, {{"JC"}, 1, true}},
-                                         {{"JOCO, JCCM, JC, JO", "four hard views"}, {{"JOCO", "JCCM", "JC", "JO"}}},
-                                         {{"MultiAugs, weight ¼", "JOCO and JCCM, their consistency counting a quarter"}, {{"JOCO", "JCCM"}, 0.25}},
-                                         {{"MultiAugs", "JOCO and JCCM: two hard views of different kinds"}, {{"JOCO", "JCCM"}}}};
+  static const std::vector<NamedArm> all{
+      {{"supervised", "the labelled figures alone, easy views"}, {}},
+      {{"A60", "PoseCons, hard views are turned and scaled alone"}, {{"A60"}}},
+      {{"JO", "PoseCons, joints of others pasted over joints"}, {{"JO"}}},
+      {{"CO", "PoseCons, boxes at random places cut out"}, {{"CO"}}},
+      {{"JC", "PoseCons, boxes about joints cut out: the best single change before"}, {{"JC"}}},
+      {{"JO+CO+CM", "PoseCons, three changes stacked"}, {{"JO+CO+CM"}}},
+      {{"JOCO", "PoseCons, JO and then CO"}, {{"JOCO"}}},
+      {{"JOCO, weight 2", "the same, its consistency counting twice"}, {{"JOCO"}, 2}},
+      {{"JOCO×2", "two hard views of the same kind"}, {{"JOCO", "JOCO"}}},
+      {{"dual JC", "PoseDual: two networks teach each other, one view each"}, {{"JC"}, 1, true}},
+      {{"JOCO, JCCM, JC, JO", "four hard views"}, {{"JOCO", "JCCM", "JC", "JO"}}},
+      {{"MultiAugs, weight ¼", "JOCO and JCCM, their consistency counting a quarter"}, {{"JOCO", "JCCM"}, 0.25}},
+      {{"MultiAugs", "JOCO and JCCM: two hard views of different kinds"}, {{"JOCO", "JCCM"}}}};
   return all;
 }
 

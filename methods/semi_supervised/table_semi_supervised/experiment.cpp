@@ -63,11 +63,9 @@ Problem make_problem(const Cell& cell, const std::string& set, int64_t per_class
 class Run {
  public:
   Run(Cell& cell, const Problem& problem, std::string name, double from)
-      : cell_(cell),
-        problem_(problem),
-        name_(std::move(name)),
-        from_(from),
-        options_{.steps = cell.pick<int64_t>(8, 600, 20'000), .ema = cell.pick(0.3, 0.99, 0.999), .evaluate_every = cell.pick<int64_t>(4, 100, 1000)} {
+      : cell_(cell), problem_(problem), name_(std::move(name)), from_(from), options_{.steps = cell.pick<int64_t>(8, 600, 20'000),
+                                                                                      .ema = cell.pick(0.3, 0.99, 0.999),
+                                                                                      .evaluate_every = cell.pick<int64_t>(4, 100, 1000)} {
     options_.sgd.lr = cell.pick(0.2, 0.03, 0.03);
   }
 
@@ -145,8 +143,9 @@ Experiment experiment() {
     for (int64_t per_class : kLabels) metrics.push_back({heading(set, per_class) + " (%)"});
   return {.title = "Semi-supervised learning: one table",
           .paper = "each method's own; plumb methods names them",
-          .claim = "test accuracy with 4 and 25 labels a class on MNIST (handwritten digits) and a CIFAR-10 subset (colour images): the same "
-                   "split, network, views, optimiser and steps for all",
+          .claim =
+              "test accuracy with 4 and 25 labels a class on MNIST (handwritten digits) and a CIFAR-10 subset (colour images): the same "
+              "split, network, views, optimiser and steps for all",
           .metrics = metrics,
           .variants = {{"supervised", "the labelled examples alone, weak views"},
                        {"FixMatch", "θ = 0.95, hard labels"},

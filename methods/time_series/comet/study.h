@@ -27,8 +27,8 @@ struct PretrainOptions {
   double lr = 1e-3;
   std::function<void(int64_t epoch, const temporal::DilatedEncoder& average)> each_epoch = {};  ///< after epoch 1, 2, …
 };
-/// The mean over training of the weights from the `encoder`'s on, by AdamW over grouped batches of trials. SimCLR contrasts the windows' vectors,
-/// the largest over time, of two views with hidden steps, by cosines (Chen et al., ICML 2020).
+/// The mean over training of the weights from the `encoder`'s on, by AdamW over grouped batches of trials. SimCLR contrasts the windows'
+/// vectors, the largest over time, of two views with hidden steps, by cosines (Chen et al., ICML 2020).
 temporal::DilatedEncoder pretrained(temporal::DilatedEncoder encoder, const Windows& windows, const PretrainOptions& options,
                                     Generator& generator);
 

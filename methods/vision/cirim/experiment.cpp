@@ -253,7 +253,8 @@ Result reconstructed(const TestSet& set, const Reconstruct& reconstruct) {
 void show(Cell& cell, const std::string& title, const Result& r) {
   int64_t shown = std::min<int64_t>(4, r.truth.size(0));
   Tensor image = narrow(r.image, 0, 0, shown), truth = narrow(r.truth, 0, 0, shown), error = clamp_max(abs(image - truth) * 4, 1);
-  cell.picture(title + ": truth, above its reconstruction, above four times the error", train::image_grid(cat({truth, image, error}), {.columns = shown}));
+  cell.picture(title + ": truth, above its reconstruction, above four times the error",
+               train::image_grid(cat({truth, image, error}), {.columns = shown}));
 }
 
 void evaluate(Cell& cell, const TestSet& set, const Reconstruct& reconstruct) {

@@ -20,7 +20,8 @@ class CopySession {
   static Tensor tensor_copied(const MemberTensor& source, const MemberTensor* target);
   /// The copy of a child on the heap will be at `child`.
   static void place(const Module& source_container, const Module& container, const Module& source_child, const void* child);
-  /// `target`, whose copy has begun, is complete. If not, it was cut off: copied as its base class, or with a registered thing that is no member.
+  /// `target`, whose copy has begun, is complete. If not, it was cut off: copied as its base class, or with a registered thing that is no
+  /// member.
   static bool complete(const Module& target);
   static void moved(const Module& from, const Module& to) noexcept;
   static void forget(const Module& target) noexcept;

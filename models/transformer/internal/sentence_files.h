@@ -16,8 +16,9 @@ struct SentenceFiles {
   WordPieceOptions words;             ///< for vocab.txt, where there is no tokenizer.json
 };
 
-/// Reads modules.json with the file that it names, sentence_bert_config.json and tokenizer_config.json; what is not there stays as it is above.
-/// Throws ConfigError naming the file for modules that are not known, for files outside the directory and for values of another kind.
+/// Reads modules.json with the file that it names, sentence_bert_config.json and tokenizer_config.json; what is not there stays as it is
+/// above. Throws ConfigError naming the file for modules that are not known, for files outside the directory and for values of another
+/// kind.
 SentenceFiles read_sentence_files(const std::string& directory);
 
 }  // namespace plumb::transformer::detail

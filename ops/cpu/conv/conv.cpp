@@ -17,12 +17,15 @@ using conv::TapGrid;
 // Whether this is what Winograd's algorithm computes; how much of it is worth it, winograd_for says.
 bool is_winograd(const Tensor& weight, const ConvGeometry& g) {
   const Shape& s = weight.shape();
-  return (weight.dtype() == f32 || weight.dtype() == bf16) && s[2] == 3 && s[3] == 3 && g.stride[0] == 1 && g.stride[1] == 1 && g.dilation[0] == 1 && g.dilation[1] == 1 && g.groups == 1;
+  return (weight.dtype() == f32 || weight.dtype() == bf16) && s[2] == 3 && s[3] == 3 && g.stride[0] == 1 && g.stride[1] == 1 &&
+         g.dilation[0] == 1 && g.dilation[1] == 1 && g.groups == 1;
 }
 
-// y = weight ∗ x + bias, if it is done by Winograd's algorithm. `flipped`: with the channels of the weight exchanged and its kernels flipped.
+// y = weight ∗ x + bias, if it is done by Winograd's algorithm. `flipped`: with the channels of the weight exchanged and its kernels
+// flipped.
 template <typename T>
-bool winograd_typed(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t padding_h, int64_t padding_w, bool flipped, Tensor& y) {
+bool winograd_typed(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t padding_h, int64_t padding_w, bool flipped,
+                    Tensor& y) {
   const Shape &s = weight.shape(), &places = y.shape();
   const conv::WinogradConvolution p{places[0], flipped ? s[0] : s[1], flipped ? s[1] : s[0], places[2], places[3], {padding_h, padding_w}};
   const conv::WinogradTransforms* transforms = conv::winograd_for<T>(p);
@@ -32,7 +35,8 @@ bool winograd_typed(const Tensor& x, const Tensor& weight, const Tensor& bias, i
   return true;
 }
 bool by_winograd(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t padding_h, int64_t padding_w, bool flipped, Tensor& y) {
-  return weight.dtype() == f32 ? winograd_typed<float>(x, weight, bias, padding_h, padding_w, flipped, y) : winograd_typed<bfloat16>(x, weight, bias, padding_h, padding_w, flipped, y);
+  return weight.dtype() == f32 ? winograd_typed<float>(x, weight, bias, padding_h, padding_w, flipped, y)
+                               : winograd_typed<bfloat16>(x, weight, bias, padding_h, padding_w, flipped, y);
 }
 
 // Calls f(row) for rows [0, rows) of `length` values each, on all threads.
@@ -49,8 +53,13 @@ void conv_typed(const Tensor& x, const Tensor& weight, const Tensor& bias, const
   std::vector<Tap> taps;
   for (int64_t i = 0; i < s[2]; ++i)
     for (int64_t j = 0; j < s[3]; ++j) taps.push_back({i * g.dilation[0] - g.padding[0], j * g.dilation[1] - g.padding[1]});
-  const TapConvolution p{.grid = TapGrid(g.stride[0], g.stride[1], std::move(taps)), .batch = places[0], .groups = g.groups, .channels = s[1],
-                         .m = s[0] / g.groups, .height = places[2], .width = places[3]};
+  const TapConvolution p{.grid = TapGrid(g.stride[0], g.stride[1], std::move(taps)),
+                         .batch = places[0],
+                         .groups = g.groups,
+                         .channels = s[1],
+                         .m = s[0] / g.groups,
+                         .height = places[2],
+                         .width = places[3]};
   conv::convolve_taps<T>(p, Source<T>(x), weight.data<T>(), bias.defined() ? bias.data<T>() : nullptr, y);
 }
 
@@ -105,8 +114,17 @@ void conv_transpose_typed(const Tensor& y, const Tensor& weight, const Tensor& b
           entries.push_back(i * s[3] + j);
         }
       transpose_weight<T>(weight, g.groups, entries, transposed.data());
-      const TapConvolution p{.grid = TapGrid(1, 1, std::move(taps)), .batch = places[0], .groups = g.groups, .channels = s[0] / g.groups, .m = s[1],
-                             .height = v.count, .width = h.count, .out_step_h = g.stride[0], .out_step_w = g.stride[1], .out_y = v.first, .out_x = h.first};
+      const TapConvolution p{.grid = TapGrid(1, 1, std::move(taps)),
+                             .batch = places[0],
+                             .groups = g.groups,
+                             .channels = s[0] / g.groups,
+                             .m = s[1],
+                             .height = v.count,
+                             .width = h.count,
+                             .out_step_h = g.stride[0],
+                             .out_step_w = g.stride[1],
+                             .out_y = v.first,
+                             .out_x = h.first};
       conv::convolve_taps<T>(p, Source<T>(y), transposed.data(), b, x);
     }
 }

@@ -55,7 +55,8 @@ struct Job {
 
 // Writes sums [m, stride] of places [begin, end) of the tile to channels [channel, channel + m).
 template <typename T>
-void store_places(const Job<T>& job, const Tile& tile, int64_t begin, int64_t end, int64_t channel, int64_t m, const gemm::Accumulator<T>* sums, int64_t stride) {
+void store_places(const Job<T>& job, const Tile& tile, int64_t begin, int64_t end, int64_t channel, int64_t m,
+                  const gemm::Accumulator<T>* sums, int64_t stride) {
   while (begin < end) {
     const int64_t x = begin % tile.columns, row = begin / tile.columns, y = row % tile.rows, image = row / tile.rows;
     const int64_t count = std::min(end - begin, tile.columns - x);
@@ -79,13 +80,15 @@ struct Panels : Job<T> {
   const P* packed = nullptr;
 
   Panels(const Job<T>& job, const gemm::Kernels<P>& k)
-      : Job<T>(job), kernels(k), channels(ceil_div(job.p.channels, gemm::kSteps<P>)), k_all(channels * job.p.grid.count()), height(ceil_div(job.p.m, k.rows) * k.rows) {}
+      : Job<T>(job), kernels(k), channels(ceil_div(job.p.channels, gemm::kSteps<P>)), k_all(channels * job.p.grid.count()),
+        height(ceil_div(job.p.m, k.rows) * k.rows) {}
 };
 
 template <typename P>
 struct PanelBuffers {
   PanelBuffers(const gemm::Kernels<P>& k, int64_t m, int64_t k_all)
-      : b_panel(std::min(k_all, gemm::kMaxDepth) * k.columns), c_panel(m * k.columns), b(kPanels * b_panel), sums(kPanels * c_panel), rows(k_all) {
+      : b_panel(std::min(k_all, gemm::kMaxDepth) * k.columns), c_panel(m * k.columns), b(kPanels * b_panel), sums(kPanels * c_panel),
+        rows(k_all) {
     std::fill_n(b.data(), kPanels * b_panel, P{});  // columns beyond the last place are computed too: let them be numbers
   }
   int64_t b_panel, c_panel;
@@ -109,7 +112,8 @@ void multiply_panels(const Panels<T, P>& job, int64_t group, int64_t panels, Pan
   const int64_t m_block = std::max<int64_t>(1, gemm::kBlockRows<P> / kernels.rows) * kernels.rows;
   Panel<P> blocks[kPanels];
   for (int64_t k = 0; k < k_all; k += depth) {
-    gemm::PanelProduct<P> product{.n = width, .k = std::min(depth, k_all - k), .packed = true, .b_k = width, .c_row = width, .c_column = 1, .accumulate = k > 0};
+    gemm::PanelProduct<P> product{
+        .n = width, .k = std::min(depth, k_all - k), .packed = true, .b_k = width, .c_row = width, .c_column = 1, .accumulate = k > 0};
     for (int64_t q = 0; q < panels; ++q) blocks[q] = panel(q, k, product.k);
     for (int64_t i = 0; i < m; i += m_block) {
       product.m = std::min(m_block, m - i);
@@ -151,7 +155,8 @@ void multiply_gathered(const Panels<T, P>& job, const Tile& tile, int64_t group,
       return Panel<P>{b, nullptr};
     });
     for (int64_t q = 0; q < panels; ++q)
-      store_places(job, tile, first + q * width, std::min(places, first + (q + 1) * width), group * p.m, p.m, buffers.sums.data() + q * buffers.c_panel, width);
+      store_places(job, tile, first + q * width, std::min(places, first + (q + 1) * width), group * p.m, p.m,
+                   buffers.sums.data() + q * buffers.c_panel, width);
   }
 }
 
@@ -164,8 +169,8 @@ int64_t positions_of(const Tile& tile, const Window<T>& w) {
 
 // Writes sums [m, width] of positions [begin, begin + width) of an image of the tile.
 template <typename T>
-void store_positions(const Job<T>& job, const Tile& tile, int64_t image, int64_t row_length, int64_t begin, int64_t width, int64_t channel, int64_t m,
-                     const gemm::Accumulator<T>* sums) {
+void store_positions(const Job<T>& job, const Tile& tile, int64_t image, int64_t row_length, int64_t begin, int64_t width, int64_t channel,
+                     int64_t m, const gemm::Accumulator<T>* sums) {
   for (int64_t i = 0; i < width;) {
     const int64_t x = (begin + i) % row_length, y = (begin + i) / row_length, count = std::min(width - i, tile.columns - x);
     if (count <= 0) {
@@ -181,7 +186,8 @@ void store_positions(const Job<T>& job, const Tile& tile, int64_t image, int64_t
 template <typename T, typename P>
 void multiply_in_place(const Panels<T, P>& job, const Tile& tile, int64_t group, const Window<P>& w, PanelBuffers<P>& buffers) {
   const TapConvolution& p = job.p;
-  const int64_t width = job.kernels.columns, positions = positions_of(tile, w), each = ceil_div(positions, width), panels = tile.images * each;
+  const int64_t width = job.kernels.columns, positions = positions_of(tile, w), each = ceil_div(positions, width),
+                panels = tile.images * each;
   int64_t* rows = buffers.rows.data();
   for (int64_t c = 0; c < job.channels; ++c)
     for (const Tap& t : p.grid.taps) *rows++ = c * w.channel + (t.y - p.grid.min_y) * w.row + t.x - p.grid.min_x;
@@ -192,7 +198,8 @@ void multiply_in_place(const Panels<T, P>& job, const Tile& tile, int64_t group,
       return Panel<P>{w.data + (first + q) / each * w.image + begin(first + q), buffers.rows.data() + k};
     });
     for (int64_t q = 0; q < n; ++q)
-      store_positions(job, tile, (first + q) / each, w.row, begin(first + q), width, group * p.m, p.m, buffers.sums.data() + q * buffers.c_panel);
+      store_positions(job, tile, (first + q) / each, w.row, begin(first + q), width, group * p.m, p.m,
+                      buffers.sums.data() + q * buffers.c_panel);
   }
 }
 
@@ -236,7 +243,8 @@ void pack_weight(const Panels<T, P>& job, P* packed) {
       }
       for (int64_t k = 0; k < k_all; k += depth) {
         const int64_t steps = std::min(depth, k_all - k);
-        gemm::pack_panels(rows, lanes, steps * kEach, gemm::Strided<T>{from + k * kEach, k_all * kEach, 1}, packed + group * height * k_all + k * height + i * steps);
+        gemm::pack_panels(rows, lanes, steps * kEach, gemm::Strided<T>{from + k * kEach, k_all * kEach, 1},
+                          packed + group * height * k_all + k * height + i * steps);
       }
     }
   });
@@ -299,19 +307,23 @@ void sum_row(const Terms<C>& terms, const C* window, int64_t step, int64_t colum
 
 template <typename C>
 void sum_row(const Terms<C>& terms, const C* window, int64_t step, int64_t columns, C* sums) {
-  step == 1 ? sum_row<1>(terms, window, step, columns, sums) : step == 2 ? sum_row<2>(terms, window, step, columns, sums) : sum_row<0>(terms, window, step, columns, sums);
+  step == 1   ? sum_row<1>(terms, window, step, columns, sums)
+  : step == 2 ? sum_row<2>(terms, window, step, columns, sums)
+              : sum_row<0>(terms, window, step, columns, sums);
 }
 
 template <typename C>
 struct DirectBuffers {
-  DirectBuffers(const TapConvolution& p, int64_t columns) : weight(p.channels * p.grid.count()), offset(p.channels * p.grid.count()), sums(columns) {}
+  DirectBuffers(const TapConvolution& p, int64_t columns)
+      : weight(p.channels * p.grid.count()), offset(p.channels * p.grid.count()), sums(columns) {}
   gemm::Buffer<C> weight;
   gemm::Buffer<int64_t> offset;
   gemm::Buffer<C> sums;
 };
 
 template <typename T>
-void direct_tile(const Job<T>& job, const Tile& tile, int64_t group, const Window<gemm::Accumulator<T>>& w, DirectBuffers<gemm::Accumulator<T>>& buffers) {
+void direct_tile(const Job<T>& job, const Tile& tile, int64_t group, const Window<gemm::Accumulator<T>>& w,
+                 DirectBuffers<gemm::Accumulator<T>>& buffers) {
   using C = gemm::Accumulator<T>;
   const TapConvolution& p = job.p;
   const Terms<C> terms{buffers.weight.data(), buffers.offset.data(), p.channels * p.grid.count()};

@@ -53,13 +53,15 @@ void pack_y(const WeightSum<T>& s, const Tile& t, int64_t group, int width, P* p
   for (int64_t m = 0; m < s.m; m += width)
     for (int64_t i = 0; i < t.images; ++i) {
       const T* y = s.y + (t.image + i) * s.y_image + (group * s.m + m) * s.y_channel + t.y * s.y_width + t.x;
-      gemm::pack_panels(width, std::min<int64_t>(width, s.m - m), t.rows * t.columns, gemm::Strided<T>{y, s.y_channel, 1}, packed + (m * t.images + i * width) * each);
+      gemm::pack_panels(width, std::min<int64_t>(width, s.m - m), t.rows * t.columns, gemm::Strided<T>{y, s.y_channel, 1},
+                        packed + (m * t.images + i * width) * each);
     }
 }
 
 // Rows [row, row + rows) of `in` for the places of the tile, each image from an element of its own on. `runs` are those of the first image.
 template <typename T, typename C>
-void gather_rows(const WeightSum<T>& s, const Tile& tile, const Window<C>& w, const Run* runs, int64_t n, int64_t row, int64_t rows, int64_t each, C* block) {
+void gather_rows(const WeightSum<T>& s, const Tile& tile, const Window<C>& w, const Run* runs, int64_t n, int64_t row, int64_t rows,
+                 int64_t each, C* block) {
   const int64_t places = tile.rows * tile.columns;
   for (int64_t r = row; r < row + rows; ++r) {
     const Tap& t = s.grid.taps[static_cast<size_t>(r % s.grid.count())];
@@ -73,7 +75,8 @@ void gather_rows(const WeightSum<T>& s, const Tile& tile, const Window<C>& w, co
 
 template <typename T, typename P>
 void multiply_part(const WeightSum<T>& s, const gemm::Kernels<P>& kernels, const Part& part, Accumulator<T>* sums) {
-  using C = std::conditional_t<gemm::kSteps<P> == 1, P, T>;  // as which the rows of `in` are gathered: a pair of places is two of them as they lie
+  using C = std::conditional_t<gemm::kSteps<P> == 1, P,
+                               T>;  // as which the rows of `in` are gathered: a pair of places is two of them as they lie
   const int64_t width = kernels.columns, most = s.tiling.images * elements_of<P>(s.tiling[0]);
   gemm::Buffer<P> packed(ceil_div(s.m, width) * width * most), block(kRowBlock * most);
   gemm::Buffer<C> padded(window_size(s.tiling, s.grid, s.channels));
@@ -88,8 +91,19 @@ void multiply_part(const WeightSum<T>& s, const gemm::Kernels<P>& kernels, const
       const int64_t rows = std::min(kRowBlock, part.row_end - row);
       gather_rows(s, tile, w, runs, n, row, rows, each * gemm::kSteps<P>, reinterpret_cast<C*>(block.data()));
       for (int64_t m = 0; m < s.m; m += width)
-        kernels.multiply_panel({.m = rows, .n = std::min(width, s.m - m), .k = depth, .a = block.data(), .a_row = depth, .a_k = 1, .packed = false,
-                                .b = packed.data() + m * depth, .b_k = width, .c = sums + (row - part.row) * s.m + m, .c_row = s.m, .c_column = 1, .accumulate = q > part.tile});
+        kernels.multiply_panel({.m = rows,
+                                .n = std::min(width, s.m - m),
+                                .k = depth,
+                                .a = block.data(),
+                                .a_row = depth,
+                                .a_k = 1,
+                                .packed = false,
+                                .b = packed.data() + m * depth,
+                                .b_k = width,
+                                .c = sums + (row - part.row) * s.m + m,
+                                .c_row = s.m,
+                                .c_column = 1,
+                                .accumulate = q > part.tile});
     }
   }
 }
@@ -119,7 +133,8 @@ void direct_part(const WeightSum<T>& s, const Part& part, Accumulator<T>* sums) 
         for (int64_t i = 0; i < t.images; ++i)
           for (int64_t y = 0; y < t.rows; ++y) {
             const T* from = s.y + (t.image + i) * s.y_image + (part.group * s.m + m) * s.y_channel + (t.y + y) * s.y_width + t.x;
-            const C* x = w.data + i * w.image + row / s.grid.count() * w.channel + (y * s.grid.step_h + tap.y - s.grid.min_y) * w.row + (tap.x - s.grid.min_x) * w.column;
+            const C* x = w.data + i * w.image + row / s.grid.count() * w.channel + (y * s.grid.step_h + tap.y - s.grid.min_y) * w.row +
+                         (tap.x - s.grid.min_x) * w.column;
             add_products(from, x, s.grid.step_w, t.columns, lanes);
           }
         for (int64_t half = 8; half > 0; half /= 2)
@@ -138,8 +153,8 @@ void add_part(const WeightSum<T>& s, const Part& part, Accumulator<T>* sums) {
   multiply_part(s, gemm::kernels<Accumulator<T>>(), part, sums);
 }
 
-// weight [groups · m, rows] ← Σ over chunks of partial [chunks, groups, rows, m], in order: 16 × 16 values at a time, which lie side by side
-// along m where they come from and along the rows where they go.
+// weight [groups · m, rows] ← Σ over chunks of partial [chunks, groups, rows, m], in order: 16 × 16 values at a time, which lie side by
+// side along m where they come from and along the rows where they go.
 template <typename T>
 void add_chunks(const WeightSum<T>& s, int64_t chunks, const Accumulator<T>* partial, T* weight) {
   using C = Accumulator<T>;
@@ -183,14 +198,17 @@ void conv_weight_typed(const Tensor& y, const Tensor& x, const ConvGeometry& g, 
   const int64_t row_parts = std::clamp<int64_t>(kChunks / (chunks * g.groups), 1, ceil_div(s.rows(), kRowBlock));
   const int64_t part_rows = ceil_div(ceil_div(s.rows(), row_parts), kRowBlock) * kRowBlock, parts = ceil_div(s.rows(), part_rows);
   gemm::Buffer<C> partial(chunks * weight.numel());
-  parallel_for(chunks * g.groups * parts, ceil_div(gemm::kWorthThread * chunks * g.groups * parts, std::max<int64_t>(1, y.numel() * s.rows())), [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t chunk = task / (g.groups * parts), group = task / parts % g.groups, row = task % parts * part_rows;
-      const Part part{group, tiling.count * chunk / chunks, tiling.count * (chunk + 1) / chunks, row, std::min(s.rows(), row + part_rows)};
-      C* sums = partial.data() + ((chunk * g.groups + group) * s.rows() + row) * m;
-      add_part(s, part, sums);
-    }
-  });
+  parallel_for(chunks * g.groups * parts,
+               ceil_div(gemm::kWorthThread * chunks * g.groups * parts, std::max<int64_t>(1, y.numel() * s.rows())),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t task = begin; task < end; ++task) {
+                   const int64_t chunk = task / (g.groups * parts), group = task / parts % g.groups, row = task % parts * part_rows;
+                   const Part part{group, tiling.count * chunk / chunks, tiling.count * (chunk + 1) / chunks, row,
+                                   std::min(s.rows(), row + part_rows)};
+                   C* sums = partial.data() + ((chunk * g.groups + group) * s.rows() + row) * m;
+                   add_part(s, part, sums);
+                 }
+               });
   add_chunks(s, chunks, partial.data(), out);
 }
 
@@ -204,7 +222,9 @@ bool winograd_typed(const WinogradConvolution& p, const Tensor& y, const Tensor&
 // The same by Winograd's algorithm, if it is what that computes.
 bool by_winograd(const Tensor& y, const Tensor& x, const ConvGeometry& g, Tensor& weight) {
   const Shape &k = weight.shape(), &places = y.shape();
-  if ((weight.dtype() != f32 && weight.dtype() != bf16) || k[2] != 3 || k[3] != 3 || g.stride[0] != 1 || g.stride[1] != 1 || g.dilation[0] != 1 || g.dilation[1] != 1 || g.groups != 1) return false;
+  if ((weight.dtype() != f32 && weight.dtype() != bf16) || k[2] != 3 || k[3] != 3 || g.stride[0] != 1 || g.stride[1] != 1 ||
+      g.dilation[0] != 1 || g.dilation[1] != 1 || g.groups != 1)
+    return false;
   const WinogradConvolution p{places[0], k[1], k[0], places[2], places[3], {g.padding[0], g.padding[1]}};
   return weight.dtype() == f32 ? winograd_typed<float>(p, y, x, weight) : winograd_typed<bfloat16>(p, y, x, weight);
 }

@@ -43,12 +43,14 @@ struct Tiling {
   int64_t down, across, count;    ///< tiles over the height, over the width, in all
 
   /// Tiles whose windows over `channels` channels take at most about `bytes`, and at most `places` places; small images are put together.
-  Tiling(int64_t batch_, int64_t height_, int64_t width_, const TapGrid& grid, int64_t channels, int64_t item, int64_t bytes, int64_t places)
+  Tiling(int64_t batch_, int64_t height_, int64_t width_, const TapGrid& grid, int64_t channels, int64_t item, int64_t bytes,
+         int64_t places)
       : batch(batch_), height(height_), width(width_), images(1) {
     columns = std::min(width, places);
     const int64_t row_bytes = std::max<int64_t>(1, channels * grid.width(columns) * grid.step_h * item);
     rows = std::clamp<int64_t>(std::min(bytes / row_bytes, places / columns), 1, height);
-    if (columns == width && rows == height) images = std::clamp<int64_t>(std::min(bytes / (row_bytes * height), places / (height * width)), 1, batch);
+    if (columns == width && rows == height)
+      images = std::clamp<int64_t>(std::min(bytes / (row_bytes * height), places / (height * width)), 1, batch);
     down = (height + rows - 1) / rows, across = (width + columns - 1) / columns;
     count = (batch + images - 1) / images * down * across;
   }
@@ -66,7 +68,8 @@ struct Source {
   int64_t image, channel, row, column;  ///< strides
 
   explicit Source(const Tensor& x)
-      : data(x.data<T>()), height(x.shape()[2]), width(x.shape()[3]), image(x.strides()[0]), channel(x.strides()[1]), row(x.strides()[2]), column(x.strides()[3]) {}
+      : data(x.data<T>()), height(x.shape()[2]), width(x.shape()[3]), image(x.strides()[0]), channel(x.strides()[1]), row(x.strides()[2]),
+        column(x.strides()[3]) {}
 };
 
 /// Element (i, c, y, x), counted from the window's corner, lies at data[i · image + c · channel + y · row + x · column].
@@ -84,7 +87,8 @@ inline int64_t window_size(const Tiling& tiling, const TapGrid& grid, int64_t ch
 /// Row y of the input from column x on, zero outside it.
 template <typename T, typename C>
 void copy_row(const T* row, bool inside, int64_t column, int64_t width, int64_t x, int64_t count, C* to) {
-  const int64_t begin = inside ? std::clamp<int64_t>(-x, 0, count) : count, end = inside ? std::clamp<int64_t>(width - x, begin, count) : count;
+  const int64_t begin = inside ? std::clamp<int64_t>(-x, 0, count) : count,
+                end = inside ? std::clamp<int64_t>(width - x, begin, count) : count;
   std::fill_n(to, begin, C(0));
   const T* from = row + x * column;
   if constexpr (std::is_same_v<T, C>) {
@@ -105,7 +109,8 @@ Window<C> window(const Source<T>& in, const TapGrid& grid, const Tile& tile, int
   const int64_t h = grid.height(tile.rows), w = grid.width(tile.columns);
   const T* first = in.data + tile.image * in.image + channel * in.channel;
   if constexpr (std::is_same_v<T, C>)
-    if (in.column == 1 && y >= 0 && x >= 0 && y + h <= in.height && x + w <= in.width) return {first + y * in.row + x, in.image, in.channel, in.row, 1};
+    if (in.column == 1 && y >= 0 && x >= 0 && y + h <= in.height && x + w <= in.width)
+      return {first + y * in.row + x, in.image, in.channel, in.row, 1};
   auto* to = buffer;
   for (int64_t i = 0; i < tile.images; ++i)
     for (int64_t c = 0; c < channels; ++c)
@@ -117,9 +122,11 @@ Window<C> window(const Source<T>& in, const TapGrid& grid, const Tile& tile, int
 }
 
 /// The same in pairs of channels, which count as one: (2c, 2c + 1), with zeros beside an odd last one. Always a copy.
-inline Window<gemm::Bf16Pair> window(const Source<bfloat16>& in, const TapGrid& grid, const Tile& tile, int64_t channel, int64_t channels, gemm::Bf16Pair* buffer) {
+inline Window<gemm::Bf16Pair> window(const Source<bfloat16>& in, const TapGrid& grid, const Tile& tile, int64_t channel, int64_t channels,
+                                     gemm::Bf16Pair* buffer) {
   const int64_t y = tile.y * grid.step_h + grid.min_y, x = tile.x * grid.step_w + grid.min_x;
-  const int64_t h = grid.height(tile.rows), w = grid.width(tile.columns), begin = std::clamp<int64_t>(-x, 0, w), end = std::clamp<int64_t>(in.width - x, begin, w);
+  const int64_t h = grid.height(tile.rows), w = grid.width(tile.columns), begin = std::clamp<int64_t>(-x, 0, w),
+                end = std::clamp<int64_t>(in.width - x, begin, w);
   gemm::Bf16Pair* to = buffer;
   for (int64_t i = 0; i < tile.images; ++i)
     for (int64_t c = 0; c < channels; c += 2)

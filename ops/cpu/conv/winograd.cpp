@@ -27,7 +27,8 @@ struct Weights {
 
 // Transforms 16 output channels from `out` on of 16 input channels from `in` on.
 template <typename T>
-void transform_block(const WinogradConvolution& p, const WinogradTransforms& f, const WinogradWeight<T>& w, const Weights& to, int64_t in, int64_t out, float* u) {
+void transform_block(const WinogradConvolution& p, const WinogradTransforms& f, const WinogradWeight<T>& w, const Weights& to, int64_t in,
+                     int64_t out, float* u) {
   alignas(64) float taps[kLanes * 9 * kLanes];
   const int64_t ins = std::min(kLanes, p.channels - in), outs = std::min(kLanes, p.m - out);
   if (ins < kLanes || outs < kLanes) std::fill(std::begin(taps), std::end(taps), 0.0f);
@@ -71,8 +72,8 @@ struct Scratch {
   template <typename T>
   explicit Scratch(const Job<T>& j)
       : window(j.tiling.images * (j.tiling.rows * j.f.tile + 2) * (j.tiling.columns * j.f.tile + 2) * kLanes),
-        v(j.f.frequencies() * frequency_step(j.weights.channels * j.most_tiles)), m(j.f.frequencies() * frequency_step(j.group * j.weights.columns * j.most_tiles)),
-        y(j.f.tile * j.f.tile * j.most_tiles * kLanes) {}
+        v(j.f.frequencies() * frequency_step(j.weights.channels * j.most_tiles)),
+        m(j.f.frequencies() * frequency_step(j.group * j.weights.columns * j.most_tiles)), y(j.f.tile * j.f.tile * j.most_tiles * kLanes) {}
   gemm::Buffer<float> window, v, m, y;
 };
 
@@ -80,7 +81,8 @@ struct Scratch {
 template <typename T>
 void transform_input(const Job<T>& j, const Tile& t, Scratch& s) {
   const int m = j.f.tile;
-  const int64_t rows = t.rows * m + 2, columns = t.columns * m + 2, tiles = t.places(), frequency = frequency_step(j.weights.channels * tiles);
+  const int64_t rows = t.rows * m + 2, columns = t.columns * m + 2, tiles = t.places(),
+                frequency = frequency_step(j.weights.channels * tiles);
   const Places places = places_of(j.in, t.image, t.images, t.y * m - j.p.padding[0], rows, t.x * m - j.p.padding[1], columns);
   std::fill_n(s.window.data(), t.images * rows * columns * kLanes, 0.0f);
   for (int64_t c = 0; c < j.p.channels; c += kLanes) {
@@ -95,10 +97,17 @@ void transform_input(const Job<T>& j, const Tile& t, Scratch& s) {
 template <typename T>
 void finish_panels(const Job<T>& j, const Tile& t, const Places& places, int64_t panel, int64_t end, Scratch& s) {
   const int m = j.f.tile;
-  const int64_t rows = t.rows * m, columns = t.columns * m, tiles = t.places(), width = j.weights.columns, frequency = frequency_step((end - panel) * width * tiles);
+  const int64_t rows = t.rows * m, columns = t.columns * m, tiles = t.places(), width = j.weights.columns,
+                frequency = frequency_step((end - panel) * width * tiles);
   for (int64_t f = 0; f < j.f.frequencies(); ++f)
-    j.kernels.multiply({.tiles = tiles, .blocks = j.weights.channels / kLanes, .panels = end - panel, .v = s.v.data() + f * frequency_step(j.weights.channels * tiles),
-                        .u = j.u + f * j.weights.frequency() + panel * j.weights.panel(), .m = s.m.data() + f * frequency, .u_panel = j.weights.panel(), .accumulate = false});
+    j.kernels.multiply({.tiles = tiles,
+                        .blocks = j.weights.channels / kLanes,
+                        .panels = end - panel,
+                        .v = s.v.data() + f * frequency_step(j.weights.channels * tiles),
+                        .u = j.u + f * j.weights.frequency() + panel * j.weights.panel(),
+                        .m = s.m.data() + f * frequency,
+                        .u_panel = j.weights.panel(),
+                        .accumulate = false});
   for (int64_t o = panel * width; o < std::min(end * width, j.p.m); o += kLanes) {
     const int64_t count = std::min(kLanes, j.p.m - o);
     float bias[kLanes] = {};
@@ -115,7 +124,8 @@ void convolve_tiles(const Job<T>& j, const Tile& t, Scratch& s) {
   const int m = j.f.tile;
   transform_input(j, t, s);
   const Places places = places_of(j.out, t.image, t.images, t.y * m, t.rows * m, t.x * m, t.columns * m);
-  for (int64_t panel = 0; panel < j.weights.panels; panel += j.group) finish_panels(j, t, places, panel, std::min(j.weights.panels, panel + j.group), s);
+  for (int64_t panel = 0; panel < j.weights.panels; panel += j.group)
+    finish_panels(j, t, places, panel, std::min(j.weights.panels, panel + j.group), s);
 }
 
 // So many tiles in a block that its transformed input stays in L2, and blocks of about the same size.
@@ -137,14 +147,16 @@ const WinogradTransforms* winograd_for(const WinogradConvolution& p) {
 }
 
 template <typename T>
-void convolve_winograd(const WinogradConvolution& p, const WinogradTransforms& f, const Source<T>& in, const WinogradWeight<T>& weight, const T* bias, Tensor& out) {
+void convolve_winograd(const WinogradConvolution& p, const WinogradTransforms& f, const Source<T>& in, const WinogradWeight<T>& weight,
+                       const T* bias, Tensor& out) {
   if (out.numel() == 0) return;
   const WinogradKernels& kernels = *winograd_kernels<T>();
   const Weights weights{blocks_of(p.channels) * kLanes, ceil_div(p.m, kernels.columns), kernels.columns};
   gemm::Buffer<float> u(f.frequencies() * weights.frequency());
   transform_weight(p, f, weight, weights, u.data());
   const TapGrid plain(1, 1, {{0, 0}});
-  const Tiling tiling(p.batch, ceil_div(p.height, f.tile), ceil_div(p.width, f.tile), plain, 1, 1, INT64_MAX / 4, tiles_of_block(p, f, weights.channels));
+  const Tiling tiling(p.batch, ceil_div(p.height, f.tile), ceil_div(p.width, f.tile), plain, 1, 1, INT64_MAX / 4,
+                      tiles_of_block(p, f, weights.channels));
   const int64_t most_tiles = tiling.images * tiling.rows * tiling.columns;
   const int64_t group = std::clamp<int64_t>(kOutputFloats / (f.frequencies() * weights.columns * most_tiles), 1, weights.panels);
   const Source<T> planes(out);
@@ -157,7 +169,9 @@ void convolve_winograd(const WinogradConvolution& p, const WinogradTransforms& f
 
 template const WinogradTransforms* winograd_for<float>(const WinogradConvolution&);
 template const WinogradTransforms* winograd_for<bfloat16>(const WinogradConvolution&);
-template void convolve_winograd(const WinogradConvolution&, const WinogradTransforms&, const Source<float>&, const WinogradWeight<float>&, const float*, Tensor&);
-template void convolve_winograd(const WinogradConvolution&, const WinogradTransforms&, const Source<bfloat16>&, const WinogradWeight<bfloat16>&, const bfloat16*, Tensor&);
+template void convolve_winograd(const WinogradConvolution&, const WinogradTransforms&, const Source<float>&, const WinogradWeight<float>&,
+                                const float*, Tensor&);
+template void convolve_winograd(const WinogradConvolution&, const WinogradTransforms&, const Source<bfloat16>&,
+                                const WinogradWeight<bfloat16>&, const bfloat16*, Tensor&);
 
 }  // namespace plumb::conv

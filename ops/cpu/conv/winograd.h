@@ -29,10 +29,12 @@ const WinogradTransforms* winograd_for(const WinogradConvolution& p);
 
 /// out ← the convolution of `in`, plus bias[m] (null: none). `out` is row-major.
 template <typename T>
-void convolve_winograd(const WinogradConvolution& p, const WinogradTransforms& transforms, const Source<T>& in, const WinogradWeight<T>& weight, const T* bias, Tensor& out);
+void convolve_winograd(const WinogradConvolution& p, const WinogradTransforms& transforms, const Source<T>& in,
+                       const WinogradWeight<T>& weight, const T* bias, Tensor& out);
 
 /// weight [m, channels, 3, 3] ← the sum over the batch and the places of y [batch, m, height, width] · in: the adjoint in the weight.
 template <typename T>
-void winograd_weight(const WinogradConvolution& p, const WinogradTransforms& transforms, const Source<T>& in, const Source<T>& y, T* weight);
+void winograd_weight(const WinogradConvolution& p, const WinogradTransforms& transforms, const Source<T>& in, const Source<T>& y,
+                     T* weight);
 
 }  // namespace plumb::conv

@@ -1,5 +1,5 @@
-// What the kernels of Winograd's convolution for AVX-512 and for AVX-512 BF16 share. In a namespace without a name: each file has its own, as
-// it has its own flags.
+// What the kernels of Winograd's convolution for AVX-512 and for AVX-512 BF16 share. In a namespace without a name: each file has its own,
+// as it has its own flags.
 #pragma once
 #include <immintrin.h>
 

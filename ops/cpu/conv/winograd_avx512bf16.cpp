@@ -16,7 +16,9 @@ __m256i rounded(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
 __m512i upper_halves(__m512i x) { return _mm512_maskz_slli_epi32(kAll, x, 16); }
 __m512i lower_halves(__m256i x) { return _mm512_maskz_cvtepu16_epi32(kAll, x); }
 // 16 pairs of neighbours from 16 first and 16 second values.
-__m512 pairs_of(__m256i even, __m256i odd) { return _mm512_castsi512_ps(_mm512_or_si512(lower_halves(even), upper_halves(lower_halves(odd)))); }
+__m512 pairs_of(__m256i even, __m256i odd) {
+  return _mm512_castsi512_ps(_mm512_or_si512(lower_halves(even), upper_halves(lower_halves(odd))));
+}
 __m256i load_bf16(const void* x) { return _mm256_loadu_si256(static_cast<const __m256i*>(x)); }
 void store_bf16(void* to, __m256i x) { _mm256_storeu_si256(static_cast<__m256i*>(to), x); }
 
@@ -37,7 +39,8 @@ void weight(const float* taps, int64_t n, float* out, int64_t step, int64_t freq
   for (int64_t i = 0; i < n; i += 2, taps += 2 * 9 * kLanes, out += step) {
     Winograd2d<F32x16, 2>::weight(taps, 2, u, kFrequencies * kLanes, kLanes);
     for (int64_t f = 0; f < kFrequencies; ++f)
-      F32x16::store(out + f * frequency, pairs_of(rounded(F32x16::load(u + f * kLanes)), rounded(F32x16::load(u + (kFrequencies + f) * kLanes))));
+      F32x16::store(out + f * frequency,
+                    pairs_of(rounded(F32x16::load(u + f * kLanes)), rounded(F32x16::load(u + (kFrequencies + f) * kLanes))));
   }
 }
 
@@ -62,7 +65,8 @@ void transpose(const float* const* from, float* const* to) {
   transpose_registers([&](int i) { return F32x16::load(from[i]); }, [&](int i, __m512 x) { F32x16::store(to[i], x); });
 }
 void transpose_bf16(const bfloat16* const* from, float* const* to) {
-  transpose_registers([&](int i) { return _mm512_castsi512_ps(upper_halves(lower_halves(load_bf16(from[i])))); }, [&](int i, __m512 x) { F32x16::store(to[i], x); });
+  transpose_registers([&](int i) { return _mm512_castsi512_ps(upper_halves(lower_halves(load_bf16(from[i])))); },
+                      [&](int i, __m512 x) { F32x16::store(to[i], x); });
 }
 void transpose_to_bf16(const float* const* from, bfloat16* const* to) {
   transpose_registers([&](int i) { return F32x16::load(from[i]); }, [&](int i, __m512 x) { store_bf16(to[i], rounded(x)); });
@@ -71,7 +75,8 @@ void transpose_to_bf16(const float* const* from, bfloat16* const* to) {
 using Rounded = Winograd2d<RoundedF32x16, 2>;
 using Whole = Winograd2d<F32x16, 2>;
 constexpr WinogradTransforms kTwo{2, Rounded::input, Whole::output, Rounded::output_adjoint, weight, Whole::weight_adjoint};
-constexpr WinogradKernels kKernels{kColumns, kTwo, kTwo, winograd_multiply<Bf16x32, 12, 2, 8>, multiply_adjoint, transpose, transpose_bf16, transpose_to_bf16};
+constexpr WinogradKernels kKernels{kColumns,         kTwo,      kTwo,           winograd_multiply<Bf16x32, 12, 2, 8>,
+                                   multiply_adjoint, transpose, transpose_bf16, transpose_to_bf16};
 
 }  // namespace
 

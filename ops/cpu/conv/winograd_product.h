@@ -13,7 +13,8 @@ inline constexpr int64_t kChainBlocks = 24;  // of 16 channels
 // kRows tiles × kVectors vectors of a panel. Vector v of row i of m lies at m + (v W / 16) · m_block + i · 16 + v W mod 16.
 // A block of 16 channels is kSteps steps: 16, or 8 of pairs.
 template <typename V, int kRows, int kVectors, int kSteps>
-__attribute__((noinline)) void winograd_rows(int64_t blocks, const float* v, int64_t v_block, const float* u, float* m, int64_t m_block, bool accumulate) {
+__attribute__((noinline)) void winograd_rows(int64_t blocks, const float* v, int64_t v_block, const float* u, float* m, int64_t m_block,
+                                             bool accumulate) {
   typename V::Vector sum[kRows][kVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i)
@@ -42,7 +43,8 @@ __attribute__((noinline)) void winograd_rows(int64_t blocks, const float* v, int
 }
 
 template <typename V, int kRows, int kVectors, int kSteps>
-void winograd_last_rows(int64_t rows, int64_t blocks, const float* v, int64_t v_block, const float* u, float* m, int64_t m_block, bool accumulate) {
+void winograd_last_rows(int64_t rows, int64_t blocks, const float* v, int64_t v_block, const float* u, float* m, int64_t m_block,
+                        bool accumulate) {
   if constexpr (kRows > 0) {
     if (rows == kRows) return winograd_rows<V, kRows, kVectors, kSteps>(blocks, v, v_block, u, m, m_block, accumulate);
     winograd_last_rows<V, kRows - 1, kVectors, kSteps>(rows, blocks, v, v_block, u, m, m_block, accumulate);
@@ -60,14 +62,16 @@ void winograd_multiply(const WinogradProduct& p) {
       float* m = p.m + panel * (kColumns / kLanes) * block;
       const bool accumulate = p.accumulate || chain > 0;
       int64_t t = 0;
-      for (; t + kRows <= p.tiles; t += kRows) winograd_rows<V, kRows, kVectors, kSteps>(blocks, v + t * kLanes, block, u, m + t * kLanes, block, accumulate);
+      for (; t + kRows <= p.tiles; t += kRows)
+        winograd_rows<V, kRows, kVectors, kSteps>(blocks, v + t * kLanes, block, u, m + t * kLanes, block, accumulate);
       winograd_last_rows<V, kRows - 1, kVectors, kSteps>(p.tiles - t, blocks, v + t * kLanes, block, u, m + t * kLanes, block, accumulate);
     }
 }
 
 // kRows channels × kVectors vectors of u, summed over `steps` tiles, or pairs of tiles; blocks of d lie `block` apart.
 template <typename V, int kRows, int kVectors>
-__attribute__((noinline)) void winograd_adjoint_rows(int64_t steps, const float* v, const float* d, int64_t block, float* u, int64_t u_row, bool accumulate) {
+__attribute__((noinline)) void winograd_adjoint_rows(int64_t steps, const float* v, const float* d, int64_t block, float* u, int64_t u_row,
+                                                     bool accumulate) {
   typename V::Vector sum[kRows][kVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i)
@@ -100,8 +104,8 @@ void winograd_multiply_steps(const WinogradAdjoint& p, int64_t steps) {
   const int64_t block = p.tiles * kLanes;
   for (int64_t panel = 0; panel < p.panels; ++panel)
     for (int64_t c = 0; c < p.blocks * kLanes; c += kRows)
-      winograd_adjoint_rows<V, kRows, kVectors>(steps, p.v + c / kLanes * block + c % kLanes, p.d + panel * (kColumns / kLanes) * block, block,
-                                                p.u + c * p.u_row + panel * kColumns, p.u_row, p.accumulate);
+      winograd_adjoint_rows<V, kRows, kVectors>(steps, p.v + c / kLanes * block + c % kLanes, p.d + panel * (kColumns / kLanes) * block,
+                                                block, p.u + c * p.u_row + panel * kColumns, p.u_row, p.accumulate);
 }
 
 template <typename V, int kRows, int kVectors>

@@ -29,8 +29,10 @@ Places places_of(const Source<T>& planes, int64_t image, int64_t images, int64_t
   const int64_t left = std::max<int64_t>(0, x), right = std::min(planes.width, x + columns);
   for (int64_t i = 0; i < images; ++i)
     for (int64_t r = std::max<int64_t>(0, -y); r < std::min(rows, planes.height - y) && left < right; ++r) {
-      const int64_t offset = (image + i) * planes.image + (y + r) * planes.row + left * planes.column, first = static_cast<int64_t>(p.at.size());
-      if (!p.pieces.empty() && p.pieces.back().offset + p.pieces.back().count * planes.column == offset) p.pieces.back().count += right - left;
+      const int64_t offset = (image + i) * planes.image + (y + r) * planes.row + left * planes.column,
+                    first = static_cast<int64_t>(p.at.size());
+      if (!p.pieces.empty() && p.pieces.back().offset + p.pieces.back().count * planes.column == offset)
+        p.pieces.back().count += right - left;
       else p.pieces.push_back({offset, right - left, first});
       for (int64_t c = left; c < right; ++c) p.at.push_back(((i * rows + r) * columns + c - x) * kLanes);
     }
@@ -69,7 +71,8 @@ void load_places(const WinogradKernels& kernels, const T* planes, const Places& 
       return;
     }
     for (int64_t i = 0; i < n; ++i)
-      for (int64_t l = 0; l < kLanes; ++l) window[at[i] + l] = l < count ? static_cast<float>(planes[l * places.channel + offset + i * places.step]) : 0.0f;
+      for (int64_t l = 0; l < kLanes; ++l)
+        window[at[i] + l] = l < count ? static_cast<float>(planes[l * places.channel + offset + i * places.step]) : 0.0f;
   });
 }
 

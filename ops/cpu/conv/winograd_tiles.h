@@ -13,8 +13,8 @@ namespace plumb::conv {
 template <typename T>
 const WinogradKernels* winograd_kernels();
 
-/// Where the next frequency begins after `floats` of one: a line further, since whole powers of two would put all frequencies of a tile into
-/// the same few lines of L1.
+/// Where the next frequency begins after `floats` of one: a line further, since whole powers of two would put all frequencies of a tile
+/// into the same few lines of L1.
 inline int64_t frequency_step(int64_t floats) { return floats + kLanes; }
 
 inline int64_t blocks_of(int64_t channels) { return (channels + kLanes - 1) / kLanes; }

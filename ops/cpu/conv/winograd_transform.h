@@ -49,7 +49,8 @@ struct Winograd1d<V, 4> {
     t[0] = y[0], t[1] = a + b, t[2] = a - b, t[3] = c + d, t[4] = c - d, t[5] = y[3];
   }
   static void weight(const X* g, X* u) {
-    const X a = times(-1.0f / 6, g[0] + g[2]), b = times(1.0f / 6, g[1]), c = plus(times(1.0f / 24, g[0]), 1.0f / 6, g[2]), d = times(1.0f / 12, g[1]);
+    const X a = times(-1.0f / 6, g[0] + g[2]), b = times(1.0f / 6, g[1]), c = plus(times(1.0f / 24, g[0]), 1.0f / 6, g[2]),
+            d = times(1.0f / 12, g[1]);
     u[0] = times(0.25f, g[0]), u[1] = a - b, u[2] = a + b, u[3] = c + d, u[4] = c - d, u[5] = g[2];
   }
   static void weight_adjoint(const X* u, X* g) {
@@ -92,31 +93,36 @@ struct Winograd2d {
   static void input(const float* window, int64_t pitch, int64_t n, float* out, int64_t frequency) {
     for (int64_t t = 0; t < n; ++t, window += kTile * kLanes, out += kLanes)
       for (int l = 0; l < kLanes; l += V::kWidth)
-        nest<V, kSize, kSize>([](const X* x, X* y) { One::input(x, y); }, [&](int i, int j) { return V::load(window + i * pitch + j * kLanes + l); },
+        nest<V, kSize, kSize>([](const X* x, X* y) { One::input(x, y); },
+                              [&](int i, int j) { return V::load(window + i * pitch + j * kLanes + l); },
                               [&](int i, int j, X x) { V::store(out + (i * kSize + j) * frequency + l, x); });
   }
   static void output(const float* in, int64_t frequency, int64_t n, const float* bias, float* window, int64_t pitch) {
     for (int64_t t = 0; t < n; ++t, in += kLanes, window += kTile * kLanes)
       for (int l = 0; l < kLanes; l += V::kWidth)
-        nest<V, kSize, kTile>([](const X* x, X* y) { One::output(x, y); }, [&](int i, int j) { return V::load(in + (i * kSize + j) * frequency + l); },
+        nest<V, kSize, kTile>([](const X* x, X* y) { One::output(x, y); },
+                              [&](int i, int j) { return V::load(in + (i * kSize + j) * frequency + l); },
                               [&](int i, int j, X x) { V::store(window + i * pitch + j * kLanes + l, x + V::load(bias + l)); });
   }
   static void output_adjoint(const float* window, int64_t pitch, int64_t n, float* out, int64_t frequency) {
     for (int64_t t = 0; t < n; ++t, window += kTile * kLanes, out += kLanes)
       for (int l = 0; l < kLanes; l += V::kWidth)
-        nest<V, kTile, kSize>([](const X* x, X* y) { One::output_adjoint(x, y); }, [&](int i, int j) { return V::load(window + i * pitch + j * kLanes + l); },
+        nest<V, kTile, kSize>([](const X* x, X* y) { One::output_adjoint(x, y); },
+                              [&](int i, int j) { return V::load(window + i * pitch + j * kLanes + l); },
                               [&](int i, int j, X x) { V::store(out + (i * kSize + j) * frequency + l, x); });
   }
   static void weight(const float* taps, int64_t n, float* out, int64_t step, int64_t frequency) {
     for (int64_t t = 0; t < n; ++t, taps += 9 * kLanes, out += step)
       for (int l = 0; l < kLanes; l += V::kWidth)
-        nest<V, 3, kSize>([](const X* x, X* y) { One::weight(x, y); }, [&](int i, int j) { return V::load(taps + (i * 3 + j) * kLanes + l); },
+        nest<V, 3, kSize>([](const X* x, X* y) { One::weight(x, y); },
+                          [&](int i, int j) { return V::load(taps + (i * 3 + j) * kLanes + l); },
                           [&](int i, int j, X x) { V::store(out + (i * kSize + j) * frequency + l, x); });
   }
   static void weight_adjoint(const float* in, int64_t step, int64_t frequency, int64_t n, float* taps) {
     for (int64_t t = 0; t < n; ++t, in += step, taps += 9 * kLanes)
       for (int l = 0; l < kLanes; l += V::kWidth)
-        nest<V, kSize, 3>([](const X* x, X* y) { One::weight_adjoint(x, y); }, [&](int i, int j) { return V::load(in + (i * kSize + j) * frequency + l); },
+        nest<V, kSize, 3>([](const X* x, X* y) { One::weight_adjoint(x, y); },
+                          [&](int i, int j) { return V::load(in + (i * kSize + j) * frequency + l); },
                           [&](int i, int j, X x) { V::store(taps + (i * 3 + j) * kLanes + l, x); });
   }
 };

@@ -38,7 +38,8 @@ struct Part {
 struct Scratch {
   template <typename T>
   Scratch(const Job<T>& j, int64_t panels)
-      : window(j.tiling.images * (j.tiling.rows * j.f.tile + 2) * (j.tiling.columns * j.f.tile + 2) * kLanes), v(j.f.frequencies() * frequency_step(j.channels * j.most_tiles)),
+      : window(j.tiling.images * (j.tiling.rows * j.f.tile + 2) * (j.tiling.columns * j.f.tile + 2) * kLanes),
+        v(j.f.frequencies() * frequency_step(j.channels * j.most_tiles)),
         d(j.f.frequencies() * frequency_step(panels * j.kernels.columns * j.most_tiles)) {}
   gemm::Buffer<float> window, v, d;
 };
@@ -52,7 +53,8 @@ void transform_input(const Job<T>& j, const Tile& t, Scratch& s) {
   for (int64_t c = 0; c < j.p.channels; c += kLanes) {
     load_places(j.kernels, j.in.data, places, c, std::min(kLanes, j.p.channels - c), s.window.data());
     for_tile_rows(t, m, columns * kLanes, rows * columns * kLanes, [&](int64_t at, int64_t tile) {
-      j.f.input(s.window.data() + at, columns * kLanes, t.columns, s.v.data() + c * tiles + tile * kLanes, frequency_step(j.channels * tiles));
+      j.f.input(s.window.data() + at, columns * kLanes, t.columns, s.v.data() + c * tiles + tile * kLanes,
+                frequency_step(j.channels * tiles));
     });
   }
 }
@@ -67,7 +69,8 @@ void transform_gradient(const Job<T>& j, const Tile& t, int64_t channel, int64_t
     const int64_t count = std::clamp<int64_t>(j.p.m - channel - o, 0, kLanes);
     load_places(j.kernels, j.y.data, places, channel + o, count, s.window.data());
     for_tile_rows(t, m, columns * kLanes, rows * columns * kLanes, [&](int64_t at, int64_t tile) {
-      j.f.output_adjoint(s.window.data() + at, columns * kLanes, t.columns, s.d.data() + o * tiles + tile * kLanes, frequency_step(channels * tiles));
+      j.f.output_adjoint(s.window.data() + at, columns * kLanes, t.columns, s.d.data() + o * tiles + tile * kLanes,
+                         frequency_step(channels * tiles));
     });
   }
 }
@@ -83,8 +86,14 @@ void sum_part(const Job<T>& j, const Part& part, float* sums) {
     transform_input(j, t, s);
     transform_gradient(j, t, part.panel * width, panels * width, s);
     for (int64_t f = 0; f < j.f.frequencies(); ++f)
-      j.kernels.multiply_adjoint({.tiles = tiles, .blocks = j.channels / kLanes, .panels = panels, .v = s.v.data() + f * frequency_step(j.channels * tiles),
-                                  .d = s.d.data() + f * frequency_step(panels * width * tiles), .u = sums + f * j.sum() + part.panel * width, .u_row = j.m, .accumulate = i > part.begin});
+      j.kernels.multiply_adjoint({.tiles = tiles,
+                                  .blocks = j.channels / kLanes,
+                                  .panels = panels,
+                                  .v = s.v.data() + f * frequency_step(j.channels * tiles),
+                                  .d = s.d.data() + f * frequency_step(panels * width * tiles),
+                                  .u = sums + f * j.sum() + part.panel * width,
+                                  .u_row = j.m,
+                                  .accumulate = i > part.begin});
   }
 }
 
@@ -115,14 +124,18 @@ void winograd_weight(const WinogradConvolution& p, const WinogradTransforms& f, 
   const int64_t down = ceil_div(p.height, f.tile), across = ceil_div(p.width, f.tile);
   const Tiling tiling(p.batch, down, across, plain, 1, 1, INT64_MAX / 4, kTiles);
   const int64_t panels = ceil_div(p.m, kernels.columns);
-  const Job<T> job{p, f, kernels, in, y, tiling, blocks_of(p.channels) * kLanes, panels * kernels.columns, tiling.images * tiling.rows * tiling.columns};
-  const int64_t chunks = std::clamp<int64_t>(std::min(kSumFloats / (f.frequencies() * job.channels * blocks_of(p.m) * kLanes), kChunks), 1, tiling.count);
+  const Job<T> job{
+      p, f, kernels, in, y, tiling, blocks_of(p.channels) * kLanes, panels * kernels.columns, tiling.images * tiling.rows * tiling.columns};
+  const int64_t chunks =
+      std::clamp<int64_t>(std::min(kSumFloats / (f.frequencies() * job.channels * blocks_of(p.m) * kLanes), kChunks), 1, tiling.count);
   const int64_t parts = std::clamp<int64_t>(2 * num_threads() / chunks, 1, panels);
   gemm::Buffer<float> sums(chunks * job.sums());
   parallel_for(chunks * parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t chunk = task / parts, part = task % parts;
-      sum_part(job, {tiling.count * chunk / chunks, tiling.count * (chunk + 1) / chunks, panels * part / parts, panels * (part + 1) / parts}, sums.data() + chunk * job.sums());
+      sum_part(job,
+               {tiling.count * chunk / chunks, tiling.count * (chunk + 1) / chunks, panels * part / parts, panels * (part + 1) / parts},
+               sums.data() + chunk * job.sums());
     }
   });
   const int64_t ins = job.channels / kLanes;
@@ -132,6 +145,7 @@ void winograd_weight(const WinogradConvolution& p, const WinogradTransforms& f, 
 }
 
 template void winograd_weight(const WinogradConvolution&, const WinogradTransforms&, const Source<float>&, const Source<float>&, float*);
-template void winograd_weight(const WinogradConvolution&, const WinogradTransforms&, const Source<bfloat16>&, const Source<bfloat16>&, bfloat16*);
+template void winograd_weight(const WinogradConvolution&, const WinogradTransforms&, const Source<bfloat16>&, const Source<bfloat16>&,
+                              bfloat16*);
 
 }  // namespace plumb::conv

@@ -41,7 +41,8 @@ void pass2(Pass f, Roots<T> roots, Lines<T> x, Lines<T> y) {
   for (int64_t p = 0; p < f.parts; ++p) {
     Root<T> w = roots[p * f.step];
     const T *ar = x.re + p * f.run, *ai = x.im + p * f.run, *br = ar + f.parts * f.run, *bi = ai + f.parts * f.run;
-    T* __restrict yr = y.re + 2 * p * f.run, * __restrict yi = y.im + 2 * p * f.run, * __restrict zr = yr + f.run, * __restrict zi = yi + f.run;
+    T *__restrict yr = y.re + 2 * p * f.run, *__restrict yi = y.im + 2 * p * f.run;
+    T *__restrict zr = yr + f.run, *__restrict zi = yi + f.run;
     for (int64_t q = 0; q < f.run; ++q) {
       T sr = ar[q] + br[q], si = ai[q] + bi[q], dr = ar[q] - br[q], di = ai[q] - bi[q];
       yr[q] = sr;

@@ -91,7 +91,8 @@ template <typename T>
 void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t c_row, bool accumulate,
               const Epilogue<T>& epilogue) {
   with_kernels<T>([&]<typename P>(const Kernels<P>& use) {
-    run_into(Product<T, P>{.m = m, .n = n, .k = k, .a = a, .b = b, .c_column = 1, .out = c, .out_row = c_row, .epilogue = &epilogue}, accumulate, use);
+    run_into(Product<T, P>{.m = m, .n = n, .k = k, .a = a, .b = b, .c_column = 1, .out = c, .out_row = c_row, .epilogue = &epilogue},
+             accumulate, use);
   });
 }
 
@@ -115,7 +116,15 @@ template <typename T>
 void multiply(int64_t m, MatrixView<T> a, const PackedMatrix<T>& b, T* c, int64_t c_row, bool accumulate, const Epilogue<T>& epilogue) {
   const auto run_packed = [&]<typename P>(const std::optional<Panels<P>>& panels) {
     if (!panels) return;
-    run_into(Product<T, P>{.m = m, .n = b.n_, .k = b.k_, .a = a, .packed_b = panels->elements.data(), .c_column = 1, .out = c, .out_row = c_row, .epilogue = &epilogue},
+    run_into(Product<T, P>{.m = m,
+                           .n = b.n_,
+                           .k = b.k_,
+                           .a = a,
+                           .packed_b = panels->elements.data(),
+                           .c_column = 1,
+                           .out = c,
+                           .out_row = c_row,
+                           .epilogue = &epilogue},
              accumulate, panels->kernels);
   };
   std::apply([&](const auto&... panels) { (run_packed(panels), ...); }, b.panels_);

@@ -39,7 +39,8 @@ void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b,
               const Epilogue<T>& epilogue = {});
 
 /// A · B of bf16 with the sums themselves as the result, not rounded: C (= or +=) A · B in float.
-void multiply(int64_t m, int64_t n, int64_t k, MatrixView<bfloat16> a, MatrixView<bfloat16> b, float* c, int64_t c_row, bool accumulate = false);
+void multiply(int64_t m, int64_t n, int64_t k, MatrixView<bfloat16> a, MatrixView<bfloat16> b, float* c, int64_t c_row,
+              bool accumulate = false);
 
 template <typename P>
 struct Kernels;
@@ -52,7 +53,8 @@ struct Panels {
 };
 
 /// A right operand B [k, n] copied into the order that the kernels read, for weights that meet many inputs. Takes n rounded up to whole
-/// panels times k accumulators (floats for 16-bit types; half of that for bf16 where there are dot products of it). Holds a copy: later changes of `b` are not seen.
+/// panels times k accumulators (floats for 16-bit types; half of that for bf16 where there are dot products of it). Holds a copy: later
+/// changes of `b` are not seen.
 template <typename T>
 class PackedMatrix {
  public:
@@ -65,7 +67,8 @@ class PackedMatrix {
   friend void multiply(int64_t m, MatrixView<U> a, const PackedMatrix<U>& b, U* c, int64_t c_row, bool accumulate, const Epilogue<U>&);
   int64_t k_, n_;
   // One of them.
-  std::conditional_t<std::is_same_v<T, bfloat16>, std::tuple<std::optional<Panels<float>>, std::optional<Panels<Bf16Pair>>>, std::tuple<std::optional<Panels<Accumulator<T>>>>>
+  std::conditional_t<std::is_same_v<T, bfloat16>, std::tuple<std::optional<Panels<float>>, std::optional<Panels<Bf16Pair>>>,
+                     std::tuple<std::optional<Panels<Accumulator<T>>>>>
       panels_;
 };
 

@@ -15,7 +15,8 @@ enum class InstructionSet { plain, avx2, avx512, avx512bf16 };
 ///   C(i, j) at c[i · c_row + j · c_column],  A(i, p) at a[i · a_row + p · a_k],  B(p, j) at b[p · b_k + j]
 /// B always has all Kernels::columns columns in memory; those from n on are computed and dropped. With `packed`, A lies in panels of
 /// Kernels::rows rows, k · rows apart, as pack_panels writes them, and a_row and a_k are not read. With `b_rows`, for a packed A only,
-/// the rows of B lie anywhere: B(p, j) at b[b_rows[p] + j], and b_k is not read. Tiles, one every Kernels::rows rows, call for what is `ahead`.
+/// the rows of B lie anywhere: B(p, j) at b[b_rows[p] + j], and b_k is not read. Tiles, one every Kernels::rows rows, call for what is
+/// `ahead`.
 template <typename P>
 struct PanelProduct {
   int64_t m, n, k;

@@ -71,8 +71,8 @@ void pack_part_panel(int64_t lanes, int64_t k, Strided<T> x, C* packed) {
     for (int64_t p = 0; p < k; p++) packed[p * kWidth + l] = static_cast<C>(x.data[p * x.k + l * x.lane]);
 }
 
-// Lanes contiguous: a few steps of k for all panels, then the next few, because a step is a row of memory far from the next one. The rows of
-// the next steps are called for meanwhile: no hardware guesses a row a page away.
+// Lanes contiguous: a few steps of k for all panels, then the next few, because a step is a row of memory far from the next one. The rows
+// of the next steps are called for meanwhile: no hardware guesses a row a page away.
 template <int kWidth, typename T, typename C>
 void pack_rows(int64_t panels, int64_t k, Strided<T> x, C* packed) {
   constexpr int64_t kSteps = 16, kLine = 64 / sizeof(T);

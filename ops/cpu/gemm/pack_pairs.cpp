@@ -51,7 +51,8 @@ void interleave(int64_t begin, int64_t end, const bfloat16* x, int64_t step, Bf1
     int l = 0;
     for (; l + 8 <= kWidth; l += 8) {
       const Eight a = load<Eight>(even + l), b = load<Eight>(odd + l);
-      const Eight low = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11), high = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+      const Eight low = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11),
+                  high = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
       std::memcpy(out + l, &low, sizeof low);
       std::memcpy(out + l + 4, &high, sizeof high);
     }
@@ -72,7 +73,8 @@ void pack_rows(int64_t panels, int64_t k, Strided<bfloat16> x, Bf16Pair* packed)
   constexpr int64_t kPairs = 8;
   const int64_t whole = k / 2, all = (k + 1) / 2;
   for (int64_t p = 0; p < whole; p += kPairs)
-    for (int64_t q = 0; q < panels; q++) interleave<kWidth>(p, std::min(whole, p + kPairs), x.data + q * kWidth, x.k, packed + q * all * kWidth);
+    for (int64_t q = 0; q < panels; q++)
+      interleave<kWidth>(p, std::min(whole, p + kPairs), x.data + q * kWidth, x.k, packed + q * all * kWidth);
   for (int64_t q = 0; q < panels; q++) pack_each<kWidth>(kWidth, whole, k, {x.data + q * kWidth, 1, x.k}, packed + q * all * kWidth);
 }
 

@@ -34,7 +34,8 @@ int64_t packed_k(const Product<T, P>& p) {
 
 /// pack_panels for `depth` elements P from element k on, as far as the product has steps.
 template <typename T, typename P>
-void pack_block(const Product<T, P>& p, int width, int64_t lanes, int64_t k, int64_t depth, const T* x, int64_t x_lane, int64_t x_k, P* packed) {
+void pack_block(const Product<T, P>& p, int width, int64_t lanes, int64_t k, int64_t depth, const T* x, int64_t x_lane, int64_t x_k,
+                P* packed) {
   pack_panels(width, lanes, std::min(depth * kSteps<P>, p.k - k * kSteps<P>), Strided<T>{x + k * kSteps<P> * x_k, x_lane, x_k}, packed);
 }
 

@@ -18,7 +18,8 @@ struct Tile {
 
   // Row p of B begins at b_row(p).
   template <typename RowOfB>
-  __attribute__((always_inline)) Tile(int64_t k, const T* a, int64_t a_row, int64_t a_k, const RowOfB& b_row, const char* ahead, int64_t ahead_step) {
+  __attribute__((always_inline))
+  Tile(int64_t k, const T* a, int64_t a_row, int64_t a_k, const RowOfB& b_row, const char* ahead, int64_t ahead_step) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; i++)
 #pragma GCC unroll 16
@@ -89,8 +90,10 @@ void multiply_last_rows(int64_t rows, const PanelProduct<typename V::Scalar>& p,
 template <typename V, int kRows, int kVectors, int kStep, bool kScattered>
 void multiply_rows(const PanelProduct<typename V::Scalar>& p) {
   const int64_t whole = p.m / kRows, a_panel = kStep ? kStep * p.k : kRows * p.a_row;
-  for (int64_t i = 0; i < whole; i++) multiply_tile<V, kRows, kVectors, kStep, kScattered>(p, p.a + i * a_panel, p.c + i * kRows * p.c_row, i);
-  multiply_last_rows<V, kRows - 1, kVectors, kStep, kScattered>(p.m - whole * kRows, p, p.a + whole * a_panel, p.c + whole * kRows * p.c_row);
+  for (int64_t i = 0; i < whole; i++)
+    multiply_tile<V, kRows, kVectors, kStep, kScattered>(p, p.a + i * a_panel, p.c + i * kRows * p.c_row, i);
+  multiply_last_rows<V, kRows - 1, kVectors, kStep, kScattered>(p.m - whole * kRows, p, p.a + whole * a_panel,
+                                                                p.c + whole * kRows * p.c_row);
 }
 
 template <typename V, int kRows, int kVectors>

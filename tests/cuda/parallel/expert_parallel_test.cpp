@@ -69,7 +69,13 @@ TEST_CASE("expert parallel: forward and backward between devices are those of on
   for (const Kind& kind : {Kind{"softmax", 0.6, 2}, Kind{"switch", 0.5, 1}, Kind{"expert_choice", 1.5, 2}}) {
     CAPTURE(kind.router);
     manual_seed(3);
-    MoeFeedForward one(kWidth, {.experts = kExperts, .top_k = kind.top_k, .router = kind.router, .capacity = kind.capacity, .inner = 5, .gated = true, .bias = true});
+    MoeFeedForward one(kWidth, {.experts = kExperts,
+                                .top_k = kind.top_k,
+                                .router = kind.router,
+                                .capacity = kind.capacity,
+                                .inner = 5,
+                                .gated = true,
+                                .bias = true});
     one.to(f64);
     MoeFeedForward many = one;
     Tensor x = clone(all).requires_grad_();

@@ -1,5 +1,5 @@
-// The main of cuda_parallel_tests, which mpirun starts several times: each process has a device of its own, simulated with MPI in NCCL's place, or with
-// PLUMB_TEST_GPU a real one and NCCL, or nothing to do where there are too few.
+// The main of cuda_parallel_tests, which mpirun starts several times: each process has a device of its own, simulated with MPI in NCCL's
+// place, or with PLUMB_TEST_GPU a real one and NCCL, or nothing to do where there are too few.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 

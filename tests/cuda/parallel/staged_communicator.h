@@ -1,4 +1,5 @@
-// What stands in for NCCL between simulated devices: tensors take the way through the CPU and MPI. Results and order are NCCL's, speed is not.
+// What stands in for NCCL between simulated devices: tensors take the way through the CPU and MPI. Results and order are NCCL's, speed is
+// not.
 #pragma once
 #include "engine/dist/communicator.h"
 #include "engine/dist/device_communicator.h"

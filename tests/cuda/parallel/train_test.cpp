@@ -11,8 +11,11 @@ TEST_CASE("train moe --expert-parallel --device cuda: the losses and weights of 
   const std::string shared = dist::world().all_gather(own.scratch.path(""))[0] + "/";  // all work in the first one's directory
   const std::string device = std::getenv("PLUMB_TEST_GPU") ? "cuda" : "cuda:0";
   auto train = [&](const std::string& name, const std::string& more) {
-    REQUIRE(run_here("train moe --data " + shared + "text.txt --layers 1 --heads 2 --width 8 --context 8 --batch 12 --experts 5 --top-k 2 --capacity 1 --inner 8 --balance-loss 0.05"
-                     " --clip 0.5 --warmup 1 --steps 3 --eval-every 0 --dtype f64 --expert-parallel --out " + shared + name + more) == 0);
+    REQUIRE(run_here("train moe --data " + shared +
+                     "text.txt --layers 1 --heads 2 --width 8 --context 8 --batch 12 --experts 5 --top-k 2 --capacity 1 --inner 8 "
+                     "--balance-loss 0.05"
+                     " --clip 0.5 --warmup 1 --steps 3 --eval-every 0 --dtype f64 --expert-parallel --out " +
+                     shared + name + more) == 0);
     dist::world().barrier();
     return train::read_metrics(shared + name + "/metrics.jsonl");
   };

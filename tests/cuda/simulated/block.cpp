@@ -54,7 +54,8 @@ struct Thread {
 class SharedMemory {
  public:
   SharedMemory() {
-    end_ = static_cast<std::byte*>(mmap(nullptr, kReserved + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) + kReserved;
+    end_ =
+        static_cast<std::byte*>(mmap(nullptr, kReserved + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) + kReserved;
     mprotect(end_, kPage, PROT_NONE);
   }
   void prepare(size_t bytes) {
@@ -174,8 +175,9 @@ void Block::returned(size_t i) {
 
 void Block::stuck() const {
   auto in = [&](State s) { return std::count_if(threads_.begin(), threads_.end(), [s](const Thread& t) { return t.state == s; }); };
-  throw KernelError("threads wait for ever: " + std::to_string(in(State::at_barrier)) + " at a barrier, " + std::to_string(in(State::in_exchange)) +
-                    " in a warp function, " + std::to_string(in(State::returned)) + " have returned");
+  throw KernelError("threads wait for ever: " + std::to_string(in(State::at_barrier)) + " at a barrier, " +
+                    std::to_string(in(State::in_exchange)) + " in a warp function, " + std::to_string(in(State::returned)) +
+                    " have returned");
 }
 
 void Block::run(const dim3& threads, size_t shared_bytes, const std::function<void()>& body, size_t shuffle) {
@@ -208,7 +210,8 @@ void run_grid(dim3 blocks, dim3 threads, size_t shared_bytes, const std::functio
   gridDim = blocks;
   blockDim = threads;
   size_t count = size_t{blocks.x} * blocks.y * blocks.z;
-  poison_static_shared_memory();  // before the first block only: all kernels' arrays take a while, and what one block does not set, none does
+  poison_static_shared_memory();  // before the first block only: all kernels' arrays take a while, and what one block does not set, none
+                                  // does
   size_t step = count / 2 + 1;  // coprime to count after at most a few tries: all blocks are visited, in a mixed order
   while (std::gcd(step, count) != 1) ++step;
   for (size_t k = 0; k < count; ++k) {
@@ -265,7 +268,9 @@ uint32_t ballot(uint32_t mask, bool predicate) {
 
 void* dynamic_shared_memory() { return block().shared.start(); }
 
-void copy_async(void* to, const void* from, size_t bytes, bool valid) { block().thread().copies.back().push_back({to, from, bytes, valid}); }
+void copy_async(void* to, const void* from, size_t bytes, bool valid) {
+  block().thread().copies.back().push_back({to, from, bytes, valid});
+}
 void copy_async_commit() { block().thread().copies.emplace_back(); }
 void copy_async_wait(int pending) {
   auto& groups = block().thread().copies;

@@ -11,7 +11,8 @@
 namespace plumb::simulated {
 namespace {
 
-constexpr size_t kRegion = size_t{256} << 30, kStep = size_t{2} << 20;  // blocks are huge pages: opening and closing many small ones is slow
+constexpr size_t kRegion = size_t{256} << 30,
+                 kStep = size_t{2} << 20;  // blocks are huge pages: opening and closing many small ones is slow
 
 std::byte* reserved_addresses() {
   auto* at = static_cast<std::byte*>(mmap(nullptr, kRegion + kStep, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));

@@ -104,11 +104,15 @@ cudaError_t check_grid(const dim3& blocks, const dim3& threads, size_t shared_by
 cudaError_t check_stream(cudaStream_t stream);
 
 template <typename... Parameters, typename... Arguments>
-cudaError_t launch(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, size_t shared_bytes, cudaStream_t stream, Arguments&&... arguments) {
+cudaError_t launch(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, size_t shared_bytes, cudaStream_t stream,
+                   Arguments&&... arguments) {
   if (cudaError_t status = check_grid(blocks, threads, shared_bytes); status != cudaSuccess) return status;
   if (cudaError_t status = check_stream(stream); status != cudaSuccess) return status;
   std::tuple<std::remove_cvref_t<Parameters>...> copied(std::forward<Arguments>(arguments)...);
-  return enqueue(stream, [=] { run_grid(blocks, threads, shared_bytes, [&] { std::apply(kernel, copied); }, reinterpret_cast<const void*>(kernel)); });
+  return enqueue(stream, [=] {
+    run_grid(
+        blocks, threads, shared_bytes, [&] { std::apply(kernel, copied); }, reinterpret_cast<const void*>(kernel));
+  });
 }
 
 }  // namespace plumb::simulated

@@ -96,10 +96,13 @@ cudaError_t enqueue(cudaStream_t at, Work work) {
 
 cudaError_t check_grid(const dim3& blocks, const dim3& threads, size_t shared_bytes) {
   bool fits = threads.x >= 1 && threads.y >= 1 && threads.z >= 1 && threads.x <= 1024 && threads.y <= 1024 && threads.z <= 64 &&
-              threads.x * threads.y * threads.z <= 1024 && blocks.x < 1u << 31 && blocks.y <= 65535 && blocks.z <= 65535 && shared_bytes <= 227 << 10;
+              threads.x * threads.y * threads.z <= 1024 && blocks.x < 1u << 31 && blocks.y <= 65535 && blocks.z <= 65535 &&
+              shared_bytes <= 227 << 10;
   return fits ? cudaSuccess : remember(cudaErrorInvalidConfiguration);
 }
-cudaError_t check_stream(cudaStream_t stream) { return !stream || stream->device == current ? cudaSuccess : remember(cudaErrorInvalidResourceHandle); }
+cudaError_t check_stream(cudaStream_t stream) {
+  return !stream || stream->device == current ? cudaSuccess : remember(cudaErrorInvalidResourceHandle);
+}
 
 void reset() {
   std::lock_guard lock(device().mutex);
@@ -181,7 +184,8 @@ cudaError_t cudaDeviceSynchronize() {
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
   bool pageable_source = !is_device_memory(from) && !is_pinned(from), pageable_target = !is_device_memory(to) && !is_pinned(to);
   if (pageable_source) {  // is read before the call returns
-    auto staged = std::make_shared<std::vector<std::byte>>(static_cast<const std::byte*>(from), static_cast<const std::byte*>(from) + bytes);
+    auto staged =
+        std::make_shared<std::vector<std::byte>>(static_cast<const std::byte*>(from), static_cast<const std::byte*>(from) + bytes);
     return enqueue(stream, [=] { std::memcpy(to, staged->data(), bytes); });
   }
   cudaError_t status = enqueue(stream, [=] { std::memmove(to, from, bytes); });
@@ -290,7 +294,9 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
   return cudaSuccess;
 }
 
-cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int value) { return value <= 227 << 10 ? cudaSuccess : remember(cudaErrorInvalidValue); }
+cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int value) {
+  return value <= 227 << 10 ? cudaSuccess : remember(cudaErrorInvalidValue);
+}
 cudaError_t cudaFuncGetName(const char** name, const void* kernel) {
   *name = function_at(kernel);
   return *name ? cudaSuccess : cudaErrorInvalidValue;

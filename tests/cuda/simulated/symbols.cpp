@@ -53,7 +53,8 @@ std::vector<Symbol> read_symbols() {
 std::vector<Symbol> shared_arrays() {
   std::vector<Symbol> found;
   for (const Symbol& symbol : program_symbols())
-    if (symbol.thread_local_variable && symbol.name.starts_with("_ZZ") && symbol.name.find("simulated_backend") != std::string::npos) found.push_back(symbol);
+    if (symbol.thread_local_variable && symbol.name.starts_with("_ZZ") && symbol.name.find("simulated_backend") != std::string::npos)
+      found.push_back(symbol);
   return found;
 }
 
@@ -67,7 +68,8 @@ const std::vector<Symbol>& program_symbols() {
 const char* function_at(const void* address) {
   auto at = reinterpret_cast<uintptr_t>(address);
   for (const Symbol& symbol : program_symbols())
-    if (!symbol.thread_local_variable && symbol.value <= at && at < symbol.value + std::max<size_t>(symbol.bytes, 1)) return symbol.name.c_str();
+    if (!symbol.thread_local_variable && symbol.value <= at && at < symbol.value + std::max<size_t>(symbol.bytes, 1))
+      return symbol.name.c_str();
   return nullptr;
 }
 

@@ -40,7 +40,9 @@ struct Runs {
   }
   std::string text() const { return scratch.path("text.txt"); }
   std::string run(const std::string& name) const { return scratch.path(name); }
-  void train(const std::string& name, const std::string& kind_and_options) const { REQUIRE(run_here("train " + kind_and_options + " --out " + run(name)) == 0); }
+  void train(const std::string& name, const std::string& kind_and_options) const {
+    REQUIRE(run_here("train " + kind_and_options + " --out " + run(name)) == 0);
+  }
   std::vector<train::Metrics> metrics(const std::string& name) const { return train::read_metrics(run(name) + "/metrics.jsonl"); }
   std::vector<double> losses(const std::string& name) const {
     std::vector<double> all;

@@ -4,7 +4,10 @@
 using namespace plumb;
 using namespace plumb::testing;
 
-static std::string gpt(const Runs& r) { return "gpt --data " + r.text() + " --layers 1 --heads 2 --width 16 --context 8 --batch 4 --steps 6 --warmup 2 --eval-every 3 --dropout 0.1 --checkpoint-every 0"; }
+static std::string gpt(const Runs& r) {
+  return "gpt --data " + r.text() +
+         " --layers 1 --heads 2 --width 16 --context 8 --batch 4 --steps 6 --warmup 2 --eval-every 3 --dropout 0.1 --checkpoint-every 0";
+}
 
 TEST_CASE("train gpt: on the device as on the CPU, dropout included; the run can be evaluated and sampled") {
   Runs r;
@@ -40,16 +43,20 @@ TEST_CASE("train gpt: 16-bit types, with a captured step and a scaled loss") {
 
 TEST_CASE("train moe: on the device as on the CPU; what waits within a step is not captured") {
   Runs r;
-  std::string moe = "moe --data " + r.text() + " --layers 1 --heads 2 --width 16 --context 8 --batch 4 --steps 3 --warmup 1 --eval-every 0 --experts 4 --capacity 1 --z-loss 0.001";
+  std::string moe =
+      "moe --data " + r.text() +
+      " --layers 1 --heads 2 --width 16 --context 8 --batch 4 --steps 3 --warmup 1 --eval-every 0 --experts 4 --capacity 1 --z-loss 0.001";
   check_alike(r, moe, 1e-4);
   CHECK(run_here("train " + moe + " --device cuda --capture --out " + r.run("no")) == 2);
 }
 
 TEST_CASE("train moe: a captured step gives the bits of the step itself, whatever the router and the losses") {
   Runs r;
-  std::string moe = "moe --data " + r.text() + " --layers 1 --heads 2 --width 16 --context 8 --batch 4 --steps 4 --warmup 1 --eval-every 0 --experts 4 --device cuda";
+  std::string moe = "moe --data " + r.text() +
+                    " --layers 1 --heads 2 --width 16 --context 8 --batch 4 --steps 4 --warmup 1 --eval-every 0 --experts 4 --device cuda";
   int run = 0;
-  for (const char* router : {"softmax --z-loss 0.001", "sigmoid --balance-loss 0.01", "noisy --load-loss 0.1 --importance-loss 0.1", "switch", "expert_choice", "hash", "random_token"}) {
+  for (const char* router : {"softmax --z-loss 0.001", "sigmoid --balance-loss 0.01", "noisy --load-loss 0.1 --importance-loss 0.1",
+                             "switch", "expert_choice", "hash", "random_token"}) {
     std::string plain = "plain" + std::to_string(run), captured = "captured" + std::to_string(run);
     ++run;
     r.train(plain, moe + " --router " + router);
@@ -61,13 +68,18 @@ TEST_CASE("train moe: a captured step gives the bits of the step itself, whateve
 
 TEST_CASE("train translate: on the device as on the CPU") {
   Runs r;
-  check_alike(r, "translate --digits 2 --layers 1 --decoder-layers 1 --heads 2 --width 16 --inner 32 --batch 8 --steps 2 --warmup 1 --eval-every 0 --dropout 0.1", 1e-3);
+  check_alike(r,
+              "translate --digits 2 --layers 1 --decoder-layers 1 --heads 2 --width 16 --inner 32 --batch 8 --steps 2 --warmup 1 "
+              "--eval-every 0 --dropout 0.1",
+              1e-3);
 }
 
 TEST_CASE("train: checkpoints on the way change nothing") {
   Runs r;
   r.train("whole", gpt(r) + " --device cuda");
-  r.train("half", "gpt --data " + r.text() + " --layers 1 --heads 2 --width 16 --context 8 --batch 4 --steps 6 --warmup 2 --eval-every 3 --dropout 0.1 --checkpoint-every 3 --device cuda");
+  r.train("half", "gpt --data " + r.text() +
+                      " --layers 1 --heads 2 --width 16 --context 8 --batch 4 --steps 6 --warmup 2 --eval-every 3 --dropout 0.1 "
+                      "--checkpoint-every 3 --device cuda");
   CHECK(r.weights("whole") == r.weights("half"));
 }
 

@@ -53,12 +53,13 @@ TEST_CASE("backward: visits the latest operation first, whatever the order in wh
   Tensor x = leaf({1});
   std::vector<int> visited;
   auto probe = [&](int id, const std::vector<Tensor>& inputs) {
-    return record("probe", tensor({1.0}, f64), inputs, saving(), [&visited, id, n = inputs.size()](const Grads& dy, const Saved&, Needs) -> Grads {
-      visited.push_back(id);
-      Grads all;
-      for (size_t i = 0; i < n; ++i) all.push_back(dy[0]);
-      return all;
-    });
+    return record("probe", tensor({1.0}, f64), inputs, saving(),
+                  [&visited, id, n = inputs.size()](const Grads& dy, const Saved&, Needs) -> Grads {
+                    visited.push_back(id);
+                    Grads all;
+                    for (size_t i = 0; i < n; ++i) all.push_back(dy[0]);
+                    return all;
+                  });
   };
   Tensor a = probe(1, {x}), b = probe(2, {x}), c = probe(3, {a}), d = probe(4, {x}), e = probe(5, {d});
   probe(6, {b, d, a, e, c, x, b}).backward();
@@ -87,7 +88,10 @@ TEST_CASE("backward: a graph can be used once, unless retained; what it saved is
   y.backward({}, true);
   y.backward();
   CHECK(x.grad().item() == 8);
-  CHECK_THROWS_WITH_AS(y.backward(), "backward: what mul saved was freed by an earlier backward; pass retain_graph = true to that one to go through the graph twice", AutogradError);
+  CHECK_THROWS_WITH_AS(
+      y.backward(),
+      "backward: what mul saved was freed by an earlier backward; pass retain_graph = true to that one to go through the graph twice",
+      AutogradError);
   int64_t live = memory_stats(cpu).live;
   Tensor w = zeros({1000}, f64).requires_grad_(), s;
   {
@@ -103,25 +107,35 @@ TEST_CASE("backward: a graph can be used once, unless retained; what it saved is
 TEST_CASE("backward: what cannot be is refused by name") {
   Tensor x = leaf({1, 2}), plain = tensor({1.0});
   CHECK_THROWS_WITH_AS(plain.backward(), "backward: the output does not depend on a tensor that requires a gradient", AutogradError);
-  CHECK_THROWS_WITH_AS(tensor({1}).backward(), "backward: the output does not depend on a tensor that requires a gradient (integers have no derivative)", AutogradError);
-  CHECK_THROWS_WITH_AS((x * 2.0).backward(), "backward: an output of shape [2] needs a gradient to start from; only one element has the gradient 1", ShapeError);
+  CHECK_THROWS_WITH_AS(tensor({1}).backward(),
+                       "backward: the output does not depend on a tensor that requires a gradient (integers have no derivative)",
+                       AutogradError);
+  CHECK_THROWS_WITH_AS((x * 2.0).backward(),
+                       "backward: an output of shape [2] needs a gradient to start from; only one element has the gradient 1", ShapeError);
   CHECK_THROWS_WITH_AS((x * 2.0).backward(ones({3}, f64)), "backward: the gradient of an output has shape [3], its tensor [2]", ShapeError);
   CHECK_THROWS_WITH_AS((x * 2.0).backward(ones({2}, f32)), "backward: the gradient of an output is f32, its tensor f64", DTypeError);
   CHECK_THROWS_WITH_AS(backward({sum(x)}, {Tensor(), Tensor()}), "backward: 2 gradients for 1 outputs", ShapeError);
   CHECK_THROWS_WITH_AS(tensor({1, 2}).requires_grad_(), "requires_grad_: only floating tensors have gradients, this is i64", DTypeError);
-  CHECK_THROWS_WITH_AS((x * 2.0).requires_grad_(false), "requires_grad_: only a leaf can give up its gradient; use detach()", AutogradError);
+  CHECK_THROWS_WITH_AS((x * 2.0).requires_grad_(false), "requires_grad_: only a leaf can give up its gradient; use detach()",
+                       AutogradError);
   CHECK_THROWS_WITH_AS(x.set_grad(ones({3}, f64)), "set_grad: the gradient is [3], the tensor [2]", ShapeError);
   CHECK_THROWS_WITH_AS(x.set_grad(ones({2}, f32)), "set_grad: the gradient is f32, the tensor f64", DTypeError);
-  CHECK_THROWS_WITH_AS(plain.register_hook([](const Tensor&) { return Tensor(); }), "register_hook: the tensor does not require a gradient", AutogradError);
+  CHECK_THROWS_WITH_AS(plain.register_hook([](const Tensor&) { return Tensor(); }), "register_hook: the tensor does not require a gradient",
+                       AutogradError);
   CHECK_THROWS_WITH_AS(plain.retain_grad(), "retain_grad: the tensor does not require a gradient", AutogradError);
 }
 
 TEST_CASE("backward: an operation that gives the wrong number, shape or type of gradients is named") {
   Tensor x = leaf({1, 2});
   auto op = [&](auto derivative) { return sum(record("faulty", x.detach() * 1.0, {x}, saving(), derivative)); };
-  CHECK_THROWS_WITH_AS(op([](const Grads&, const Saved&, Needs) -> Grads { return {Tensor(), Tensor()}; }).backward(), "backward: faulty gave 2 gradients for 1 inputs", AutogradError);
-  CHECK_THROWS_WITH_AS(op([](const Grads&, const Saved&, Needs) -> Grads { return ones({3}, f64); }).backward(), "backward: the gradient of a leaf has shape [3], its tensor [2]", ShapeError);
-  CHECK_THROWS_WITH_AS(op([](const Grads&, const Saved&, Needs) -> Grads { return ones({2}, f32); }).backward(), "backward: the gradient of a leaf is f32, its tensor f64", DTypeError);
+  CHECK_THROWS_WITH_AS(op([](const Grads&, const Saved&, Needs) -> Grads {
+                         return {Tensor(), Tensor()};
+                       }).backward(),
+                       "backward: faulty gave 2 gradients for 1 inputs", AutogradError);
+  CHECK_THROWS_WITH_AS(op([](const Grads&, const Saved&, Needs) -> Grads { return ones({3}, f64); }).backward(),
+                       "backward: the gradient of a leaf has shape [3], its tensor [2]", ShapeError);
+  CHECK_THROWS_WITH_AS(op([](const Grads&, const Saved&, Needs) -> Grads { return ones({2}, f32); }).backward(),
+                       "backward: the gradient of a leaf is f32, its tensor f64", DTypeError);
 }
 
 TEST_CASE("backward: only what is needed is computed; an undefined gradient is zero") {
@@ -168,7 +182,8 @@ TEST_CASE("grad: gives gradients of chosen inputs, leaves grad() alone, works fo
 
 TEST_CASE("grad: unused inputs are an error, or undefined if allowed; so are inputs without gradients") {
   Tensor x = leaf({2}), other = leaf({3}), y = x * x;
-  CHECK_THROWS_WITH_AS(grad({y}, {x, other}, {.retain_graph = true}), "grad: the outputs do not depend on input 1; pass allow_unused to get an undefined tensor for it", AutogradError);
+  CHECK_THROWS_WITH_AS(grad({y}, {x, other}, {.retain_graph = true}),
+                       "grad: the outputs do not depend on input 1; pass allow_unused to get an undefined tensor for it", AutogradError);
   auto g = grad({y}, {x, other}, {.retain_graph = true, .allow_unused = true});
   CHECK(g[0].item() == 4);
   CHECK_FALSE(g[1].defined());
@@ -188,7 +203,8 @@ TEST_CASE("grad: does not compute what does not lead to an input") {
 
 TEST_CASE("create_graph: derivatives of any order") {
   Tensor x = leaf({0.7}), y = sin(x) * x, d = y;
-  double expected[] = {std::cos(0.7) * 0.7 + std::sin(0.7), 2 * std::cos(0.7) - 0.7 * std::sin(0.7), -3 * std::sin(0.7) - 0.7 * std::cos(0.7), -4 * std::cos(0.7) + 0.7 * std::sin(0.7)};
+  double expected[] = {std::cos(0.7) * 0.7 + std::sin(0.7), 2 * std::cos(0.7) - 0.7 * std::sin(0.7),
+                       -3 * std::sin(0.7) - 0.7 * std::cos(0.7), -4 * std::cos(0.7) + 0.7 * std::sin(0.7)};
   for (double e : expected) {
     d = grad({d}, {x}, {.create_graph = true})[0];
     CHECK(d.item() == doctest::Approx(e).epsilon(1e-12));

@@ -140,7 +140,9 @@ TEST_CASE("checkpoint: a function that computes something else when run again is
   Tensor x = kX.detach().requires_grad_();
   int runs = 0;
   Tensor y = checkpoint([&] { return ++runs == 1 ? exp(x) : exp(exp(x)); });
-  CHECK_THROWS_WITH_AS(sum(y).backward(), "checkpoint: the function saved 1 tensors the first time and 2 when run again; it must compute the same both times", AutogradError);
+  CHECK_THROWS_WITH_AS(sum(y).backward(),
+                       "checkpoint: the function saved 1 tensors the first time and 2 when run again; it must compute the same both times",
+                       AutogradError);
   bool fail = false;
   Tensor z = sum(checkpoint([&] {
     Tensor h = exp(x);

@@ -35,7 +35,8 @@ std::vector<Tensor> pair(const Tensor& x, const Tensor& y) {
 TEST_CASE("apply: values, first and second derivatives, one output or several") {
   Tensor x = tensor({0.5, -1.0, 2.0}, f64), y = tensor({1.5, 0.3, -0.7}, f64);
   CHECK(to_vector(cube(x)) == Values{0.125, -1, 8});
-  for (auto& result : {gradcheck(cube, {x}), gradgradcheck(cube, {x}), gradcheck(pair, {x, y}), gradgradcheck(pair, {x, y})}) CHECK_MESSAGE(result.passed, result.message);
+  for (auto& result : {gradcheck(cube, {x}), gradgradcheck(cube, {x}), gradcheck(pair, {x, y}), gradgradcheck(pair, {x, y})})
+    CHECK_MESSAGE(result.passed, result.message);
 }
 
 TEST_CASE("apply: forward runs outside the graph, and its output is no alias of an input") {

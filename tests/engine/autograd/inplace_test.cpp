@@ -106,7 +106,9 @@ TEST_CASE("in place: copy_ broadcasts and converts, with the gradient") {
 TEST_CASE("in place: a saved tensor that was changed is an error in backward, naming operation, shape and versions") {
   Tensor x = leaf({1, 2}), y = x * 2.0, z = y * y;
   add_(y, 1.0);
-  CHECK_THROWS_WITH_AS(sum(z).backward(), "backward: a tensor that mul saved, of shape [2], was changed in place afterwards (version 1, saved at 0)", AutogradError);
+  CHECK_THROWS_WITH_AS(sum(z).backward(),
+                       "backward: a tensor that mul saved, of shape [2], was changed in place afterwards (version 1, saved at 0)",
+                       AutogradError);
   Tensor e = exp(x);
   {
     NoGrad off;
@@ -143,7 +145,9 @@ TEST_CASE("in place: a leaf that requires a gradient is refused, and so are its 
 
 TEST_CASE("in place: expanded tensors and values that do not fit are refused before anything is written") {
   Tensor base = tensor({1.0, 2.0}), wide = expand(base, {3, 2});
-  CHECK_THROWS_WITH_AS(add_(wide, 1.0), "add_: cannot write to a tensor whose elements overlap (an expanded one, overlapping windows); clone it first", AutogradError);
+  CHECK_THROWS_WITH_AS(add_(wide, 1.0),
+                       "add_: cannot write to a tensor whose elements overlap (an expanded one, overlapping windows); clone it first",
+                       AutogradError);
   CHECK_THROWS_WITH_AS(add_(base, ones({3, 2})), "add_: [3, 2] does not fit into [2]", ShapeError);
   CHECK_THROWS_AS(copy_(base, ones({3})), ShapeError);
   CHECK(to_vector(base) == Values{1, 2});
@@ -151,7 +155,8 @@ TEST_CASE("in place: expanded tensors and values that do not fit are refused bef
 
 TEST_CASE("in place: views whose elements overlap are refused, views whose strides only interlock are written") {
   Tensor base = zeros({13}, f64);
-  for (const Tensor& view : {as_strided(base, {3, 3}, {2, 1}, 0), as_strided(base, {4, 3}, {2, 3}, 0) /* 3 · 2 = 2 · 3 */, as_strided(base, {2, 3}, {1, 1}, 4), sliding_window(base, 0, 3, 2)}) {
+  for (const Tensor& view : {as_strided(base, {3, 3}, {2, 1}, 0), as_strided(base, {4, 3}, {2, 3}, 0) /* 3 · 2 = 2 · 3 */,
+                             as_strided(base, {2, 3}, {1, 1}, 4), sliding_window(base, 0, 3, 2)}) {
     Tensor overlapping = view;
     CHECK_THROWS_AS(add_(overlapping, 1.0), AutogradError);
     CHECK_THROWS_AS(fill_(overlapping, 1.0), AutogradError);

@@ -23,7 +23,8 @@ struct Limit {
 }  // namespace
 
 TEST_CASE("allocator: blocks are aligned to 64 and large enough, and statistics follow them") {
-  for (size_t bytes : {size_t{1}, size_t{63}, size_t{64}, size_t{65}, size_t{100}, size_t{4096}, size_t{4097}, size_t{1000000}, (size_t{1} << 21) + 1}) {
+  for (size_t bytes :
+       {size_t{1}, size_t{63}, size_t{64}, size_t{65}, size_t{100}, size_t{4096}, size_t{4097}, size_t{1000000}, (size_t{1} << 21) + 1}) {
     MemoryStats before = memory_stats(cpu);
     void* p = allocate(cpu, bytes, "test", "");
     std::memset(p, 0x5a, bytes);
@@ -104,7 +105,8 @@ TEST_CASE("allocator: sizes beyond any memory are errors, not overflows") {
   CHECK(empty({int64_t{1} << 40, int64_t{1} << 20, 0}).numel() == 0);  // an empty one needs none, wherever its 0 stands
   CHECK(empty({0, int64_t{1} << 40, int64_t{1} << 20}).numel() == 0);
   CHECK_THROWS_AS(empty({int64_t{1} << 40, int64_t{1} << 40, 0}), OutOfMemoryError);  // its strides would overflow
-  CHECK_THROWS_WITH_AS(empty({int64_t{1} << 40, int64_t{1} << 40}, f64, cpu, "outer"), "outer: a tensor of shape [1099511627776, 1099511627776] is larger than any memory", OutOfMemoryError);
+  CHECK_THROWS_WITH_AS(empty({int64_t{1} << 40, int64_t{1} << 40}, f64, cpu, "outer"),
+                       "outer: a tensor of shape [1099511627776, 1099511627776] is larger than any memory", OutOfMemoryError);
   CHECK_THROWS_AS(empty({int64_t{1} << 50}, f64), OutOfMemoryError);
   CHECK_THROWS_WITH_AS(empty({2, -1}), "empty: a size is negative in [2, -1]", ShapeError);
 }

@@ -46,7 +46,12 @@ void check_rounding(uint16_t infinity) {
     H lo, hi;
     lo.bits = b;
     hi.bits = static_cast<uint16_t>(b + 1);
-    double low = static_cast<float>(lo), high = b + 1 == infinity ? 2 * low - static_cast<double>(static_cast<float>([&] { H p; p.bits = static_cast<uint16_t>(b - 1); return p; }())) : static_cast<float>(hi);
+    double low = static_cast<float>(lo), high = b + 1 == infinity ? 2 * low - static_cast<double>(static_cast<float>([&] {
+                                                                      H p;
+                                                                      p.bits = static_cast<uint16_t>(b - 1);
+                                                                      return p;
+                                                                    }()))
+                                                                  : static_cast<float>(hi);
     auto middle = static_cast<float>((low + high) / 2);
     if (middle != (low + high) / 2) continue;  // below float's subnormals: bfloat16's smallest
     float below = std::nextafter(middle, 0.0f), above = std::nextafter(middle, INFINITY);
@@ -96,7 +101,8 @@ TEST_CASE("half: conversion in integer arithmetic is that of the instruction") {
 
 TEST_CASE("dtype: names go both ways, an unknown one lists the known") {
   for (int i = 0; i < kDTypes; ++i) CHECK(dtype_from_name(name(static_cast<DType>(i))) == static_cast<DType>(i));
-  CHECK_THROWS_WITH_AS(dtype_from_name("float"), "dtype: \"float\" is unknown; choose one of f64, f32, bf16, f16, i64, i32, u8, bool", ValueError);
+  CHECK_THROWS_WITH_AS(dtype_from_name("float"), "dtype: \"float\" is unknown; choose one of f64, f32, bf16, f16, i64, i32, u8, bool",
+                       ValueError);
 }
 
 TEST_CASE("promote: the table of the array API") {

@@ -11,7 +11,7 @@ using namespace plumb;
 namespace {
 
 int calls = 0;
-constinit Kernel<void(const Tensor& x, const Tensor& y, int n)> slot{"slot"}, empty_slot{"empty slot"}, moving{"moving", Operands::anywhere};
+constinit Kernel<void(const Tensor&x, const Tensor&y, int n)> slot{"slot"}, empty_slot{"empty slot"}, moving{"moving", Operands::anywhere};
 void on_the_cpu(const Tensor&, const Tensor&, int n) { calls += n; }
 
 // A tensor that claims to lie on a GPU. No kernel may come to read it.

@@ -40,7 +40,8 @@ struct Folder {
 
 TEST_CASE("captioned_images: rows in the file's order, an image may have several captions, numbers are texts") {
   Folder f;
-  CaptionedImages set = captioned_images(f.csv("caption,source,image\n\"dark, a\",1,photos/10.png\n7,2,photos/30.png\ndarker,3,photos/10.png\n"), 1);
+  CaptionedImages set =
+      captioned_images(f.csv("caption,source,image\n\"dark, a\",1,photos/10.png\n7,2,photos/30.png\ndarker,3,photos/10.png\n"), 1);
   CHECK(set.captions == std::vector<std::string>{"dark, a", "7", "darker"});
   REQUIRE(set.images.size() == 3);
   CHECK(set.images[1].image.shape() == Shape{1, 2, 3});
@@ -52,7 +53,8 @@ TEST_CASE("captioned_images: rows in the file's order, an image may have several
 TEST_CASE("captioned_images: what is missing is named") {
   Folder f;
   std::string path = f.csv("picture,caption\nphotos/10.png,a\n");
-  CHECK_THROWS_WITH_AS(captioned_images(path), ("captions: " + path + ": has no column \"image\"; it has picture, caption").c_str(), IoError);
+  CHECK_THROWS_WITH_AS(captioned_images(path), ("captions: " + path + ": has no column \"image\"; it has picture, caption").c_str(),
+                       IoError);
   f.csv("image,caption\nphotos/10.png,a\nphotos/20.png,\n");
   CHECK_THROWS_WITH_AS(captioned_images(path), ("captions: " + path + ": row 2 has no caption").c_str(), IoError);
   f.csv("image,caption\nphotos/11.png,a\nphotos/10.png,b\n");
@@ -84,7 +86,8 @@ TEST_CASE("digit_pairs: each half of an image is one of the digit's images; a se
   std::vector<double> all = to_vector(x);
   auto half = [&](size_t row, size_t from) {
     std::vector<double> out;
-    for (size_t y = 0; y < 8; ++y) out.insert(out.end(), all.begin() + long(128 * row + 16 * y + from), all.begin() + long(128 * row + 16 * y + from + 8));
+    for (size_t y = 0; y < 8; ++y)
+      out.insert(out.end(), all.begin() + long(128 * row + 16 * y + from), all.begin() + long(128 * row + 16 * y + from + 8));
     return out;
   };
   auto label_of = [&](const std::vector<double>& image) {

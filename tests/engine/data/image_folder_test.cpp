@@ -122,7 +122,8 @@ TEST_CASE("image_folder: empty, missing and damaged") {
 
 TEST_CASE("unlabelled_image_folder: the images of the folder itself, all with label 0") {
   Folder f("flat");
-  CHECK_THROWS_WITH_AS(data::unlabelled_image_folder(f.path), ("images: " + f.path + ": has no .png, .jpg or .jpeg files").c_str(), IoError);
+  CHECK_THROWS_WITH_AS(data::unlabelled_image_folder(f.path), ("images: " + f.path + ": has no .png, .jpg or .jpeg files").c_str(),
+                       IoError);
   save_png(f / "b.png", pixels(4, 5, {10, 20, 30}));
   save_png(f / "a.png", pixels(4, 5, {200}));
   save_png(f / "deeper/c.png", pixels(4, 5, {1}));

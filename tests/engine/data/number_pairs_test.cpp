@@ -20,10 +20,11 @@ std::string joined(int64_t n) {
 
 // The value of number words, read from the left: another way round than they are made.
 int64_t value_of(const std::vector<std::string>& words) {
-  static const std::map<std::string, int64_t> units{{"zero", 0}, {"one", 1}, {"two", 2}, {"three", 3}, {"four", 4}, {"five", 5}, {"six", 6}, {"seven", 7}, {"eight", 8}, {"nine", 9},
-                                                    {"ten", 10}, {"eleven", 11}, {"twelve", 12}, {"thirteen", 13}, {"fourteen", 14}, {"fifteen", 15}, {"sixteen", 16},
-                                                    {"seventeen", 17}, {"eighteen", 18}, {"nineteen", 19}, {"twenty", 20}, {"thirty", 30}, {"forty", 40}, {"fifty", 50},
-                                                    {"sixty", 60}, {"seventy", 70}, {"eighty", 80}, {"ninety", 90}};
+  static const std::map<std::string, int64_t> units{
+      {"zero", 0},      {"one", 1},      {"two", 2},      {"three", 3},      {"four", 4},      {"five", 5},      {"six", 6},
+      {"seven", 7},     {"eight", 8},    {"nine", 9},     {"ten", 10},       {"eleven", 11},   {"twelve", 12},   {"thirteen", 13},
+      {"fourteen", 14}, {"fifteen", 15}, {"sixteen", 16}, {"seventeen", 17}, {"eighteen", 18}, {"nineteen", 19}, {"twenty", 20},
+      {"thirty", 30},   {"forty", 40},   {"fifty", 50},   {"sixty", 60},     {"seventy", 70},  {"eighty", 80},   {"ninety", 90}};
   static const std::map<std::string, int64_t> groups{{"thousand", 1000}, {"million", 1000000}, {"billion", 1000000000}};
   int64_t total = 0, group = 0;
   for (const std::string& word : words) {

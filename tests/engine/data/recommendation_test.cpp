@@ -79,9 +79,11 @@ TEST_CASE("power-law catalogue: without noise the others of a group are function
 
 TEST_CASE("power-law catalogue: mistakes are named") {
   CHECK_THROWS_WITH_AS(data::power_law_catalogue({.types = 2}, 0), "power_law_catalogue: types must be at least 3, it is 2", ValueError);
-  CHECK_THROWS_WITH_AS(data::power_law_catalogue({.items = 30}, 0),
-                       "power_law_catalogue: users take 20 different items of 30, 4 of them for the test; take more than the test and at most "
-                       "half of the items", ValueError);
+  CHECK_THROWS_WITH_AS(
+      data::power_law_catalogue({.items = 30}, 0),
+      "power_law_catalogue: users take 20 different items of 30, 4 of them for the test; take more than the test and at most "
+      "half of the items",
+      ValueError);
   CHECK_THROWS_WITH_AS(data::power_law_catalogue({.exponent = -1}, 0), "power_law_catalogue: the exponent must not be negative, it is -1",
                        ValueError);
 }
@@ -120,7 +122,8 @@ TEST_CASE("movielens: the forms of 1M and of 20M give the same set") {
 TEST_CASE("movielens: what is wrong with a file is one line that names it") {
   Scratch scratch;
   std::string root = scratch.path("");
-  CHECK_THROWS_WITH_AS(data::movielens(root), ("movielens: " + root + " holds none of u.data, ratings.dat and ratings.csv").c_str(), IoError);
+  CHECK_THROWS_WITH_AS(data::movielens(root), ("movielens: " + root + " holds none of u.data, ratings.dat and ratings.csv").c_str(),
+                       IoError);
   std::string at = "movielens: " + root + "/u.data: line 2: ";
   auto refused = [&](const std::string& ratings, const std::string& message) {
     put_100k(scratch, "7\t2\t3\t20\n" + ratings);
@@ -131,7 +134,8 @@ TEST_CASE("movielens: what is wrong with a file is one line that names it") {
   refused("1\t2\tgood\t20\n", "the rating \"good\" is no number");
   refused("1\t2\t6\t20\n", "the rating 6 is outside [0, 5]");
   put_100k(scratch, "7\t2\t3\t20\n");
-  CHECK_THROWS_WITH_AS(data::movielens(root, {.least_rating = 4}), ("movielens: " + root + ": no rating of at least 4 is left").c_str(), ValueError);
+  CHECK_THROWS_WITH_AS(data::movielens(root, {.least_rating = 4}), ("movielens: " + root + ": no rating of at least 4 is left").c_str(),
+                       ValueError);
   scratch.put("u.item", "1|a|b\n");
   CHECK_THROWS_WITH_AS(data::movielens(root), ("movielens: " + root + "/u.item: line 1: has 3 fields, not 24").c_str(), IoError);
 }

@@ -36,7 +36,8 @@ TEST_CASE("step batches: an epoch has every example once, and the next another o
 }
 
 TEST_CASE("step batches: a step reads the same whatever came before; parts are its rows in order") {
-  StepBatches forwards(numbers(50), {.batch = 12, .seed = 1}), jumping(numbers(50), {.batch = 12, .seed = 1}), other(numbers(50), {.batch = 12, .seed = 2});
+  StepBatches forwards(numbers(50), {.batch = 12, .seed = 1}), jumping(numbers(50), {.batch = 12, .seed = 1}),
+      other(numbers(50), {.batch = 12, .seed = 2});
   for (int64_t step = 0; step < 7; ++step) forwards(step);
   CHECK(labels(jumping(7)) == labels(forwards(7)));
   CHECK(labels(jumping(2)) == labels(forwards(2)));
@@ -48,7 +49,8 @@ TEST_CASE("step batches: a step reads the same whatever came before; parts are i
 }
 
 TEST_CASE("step batches: random transforms differ from epoch to epoch and not between runs") {
-  Dataset noisy = numbers(4).map("label", [](const Tensor&, Generator& g) { return scalar_tensor(static_cast<int64_t>(g.next_below(1000000)), i64); });
+  Dataset noisy =
+      numbers(4).map("label", [](const Tensor&, Generator& g) { return scalar_tensor(static_cast<int64_t>(g.next_below(1000000)), i64); });
   StepBatches a(noisy, {.batch = 4, .seed = 1}), b(noisy, {.batch = 4, .seed = 1});
   auto sorted = [](std::vector<int64_t> v) { return std::sort(v.begin(), v.end()), v; };
   CHECK(labels(a(3)) == labels(b(3)));

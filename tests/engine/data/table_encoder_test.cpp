@@ -73,8 +73,8 @@ TEST_CASE("table_encoder: some rows of a table, in any order") {
 TEST_CASE("table_encoder: what cannot be is refused") {
   plumb_test::Scratch scratch;
   CsvTable table = load_csv(scratch.put("people.csv", kPeople));
-  CHECK_THROWS_WITH_AS(TableEncoder::fit(table, {"wage"}, {0}), "csv: there is no column \"wage\"; there are \"age\", \"job\", \"sex\", \"income\"",
-                       IndexError);
+  CHECK_THROWS_WITH_AS(TableEncoder::fit(table, {"wage"}, {0}),
+                       "csv: there is no column \"wage\"; there are \"age\", \"job\", \"sex\", \"income\"", IndexError);
   CHECK_THROWS_WITH_AS(TableEncoder::fit(table, {"age"}, {3}), "table: column \"age\" has no values: all 1 rows are missing", ValueError);
   CHECK_THROWS_WITH_AS(TableEncoder::fit(table, {}, {3}), "table: needs columns and rows to learn from", ValueError);
   TableEncoder encoder = TableEncoder::fit(table, {"age"}, {0, 1});

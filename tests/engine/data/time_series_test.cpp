@@ -50,7 +50,8 @@ TEST_CASE("time series: a column of a CSV file, by name or the last of numbers")
   CHECK(temp.values[2] == 2.5);
   CHECK(data::csv_series(path).name == "wind");
   CHECK_THROWS_WITH_AS(data::csv_series(path, "rain"),
-                       ("series: " + path + ": there is no column \"rain\"; there are \"day\", \"temp\", \"wind\", \"note\"").c_str(), IoError);
+                       ("series: " + path + ": there is no column \"rain\"; there are \"day\", \"temp\", \"wind\", \"note\"").c_str(),
+                       IoError);
   CHECK_THROWS_WITH_AS(data::csv_series(path, "note"), ("series: " + path + ": column \"note\" is not of numbers: it has \"a\"").c_str(),
                        IoError);
 }

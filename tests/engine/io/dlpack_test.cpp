@@ -122,7 +122,8 @@ TEST_CASE("dlpack: what was given outlives the tensor; a slice's first element i
 
 TEST_CASE("dlpack: a tensor that requires a gradient is not given away") {
   Tensor x = ones({2}).requires_grad_();
-  CHECK_THROWS_WITH_AS(to_dlpack(x), "to_dlpack: the tensor requires a gradient, which another library cannot see; export x.detach()", AutogradError);
+  CHECK_THROWS_WITH_AS(to_dlpack(x), "to_dlpack: the tensor requires a gradient, which another library cannot see; export x.detach()",
+                       AutogradError);
   Tensor back = from_dlpack(to_dlpack(x.detach()));
   CHECK(back.raw_data() == x.raw_data());
 }

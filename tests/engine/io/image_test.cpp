@@ -91,8 +91,11 @@ TEST_CASE("images: broken files are refused with the reason") {
   CHECK(io_error([] { decode_image(from_hex(vectors()["cmyk"]), "a.jpg"); }) == "jpeg: a.jpg: is CMYK; convert it to RGB");
 
   std::string png = file_called("rgb");
-  CHECK(io_error([&] { decode_image(png.substr(0, 20), "a"); }) == "png: a: cannot be decoded: the file is truncated: a chunk of 13 bytes has 4");
-  CHECK(io_error([&] { decode_image(png.substr(0, png.size() - 20), "a"); }).starts_with("png: a: cannot be decoded: the file is truncated: a chunk of "));
+  CHECK(io_error([&] { decode_image(png.substr(0, 20), "a"); }) ==
+        "png: a: cannot be decoded: the file is truncated: a chunk of 13 bytes has 4");
+  CHECK(io_error([&] {
+          decode_image(png.substr(0, png.size() - 20), "a");
+        }).starts_with("png: a: cannot be decoded: the file is truncated: a chunk of "));
   std::string changed = png;
   changed[png.find("IDAT") + 20] ^= 1;
   CHECK(io_error([&] { decode_image(changed, "a"); }).starts_with("png: a: cannot be decoded: "));

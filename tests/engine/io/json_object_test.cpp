@@ -80,7 +80,8 @@ TEST_CASE("json object: copies are independent") {
 TEST_CASE("json object: what does not fit is refused with the object's name, the value's and what it is") {
   CHECK_THROWS_WITH_AS(JsonObject::parse("[1]", "gpt"), "gpt: not a JSON object", ConfigError);
   CHECK_THROWS_WITH_AS(JsonObject::parse("{\"a\":", "gpt"), "gpt: not a JSON object", ConfigError);
-  JsonObject json = JsonObject::parse(R"({"width": 1.5, "bias": 1, "big": 3000000000, "seed": -1, "huge": 18446744073709551615, "sizes": [1, "x"]})", "gpt");
+  JsonObject json = JsonObject::parse(
+      R"({"width": 1.5, "bias": 1, "big": 3000000000, "seed": -1, "huge": 18446744073709551615, "sizes": [1, "x"]})", "gpt");
   int64_t width = 7;
   int small = 0;
   uint64_t seed = 0;
@@ -98,11 +99,14 @@ TEST_CASE("json object: what does not fit is refused with the object's name, the
 TEST_CASE("json object: text that is not UTF-8 is named") {
   JsonObject json, inner;
   json.set("names", std::vector<std::string>{"a", "\xff"});
-  CHECK_THROWS_WITH_AS(json.text(), "names[1] is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8", ConfigError);
+  CHECK_THROWS_WITH_AS(json.text(), "names[1] is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8",
+                       ConfigError);
   inner.set("path", "caf\xe9");
   JsonObject outer = JsonObject::parse(R"({"é": "ü"})", "run");
   CHECK(outer.text() == R"({"é":"ü"})");
-  CHECK_THROWS_WITH_AS(outer.set("file", inner), "path is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8", ConfigError);
+  CHECK_THROWS_WITH_AS(outer.set("file", inner), "path is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8",
+                       ConfigError);
   outer.set("title", "caf\xe9");
-  CHECK_THROWS_WITH_AS(outer.text(), "run: title is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8", ConfigError);
+  CHECK_THROWS_WITH_AS(outer.text(), "run: title is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8",
+                       ConfigError);
 }

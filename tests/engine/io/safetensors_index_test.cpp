@@ -11,7 +11,8 @@ using Files = std::map<std::string, std::string>;
 
 TEST_CASE("safetensors index: every tensor with its file, beside the index or below") {
   plumb_test::Scratch scratch;
-  std::string index = scratch.put("model.safetensors.index.json", R"({"metadata": {"total_size": 8}, "weight_map": {"b": "2.safetensors", "a": "more/1.safetensors"}})");
+  std::string index = scratch.put("model.safetensors.index.json",
+                                  R"({"metadata": {"total_size": 8}, "weight_map": {"b": "2.safetensors", "a": "more/1.safetensors"}})");
   CHECK(load_safetensors_index(index) == Files{{"a", scratch.path("more/1.safetensors")}, {"b", scratch.path("2.safetensors")}});
 }
 
@@ -29,8 +30,10 @@ TEST_CASE("safetensors index: what is none, or names files elsewhere, is said so
   };
   for (const char* none : {"[]", "{", "{}", R"({"weight_map": 3})"}) CHECK(message(none) == "has no \"weight_map\"");
   CHECK(message(R"({"weight_map": {}})") == "\"weight_map\" names no tensors");
-  CHECK(message(R"({"weight_map": {"a": "1.safetensors", "b": "../2.safetensors"}})") == "\"b\" lies in \"../2.safetensors\", which is no file below the index's directory");
-  CHECK(message(R"({"weight_map": {"a": "/etc/passwd"}})") == "\"a\" lies in \"/etc/passwd\", which is no file below the index's directory");
+  CHECK(message(R"({"weight_map": {"a": "1.safetensors", "b": "../2.safetensors"}})") ==
+        "\"b\" lies in \"../2.safetensors\", which is no file below the index's directory");
+  CHECK(message(R"({"weight_map": {"a": "/etc/passwd"}})") ==
+        "\"a\" lies in \"/etc/passwd\", which is no file below the index's directory");
   CHECK(message(R"({"weight_map": {"a": 7}})") == "\"a\" lies in 7, which is no file below the index's directory");
   CHECK(message(R"({"weight_map": )" + std::string(100, '[') + std::string(100, ']') + "}") == "is nested more than 64 deep");
   CHECK_THROWS_AS(load_safetensors_index(scratch.path("none.json")), IoError);

@@ -171,7 +171,8 @@ TEST_CASE("safetensors: broken files are refused with the file and the tensor") 
 
 TEST_CASE("safetensors: every single flipped bit is noticed and named") {
   Scratch scratch;
-  StateDict state{{"bias", counted({3}, f32)}, {"mask", counted({5}, boolean)}, {"none", counted({0}, f32)}, {"weight", counted({2, 2}, f64)}};
+  StateDict state{
+      {"bias", counted({3}, f32)}, {"mask", counted({5}, boolean)}, {"none", counted({0}, f32)}, {"weight", counted({2, 2}, f64)}};
   save_safetensors(scratch.path("a"), state, {{"step", "12"}});
   std::string valid = scratch.get("a");
   size_t data = valid.size() - 32 - 12 - 5;  // where it begins: eight-byte elements stand first
@@ -184,9 +185,11 @@ TEST_CASE("safetensors: every single flipped bit is noticed and named") {
       damaged[byte] ^= static_cast<char>(1 << bit);
       std::string said = load_error(scratch, damaged);
       if (byte >= data)
-        CHECK(said == "tensor \"" + std::string(tensor_at(byte)) + "\" does not fit its checksum: the file is damaged, restore it from a copy");
+        CHECK(said ==
+              "tensor \"" + std::string(tensor_at(byte)) + "\" does not fit its checksum: the file is damaged, restore it from a copy");
       else
-        CHECK_MESSAGE((said.find("header") != std::string::npos || said.starts_with("tensor ")), "byte " << byte << ", bit " << bit << ": " << said);
+        CHECK_MESSAGE((said.find("header") != std::string::npos || said.starts_with("tensor ")),
+                      "byte " << byte << ", bit " << bit << ": " << said);
     }
 }
 
@@ -205,20 +208,25 @@ TEST_CASE("safetensors: several damaged bytes are noticed; a header's damage als
   other_step.replace(other_step.find("\"step\":\"12\"") + 8, 2, "13");
   std::string path = scratch.put("b", other_step);
   CHECK(io_error([&] { load_safetensors_metadata(path); }) ==
-        "safetensors: " + path + ": its header does not fit its checksum: the file is damaged, restore it from a copy (a program that rewrites it must drop "
-                                 "\"plumb.crc32c.header\" and \"plumb.crc32c.tensors\")");
+        "safetensors: " + path +
+            ": its header does not fit its checksum: the file is damaged, restore it from a copy (a program that rewrites it must drop "
+            "\"plumb.crc32c.header\" and \"plumb.crc32c.tensors\")");
 }
 
 TEST_CASE("safetensors: either checksum without the other is damage; neither is a file of another program") {
   Scratch scratch;
   std::string a = R"("a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]})";
-  CHECK(load_error(scratch, with_header(R"({"__metadata__":{"plumb.crc32c.tensors":"00000000"},)" + a + "}", "x")).starts_with("its header does not fit its checksum"));
-  CHECK(load_error(scratch, with_header(R"({"__metadata__":{"plumb.crc32c.header":"00000000"},)" + a + "}", "x")).starts_with("its header does not fit its checksum"));
+  CHECK(load_error(scratch, with_header(R"({"__metadata__":{"plumb.crc32c.tensors":"00000000"},)" + a + "}", "x"))
+            .starts_with("its header does not fit its checksum"));
+  CHECK(load_error(scratch, with_header(R"({"__metadata__":{"plumb.crc32c.header":"00000000"},)" + a + "}", "x"))
+            .starts_with("its header does not fit its checksum"));
   CHECK(load_error(scratch, with_header(R"({"__metadata__":{"plumb.crc32c.heade)", "")).starts_with("its header is corrupt"));
-  CHECK(load_error(scratch, with_header(R"({"__metadata__":{"plumb.crc32c.header":"00)", "")).starts_with("its header does not fit its checksum"));
+  CHECK(load_error(scratch, with_header(R"({"__metadata__":{"plumb.crc32c.header":"00)", ""))
+            .starts_with("its header does not fit its checksum"));
   CHECK(load_error(scratch, with_header("{" + a + "}", "x")).empty());
   // Metadata that were read and are given to the writer again do not carry old checksums along.
-  save_safetensors(scratch.path("b"), {{"a", counted({4}, u8)}}, {{"plumb.crc32c.header", "old"}, {"plumb.crc32c.tensors", "old"}, {"k", "v"}});
+  save_safetensors(scratch.path("b"), {{"a", counted({4}, u8)}},
+                   {{"plumb.crc32c.header", "old"}, {"plumb.crc32c.tensors", "old"}, {"k", "v"}});
   CHECK(load_safetensors(scratch.path("b")).size() == 1);
   CHECK(load_safetensors_metadata(scratch.path("b")) == FileMetadata{{"k", "v"}});
 }

@@ -18,14 +18,17 @@ std::string directory() {
   return std::string(source ? source : ".") + "/tests/reference/wordpiece/";
 }
 
-Tokenizer small() { return Tokenizer::word_pieces({"[PAD]", "[UNK]", "[CLS]", "[SEP]", "un", "##want", "##ed", "want", "runn", "##ing", ",", "the"}); }
+Tokenizer small() {
+  return Tokenizer::word_pieces({"[PAD]", "[UNK]", "[CLS]", "[SEP]", "un", "##want", "##ed", "want", "runn", "##ing", ",", "the"});
+}
 
 }  // namespace
 
 TEST_CASE("wordpiece: texts of every kind are encoded as by the reference library, from vocab.txt and from tokenizer.json") {
   auto cases = nlohmann::json::parse(read_file(directory() + "cases.json"));
   Tokenizer lower = Tokenizer::load_word_pieces(directory() + "vocab.txt"), file = Tokenizer::load(directory() + "tokenizer.json");
-  Tokenizer cased = Tokenizer::load_word_pieces(directory() + "vocab.txt", {.lower_case = false, .strip_accents = false, .split_ideographs = false});
+  Tokenizer cased =
+      Tokenizer::load_word_pieces(directory() + "vocab.txt", {.lower_case = false, .strip_accents = false, .split_ideographs = false});
   CHECK(lower.name() == "wordpiece");
   CHECK(lower.vocab_size() == file.vocab_size());
   REQUIRE(cases.size() > 20);
@@ -81,7 +84,9 @@ TEST_CASE("wordpiece: what is saved is loaded again, and bad vocabularies are re
   CHECK_THROWS_WITH_AS(Tokenizer::word_pieces({"a", "b"}), "wordpiece: the vocabulary lacks the unknown token \"[UNK]\"", ValueError);
   CHECK_THROWS_WITH_AS(Tokenizer::word_pieces({"[UNK]", "b", "b"}), "wordpiece: the token \"b\" is there twice", ValueError);
   std::string path = scratch.put("vocab.txt", "a\nb\n");
-  CHECK_THROWS_WITH_AS(Tokenizer::load_word_pieces(path), ("tokenizer: " + path + ": wordpiece: the vocabulary lacks the unknown token \"[UNK]\"").c_str(), IoError);
+  CHECK_THROWS_WITH_AS(Tokenizer::load_word_pieces(path),
+                       ("tokenizer: " + path + ": wordpiece: the vocabulary lacks the unknown token \"[UNK]\"").c_str(), IoError);
   path = scratch.put("other.json", R"({"model": {"type": "WordPiece", "vocab": {"[UNK]": 0}}, "normalizer": {"type": "NFC"}})");
-  CHECK_THROWS_WITH_AS(Tokenizer::load(path), ("tokenizer: " + path + ": normalizes text by NFC; for WordPiece only BertNormalizer is known").c_str(), IoError);
+  CHECK_THROWS_WITH_AS(Tokenizer::load(path),
+                       ("tokenizer: " + path + ": normalizes text by NFC; for WordPiece only BertNormalizer is known").c_str(), IoError);
 }

@@ -1,5 +1,6 @@
 // libFuzzer on one target:  plumb_fuzz --target=NAME [--seeds=DIRECTORY] [options of libFuzzer] [corpus…]
-// --list prints the names, usual sizes and dictionaries and ends; --seeds writes the target's seeds into a directory first, for it to serve as a corpus.
+// --list prints the names, usual sizes and dictionaries and ends; --seeds writes the target's seeds into a directory first, for it to serve
+// as a corpus.
 #include <time.h>
 
 #include <algorithm>
@@ -18,10 +19,13 @@ using namespace plumb_fuzz;
 
 Target chosen{};
 
-std::string_view value_of(std::string_view argument, std::string_view option) { return argument.starts_with(option) ? argument.substr(option.size()) : std::string_view(); }
+std::string_view value_of(std::string_view argument, std::string_view option) {
+  return argument.starts_with(option) ? argument.substr(option.size()) : std::string_view();
+}
 
 void list() {
-  for (const Target& target : all_targets()) std::printf("%s %zu %s\n", target.name, target.usual, target.dictionary ? target.dictionary : "");
+  for (const Target& target : all_targets())
+    std::printf("%s %zu %s\n", target.name, target.usual, target.dictionary ? target.dictionary : "");
   std::exit(0);
 }
 
@@ -79,11 +83,12 @@ extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
   return 0;
 }
 
-// What a file must not cause, and libFuzzer does not see by itself: exceptions that are none of Plumb's, and slowness. Beside other work only
-// processor time tells slowness, but to ask for it takes as long as many a reader: it is asked for when the clock on the wall, which is never
-// behind, has seen too much.
+// What a file must not cause, and libFuzzer does not see by itself: exceptions that are none of Plumb's, and slowness. Beside other work
+// only processor time tells slowness, but to ask for it takes as long as many a reader: it is asked for when the clock on the wall, which
+// is never behind, has seen too much.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string_view bytes(reinterpret_cast<const char*>(data), size);
-  if (read_once(bytes, CLOCK_MONOTONIC) > kSeconds && read_once(bytes, CLOCK_THREAD_CPUTIME_ID) > kSeconds) harm("took more than a second of processor time");
+  if (read_once(bytes, CLOCK_MONOTONIC) > kSeconds && read_once(bytes, CLOCK_THREAD_CPUTIME_ID) > kSeconds)
+    harm("took more than a second of processor time");
   return 0;
 }

@@ -42,7 +42,8 @@ TEST_CASE("group fairness: calibration in the large of both groups") {
   CHECK(calibration_penalty(q, y, ones({5}, i64)).item() == doctest::Approx(0.18 * 0.18));
   auto f = [&](const std::vector<Tensor>& x) -> std::vector<Tensor> { return {calibration_penalty(x[0], y, a)}; };
   CHECK(gradcheck(f, {q}).passed);
-  CHECK_THROWS_WITH_AS(calibration_penalty(q, tensor({1, 1, 2, 0, 0}), a), "group fairness: the label of row 2 is 2, not 0 or 1", ValueError);
+  CHECK_THROWS_WITH_AS(calibration_penalty(q, tensor({1, 1, 2, 0, 0}), a), "group fairness: the label of row 2 is 2, not 0 or 1",
+                       ValueError);
 }
 
 TEST_CASE("group fairness: an empty cell weighs nothing") {

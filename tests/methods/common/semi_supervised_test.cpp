@@ -127,7 +127,8 @@ TEST_CASE("semi-supervised: Adam takes SGD's place, and the schedule can be anot
     manual_seed(12);
     SmallCnn model;
     options.steps = 3, options.ema = 0;
-    auto last = train_semi_supervised(model, d, SemiBatcher(d, {.batch = 20, .ratio = 0, .seed = 13}), options, Supervised(), [](const SemiProgress&) {});
+    auto last = train_semi_supervised(model, d, SemiBatcher(d, {.batch = 20, .ratio = 0, .seed = 13}), options, Supervised(),
+                                      [](const SemiProgress&) {});
     return to_vector(last.model.head.weight);
   };
   manual_seed(12);

@@ -332,8 +332,10 @@ TEST_CASE("thor: bad input is told by its values") {
 TEST_CASE("thor: the experiment runs: draws agree more when they are held together, and everything is measured") {
   Results results = run_experiment({"efficiency", "thor", &thor::experiment, {}}, {.budget = Budget::smoke, .seeds = 1});
   CHECK(results.cells.size() == thor::experiment().variants.size());
-  for (const Variant& v : thor::experiment().variants) CHECK_MESSAGE(measured(results, v.name, "validation loss (nats/char)") < std::log(65), v.name);
+  for (const Variant& v : thor::experiment().variants)
+    CHECK_MESSAGE(measured(results, v.name, "validation loss (nats/char)") < std::log(65), v.name);
   CHECK(measured(results, "dense", "disagreement of draws (nats)") == 0);
-  CHECK(measured(results, "THOR, alpha 5", "disagreement of draws (nats)") < measured(results, "random routing", "disagreement of draws (nats)"));
+  CHECK(measured(results, "THOR, alpha 5", "disagreement of draws (nats)") <
+        measured(results, "random routing", "disagreement of draws (nats)"));
   CHECK(measured(results, "THOR, alpha 5", "passes") == measured(results, "random routing, 2x steps", "passes"));
 }

@@ -307,7 +307,8 @@ TEST_CASE("allora: bad input is told by its values") {
   CHECK_THROWS_WITH_AS(allora::dropout_penalty(up, ones({3}, f64), 0.5), "dropout_penalty: takes x [N, D] and w [D], got [3, 2] and [3]",
                        ShapeError);
   mlp::Mlp net(mlp::MlpConfig{.inputs = 6, .hidden = {12}, .outputs = 4});
-  CHECK_THROWS_WITH_AS(nn::add_adapter(net, "task", {.rank = 5}), "add_adapter: \"layers.1\" [4, 12] has no rank of 5; choose 4 or less, or other layers", ValueError);
+  CHECK_THROWS_WITH_AS(nn::add_adapter(net, "task", {.rank = 5}),
+                       "add_adapter: \"layers.1\" [4, 12] has no rank of 5; choose 4 or less, or other layers", ValueError);
   CHECK_THROWS_AS(nn::add_adapter(net, "task", {.rank = 2, .dropout = 1.0}), ValueError);
   mlp::Mlp bare(mlp::MlpConfig{.inputs = 6, .hidden = {12}, .outputs = 4});
   CHECK_THROWS_WITH_AS(adapter_factors(bare), "adapters: the model has none", ValueError);

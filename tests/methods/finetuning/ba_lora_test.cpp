@@ -242,6 +242,7 @@ TEST_CASE("ba_lora: the experiment runs: everything is measured, and each penalt
   CHECK(results.cells.size() == ba_lora::experiment().variants.size());
   CHECK(measured(results, "pretrained", "agreement with the pretrained (%)") == Approx(100));
   CHECK(measured(results, "pretrained", "test accuracy, noise 0 % (%)") > 80);
-  CHECK(measured(results, "PiSSA + consistency", "agreement with the pretrained (%)") > measured(results, "PiSSA", "agreement with the pretrained (%)"));
+  CHECK(measured(results, "PiSSA + consistency", "agreement with the pretrained (%)") >
+        measured(results, "PiSSA", "agreement with the pretrained (%)"));
   CHECK(measured(results, "PiSSA + diversity", "off-diagonal covariance") < measured(results, "PiSSA", "off-diagonal covariance"));
 }

@@ -53,7 +53,8 @@ TEST_CASE("cir_uncertainty: worked number 1, the contrastive loss and the statis
   CHECK(nce(queries(), targets()).item() == doctest::Approx(.771206).epsilon(1e-6));
   check_close(mean(targets(), {1}), {.25, .5, .25});
   check_close(std_dev(targets(), {1}), {.645497, .577350, .957427}, 1e-6);
-  check_close(row_norm(targets()), {.447206, -1.34162, 1.34162, -.447206, -.999980, .999980, -.999980, .999980, .904528, .904528, -1.50755, -.301509});
+  check_close(row_norm(targets()),
+              {.447206, -1.34162, 1.34162, -.447206, -.999980, .999980, -.999980, .999980, .904528, .904528, -1.50755, -.301509});
 }
 
 TEST_CASE("cir_uncertainty: worked number 2, given noise") {
@@ -245,13 +246,16 @@ TEST_CASE("cir_uncertainty: mistakes are named") {
   CHECK_THROWS_WITH_AS(nce(queries(), zeros({2, 4}, f64)), "nce: takes queries and targets [B, d], got [3, 4] and [2, 4]", ShapeError);
   CHECK_THROWS_WITH_AS(nce(none, none), "nce: the batch is empty", ValueError);
   CHECK_THROWS_WITH_AS(FeatureJitter{}.apply(one, g), "feature_jitter: rows of 1 channel have no standard deviation", ValueError);
-  CHECK_THROWS_WITH_AS(FeatureJitter{.alpha_scale = -1}.apply(queries(), g), "feature_jitter: scales must not be negative, one is -1", ValueError);
-  CHECK_THROWS_WITH_AS(recall_at_k(queries(), tensor({0, 1, 2}), {}, {5}), "recall_at_k: k must lie in [1, 4], the gallery, it is 5", ValueError);
-  CHECK_THROWS_WITH_AS(recall_at_k(queries(), tensor({0, 1, 4}), {}, {1}), "recall_at_k: target 4 is outside the gallery of 4", IndexError);
-  CHECK_THROWS_WITH_AS(recall_at_k(queries(), tensor({0, 1, 2}), tensor({3, 1, 0}), {1}), "recall_at_k: the target of query 1 is its reference, 1", ValueError);
-  CHECK_THROWS_WITH_AS((CoarseToFineWeight{1, 10}.at(11)), "coarse_to_fine_weight: epoch 11 is outside [0, 10]", ValueError);
-  CHECK_THROWS_WITH_AS((CoarseToFineWeight{-1, 10}.at(0)), "coarse_to_fine_weight: gamma0 must not be negative and total at least 1, they are -1 and 10",
+  CHECK_THROWS_WITH_AS(FeatureJitter{.alpha_scale = -1}.apply(queries(), g), "feature_jitter: scales must not be negative, one is -1",
                        ValueError);
+  CHECK_THROWS_WITH_AS(recall_at_k(queries(), tensor({0, 1, 2}), {}, {5}), "recall_at_k: k must lie in [1, 4], the gallery, it is 5",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(recall_at_k(queries(), tensor({0, 1, 4}), {}, {1}), "recall_at_k: target 4 is outside the gallery of 4", IndexError);
+  CHECK_THROWS_WITH_AS(recall_at_k(queries(), tensor({0, 1, 2}), tensor({3, 1, 0}), {1}),
+                       "recall_at_k: the target of query 1 is its reference, 1", ValueError);
+  CHECK_THROWS_WITH_AS((CoarseToFineWeight{1, 10}.at(11)), "coarse_to_fine_weight: epoch 11 is outside [0, 10]", ValueError);
+  CHECK_THROWS_WITH_AS((CoarseToFineWeight{-1, 10}.at(0)),
+                       "coarse_to_fine_weight: gamma0 must not be negative and total at least 1, they are -1 and 10", ValueError);
   CHECK_THROWS_WITH_AS(mgur_loss(queries(), targets(), targets(), 1.5), "mgur_loss: gamma must lie in [0, 1], it is 1.5", ValueError);
   CHECK_THROWS_WITH_AS(PerceptronNetwork({.width = 0}), "composed retrieval: width must be positive, it is 0", ConfigError);
   DigitImages few = digit_images(data::digits().test().take(20));
@@ -259,7 +263,8 @@ TEST_CASE("cir_uncertainty: mistakes are named") {
 }
 
 TEST_CASE("cir_uncertainty: the experiment measures every variant at the smoke budget") {
-  Results results = run_experiment({"representation", "cir_uncertainty", &cir_uncertainty::experiment, {}}, {.budget = Budget::smoke, .seeds = 1});
+  Results results =
+      run_experiment({"representation", "cir_uncertainty", &cir_uncertainty::experiment, {}}, {.budget = Budget::smoke, .seeds = 1});
   REQUIRE(results.cells.size() == 12);
   for (const CellResult& cell : results.cells) {
     CAPTURE(cell.variant);

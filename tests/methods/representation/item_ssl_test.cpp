@@ -91,14 +91,17 @@ TEST_CASE("item_ssl: one item, all items alike, hits by accident, equal probabil
   CHECK(item_ssl_loss(alike, alike, .1).item() == doctest::Approx(std::log(4)).epsilon(1e-12));
   CHECK(item_ssl_loss(zeros({4, 2}, f64), alike, .1).item() == doctest::Approx(std::log(4)).epsilon(1e-12));  // cosine 0 with all
   double plain = batch_softmax_loss(queries(), first_view(), .1).item();
-  CHECK(batch_softmax_loss(queries(), first_view(), .1, {.log_q = plumb::log(full({3}, .25, f64))}).item() == doctest::Approx(plain).epsilon(1e-12));
+  CHECK(batch_softmax_loss(queries(), first_view(), .1, {.log_q = plumb::log(full({3}, .25, f64))}).item() ==
+        doctest::Approx(plain).epsilon(1e-12));
   CHECK(batch_softmax_loss(queries(), first_view(), .1, {.item = tensor({4, 9, 2})}).item() == plain);
   // All three are one item: nothing is left to be told from it.
   CHECK(batch_softmax_loss(queries(), first_view(), .1, {.item = tensor({5, 5, 5})}).item() == doctest::Approx(0).epsilon(1e-14));
   // Rows 0 and 2 are one item: each keeps its own column and 1's.
   Tensor logits = matmul(normalize(queries()), mT(normalize(first_view()))) / .1;
   auto z = to_vector(logits);
-  double wanted = (std::log1p(std::exp(z[1] - z[0])) + std::log(1 + std::exp(z[3] - z[4]) + std::exp(z[5] - z[4])) + std::log1p(std::exp(z[7] - z[8]))) / 3;
+  double wanted = (std::log1p(std::exp(z[1] - z[0])) + std::log(1 + std::exp(z[3] - z[4]) + std::exp(z[5] - z[4])) +
+                   std::log1p(std::exp(z[7] - z[8]))) /
+                  3;
   CHECK(batch_softmax_loss(queries(), first_view(), .1, {.item = tensor({5, 1, 5})}).item() == doctest::Approx(wanted).epsilon(1e-9));
 }
 
@@ -115,7 +118,8 @@ TEST_CASE("item_ssl: gradients of the losses are those of central differences") 
 
 TEST_CASE("item_ssl: worked number 3, and the table over items by how often they were taken") {
   std::vector<int64_t> a{0, 0, 0, 1, 1, 1, 2, 2}, b{0, 0, 1, 1, 1, 1, 0, 0}, c{0, 1, 0, 1, 0, 1, 0, 1};
-  std::vector<data::ItemFeature> features{{"a", 3, a, {}}, {"b", 2, b, {}}, {"c", 2, c, {}}, {"constant", 4, std::vector<int64_t>(8, 3), {}}};
+  std::vector<data::ItemFeature> features{
+      {"a", 3, a, {}}, {"b", 2, b, {}}, {"c", 2, c, {}}, {"constant", 4, std::vector<int64_t>(8, 3), {}}};
   auto table = mutual_information_table(features, 8);
   CHECK(table[0][1] == doctest::Approx(.454454).epsilon(2e-6));
   CHECK(table[0][2] == doctest::Approx(.0424748).epsilon(2e-6));
@@ -322,7 +326,8 @@ TEST_CASE("item_ssl: rows of a power law: each has its probability, and no more 
   auto numbers = power_law_rows(4, 20'000, 1, g);
   std::vector<double> share(4);
   for (int64_t n : numbers) share[static_cast<size_t>(n)] += 1. / 20'000;
-  for (size_t r = 0; r < 4; ++r) CHECK(share[r] == doctest::Approx(std::log((static_cast<double>(r) + 2) / (static_cast<double>(r) + 1)) / std::log(5)).epsilon(.05));
+  for (size_t r = 0; r < 4; ++r)
+    CHECK(share[r] == doctest::Approx(std::log((static_cast<double>(r) + 2) / (static_cast<double>(r) + 1)) / std::log(5)).epsilon(.05));
   nn::ShardedEmbedding table(1000, 8);
   LookupCost cost = lookup_cost(table, {.batch = 64, .exponent = 1.1, .repeats = 3}, g);
   CHECK(cost.fetch_ns > 0);
@@ -349,10 +354,12 @@ TEST_CASE("item_ssl: a model is trained on MovieLens' files, films without genre
   plumb_test::Scratch scratch;
   std::string films = "movieId,title,genres\n", ratings = "userId,movieId,rating,timestamp\n";
   const char* genres[] = {"Comedy", "Drama|War", "(no genres listed)", "Comedy|War|Horror"};
-  for (int film = 0; film < 80; ++film) films += std::to_string(3 * film + 1) + ",A film (" + std::to_string(1920 + film) + ")," + genres[film % 4] + "\n";
+  for (int film = 0; film < 80; ++film)
+    films += std::to_string(3 * film + 1) + ",A film (" + std::to_string(1920 + film) + ")," + genres[film % 4] + "\n";
   for (int user = 1; user <= 9; ++user)
     for (int i = 0; i < 7; ++i)
-      ratings += std::to_string(user) + "," + std::to_string(3 * ((user * 11 + i * i) % 80) + 1) + "," + std::to_string(1 + i % 5) + "," + std::to_string(i) + "\n";
+      ratings += std::to_string(user) + "," + std::to_string(3 * ((user * 11 + i * i) % 80) + 1) + "," + std::to_string(1 + i % 5) + "," +
+                 std::to_string(i) + "\n";
   scratch.put("movies.csv", films);
   scratch.put("ratings.csv", ratings);
   auto set = data::movielens(scratch.path(""), {.test = 2});
@@ -377,20 +384,25 @@ TEST_CASE("item_ssl: mistakes are named") {
   CHECK_THROWS_WITH_AS(model.step({0, 1}, {0}, g), "item_ssl: 2 users with 1 items; a step takes pairs", ShapeError);
   CHECK_THROWS_WITH_AS(model.item_vectors({-1}), "item_ssl: item -1 was never seen: the catalogue has 60 items", IndexError);
   Tensor some = rand({2, 3});
-  CHECK_THROWS_WITH_AS(evaluate_retrieval(some, some, {{5}, {}}, {{}, {}}, {1}, {}), "evaluate_retrieval: item 5 was never seen: the catalogue has 2 items",
-                       IndexError);
+  CHECK_THROWS_WITH_AS(evaluate_retrieval(some, some, {{5}, {}}, {{}, {}}, {1}, {}),
+                       "evaluate_retrieval: item 5 was never seen: the catalogue has 2 items", IndexError);
   CHECK_THROWS_WITH_AS(evaluate_retrieval(some, some, {{0}, {}}, {{1}, {}}, {2}, {}),
                        "evaluate_retrieval: k must lie in [1, 1], what is left of the catalogue, it is 2", ValueError);
   CHECK_THROWS_WITH_AS(log_probabilities({3, 0}, {1}), "log_probabilities: item 1 was never seen in training", ValueError);
   CHECK_THROWS_WITH_AS(log_probabilities({3, 0}, {2}), "log_probabilities: item 2 is outside the catalogue of 2 items", IndexError);
   CHECK_THROWS_WITH_AS(batch_softmax_loss(queries(), first_view(), .1, {.log_q = tensor({0.0, -INFINITY, 0.0}, f64)}),
                        "batch_softmax_loss: log_q of column 1 is -inf; was its item never seen?", ValueError);
-  CHECK_THROWS_WITH_AS(item_ssl_loss(first_view(), zeros({2, 2}, f64), .1), "item_ssl_loss: takes pairs [n, D], got [3, 2] and [2, 2]", ShapeError);
-  CHECK_THROWS_WITH_AS(item_ssl_loss(first_view(), second_view(), 0), "item_ssl_loss: the temperature must be positive, it is 0", ValueError);
+  CHECK_THROWS_WITH_AS(item_ssl_loss(first_view(), zeros({2, 2}, f64), .1), "item_ssl_loss: takes pairs [n, D], got [3, 2] and [2, 2]",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(item_ssl_loss(first_view(), second_view(), 0), "item_ssl_loss: the temperature must be positive, it is 0",
+                       ValueError);
   CHECK_THROWS_WITH_AS(spread_out_loss(zeros({1, 3})), "spread_out_loss: takes at least 2 items, got 1", ValueError);
-  CHECK_THROWS_WITH_AS(draw_masks(FeatureMaskPattern::rfm, 1, nullptr, g), "draw_masks: two views take at least 2 features, there is 1", ValueError);
-  CHECK_THROWS_WITH_AS(draw_masks(FeatureMaskPattern::cfm, 3, nullptr, g), "draw_masks: cfm takes the mutual information of 3 features", ValueError);
-  CHECK_THROWS_WITH_AS(CorrelatedMask(std::vector<std::vector<double>>(1)), "correlated_mask: takes at least 2 features, got 1", ValueError);
+  CHECK_THROWS_WITH_AS(draw_masks(FeatureMaskPattern::rfm, 1, nullptr, g), "draw_masks: two views take at least 2 features, there is 1",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(draw_masks(FeatureMaskPattern::cfm, 3, nullptr, g), "draw_masks: cfm takes the mutual information of 3 features",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(CorrelatedMask(std::vector<std::vector<double>>(1)), "correlated_mask: takes at least 2 features, got 1",
+                       ValueError);
   CHECK_THROWS_WITH_AS(sample_items(3, 4, g), "sample_items: 4 different ones of 3", ValueError);
   CHECK_THROWS_WITH_AS(with_variant({}, "XFM", {}), "item_ssl: there is no variant \"XFM\"", ValueError);
   CHECK_THROWS_WITH_AS(FeatureTower({.cardinalities = {3, 0}})({{tensor({0}), {}, {}}, {tensor({0}), {}, {}}}),
@@ -407,9 +419,11 @@ TEST_CASE("item_ssl: the experiments measure every variant at the smoke budget")
     CHECK(m["recall@50 (%)"] <= 100);
     CHECK(m["MAP@10 (%)"] <= m["recall@50 (%)"]);
   }
-  Results large = run_experiment({"representation", "item_ssl_catalogue", &item_ssl_catalogue::experiment, {}}, {.budget = Budget::smoke, .seeds = 1});
+  Results large =
+      run_experiment({"representation", "item_ssl_catalogue", &item_ssl_catalogue::experiment, {}}, {.budget = Budget::smoke, .seeds = 1});
   CHECK(large.cells.size() == 8);
-  Results cost = run_experiment({"representation", "item_ssl_lookup", &item_ssl_lookup::experiment, {}}, {.budget = Budget::smoke, .seeds = 1});
+  Results cost =
+      run_experiment({"representation", "item_ssl_lookup", &item_ssl_lookup::experiment, {}}, {.budget = Budget::smoke, .seeds = 1});
   REQUIRE(cost.cells.size() == 3);
   for (const CellResult& cell : cost.cells) {
     std::map<std::string, double> m(cell.measured.metrics.begin(), cell.measured.metrics.end());

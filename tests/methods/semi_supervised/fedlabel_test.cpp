@@ -288,7 +288,8 @@ TEST_CASE("fedlabel: mistakes are named") {
   CHECK_THROWS_WITH_AS(fedlabel_average({}), "fedlabel: no client sent an update", ValueError);
   StateDict a{{"w", tensor({1.0})}}, b{{"v", tensor({1.0})}}, c{{"w", tensor({1.0, 2.0})}};
   CHECK_THROWS_WITH_AS(fedlabel_average({{a, a, {}, 0}, {b, b, {}, 0}}), "average_states: one state has no \"w\"", ValueError);
-  CHECK_THROWS_WITH_AS(fedlabel_average({{a, a, {}, 0}, {a, c, {}, 0}}), "average_states: \"w\" is [2] in one state, [1] in the first", ShapeError);
+  CHECK_THROWS_WITH_AS(fedlabel_average({{a, a, {}, 0}, {a, c, {}, 0}}), "average_states: \"w\" is [2] in one state, [1] in the first",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(split_client({1, 2}, 0, 1, g), "fedlabel: the labelled share must lie in (0, 1], it is 0", ValueError);
   CHECK_THROWS_WITH_AS(split_client({}, .5, 1, g), "fedlabel: a client has no examples", ValueError);
   CHECK_THROWS_WITH_AS(split_client({1, 2}, .5, 3, g), "fedlabel: a client has 2 examples, fewer than the 3 that are to be labelled",

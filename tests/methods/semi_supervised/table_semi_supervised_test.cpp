@@ -33,7 +33,8 @@ TEST_CASE("semi-supervised table: every variant measures every set and number of
 
   plumb_test::Scratch scratch;
   run_experiment(table, {.budget = Budget::smoke, .seeds = 1, .variants = {"supervised"}, .out = scratch.path("run")});
-  Results more = run_experiment(table, {.budget = Budget::smoke, .seeds = 1, .variants = {"supervised", "ShrinkMatch"}, .out = scratch.path("run")});
+  Results more =
+      run_experiment(table, {.budget = Budget::smoke, .seeds = 1, .variants = {"supervised", "ShrinkMatch"}, .out = scratch.path("run")});
   REQUIRE(more.cells.size() == 2);
   for (size_t k = 0; k < 4; ++k) {
     CHECK(more.cells[0].measured.metrics[k].second == measured["supervised"][k]);

@@ -24,7 +24,9 @@ Tensor numbered(int64_t batch, int64_t channels, int64_t height, int64_t width) 
   return x;
 }
 std::vector<float> values(const Tensor& x) { return {x.data<float>(), x.data<float>() + x.numel()}; }
-float at(const Tensor& x, int64_t i, int64_t c, int64_t y, int64_t k) { return x.data<float>()[((i * x.size(1) + c) * x.size(2) + y) * x.size(3) + k]; }
+float at(const Tensor& x, int64_t i, int64_t c, int64_t y, int64_t k) {
+  return x.data<float>()[((i * x.size(1) + c) * x.size(2) + y) * x.size(3) + k];
+}
 
 }  // namespace
 
@@ -79,7 +81,8 @@ TEST_CASE("augment: without a range an affine map is the identity, a quarter tur
   // A picture that is a linear function keeps being sampled exactly: v = 10 y + x + 1 moved by (dx, dy).
   Tensor shifted = random_affine(numbered(20, 1, 9, 9), {.translate = 0.2}, g);
   for (int64_t i = 0; i < 20; ++i) {
-    double step = static_cast<double>(at(shifted, i, 0, 4, 5) - at(shifted, i, 0, 4, 4)), down = static_cast<double>(at(shifted, i, 0, 5, 4) - at(shifted, i, 0, 4, 4));
+    double step = static_cast<double>(at(shifted, i, 0, 4, 5) - at(shifted, i, 0, 4, 4)),
+           down = static_cast<double>(at(shifted, i, 0, 5, 4) - at(shifted, i, 0, 4, 4));
     CHECK(step == doctest::Approx(1).epsilon(1e-3));
     CHECK(down == doctest::Approx(10).epsilon(1e-3));
     CHECK(std::abs(static_cast<double>(at(shifted, i, 0, 4, 4)) - (1000.0 * static_cast<double>(i) + 45)) <= 1.8 * 11 + 1e-2);
@@ -90,7 +93,8 @@ TEST_CASE("augment: an enlarged picture of a linear function has the inverse slo
   Generator g(4);
   Tensor x = numbered(50, 1, 11, 11), y = random_affine(x, {.scale = 0.5}, g);
   for (int64_t i = 0; i < 50; ++i) {
-    double across = static_cast<double>(at(y, i, 0, 5, 6) - at(y, i, 0, 5, 5)), down = static_cast<double>(at(y, i, 0, 6, 5) - at(y, i, 0, 5, 5));
+    double across = static_cast<double>(at(y, i, 0, 5, 6) - at(y, i, 0, 5, 5)),
+           down = static_cast<double>(at(y, i, 0, 6, 5) - at(y, i, 0, 5, 5));
     CHECK(across >= 1 / 1.5 - 1e-2);
     CHECK(across <= 1.5 + 1e-2);
     CHECK(down == doctest::Approx(10 * across).epsilon(2e-2));
@@ -102,7 +106,8 @@ TEST_CASE("augment: a turned picture keeps its lengths") {
   Tensor x = numbered(50, 1, 11, 11), y = random_affine(x, {.degrees = 30}, g);
   for (int64_t i = 0; i < 50; ++i) {
     // v = 10 y + x: its slopes along the output's axes are those of a turned vector (1, 10).
-    double across = static_cast<double>(at(y, i, 0, 5, 6) - at(y, i, 0, 5, 5)), down = static_cast<double>(at(y, i, 0, 6, 5) - at(y, i, 0, 5, 5));
+    double across = static_cast<double>(at(y, i, 0, 5, 6) - at(y, i, 0, 5, 5)),
+           down = static_cast<double>(at(y, i, 0, 6, 5) - at(y, i, 0, 5, 5));
     CHECK(std::hypot(across, down) == doctest::Approx(std::sqrt(101.0)).epsilon(1e-3));
     CHECK(std::abs(std::atan2(across, down) - std::atan2(1.0, 10.0)) <= 30.01 * 3.14159265 / 180);
   }
@@ -208,7 +213,8 @@ TEST_CASE("augment: results depend on the generator's state alone, not on thread
   auto all = [&] {
     Generator g(10);
     std::vector<float> out;
-    for (const Tensor& t : {random_crop(x, 3, g), random_flip(x, g), random_affine(x, {10, 0.1, 0.1, 5}, g), cutout(x, 4, g), mixup(x, labels, 1, 0.3, g).images, cutmix(x, labels, 1, 1, g).images})
+    for (const Tensor& t : {random_crop(x, 3, g), random_flip(x, g), random_affine(x, {10, 0.1, 0.1, 5}, g), cutout(x, 4, g),
+                            mixup(x, labels, 1, 0.3, g).images, cutmix(x, labels, 1, 1, g).images})
       for (float v : values(t)) out.push_back(v);
     out.push_back(static_cast<float>(g.offset()));
     return out;
@@ -228,7 +234,9 @@ TEST_CASE("augment: empty batches pass, mistakes are named") {
   CHECK_THROWS_WITH_AS(random_crop(zeros({4, 4}), 1, g), "random_crop: takes images [B, C, H, W], got [4, 4]", ShapeError);
   CHECK_THROWS_WITH_AS(random_flip(zeros({1, 1, 2, 2}, f64), g), "random_flip: takes f32 images, got f64", DTypeError);
   CHECK_THROWS_WITH_AS(cutout(zeros({1, 1, 2, 2}), -1, g), "cutout: the side is -1.000000", ValueError);
-  CHECK_THROWS_WITH_AS(random_crop(zeros({1, 1, 2, 2}), 2, g, PadMode::reflect), "random_crop: images [1, 1, 2, 2] are too small to mirror 2 pixels", ShapeError);
+  CHECK_THROWS_WITH_AS(random_crop(zeros({1, 1, 2, 2}), 2, g, PadMode::reflect),
+                       "random_crop: images [1, 1, 2, 2] are too small to mirror 2 pixels", ShapeError);
   CHECK_THROWS_WITH_AS(mixup(zeros({1, 1, 2, 2}), full({1}, 3, i64), 3, 1, g), "mixup: label 3 is outside [0, 3)", IndexError);
-  CHECK_THROWS_WITH_AS(cutmix(zeros({1, 1, 2, 2}), full({1}, 0, i64), 3, 0, g), "cutmix: alpha must be positive, it is 0.000000", ValueError);
+  CHECK_THROWS_WITH_AS(cutmix(zeros({1, 1, 2, 2}), full({1}, 0, i64), 3, 0, g), "cutmix: alpha must be positive, it is 0.000000",
+                       ValueError);
 }

@@ -38,18 +38,23 @@ TEST_CASE("autoencoder: names are latent diffusion's, and the size is that of it
   Vae vae({.network = {.channels = 3, .side = 32, .width = 8, .multipliers = {1, 2, 4}, .blocks = 2, .groups = 4, .latent = 3}});
   std::set<std::string> names;
   for (const auto& p : vae.named_parameters()) names.insert(p.name);
-  for (const char* wanted : {"encoder.conv_in.weight", "encoder.down.0.block.1.norm1.weight", "encoder.down.0.downsample.conv.weight", "encoder.down.1.block.0.nin_shortcut.bias", "encoder.mid.block_1.conv1.weight",
-                             "encoder.mid.attn_1.q.weight", "encoder.mid.attn_1.proj_out.bias", "encoder.mid.block_2.conv2.bias", "encoder.norm_out.weight", "encoder.conv_out.bias", "quant_conv.weight",
-                             "post_quant_conv.bias", "decoder.conv_in.weight", "decoder.mid.attn_1.v.bias", "decoder.up.0.block.2.norm2.bias", "decoder.up.2.upsample.conv.weight", "decoder.up.1.block.0.nin_shortcut.weight",
-                             "decoder.conv_out.weight"})
+  for (const char* wanted : {"encoder.conv_in.weight", "encoder.down.0.block.1.norm1.weight", "encoder.down.0.downsample.conv.weight",
+                             "encoder.down.1.block.0.nin_shortcut.bias", "encoder.mid.block_1.conv1.weight", "encoder.mid.attn_1.q.weight",
+                             "encoder.mid.attn_1.proj_out.bias", "encoder.mid.block_2.conv2.bias", "encoder.norm_out.weight",
+                             "encoder.conv_out.bias", "quant_conv.weight", "post_quant_conv.bias", "decoder.conv_in.weight",
+                             "decoder.mid.attn_1.v.bias", "decoder.up.0.block.2.norm2.bias", "decoder.up.2.upsample.conv.weight",
+                             "decoder.up.1.block.0.nin_shortcut.weight", "decoder.conv_out.weight"})
     CHECK_MESSAGE(names.contains(wanted), wanted);
-  for (const char* unwanted : {"encoder.down.2.downsample.conv.weight", "decoder.up.0.upsample.conv.weight", "encoder.down.0.block.0.nin_shortcut.weight", "decoder.up.2.block.0.nin_shortcut.weight"})
+  for (const char* unwanted : {"encoder.down.2.downsample.conv.weight", "decoder.up.0.upsample.conv.weight",
+                               "encoder.down.0.block.0.nin_shortcut.weight", "decoder.up.2.block.0.nin_shortcut.weight"})
     CHECK_MESSAGE(!names.contains(unwanted), unwanted);
   auto conv = [](int64_t i, int64_t o, int64_t k) { return i * o * k * k + o; };
   auto block = [&](int64_t i, int64_t o) { return 2 * i + conv(i, o, 3) + 2 * o + conv(o, o, 3) + (i != o ? conv(i, o, 1) : 0); };
   int64_t middle = 2 * block(32, 32) + 64 + 4 * conv(32, 32, 1);
-  int64_t encoder = conv(3, 8, 3) + 2 * block(8, 8) + conv(8, 8, 3) + block(8, 16) + block(16, 16) + conv(16, 16, 3) + block(16, 32) + block(32, 32) + middle + 64 + conv(32, 6, 3);
-  int64_t decoder = conv(3, 32, 3) + middle + 3 * block(32, 32) + conv(32, 32, 3) + block(32, 16) + 2 * block(16, 16) + conv(16, 16, 3) + block(16, 8) + 2 * block(8, 8) + 16 + conv(8, 3, 3);
+  int64_t encoder = conv(3, 8, 3) + 2 * block(8, 8) + conv(8, 8, 3) + block(8, 16) + block(16, 16) + conv(16, 16, 3) + block(16, 32) +
+                    block(32, 32) + middle + 64 + conv(32, 6, 3);
+  int64_t decoder = conv(3, 32, 3) + middle + 3 * block(32, 32) + conv(32, 32, 3) + block(32, 16) + 2 * block(16, 16) + conv(16, 16, 3) +
+                    block(16, 8) + 2 * block(8, 8) + 16 + conv(8, 3, 3);
   CHECK(vae.num_parameters() == encoder + decoder + conv(6, 6, 1) + conv(3, 3, 1));
 }
 
@@ -108,12 +113,14 @@ TEST_CASE("vae: KL by its formula, samples with the posterior's moments, and gra
   Tensor one = DiagonalGaussian{m, v}.sample(random);
   sum(one).backward();
   CHECK(to_vector(m.grad()) == std::vector<double>{1, 1});
-  for (size_t i = 0; i < 2; ++i) CHECK(to_vector(v.grad())[i] == doctest::Approx((to_vector(one)[i] - to_vector(mean)[i]) / 2).epsilon(1e-12));
+  for (size_t i = 0; i < 2; ++i)
+    CHECK(to_vector(v.grad())[i] == doctest::Approx((to_vector(one)[i] - to_vector(mean)[i]) / 2).epsilon(1e-12));
 }
 
 TEST_CASE("vae: the loss is −ELBO; β and free bits change its weight, not what is reported") {
   manual_seed(3);
-  Vae plain({.network = vector_form(3)}), heavy({.network = vector_form(3), .beta = 4}), free({.network = vector_form(3), .free_bits = 100});
+  Vae plain({.network = vector_form(3)}), heavy({.network = vector_form(3), .beta = 4}),
+      free({.network = vector_form(3), .free_bits = 100});
   heavy.load_state(plain.state());
   free.load_state(plain.state());
   Tensor images = rand({4, 1, 8, 8});
@@ -203,7 +210,8 @@ TEST_CASE("vae: learns digits: the bound on digits it has not seen rises above t
   Generator random(1);
   double elbo = -vae.loss(test, random).loss.item();
   Tensor mean_image = clamp(mean(train, {0}, true), 1e-3, 1 - 1e-3);
-  double independent = -mean(negative_log_likelihood(Likelihood::bernoulli, expand(log(mean_image / (1 - mean_image)), test.shape()), test, {})).item();
+  double independent =
+      -mean(negative_log_likelihood(Likelihood::bernoulli, expand(log(mean_image / (1 - mean_image)), test.shape()), test, {})).item();
   MESSAGE("ELBO " << elbo << ", independent pixels " << independent);
   CHECK(elbo > independent + 0.7);
   CHECK(vae.loss(test, random).regulariser.item() > 1);  // the latent is used
@@ -215,11 +223,14 @@ TEST_CASE("autoencoder: configurations and inputs that do not fit are named") {
     change(c);
     return c;
   };
-  CHECK_THROWS_WITH_AS(Autoencoder(with([](auto& c) { c.side = 9; })), "autoencoder: images of side 9 cannot be halved 1 times", ConfigError);
-  CHECK_THROWS_WITH_AS(Autoencoder(with([](auto& c) { c.groups = 3; })), "autoencoder: 3 groups do not divide the 4 channels of the first convolution", ConfigError);
+  CHECK_THROWS_WITH_AS(Autoencoder(with([](auto& c) { c.side = 9; })), "autoencoder: images of side 9 cannot be halved 1 times",
+                       ConfigError);
+  CHECK_THROWS_WITH_AS(Autoencoder(with([](auto& c) { c.groups = 3; })),
+                       "autoencoder: 3 groups do not divide the 4 channels of the first convolution", ConfigError);
   CHECK_THROWS_WITH_AS(Autoencoder(with([](auto& c) { c.latent = 0; })), "autoencoder: latent must be at least 1, it is 0", ConfigError);
   CHECK_THROWS_WITH_AS(Vae({.network = kSmall, .beta = -1}), "vae: beta must not be negative, it is -1.000000", ConfigError);
-  CHECK_THROWS_WITH_AS(AutoencoderConfig::from_json(R"({"likelihood": "poisson"})"), "autoencoder: likelihood cannot be \"poisson\"", ConfigError);
+  CHECK_THROWS_WITH_AS(AutoencoderConfig::from_json(R"({"likelihood": "poisson"})"), "autoencoder: likelihood cannot be \"poisson\"",
+                       ConfigError);
   VaeConfig vae{.network = vector_form(7), .beta = 0.5, .free_bits = 0.25};
   CHECK(VaeConfig::from_json(vae.to_json()).to_json() == vae.to_json());
   CHECK(VaeConfig::from_json(vae.to_json()).network.latent == 7);
@@ -230,7 +241,14 @@ TEST_CASE("autoencoder: configurations and inputs that do not fit are named") {
 
 TEST_CASE("vae: moments, output and gradients are those of an independent implementation") {
   StateDict expected = plumb_test::reference("autoencoder");
-  VaeConfig config{.network = {.channels = 1, .side = 8, .width = 4, .multipliers = {1, 2}, .groups = 2, .latent = 3, .likelihood = Likelihood::gaussian, .sigma = 1}};
+  VaeConfig config{.network = {.channels = 1,
+                               .side = 8,
+                               .width = 4,
+                               .multipliers = {1, 2},
+                               .groups = 2,
+                               .latent = 3,
+                               .likelihood = Likelihood::gaussian,
+                               .sigma = 1}};
   Vae vae(config);
   vae.load_state(plumb_test::reference("autoencoder", "model"));
   DiagonalGaussian q = vae.posterior(expected.at("images"));
@@ -240,5 +258,6 @@ TEST_CASE("vae: moments, output and gradients are those of an independent implem
   Tensor output = vae.decode(q.mean) * 2 - 1;  // the mean of a Gaussian is (output + 1) / 2
   CHECK(plumb_test::largest_difference(output.detach(), expected.at("output")) < plumb_test::rounding(expected.at("output"), 128));
   mean(square(output)).backward();
-  CHECK(plumb_test::largest_difference(vae.named_parameters()[0].tensor.grad(), expected.at("gradient")) < plumb_test::rounding(expected.at("gradient"), 1024));
+  CHECK(plumb_test::largest_difference(vae.named_parameters()[0].tensor.grad(), expected.at("gradient")) <
+        plumb_test::rounding(expected.at("gradient"), 1024));
 }

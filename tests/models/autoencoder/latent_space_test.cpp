@@ -84,5 +84,6 @@ TEST_CASE("latent space: stored and read again it is the same; another model's i
   CHECK_THROWS_WITH_AS(LatentSpace(model, StateDict{}), "latent space: \"mean\" is missing", ValueError);
   StateDict bare = space.state();
   bare.erase("factor");
-  CHECK_THROWS_WITH_AS(LatentSpace(model, bare).sample(1, a), "latent space: a latent [2, 4, 4] is too large for a Gaussian with its covariance", ValueError);
+  CHECK_THROWS_WITH_AS(LatentSpace(model, bare).sample(1, a),
+                       "latent space: a latent [2, 4, 4] is too large for a Gaussian with its covariance", ValueError);
 }

@@ -60,7 +60,8 @@ TEST_CASE("vector quantizer: each vector becomes the nearest code, wherever it s
     }
   CHECK(q.loss.item() == doctest::Approx(0.25 * loss / 2).epsilon(1e-5));
   CHECK(to_vector(quantizer.lookup(q.indices)) == to_vector(quantizer.lookup(quantizer.nearest(z))));
-  CHECK_THROWS_WITH_AS(quantizer(zeros({2, 4, 2, 2}), default_generator()), "vector quantizer: takes vectors [B, 3, ..], got [2, 4, 2, 2]", ShapeError);
+  CHECK_THROWS_WITH_AS(quantizer(zeros({2, 4, 2, 2}), default_generator()), "vector quantizer: takes vectors [B, 3, ..], got [2, 4, 2, 2]",
+                       ShapeError);
 }
 
 TEST_CASE("vector quantizer: the gradient goes straight through, the commitment draws vectors to codes, the loss draws codes to vectors") {
@@ -191,9 +192,11 @@ TEST_CASE("vqvae: learns digits with both codebooks, using many of its codes") {
 TEST_CASE("vqvae: configurations that do not fit are named") {
   AutoencoderConfig vector = kSmall;
   vector.vector = true;
-  CHECK_THROWS_WITH_AS(VqVae({.network = vector}), "vqvae: the latent must be a map, whose places are quantised one by one; vector is set", ConfigError);
+  CHECK_THROWS_WITH_AS(VqVae({.network = vector}), "vqvae: the latent must be a map, whose places are quantised one by one; vector is set",
+                       ConfigError);
   CHECK_THROWS_WITH_AS(VqVae({.network = kSmall, .quantizer = {.codes = 0}}), "vqvae: codes must be at least 1, it is 0", ConfigError);
-  CHECK_THROWS_WITH_AS(VqVae({.network = kSmall, .quantizer = {.decay = 1}}), "vqvae: decay must lie in [0, 1), it is 1.000000", ConfigError);
+  CHECK_THROWS_WITH_AS(VqVae({.network = kSmall, .quantizer = {.decay = 1}}), "vqvae: decay must lie in [0, 1), it is 1.000000",
+                       ConfigError);
 }
 
 TEST_CASE("vector quantizer: codes that nothing uses stay where they are") {

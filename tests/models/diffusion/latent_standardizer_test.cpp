@@ -15,8 +15,8 @@ using namespace plumb;
 using namespace plumb::diffusion;
 
 TEST_CASE("latent_standardizer: every channel, or every number, gets mean 0 and deviation 0.5, and comes back") {
-  Tensor x =
-      test::sample({50, 3, 2, 2}, 1, f32) * reshape(tensor({1.0, 7.0, 0.01}), {1, 3, 1, 1}) + reshape(tensor({0.0, 4.0, -2.0}), {1, 3, 1, 1});
+  Tensor x = test::sample({50, 3, 2, 2}, 1, f32) * reshape(tensor({1.0, 7.0, 0.01}), {1, 3, 1, 1}) +
+             reshape(tensor({0.0, 4.0, -2.0}), {1, 3, 1, 1});
   for (bool each : {false, true}) {
     LatentStandardizer s = LatentStandardizer::fit(x, {.each_number = each});
     Tensor y = s.apply(x);

@@ -19,19 +19,23 @@ void check_close(const std::vector<double>& got, const std::vector<double>& want
 }  // namespace
 
 TEST_CASE("karras_sigmas: worked grids, in both orders, with exact ends") {
-  check_close(karras_sigmas(11, 0.002, 80, 7, GridOrder::ascending), {0.002, 0.0167208, 0.0850872, 0.318283, 0.965417, 2.51522, 5.83895, 12.3816, 24.4083, 45.3137, 80});
-  check_close(karras_sigmas(18), {80, 57.5860, 40.7856, 28.3746, 19.3525, 12.9101, 8.40094, 5.31519, 3.25682, 1.92334, 1.08817, 0.585348, 0.296442, 0.139516, 0.0599473, 0.0229345, 0.00752802, 0.002});
+  check_close(karras_sigmas(11, 0.002, 80, 7, GridOrder::ascending),
+              {0.002, 0.0167208, 0.0850872, 0.318283, 0.965417, 2.51522, 5.83895, 12.3816, 24.4083, 45.3137, 80});
+  check_close(karras_sigmas(18), {80, 57.5860, 40.7856, 28.3746, 19.3525, 12.9101, 8.40094, 5.31519, 3.25682, 1.92334, 1.08817, 0.585348,
+                                  0.296442, 0.139516, 0.0599473, 0.0229345, 0.00752802, 0.002});
   check_close(karras_sigmas_to_zero(6, 0.002, 700), {700, 193.646, 40.0771, 5.23278, 0.292965, 0.002, 0});
   CHECK(karras_sigmas(5).front() == 80);
   CHECK(karras_sigmas(5).back() == 0.002);
   CHECK_THROWS_WITH_AS(karras_sigmas(1), "karras_sigmas: a grid has at least 2 levels, 1 asked for", ValueError);
   CHECK_THROWS_AS(karras_sigmas(5, 0), ValueError);
-  CHECK_THROWS_WITH_AS(karras_sigmas(5, 2, 1), "karras_sigmas: needs 0 < sigma_min < sigma_max and rho > 0, got 2.000000, 1.000000 and 7.000000", ValueError);
+  CHECK_THROWS_WITH_AS(karras_sigmas(5, 2, 1),
+                       "karras_sigmas: needs 0 < sigma_min < sigma_max and rho > 0, got 2.000000, 1.000000 and 7.000000", ValueError);
 }
 
 TEST_CASE("VpSchedule: products of 1 - beta, worked values of the latent-diffusion schedules") {
   auto scaled = VpSchedule::scaled_linear();
-  check_close({scaled.alpha_bar(19), scaled.alpha_bar(159), scaled.alpha_bar(279), scaled.alpha_bar(519), scaled.alpha_bar(999)}, {0.982244, 0.814990, 0.625729, 0.251578, 0.00466010});
+  check_close({scaled.alpha_bar(19), scaled.alpha_bar(159), scaled.alpha_bar(279), scaled.alpha_bar(519), scaled.alpha_bar(999)},
+              {0.982244, 0.814990, 0.625729, 0.251578, 0.00466010});
   auto linear = VpSchedule::linear(1000, 0.00085, 0.012);
   check_close({linear.alpha_bar(9), linear.alpha_bar(499), linear.alpha_bar(999)}, {0.991034, 0.161812, 0.00157896});
   CHECK(linear.alpha_bar(-1) == 1);
@@ -59,7 +63,9 @@ TEST_CASE("VpSchedule: variance is preserved, and sigma is the noise over the si
 TEST_CASE("VpSchedule: the cosine form follows cos², its last beta capped") {
   auto s = VpSchedule::cosine(100);
   double f0 = std::pow(std::cos(0.008 / 1.008 * M_PI / 2), 2);
-  for (int64_t t : {0, 10, 49, 98}) CHECK(s.alpha_bar(t) == doctest::Approx(std::pow(std::cos((static_cast<double>(t + 1) / 100 + 0.008) / 1.008 * M_PI / 2), 2) / f0).epsilon(1e-9));
+  for (int64_t t : {0, 10, 49, 98})
+    CHECK(s.alpha_bar(t) ==
+          doctest::Approx(std::pow(std::cos((static_cast<double>(t + 1) / 100 + 0.008) / 1.008 * M_PI / 2), 2) / f0).epsilon(1e-9));
   CHECK(s.beta(99) == 0.999);
 }
 
@@ -76,7 +82,8 @@ TEST_CASE("VpSchedule: DDIM's levels go from the last step to 0, and tensors of 
 }
 
 TEST_CASE("flow_levels: worked shifted levels, ending at 0") {
-  check_close({shifted_level(0.02, 17), shifted_level(0.7, 17), shifted_level(0.72, 17), shifted_level(1, 17), shifted_level(0.001, 17)}, {0.257576, 0.975410, 0.977636, 1, 0.0167323});
+  check_close({shifted_level(0.02, 17), shifted_level(0.7, 17), shifted_level(0.72, 17), shifted_level(1, 17), shifted_level(0.001, 17)},
+              {0.257576, 0.975410, 0.977636, 1, 0.0167323});
   check_close({shifted_level(0.02, 7), shifted_level(0.7, 7), shifted_level(0.72, 7)}, {0.125, 0.942308, 0.947368});
   auto plain = flow_levels(4);
   check_close(plain, {1, 0.75, 0.5, 0.25, 0}, 1e-15);

@@ -59,7 +59,8 @@ TEST_CASE("precondition: a consistency model is the identity at its lowest level
   double d = ContinuousVPrecondition().denoise(constant, three, full({1}, 5.0, f64)).item();
   CHECK(d == doctest::Approx(0.311501).epsilon(1e-5));
   CHECK(3 + (3 - d) / 5 * (2 - 5) == doctest::Approx(1.38690).epsilon(1e-5));
-  CHECK_THROWS_WITH_AS(EdmPrecondition().denoise(net, x, full({2}, 1.0)), "denoise: sigma must hold one number an example of [3, 2, 2, 2], it is [2]", ShapeError);
+  CHECK_THROWS_WITH_AS(EdmPrecondition().denoise(net, x, full({2}, 1.0)),
+                       "denoise: sigma must hold one number an example of [3, 2, 2, 2], it is [2]", ShapeError);
 }
 
 TEST_CASE("precondition: eps, x0 and v networks that say the truth are one denoiser, and network_target is what they must say") {
@@ -84,7 +85,8 @@ TEST_CASE("precondition: eps, x0 and v networks that say the truth are one denoi
     CHECK(worst(predicted_clean(c.kind, seen, c.truth, alpha_bar), clean) < 1e-12);
   }
   // worked: z0 = (0.5, −1), eps = (1, −0.5) at step 499 of the linear schedule of latent diffusion
-  Tensor z = add_noise(tensor({{0.5, -1.0}}, f64), tensor({{1.0, -0.5}}, f64), full({1}, VpSchedule::linear(1000, 0.00085, 0.012).alpha_bar(499), f64));
+  Tensor z = add_noise(tensor({{0.5, -1.0}}, f64), tensor({{1.0, -0.5}}, f64),
+                       full({1}, VpSchedule::linear(1000, 0.00085, 0.012).alpha_bar(499), f64));
   CHECK(to_vector(z)[0] == doctest::Approx(1.11666).epsilon(1e-5));
   CHECK(to_vector(z)[1] == doctest::Approx(-0.860022).epsilon(1e-5));
 }
@@ -136,7 +138,8 @@ TEST_CASE("denoising_losses: the gradient of the network's parameters agrees wit
   CHECK(gradcheck(
       [&](const std::vector<Tensor>& p) {
         Network net = [&](const Tensor& x, const Tensor& t) { return x * p[0] + per_example(t, x) * p[1]; };
-        return std::vector<Tensor>{denoising_losses([&](const Tensor& x, const Tensor& s) { return edm.denoise(net, x, s); }, clean, noise, sigma)};
+        return std::vector<Tensor>{
+            denoising_losses([&](const Tensor& x, const Tensor& s) { return edm.denoise(net, x, s); }, clean, noise, sigma)};
       },
       {randn({2}, {.dtype = f64}), randn({2}, {.dtype = f64})}));
 }

@@ -35,10 +35,14 @@ TEST_CASE("preference_pairs: the preferred come first, ties are left out, flip t
   Tensor many = preference_pairs(zeros({4000, 1}), ones({4000, 1}), ones({4000}), {}, 0.25, g).preferred;
   double flipped = sum(many).item() / 4000;  // deviation 0.0068
   CHECK(flipped == doctest::Approx(0.25).epsilon(0.12));
-  CHECK_THROWS_WITH_AS(preference_pairs(first, second, tensor({0.5, 0.5, 0.5})), "preference_pairs: no pair is left: all 3 are ties", ValueError);
-  CHECK_THROWS_WITH_AS(preference_pairs(first, second, tensor({0.3, 1.0, 1.0})), "preference_pairs: a preference is 0, 0.5 or 1, one is 0.300000", ValueError);
-  CHECK_THROWS_WITH_AS(preference_pairs(first, second, said, {}, 2), "preference_pairs: flip must lie in [0, 1], it is 2.000000", ValueError);
-  CHECK_THROWS_WITH_AS(preference_pairs(first, zeros({3, 2}), said), "preference_pairs: takes two [B, ..] of one shape, got [3, 1] and [3, 2]", ShapeError);
+  CHECK_THROWS_WITH_AS(preference_pairs(first, second, tensor({0.5, 0.5, 0.5})), "preference_pairs: no pair is left: all 3 are ties",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(preference_pairs(first, second, tensor({0.3, 1.0, 1.0})),
+                       "preference_pairs: a preference is 0, 0.5 or 1, one is 0.300000", ValueError);
+  CHECK_THROWS_WITH_AS(preference_pairs(first, second, said, {}, 2), "preference_pairs: flip must lie in [0, 1], it is 2.000000",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(preference_pairs(first, zeros({3, 2}), said),
+                       "preference_pairs: takes two [B, ..] of one shape, got [3, 1] and [3, 2]", ShapeError);
   CHECK_THROWS_WITH_AS(preference_pairs(first, second, said, tensor({1})), "preference_pairs: conditions [1] for 3 pairs", ShapeError);
 }
 
@@ -103,7 +107,8 @@ TEST_CASE("diffusion_dpo_loss: the worked values, and no gradient to the referen
   CHECK_FALSE(rw.grad().defined());
   CHECK(diffusion_dpo_loss({w, l}, {w, l}, 5000).item() == doctest::Approx(0.693147).epsilon(1e-6));
   CHECK(preference_accuracy({tensor({0.1, 0.5}), tensor({0.2, 0.4})}) == 0.5);
-  CHECK_THROWS_WITH_AS(diffusion_dpo_loss({w, l}, {rw, rl}, 0), "diffusion_dpo_loss: beta must be positive and finite, it is 0.000000", ValueError);
+  CHECK_THROWS_WITH_AS(diffusion_dpo_loss({w, l}, {rw, rl}, 0), "diffusion_dpo_loss: beta must be positive and finite, it is 0.000000",
+                       ValueError);
   CHECK_THROWS_WITH_AS(diffusion_dpo_loss({w, tensor({0.1, 0.2})}, {rw, rl}),
                        "diffusion_dpo_loss: takes errors [B] of preferred and rejected samples, got [1] and [2]", ShapeError);
 }

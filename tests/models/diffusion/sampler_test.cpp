@@ -22,7 +22,9 @@ Tensor exact(const Tensor& x, const Tensor& sigma) {
   Tensor s2 = per_example(square(sigma), x);
   return (x * (kStd * kStd) + s2 * kMean) / (s2 + kStd * kStd);
 }
-double exact_solution(double x, double sigma, double next) { return kMean + (x - kMean) * std::sqrt((kStd * kStd + next * next) / (kStd * kStd + sigma * sigma)); }
+double exact_solution(double x, double sigma, double next) {
+  return kMean + (x - kMean) * std::sqrt((kStd * kStd + next * next) / (kStd * kStd + sigma * sigma));
+}
 
 double solved(Sampler sampler, int64_t steps) {
   return sample(exact, full({1, 1}, 9.0, f64), karras_sigmas(steps + 1, 0.5, 10), {.sampler = sampler}).item();
@@ -149,10 +151,11 @@ TEST_CASE("samplers: one seed gives one result, steps are reported, nothing is r
   for (int run = 0; run < 2; ++run) {
     Generator generator(9);
     int64_t steps = 0;
-    Tensor y = sample(exact, x * 10, karras_sigmas_to_zero(5, 0.1, 10), {.sampler = Sampler::ancestral, .generator = &generator, .on_step = [&](int64_t i, const Tensor& d) {
-                        CHECK(i == steps++);
-                        CHECK(d.shape() == x.shape());
-                      }});
+    Tensor y = sample(exact, x * 10, karras_sigmas_to_zero(5, 0.1, 10),
+                      {.sampler = Sampler::ancestral, .generator = &generator, .on_step = [&](int64_t i, const Tensor& d) {
+                         CHECK(i == steps++);
+                         CHECK(d.shape() == x.shape());
+                       }});
     CHECK(steps == 5);
     CHECK(!y.requires_grad());
     if (run == 0) first = to_vector(y);
@@ -162,10 +165,13 @@ TEST_CASE("samplers: one seed gives one result, steps are reported, nothing is r
 
 TEST_CASE("samplers: unknown names, grids that do not descend and options out of range are named") {
   CHECK(sampler_from_name("dpmpp_2m") == Sampler::dpmpp_2m);
-  for (Sampler s : {Sampler::euler, Sampler::ddim, Sampler::ancestral, Sampler::heun, Sampler::dpmpp_2m, Sampler::consistency}) CHECK(sampler_from_name(name(s)) == s);
-  CHECK_THROWS_WITH_AS(sampler_from_name("plms"), "sampler \"plms\" is unknown; choose from euler, ddim, ancestral, heun, dpmpp_2m, consistency", ValueError);
+  for (Sampler s : {Sampler::euler, Sampler::ddim, Sampler::ancestral, Sampler::heun, Sampler::dpmpp_2m, Sampler::consistency})
+    CHECK(sampler_from_name(name(s)) == s);
+  CHECK_THROWS_WITH_AS(sampler_from_name("plms"),
+                       "sampler \"plms\" is unknown; choose from euler, ddim, ancestral, heun, dpmpp_2m, consistency", ValueError);
   Tensor x = zeros({1, 1}, f64);
-  CHECK_THROWS_WITH_AS(sample(exact, x, {1, 2}), "sample: noise levels must descend to 0 at least, 1.000000 is followed by 2.000000", ValueError);
+  CHECK_THROWS_WITH_AS(sample(exact, x, {1, 2}), "sample: noise levels must descend to 0 at least, 1.000000 is followed by 2.000000",
+                       ValueError);
   CHECK_THROWS_WITH_AS(sample(exact, x, {1}), "sample: heun needs at least 2 noise levels, got 1", ValueError);
   CHECK_THROWS_WITH_AS(sample(exact, x, {1, 0}, {.eta = 2}), "sample: eta must lie in [0, 1], it is 2.000000", ValueError);
 }

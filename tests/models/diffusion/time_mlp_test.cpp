@@ -67,7 +67,8 @@ TEST_CASE("TimeMlp: a condition tells examples apart, and must come with one row
   }
   CHECK_THROWS_WITH_AS(net(x, t), "time_mlp: the condition is missing", ValueError);
   CHECK_THROWS_WITH_AS(plain(x, t, {}, classes), "time_mlp: this network knows no condition", ValueError);
-  CHECK_THROWS_WITH_AS(net(x, t, {}, zeros({2, 4})), "time_mlp: takes 3 numbers of a condition for each of 2 examples, got [2, 4]", ShapeError);
+  CHECK_THROWS_WITH_AS(net(x, t, {}, zeros({2, 4})), "time_mlp: takes 3 numbers of a condition for each of 2 examples, got [2, 4]",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(TimeMlp({.condition = -1}), "time_mlp: a condition has no negative number of numbers: -1", ValueError);
 }
 

@@ -99,7 +99,10 @@ TEST_CASE("dcgan: state survives, a copy is independent, and evaluation uses run
 }
 
 TEST_CASE("dcgan: configurations and inputs that do not fit are named") {
-  CHECK_THROWS_WITH_AS(Dcgan({.side = 30}), "dcgan: images of side 30 cannot be grown; the side must be 4, 5, 6 or 7 times a power of two from 2 on (8, 28, 32, 64, …)", ConfigError);
+  CHECK_THROWS_WITH_AS(
+      Dcgan({.side = 30}),
+      "dcgan: images of side 30 cannot be grown; the side must be 4, 5, 6 or 7 times a power of two from 2 on (8, 28, 32, 64, …)",
+      ConfigError);
   CHECK_THROWS_AS(Dcgan({.side = 4}), ConfigError);
   CHECK_THROWS_WITH_AS(Dcgan({.latent = 0}), "dcgan: latent must be at least 1, it is 0", ConfigError);
   Dcgan pair(kSmall);
@@ -117,5 +120,6 @@ TEST_CASE("dcgan: images, logits and gradients are those of the public example's
   CHECK(plumb_test::largest_difference(images.detach(), expected.at("images")) < plumb_test::rounding(expected.at("images"), 128));
   CHECK(plumb_test::largest_difference(logits.detach(), expected.at("logits")) < plumb_test::rounding(expected.at("logits"), 256));
   generator_loss(GanLoss::non_saturating, logits).backward();
-  CHECK(plumb_test::largest_difference(pair.generator().parameters()[0].grad(), expected.at("gradient")) < plumb_test::rounding(expected.at("gradient"), 1024));
+  CHECK(plumb_test::largest_difference(pair.generator().parameters()[0].grad(), expected.at("gradient")) <
+        plumb_test::rounding(expected.at("gradient"), 1024));
 }

@@ -31,17 +31,25 @@ TEST_CASE("gan losses: each is its formula, and real and generated batches may d
     GanLoss loss;
     double discriminator, generator;
   };
-  for (auto [loss, d, g] : {Row{GanLoss::non_saturating, average(real, [&](double x) { return log_loss(-x); }) + average(fake, log_loss), average(fake, [&](double x) { return log_loss(-x); })},
-                            Row{GanLoss::hinge, average(real, [](double x) { return std::max(0.0, 1 - x); }) + average(fake, [](double x) { return std::max(0.0, 1 + x); }), average(fake, [](double x) { return -x; })},
-                            Row{GanLoss::least_squares, average(real, [](double x) { return (x - 1) * (x - 1) / 2; }) + average(fake, [](double x) { return x * x / 2; }), average(fake, [](double x) { return (x - 1) * (x - 1) / 2; })},
-                            Row{GanLoss::wasserstein, average(fake, [](double x) { return x; }) - average(real, [](double x) { return x; }), average(fake, [](double x) { return -x; })}}) {
+  for (auto [loss, d, g] :
+       {Row{GanLoss::non_saturating, average(real, [&](double x) { return log_loss(-x); }) + average(fake, log_loss),
+            average(fake, [&](double x) { return log_loss(-x); })},
+        Row{GanLoss::hinge,
+            average(real, [](double x) { return std::max(0.0, 1 - x); }) + average(fake, [](double x) { return std::max(0.0, 1 + x); }),
+            average(fake, [](double x) { return -x; })},
+        Row{GanLoss::least_squares,
+            average(real, [](double x) { return (x - 1) * (x - 1) / 2; }) + average(fake, [](double x) { return x * x / 2; }),
+            average(fake, [](double x) { return (x - 1) * (x - 1) / 2; })},
+        Row{GanLoss::wasserstein, average(fake, [](double x) { return x; }) - average(real, [](double x) { return x; }),
+            average(fake, [](double x) { return -x; })}}) {
     CAPTURE(name(loss));
     CHECK(discriminator_loss(loss, r, f).item() == doctest::Approx(d).epsilon(1e-12));
     CHECK(generator_loss(loss, f).item() == doctest::Approx(g).epsilon(1e-12));
     CHECK(gan_loss_named(name(loss)) == loss);
   }
   CHECK(std::isfinite(discriminator_loss(GanLoss::non_saturating, tensor({-1e4}), tensor({1e4})).item()));
-  CHECK_THROWS_WITH_AS(gan_loss_named("minimax"), "gan: loss \"minimax\" is unknown; choose non_saturating, hinge, least_squares or wasserstein", ConfigError);
+  CHECK_THROWS_WITH_AS(gan_loss_named("minimax"),
+                       "gan: loss \"minimax\" is unknown; choose non_saturating, hinge, least_squares or wasserstein", ConfigError);
 }
 
 TEST_CASE("gan losses: penalties of a linear discriminator are those of its slope") {
@@ -53,7 +61,8 @@ TEST_CASE("gan losses: penalties of a linear discriminator are those of its slop
   CHECK(r1_penalty(linear_judge(images), images).item() == doctest::Approx(squares).epsilon(1e-12));
   Generator random(3);
   CHECK(gradient_penalty(linear_judge, x, x + 1, random).item() == doctest::Approx(std::pow(std::sqrt(squares) - 1, 2)).epsilon(1e-9));
-  CHECK_THROWS_WITH_AS(gradient_penalty(linear_judge, x, zeros({2, 2, 3, 3}), random), "gradient_penalty: real images are [4, 2, 3, 3], generated ones [2, 2, 3, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(gradient_penalty(linear_judge, x, zeros({2, 2, 3, 3}), random),
+                       "gradient_penalty: real images are [4, 2, 3, 3], generated ones [2, 2, 3, 3]", ShapeError);
 }
 
 TEST_CASE("gan losses: gradient_penalty looks between the images, at another place for each pair") {

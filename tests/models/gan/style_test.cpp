@@ -36,7 +36,9 @@ void set_noise(StyleGan& pair, double strength) {
 struct Planes {
   int64_t channels, side;
   std::vector<double> v;
-  double get(int64_t c, int64_t y, int64_t x) const { return y < 0 || x < 0 || y >= side || x >= side ? 0 : v[static_cast<size_t>((c * side + y) * side + x)]; }
+  double get(int64_t c, int64_t y, int64_t x) const {
+    return y < 0 || x < 0 || y >= side || x >= side ? 0 : v[static_cast<size_t>((c * side + y) * side + x)];
+  }
 };
 
 // Zeros between the places, a 3×3 convolution as its transpose sees it, then the low-pass filter, all as sums over what reaches a place.
@@ -50,7 +52,8 @@ Planes grown(const Planes& x, const std::vector<double>& w, int64_t out) {
         for (int64_t s = 0; s < x.side; ++s)
           for (int64_t p = 0; p < 3; ++p)
             for (int64_t q = 0; q < 3; ++q)
-              spread.v[static_cast<size_t>((o * side + 2 * r + p) * side + 2 * s + q)] += x.get(c, r, s) * w[static_cast<size_t>(((o * x.channels + c) * 3 + p) * 3 + q)];
+              spread.v[static_cast<size_t>((o * side + 2 * r + p) * side + 2 * s + q)] +=
+                  x.get(c, r, s) * w[static_cast<size_t>(((o * x.channels + c) * 3 + p) * 3 + q)];
   Planes y{out, 2 * x.side, {}};
   for (int64_t o = 0; o < out; ++o)
     for (int64_t r = 0; r < y.side; ++r)
@@ -71,7 +74,8 @@ Planes convolved(const Planes& x, const std::vector<double>& w, int64_t out) {
         double sum = 0;
         for (int64_t c = 0; c < x.channels; ++c)
           for (int64_t p = 0; p < 3; ++p)
-            for (int64_t q = 0; q < 3; ++q) sum += x.get(c, r + p - 1, s + q - 1) * w[static_cast<size_t>(((o * x.channels + c) * 3 + p) * 3 + q)];
+            for (int64_t q = 0; q < 3; ++q)
+              sum += x.get(c, r + p - 1, s + q - 1) * w[static_cast<size_t>(((o * x.channels + c) * 3 + p) * 3 + q)];
         y.v.push_back(sum);
       }
   return y;
@@ -103,7 +107,8 @@ TEST_CASE("modulated_conv2d: each example under a weight of its own, scaled to l
       REQUIRE(got.size() == wanted.size());
       for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == doctest::Approx(wanted[i]).epsilon(1e-10));
     }
-  CHECK_THROWS_WITH_AS(modulated_conv2d(x, weight, zeros({2, 2}, f64)), "modulated_conv2d: images [2, 3, 4, 4], weight [2, 3, 3, 3] and style [2, 2] do not fit", ShapeError);
+  CHECK_THROWS_WITH_AS(modulated_conv2d(x, weight, zeros({2, 2}, f64)),
+                       "modulated_conv2d: images [2, 3, 4, 4], weight [2, 3, 3, 3] and style [2, 2] do not fit", ShapeError);
 }
 
 TEST_CASE("modulated_conv2d: twice differentiable in images, weight and style") {
@@ -149,10 +154,12 @@ TEST_CASE("style gan: names of the public implementation, and shapes of every si
   StyleGan pair({.channels = 3, .side = 28, .width = 4, .widest = 8, .latent = 5, .style = 6, .mapping_layers = 3});
   std::set<std::string> names;
   for (const auto& [name, tensor] : pair.state()) names.insert(name);
-  for (const char* wanted : {"generator.mapping.fc0.weight", "generator.mapping.fc2.bias", "generator.mapping.w_avg", "generator.synthesis.b7.const", "generator.synthesis.b7.conv1.affine.weight",
-                             "generator.synthesis.b7.conv1.noise_strength", "generator.synthesis.b7.torgb.weight", "generator.synthesis.b14.conv0.weight", "generator.synthesis.b28.conv1.noise_const",
-                             "generator.synthesis.b28.torgb.affine.bias", "discriminator.b28.fromrgb.weight", "discriminator.b28.conv0.bias", "discriminator.b28.skip.weight", "discriminator.b14.conv1.weight",
-                             "discriminator.b7.conv.weight", "discriminator.b7.fc.weight", "discriminator.b7.out.bias"})
+  for (const char* wanted :
+       {"generator.mapping.fc0.weight", "generator.mapping.fc2.bias", "generator.mapping.w_avg", "generator.synthesis.b7.const",
+        "generator.synthesis.b7.conv1.affine.weight", "generator.synthesis.b7.conv1.noise_strength", "generator.synthesis.b7.torgb.weight",
+        "generator.synthesis.b14.conv0.weight", "generator.synthesis.b28.conv1.noise_const", "generator.synthesis.b28.torgb.affine.bias",
+        "discriminator.b28.fromrgb.weight", "discriminator.b28.conv0.bias", "discriminator.b28.skip.weight",
+        "discriminator.b14.conv1.weight", "discriminator.b7.conv.weight", "discriminator.b7.fc.weight", "discriminator.b7.out.bias"})
     CHECK_MESSAGE(names.contains(wanted), wanted);
   CHECK(!names.contains("generator.synthesis.b7.conv0.weight"));
   CHECK(!names.contains("discriminator.b14.fromrgb.weight"));
@@ -178,7 +185,8 @@ TEST_CASE("style gan: derivatives through both networks, of R1 and of path lengt
     return f(random);
   };
   SUBCASE("forward") {
-    plumb_test::check_module_gradients(pair, {z, images}, [&] { return pair.judge(with_noise([&](Generator& r) { return pair.generate(z, r); }) + images); }, 3);
+    plumb_test::check_module_gradients(
+        pair, {z, images}, [&] { return pair.judge(with_noise([&](Generator& r) { return pair.generate(z, r); }) + images); }, 3);
   }
   SUBCASE("R1") {
     plumb_test::check_module_gradients(pair.discriminator(), {}, [&] {
@@ -210,7 +218,8 @@ TEST_CASE("style gan: the mean of w follows the batches, and truncation draws w 
   pair.eval();
   auto half = to_vector(pair.styles(z, random)), whole = to_vector(w), center = to_vector(average);
   CHECK(center != moved);  // the training call before moved it once more
-  for (size_t i = 0; i < half.size(); ++i) CHECK(half[i] == doctest::Approx(center[i % 4] + 0.5 * (whole[i] - center[i % 4])).epsilon(1e-5));
+  for (size_t i = 0; i < half.size(); ++i)
+    CHECK(half[i] == doctest::Approx(center[i % 4] + 0.5 * (whole[i] - center[i % 4])).epsilon(1e-5));
 }
 
 TEST_CASE("style gan: training batches mix styles: early layers follow one, later ones another") {
@@ -277,7 +286,10 @@ TEST_CASE("style gan: the same bits with any number of threads, state survives, 
 }
 
 TEST_CASE("style gan: configurations and inputs that do not fit are named") {
-  CHECK_THROWS_WITH_AS(StyleGan({.side = 27}), "style: images of side 27 cannot be grown; the side must be 4, 5, 6 or 7 times a power of two from 2 on (8, 28, 32, 64, …)", ConfigError);
+  CHECK_THROWS_WITH_AS(
+      StyleGan({.side = 27}),
+      "style: images of side 27 cannot be grown; the side must be 4, 5, 6 or 7 times a power of two from 2 on (8, 28, 32, 64, …)",
+      ConfigError);
   CHECK_THROWS_WITH_AS(StyleGan({.mapping_layers = 9}), "style: mapping_layers must lie in [1, 8], it is 9", ConfigError);
   CHECK_THROWS_WITH_AS(StyleGan({.mixing = 1.5}), "style: mixing must lie in [0, 1], it is 1.500000", ConfigError);
   StyleGan pair(kSmall);

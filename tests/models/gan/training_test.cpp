@@ -55,9 +55,12 @@ double distance(Pair& pair) {
   NoGrad off;
   pair.eval();
   Generator random(5);
-  auto features = [](const Tensor& images) { return flatten(mean(mean(unflatten(unflatten(images, 3, {4, 2}), 2, {4, 2}), {-1}), {3}), 1); };
+  auto features = [](const Tensor& images) {
+    return flatten(mean(mean(unflatten(unflatten(images, 3, {4, 2}), 2, {4, 2}), {-1}), {3}), 1);
+  };
   Tensor real = data::digits().train().batch(500).next().image * 2 - 1;
-  double d = metrics::frechet_distance(features(real), features(pair.generate(randn({500, pair.latent()}, {.generator = &random}), random)));
+  double d =
+      metrics::frechet_distance(features(real), features(pair.generate(randn({500, pair.latent()}, {.generator = &random}), random)));
   pair.train();
   return d;
 }
@@ -114,7 +117,14 @@ TEST_CASE("gan training: R1 weighs on the discriminator alone") {
 }
 
 TEST_CASE("gan training: the same seed gives the same bits") {
-  GanTrainingOptions options{.loss = GanLoss::wasserstein, .r1 = 1, .r1_every = 2, .gradient_penalty = 10, .path_length = 1, .path_every = 2, .critic_steps = 2, .clip = 1};
+  GanTrainingOptions options{.loss = GanLoss::wasserstein,
+                             .r1 = 1,
+                             .r1_every = 2,
+                             .gradient_penalty = 10,
+                             .path_length = 1,
+                             .path_every = 2,
+                             .critic_steps = 2,
+                             .clip = 1};
   std::vector<double> first;
   for (int i = 0; i < 2; ++i) {
     Session<StyleGan> s(kStyle, options, 1e-3);

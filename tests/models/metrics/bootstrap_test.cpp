@@ -78,7 +78,11 @@ TEST_CASE("bootstrap: any statistic, and leaving out each example once") {
   CHECK_THROWS_WITH_AS(bootstrap(5, statistic, {.resamples = 1}), "bootstrap: needs at least 2 resamples, got 1", ValueError);
   CHECK_THROWS_WITH_AS(bootstrap(5, [](std::span<const int64_t>) { return NAN; }), "bootstrap: the statistic of the examples is NaN",
                        ValueError);
-  auto nan_where = [](auto&& holds) { return [holds](std::span<const int64_t> examples) { return holds(examples) ? NAN : static_cast<double>(examples[0]); }; };
-  CHECK_THROWS_WITH_AS(bootstrap(5, nan_where([](auto at) { return at.size() == 5 && at[0] == at[1]; })), "bootstrap: the statistic of a resample is NaN", ValueError);
-  CHECK_THROWS_WITH_AS(bootstrap(5, nan_where([](auto at) { return at.size() == 4; })), "bootstrap: the statistic without one of the examples is NaN", ValueError);
+  auto nan_where = [](auto&& holds) {
+    return [holds](std::span<const int64_t> examples) { return holds(examples) ? NAN : static_cast<double>(examples[0]); };
+  };
+  CHECK_THROWS_WITH_AS(bootstrap(5, nan_where([](auto at) { return at.size() == 5 && at[0] == at[1]; })),
+                       "bootstrap: the statistic of a resample is NaN", ValueError);
+  CHECK_THROWS_WITH_AS(bootstrap(5, nan_where([](auto at) { return at.size() == 4; })),
+                       "bootstrap: the statistic without one of the examples is NaN", ValueError);
 }

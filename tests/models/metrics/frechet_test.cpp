@@ -15,10 +15,12 @@ using namespace plumb;
 using namespace plumb::metrics;
 
 TEST_CASE("frechet_distance: worked pairs of normal distributions") {
-  FeatureStatistics a{tensor({0.0, 0.0}, f64), tensor({{1.0, 0.5}, {0.5, 2.0}}, f64)}, b{tensor({1.0, -1.0}, f64), tensor({{2.0, 0.0}, {0.0, 1.0}}, f64)};
+  FeatureStatistics a{tensor({0.0, 0.0}, f64), tensor({{1.0, 0.5}, {0.5, 2.0}}, f64)},
+      b{tensor({1.0, -1.0}, f64), tensor({{2.0, 0.0}, {0.0, 1.0}}, f64)};
   CHECK(frechet_distance(a, b) == doctest::Approx(2.43523).epsilon(1e-5));
   CHECK(frechet_distance(b, a) == doctest::Approx(2.43523).epsilon(1e-5));
-  FeatureStatistics c{tensor({0.0, 0.0}, f64), tensor({{2.0, 0.5}, {0.5, 1.0}}, f64)}, d{tensor({1.0, -1.0}, f64), tensor({{1.0, -0.2}, {-0.2, 0.5}}, f64)};
+  FeatureStatistics c{tensor({0.0, 0.0}, f64), tensor({{2.0, 0.5}, {0.5, 1.0}}, f64)},
+      d{tensor({1.0, -1.0}, f64), tensor({{1.0, -0.2}, {-0.2, 0.5}}, f64)};
   CHECK(frechet_distance(c, d) == doctest::Approx(2.45306).epsilon(1e-5));
   CHECK(frechet_distance(a, a) == doctest::Approx(0).epsilon(1e-12));
 }
@@ -47,5 +49,6 @@ TEST_CASE("symmetric_sqrt: its square is the matrix") {
 TEST_CASE("frechet_distance: what does not fit is named") {
   CHECK_THROWS_WITH_AS(feature_statistics(zeros({3})), "feature_statistics: takes features [n, d], got [3]", ShapeError);
   CHECK_THROWS_WITH_AS(feature_statistics(zeros({1, 3})), "feature_statistics: a covariance needs at least 2 rows, got 1", ValueError);
-  CHECK_THROWS_WITH_AS(frechet_distance(zeros({3, 2}), zeros({3, 4})), "frechet_distance: features of sizes [2] and [4] differ", ShapeError);
+  CHECK_THROWS_WITH_AS(frechet_distance(zeros({3, 2}), zeros({3, 4})), "frechet_distance: features of sizes [2] and [4] differ",
+                       ShapeError);
 }

@@ -52,7 +52,8 @@ TEST_CASE("intervals: bad input is named") {
   CHECK_THROWS_AS(t_interval(std::array{1.0, 2.0}, 1), ValueError);
   CHECK_THROWS_AS(student_t_quantile(0, 3), ValueError);
   CHECK_THROWS_AS(student_t_cdf(0, 0), ValueError);
-  CHECK_THROWS_WITH_AS(paired_difference(std::array{1.0}, std::array{1.0, 2.0}), "paired_difference: 1 values beside 2; they must be pairs", ValueError);
+  CHECK_THROWS_WITH_AS(paired_difference(std::array{1.0}, std::array{1.0, 2.0}), "paired_difference: 1 values beside 2; they must be pairs",
+                       ValueError);
 }
 
 TEST_CASE("student_t_quantile: far in the lower tail, and the same on both sides") {

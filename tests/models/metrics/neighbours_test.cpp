@@ -109,7 +109,8 @@ TEST_CASE("sliced_wasserstein: a shift by v in d dimensions is ‖v‖/√d away
   CHECK(d * d == doctest::Approx(9.0 / 8).epsilon(4 * 0.16 * 8 / std::sqrt(4000.0)));
   Generator again(5);
   CHECK(d == sliced_wasserstein(x, y, {.directions = 4000, .generator = &again}));
-  CHECK_THROWS_WITH_AS(sliced_wasserstein(x, zeros({3, 2})), "sliced_wasserstein: takes points [n, d] and [m, d], got [50, 8] and [3, 2]", ShapeError);
+  CHECK_THROWS_WITH_AS(sliced_wasserstein(x, zeros({3, 2})), "sliced_wasserstein: takes points [n, d] and [m, d], got [50, 8] and [3, 2]",
+                       ShapeError);
   CHECK_THROWS_AS(sliced_wasserstein(x, y, {.directions = 0}), ValueError);
 }
 

@@ -36,7 +36,8 @@ TEST_CASE("mlp: the forward pass is that of plain loops") {
 
 TEST_CASE("mlp: activations, norms and dropout; a linear one; configurations") {
   for (const char* activation : {"relu", "gelu", "silu", "tanh"})
-    CHECK(Mlp({.inputs = 4, .hidden = {8}, .outputs = 2, .activation = activation, .norm = true, .dropout = 0.5})(randn({3, 4})).shape() == Shape{3, 2});
+    CHECK(Mlp({.inputs = 4, .hidden = {8}, .outputs = 2, .activation = activation, .norm = true, .dropout = 0.5})(randn({3, 4})).shape() ==
+          Shape{3, 2});
   CHECK(Mlp({.inputs = 4, .hidden = {}, .outputs = 2}).num_parameters() == 10);
   MlpConfig c{.inputs = 7, .hidden = {3, 2}, .activation = "silu", .norm = true};
   CHECK(MlpConfig::from_json(c.to_json()).to_json() == c.to_json());

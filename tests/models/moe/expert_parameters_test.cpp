@@ -73,5 +73,6 @@ TEST_CASE("expert parameters: routings must be those of whole passes") {
   ExpertParameters parameters(model);
   std::vector<Routing> routings = model.forward(tensor({{1, 2}})).routings;
   routings.push_back(routings[0]);
-  CHECK_THROWS_WITH_AS(parameters.hand_out(routings), "expert_parameters: 3 routings are not those of passes through 2 layers with experts", ValueError);
+  CHECK_THROWS_WITH_AS(parameters.hand_out(routings), "expert_parameters: 3 routings are not those of passes through 2 layers with experts",
+                       ValueError);
 }

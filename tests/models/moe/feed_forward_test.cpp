@@ -29,7 +29,9 @@ MoeFeedForward made(const MoeConfig& config, uint64_t seed = 1, DType t = f64) {
   return moe;
 }
 
-double activated(const std::string& name, double x) { return name == "relu" ? std::max(x, 0.0) : name == "silu" ? x / (1 + std::exp(-x)) : 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }
+double activated(const std::string& name, double x) {
+  return name == "relu" ? std::max(x, 0.0) : name == "silu" ? x / (1 + std::exp(-x)) : 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+}
 
 using Vector = std::vector<double>;
 
@@ -52,8 +54,10 @@ Tensor expected(const MoeFeedForward& moe, const MoeConfig& config, const Tensor
   for (size_t a = 0; a < token.size(); ++a) {
     auto begin = xs.begin() + token[a] * kWidth;
     auto e = static_cast<size_t>(expert[a]);
-    Vector row(begin, begin + kWidth), inner = layer(moe.experts.up, e, row), gate = moe.experts.gate ? layer(*moe.experts.gate, e, row) : Vector();
-    for (size_t i = 0; i < inner.size(); ++i) inner[i] = gate.empty() ? activated(config.activation, inner[i]) : activated(config.activation, gate[i]) * inner[i];
+    Vector row(begin, begin + kWidth), inner = layer(moe.experts.up, e, row),
+                                       gate = moe.experts.gate ? layer(*moe.experts.gate, e, row) : Vector();
+    for (size_t i = 0; i < inner.size(); ++i)
+      inner[i] = gate.empty() ? activated(config.activation, inner[i]) : activated(config.activation, gate[i]) * inner[i];
     Vector out = layer(moe.experts.down, e, inner);
     for (size_t i = 0; i < out.size(); ++i) ys[static_cast<size_t>(token[a] * kWidth) + i] += weight[a] * out[i];
   }
@@ -63,8 +67,10 @@ Tensor expected(const MoeFeedForward& moe, const MoeConfig& config, const Tensor
 }  // namespace
 
 TEST_CASE("moe: each token through its own experts, plain or gated, with and without biases") {
-  for (const MoeConfig& c : {MoeConfig{.experts = 5, .inner = 7, .bias = true}, MoeConfig{.experts = 4, .top_k = 3, .router = "sigmoid", .inner = 5, .activation = "silu", .gated = true},
-                             MoeConfig{.experts = 3, .router = "expert_choice", .inner = 4, .activation = "relu"}, MoeConfig{.experts = 8, .top_k = 1, .router = "switch", .capacity = 0.5, .inner = 3},
+  for (const MoeConfig& c : {MoeConfig{.experts = 5, .inner = 7, .bias = true},
+                             MoeConfig{.experts = 4, .top_k = 3, .router = "sigmoid", .inner = 5, .activation = "silu", .gated = true},
+                             MoeConfig{.experts = 3, .router = "expert_choice", .inner = 4, .activation = "relu"},
+                             MoeConfig{.experts = 8, .top_k = 1, .router = "switch", .capacity = 0.5, .inner = 3},
                              MoeConfig{.experts = 4, .router = "random_sequence", .inner = 4, .gated = true, .bias = true}}) {
     MoeFeedForward moe = made(c);
     Tensor x = test::sample({3, 4, kWidth}, 2);
@@ -84,9 +90,11 @@ TEST_CASE("moe: a shared expert is added for every token; without inner the acti
 }
 
 TEST_CASE("moe: derivatives match differences, through the gate and the experts") {
-  for (const MoeConfig& c : {MoeConfig{.experts = 3, .inner = 4, .shared_inner = 3, .bias = true}, MoeConfig{.experts = 3, .top_k = 1, .router = "switch", .inner = 4},
-                             MoeConfig{.experts = 3, .router = "sigmoid", .normalize = false, .inner = 4, .activation = "silu", .gated = true},
-                             MoeConfig{.experts = 3, .router = "noisy", .inner = 4}, MoeConfig{.experts = 3, .router = "expert_choice", .inner = 4}}) {
+  for (const MoeConfig& c :
+       {MoeConfig{.experts = 3, .inner = 4, .shared_inner = 3, .bias = true},
+        MoeConfig{.experts = 3, .top_k = 1, .router = "switch", .inner = 4},
+        MoeConfig{.experts = 3, .router = "sigmoid", .normalize = false, .inner = 4, .activation = "silu", .gated = true},
+        MoeConfig{.experts = 3, .router = "noisy", .inner = 4}, MoeConfig{.experts = 3, .router = "expert_choice", .inner = 4}}) {
     MoeFeedForward moe = made(c);
     Tensor x = test::sample({2, 3, kWidth}, 3);
     auto run = [&] {

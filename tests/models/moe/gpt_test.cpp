@@ -87,7 +87,9 @@ TEST_CASE("moe gpt: tokens a few at a time, with a cache, give the logits of the
   }
 }
 
-TEST_CASE("moe gpt: recomputed parts, whose sums are taken at once, give the same bits of loss and gradients, whatever is drawn, under autocast too") {
+TEST_CASE(
+    "moe gpt: recomputed parts, whose sums are taken at once, give the same bits of loss and gradients, whatever is drawn, under autocast "
+    "too") {
   MoeGptConfig config = small();
   config.gpt.dropout = 0.2;
   config.moe.router = "noisy";
@@ -150,13 +152,17 @@ TEST_CASE("upcycle: what does not fit is named with both shapes, and nothing is 
   MoeGpt narrow = made(9);
   Tensor before = narrow(text());
   CHECK_THROWS_WITH_AS(upcycle(dense.state(), narrow),
-                       "upcycle: blocks.1.mlp.down.weight is [8, 32] in the dense model, [8, 16] in the model (one expert of blocks.1.moe.experts.down.weight)", ShapeError);
+                       "upcycle: blocks.1.mlp.down.weight is [8, 32] in the dense model, [8, 16] in the model (one expert of "
+                       "blocks.1.moe.experts.down.weight)",
+                       ShapeError);
   MoeGptConfig config = small();
   config.moe.inner = 32;
   MoeGpt model = made(9, config);
   StateDict less = dense.state(), more = dense.state();
   less.erase("blocks.1.mlp.up.weight");
-  CHECK_THROWS_WITH_AS(upcycle(less, model), "upcycle: the dense model has no blocks.1.mlp.up.weight, which blocks.1.moe.experts.up.weight would start from", ValueError);
+  CHECK_THROWS_WITH_AS(upcycle(less, model),
+                       "upcycle: the dense model has no blocks.1.mlp.up.weight, which blocks.1.moe.experts.up.weight would start from",
+                       ValueError);
   more["blocks.2.norm1.weight"] = ones({8});
   CHECK_THROWS_WITH_AS(upcycle(more, model), "upcycle: the model has no place for the dense model's blocks.2.norm1.weight", ValueError);
   CHECK(test::same_bits(narrow(text()), before));

@@ -30,7 +30,8 @@ Matrix rows_of(const Tensor& x) {
   auto flat = to_vector(x);
   auto columns = static_cast<size_t>(x.size(-1));
   Matrix m;
-  for (size_t i = 0; i < flat.size(); i += columns) m.emplace_back(flat.begin() + static_cast<int64_t>(i), flat.begin() + static_cast<int64_t>(i + columns));
+  for (size_t i = 0; i < flat.size(); i += columns)
+    m.emplace_back(flat.begin() + static_cast<int64_t>(i), flat.begin() + static_cast<int64_t>(i + columns));
   return m;
 }
 
@@ -92,7 +93,8 @@ TEST_CASE("router: softmax and sigmoid gates take the largest; weights are their
     for (bool normalize : {false, true})
       for (int64_t k : {1, 2, 6}) {
         Router router = made({.experts = kExperts, .top_k = k, .router = kind, .normalize = normalize});
-        Matrix logits = logits_of(tokens(), router.gate->weight), scores = softmaxes(logits), expected(kTokens, std::vector<double>(kExperts));
+        Matrix logits = logits_of(tokens(), router.gate->weight), scores = softmaxes(logits),
+               expected(kTokens, std::vector<double>(kExperts));
         if (std::string(kind) == "sigmoid")
           for (size_t n = 0; n < scores.size(); ++n)
             for (size_t e = 0; e < kExperts; ++e) scores[n][e] = 1 / (1 + std::exp(-logits[n][e]));
@@ -318,7 +320,8 @@ TEST_CASE("router: settings that make none are named") {
     return std::string("none");
   };
   CHECK(message({.router = "best"}) ==
-        "--router best is unknown; choose softmax, sigmoid, noisy, switch, expert_choice, hash, random_batch, random_sequence or random_token");
+        "--router best is unknown; choose softmax, sigmoid, noisy, switch, expert_choice, hash, random_batch, random_sequence or "
+        "random_token");
   CHECK(message({.experts = 2, .top_k = 3}) == "--top-k must lie between 1 and --experts 2, it is 3");
   CHECK(message({.router = "switch"}) == "--router switch takes one expert a token: --top-k 1, not 2");
   CHECK(message({.router = "hash"}) == "moe: a hash router needs token_ids, the number of token ids");
@@ -332,5 +335,6 @@ TEST_CASE("router: settings that make none are named") {
   Router plain = made({});
   plain.kind = RouterKind::noisy;
   CHECK_THROWS_WITH_AS(plain(tokens()), "router: it was made without noise", ValueError);
-  for (const char* kind : {"random_batch", "random_sequence", "random_token", "softmax", "expert_choice"}) CHECK(Router(kWidth, {.router = kind})(zeros({0, 3, kWidth})).tokens == 0);
+  for (const char* kind : {"random_batch", "random_sequence", "random_token", "softmax", "expert_choice"})
+    CHECK(Router(kWidth, {.router = kind})(zeros({0, 3, kWidth})).tokens == 0);
 }

@@ -58,7 +58,8 @@ TEST_CASE("routing: pairs are sorted by expert, in order of precedence, and cut 
       Tensor expert = choices(tokens, k, experts, 3), weight = test::sample({tokens, k}, 4);
       Routing r = route_tokens(expert, weight, experts, capacity);
       std::vector<Pair> plan = planned(expert, weight, experts, capacity);
-      auto token = to_vector<int64_t>(r.token), own = to_vector<int64_t>(r.expert), offsets = to_vector<int64_t>(r.offsets), chosen = to_vector<int64_t>(r.chosen);
+      auto token = to_vector<int64_t>(r.token), own = to_vector<int64_t>(r.expert), offsets = to_vector<int64_t>(r.offsets),
+           chosen = to_vector<int64_t>(r.chosen);
       auto weights = to_vector(r.weight);
       REQUIRE(token.size() == plan.size());
       for (size_t i = 0; i < plan.size(); ++i) {
@@ -96,7 +97,8 @@ TEST_CASE("routing: what is dispatched and combined is the weighed sum over a to
     Tensor rows = dispatch(x, r), y = combine(rows * 2.0, r);
     std::vector<double> expected(27), xs = to_vector(x);
     for (const Pair& p : planned(expert, w, 4, capacity))
-      for (size_t c = 0; c < 3; ++c) expected[static_cast<size_t>(p.token) * 3 + c] += 2 * p.weight * xs[static_cast<size_t>(p.token) * 3 + c];
+      for (size_t c = 0; c < 3; ++c)
+        expected[static_cast<size_t>(p.token) * 3 + c] += 2 * p.weight * xs[static_cast<size_t>(p.token) * 3 + c];
     CHECK(test::difference(y, from_vector(expected, {9, 3})) < 1e-14);
     auto both = test::gradients(y, {x, w}, true);
     auto loss = [&](const Tensor& xv, const Tensor& wv) {
@@ -124,6 +126,8 @@ TEST_CASE("routing: statistics count shares, drops and tokens left alone") {
 TEST_CASE("routing: what does not fit is named") {
   CHECK_THROWS_WITH_AS(route_tokens(tensor({{0, 4}}), ones({1, 2}), 4), "group_by: index 4 is outside [0, 4)", IndexError);
   CHECK_THROWS_AS(route_tokens(tensor({{0, -1}}), ones({1, 2}), 4), IndexError);
-  CHECK_THROWS_WITH_AS(route_tokens(tensor({{0, 1}}), ones({2, 1}), 4), "route_tokens: takes experts and weights [N, k], got [1, 2] and [2, 1]", ShapeError);
-  CHECK_THROWS_WITH_AS(route_experts(tensor({0, 1}), ones({2}), 4), "route_experts: takes tokens and weights [E, C], got [2] and [2]", ShapeError);
+  CHECK_THROWS_WITH_AS(route_tokens(tensor({{0, 1}}), ones({2, 1}), 4),
+                       "route_tokens: takes experts and weights [N, k], got [1, 2] and [2, 1]", ShapeError);
+  CHECK_THROWS_WITH_AS(route_experts(tensor({0, 1}), ones({2}), 4), "route_experts: takes tokens and weights [E, C], got [2] and [2]",
+                       ShapeError);
 }

@@ -95,7 +95,8 @@ TEST_CASE("tabular mixture: with one hidden layer, classes and a few experts a r
 
 TEST_CASE("tabular mixture: derivatives match differences") {
   Tensor x = test::sample({5, 3}, 2), label = tensor({0, 1, 1, 0, 1});
-  for (const TabularMoeConfig& c : {TabularMoeConfig{.inputs = 3}, TabularMoeConfig{.inputs = 3, .hidden = 4, .activation = "gelu"}, TabularMoeConfig{.inputs = 3, .outputs = 2, .top_k = 2}}) {
+  for (const TabularMoeConfig& c : {TabularMoeConfig{.inputs = 3}, TabularMoeConfig{.inputs = 3, .hidden = 4, .activation = "gelu"},
+                                    TabularMoeConfig{.inputs = 3, .outputs = 2, .top_k = 2}}) {
     TabularMoe m = made(c);
     check_module_gradients(m, {x}, [&] { return m(x) + m.negative_log_likelihood(x, label); });
   }

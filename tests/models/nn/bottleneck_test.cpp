@@ -37,7 +37,8 @@ TEST_CASE("bottleneck: starts as the identity in every attention and feed-forwar
   CHECK(test::same_bits(copy(tokens), model(tokens)));
   CHECK_THROWS_WITH_AS(nn::add_bottlenecks(model, 3), "add_bottlenecks: \"blocks.0.attention\" has one already", ValueError);
   nn::Linear plain(2, 2);
-  CHECK_THROWS_WITH_AS(nn::add_bottlenecks(plain, 3), "add_bottlenecks: the model has neither attention nor feed-forward networks", ValueError);
+  CHECK_THROWS_WITH_AS(nn::add_bottlenecks(plain, 3), "add_bottlenecks: the model has neither attention nor feed-forward networks",
+                       ValueError);
 }
 
 TEST_CASE("soft prompt: embeddings of a text as a prompt give what the text in front gives") {

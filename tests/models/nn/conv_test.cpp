@@ -58,7 +58,8 @@ TEST_CASE("conv1d and transposed convolutions: the operations with the layers' w
   CHECK(up.weight.shape() == Shape{4, 3, 3, 3});
   Tensor x = ramp({2, 4, 5, 5});
   CHECK(up(x).shape() == Shape{2, 6, 10, 10});
-  CHECK(to_vector(up(x)) == to_vector(conv_transpose2d(x, up.weight, up.bias, {.stride = 2, .padding = 1, .output_padding = 1, .groups = 2})));
+  CHECK(to_vector(up(x)) ==
+        to_vector(conv_transpose2d(x, up.weight, up.bias, {.stride = 2, .padding = 1, .output_padding = 1, .groups = 2})));
   nn::ConvTranspose1d line_up(3, 2, 4, {.stride = 2});
   CHECK(line_up(s).shape() == Shape{2, 2, 20});
 }

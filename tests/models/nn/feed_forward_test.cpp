@@ -12,7 +12,8 @@ using namespace plumb_test;
 
 TEST_CASE("feed-forward: plain and gated forms are their formulas, with the derivatives of differences") {
   Tensor x = test::sample({2, 3, 4}, 1);
-  nn::FeedForward plain(4, 6, {.dtype = f64}), swiglu(4, 6, {.activation = nn::ActivationKind::silu, .gated = true, .bias = false, .dtype = f64}),
+  nn::FeedForward plain(4, 6, {.dtype = f64}),
+      swiglu(4, 6, {.activation = nn::ActivationKind::silu, .gated = true, .bias = false, .dtype = f64}),
       geglu(4, 6, {.gated = true, .dtype = f64});
   CHECK(test::difference(plain(x), linear(gelu(linear(x, plain.up.weight, plain.up.bias)), plain.down.weight, plain.down.bias)) == 0);
   Tensor inner = silu(matmul(x, mT(swiglu.gate->weight))) * matmul(x, mT(swiglu.up.weight));
@@ -33,7 +34,8 @@ TEST_CASE("feed-forward: activations by name") {
 }
 
 TEST_CASE("attention: heads of another width, rotary positions: scores depend on distance alone") {
-  nn::MultiheadAttention layer(6, 2, {.key_value_heads = 1, .head_width = 4, .bias = false, .out_bias = true, .rotary = RotaryOptions{}, .dtype = f64});
+  nn::MultiheadAttention layer(
+      6, 2, {.key_value_heads = 1, .head_width = 4, .bias = false, .out_bias = true, .rotary = RotaryOptions{}, .dtype = f64});
   CHECK(layer.query.weight.shape() == Shape{8, 6});
   CHECK(layer.key.weight.shape() == Shape{4, 6});
   CHECK_FALSE(layer.query.bias.defined());
@@ -63,5 +65,6 @@ TEST_CASE("key/value cache: rows can be reordered and repeated, and a full cache
   CHECK(to_vector(more_values) == std::vector<double>{20, 20, 0, 0, 20, 20, 0, 0, 10, 10, 0, 0});
   cache.length = 4;
   CHECK_THROWS_WITH_AS(cache.extend(0, zeros({3, 1, 1, 2}), zeros({3, 1, 1, 2})),
-                       "key_value_cache: keys [3, 1, 1, 2] and values [3, 1, 1, 2] behind 4 positions do not fit a cache of [3, 1, 4, 2]", ShapeError);
+                       "key_value_cache: keys [3, 1, 1, 2] and values [3, 1, 1, 2] behind 4 positions do not fit a cache of [3, 1, 4, 2]",
+                       ShapeError);
 }

@@ -84,7 +84,8 @@ TEST_CASE("init: orthogonal gives orthogonal rows or columns of the given length
     for (int64_t a = 0; a < count; ++a)
       for (int64_t b = 0; b < count; ++b) {
         double dot = 0;
-        for (int64_t i = 0; i < length; ++i) dot += by_rows ? w[a * columns + i] * w[b * columns + i] : w[i * columns + a] * w[i * columns + b];
+        for (int64_t i = 0; i < length; ++i)
+          dot += by_rows ? w[a * columns + i] * w[b * columns + i] : w[i * columns + a] * w[i * columns + b];
         CHECK(std::abs(dot - (a == b ? 2.25 : 0)) < 1e-13);
       }
   }

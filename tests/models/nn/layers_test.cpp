@@ -34,7 +34,8 @@ TEST_CASE("linear: x Wᵀ + b over the last dimension, gradients to both") {
   CHECK(y.shape() == Shape{4, 5, 2});
   Numbers in = to_vector(x), w = to_vector(layer.weight), b = to_vector(layer.bias), out = to_vector(y);
   for (size_t r = 0; r < 20; ++r)
-    for (size_t o = 0; o < 2; ++o) CHECK(out[r * 2 + o] == Approx(b[o] + w[o * 3] * in[r * 3] + w[o * 3 + 1] * in[r * 3 + 1] + w[o * 3 + 2] * in[r * 3 + 2]));
+    for (size_t o = 0; o < 2; ++o)
+      CHECK(out[r * 2 + o] == Approx(b[o] + w[o * 3] * in[r * 3] + w[o * 3 + 1] * in[r * 3 + 1] + w[o * 3 + 2] * in[r * 3 + 2]));
   sum(y).backward();
   CHECK(to_vector(layer.bias.grad()) == Numbers{20, 20});
   CHECK(layer.weight.grad().shape() == Shape{2, 3});
@@ -120,7 +121,8 @@ namespace {
 // softmax(q kᵀ/√d) v of one example, head by head, in plain loops. kv_heads may be fewer.
 Numbers plain_attention(const nn::MultiheadAttention& m, const Tensor& x, const Tensor& c, size_t heads, size_t kv_heads, bool causal) {
   auto project = [](const nn::Linear& l, const Tensor& t) { return to_vector(l(t)); };
-  size_t T = static_cast<size_t>(x.size(1)), S = static_cast<size_t>(c.size(1)), width = static_cast<size_t>(x.size(2)), d = width / heads, kv = kv_heads * d;
+  size_t T = static_cast<size_t>(x.size(1)), S = static_cast<size_t>(c.size(1)), width = static_cast<size_t>(x.size(2)), d = width / heads,
+         kv = kv_heads * d;
   Numbers q = project(m.query, x), k = project(m.key, c), v = project(m.value, c), mixed(T * width);
   for (size_t h = 0; h < heads; ++h)
     for (size_t t = 0; t < T; ++t) {
@@ -141,7 +143,8 @@ Numbers plain_attention(const nn::MultiheadAttention& m, const Tensor& x, const 
 }  // namespace
 
 TEST_CASE("attention: self, causal, cross and grouped-query match plain loops") {
-  nn::MultiheadAttention full(12, 4, {.dtype = f64}), grouped(12, 4, {.key_value_heads = 2, .bias = false, .dtype = f64}), cross(12, 3, {.key_width = 5, .dtype = f64});
+  nn::MultiheadAttention full(12, 4, {.dtype = f64}), grouped(12, 4, {.key_value_heads = 2, .bias = false, .dtype = f64}),
+      cross(12, 3, {.key_width = 5, .dtype = f64});
   Tensor x = waves({1, 6, 12}, 1, f64), c = waves({1, 9, 5}, 2, f64);
   auto compare = [](const Tensor& y, const Numbers& expected) {
     Numbers got = to_vector(y);
@@ -170,7 +173,8 @@ TEST_CASE("attention: gradients reach all four projections; dropout is off in ev
 
 TEST_CASE("attention: sizes that do not divide are refused") {
   CHECK_THROWS_WITH_AS(nn::MultiheadAttention(10, 4), "attention: the width 10 is not a multiple of the 4 heads", ValueError);
-  CHECK_THROWS_WITH_AS(nn::MultiheadAttention(12, 4, {.key_value_heads = 3}), "attention: the 4 heads are not a multiple of the 3 heads of keys and values", ValueError);
+  CHECK_THROWS_WITH_AS(nn::MultiheadAttention(12, 4, {.key_value_heads = 3}),
+                       "attention: the 4 heads are not a multiple of the 3 heads of keys and values", ValueError);
   CHECK_THROWS_AS(nn::MultiheadAttention(12, 4)(ones({3, 12})), ShapeError);
 }
 

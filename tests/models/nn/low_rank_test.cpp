@@ -52,7 +52,8 @@ TEST_CASE("low rank: the layer starts unchanged, then adds alpha/rank · up · d
   CHECK(test::difference(dora(x), plain(x)) < 1e-14);
   stir(dora, 5);
   const nn::LowRankAdapter& d = dora.adapters->front();
-  Tensor sum_of_both = plain.weight + matmul(d.up, d.down) * 1.5, expected = sum_of_both / norm(sum_of_both, 2, {1}, true) * unsqueeze(d.magnitude, 1);
+  Tensor sum_of_both = plain.weight + matmul(d.up, d.down) * 1.5,
+         expected = sum_of_both / norm(sum_of_both, 2, {1}, true) * unsqueeze(d.magnitude, 1);
   CHECK(test::difference(dora(x), linear(x, expected, plain.bias)) < 1e-14);
 }
 
@@ -77,7 +78,8 @@ TEST_CASE("low rank: a principal start moves the largest singular part into the 
   Tensor x = test::sample({3, 5}, 1);
   nn::Linear layer(5, 6, {.dtype = f64}), plain = layer;
   nn::Conv1d conv(3, 4, 2, {.dtype = f64}), plain_conv = conv;
-  for (nn::Module* module : {static_cast<nn::Module*>(&layer), static_cast<nn::Module*>(&conv)}) nn::add_adapter(*module, "p", {.rank = 2, .alpha = 5, .start = nn::LowRankStart::principal});
+  for (nn::Module* module : {static_cast<nn::Module*>(&layer), static_cast<nn::Module*>(&conv)})
+    nn::add_adapter(*module, "p", {.rank = 2, .alpha = 5, .start = nn::LowRankStart::principal});
   CHECK(test::difference(layer.adapters->front().change(), principal(plain.weight, 2)) < 1e-12);
   CHECK(test::difference(conv.adapters->front().change(), principal(plain_conv.weight, 2)) < 1e-12);
   CHECK(test::difference(layer.weight, plain.weight - principal(plain.weight, 2)) < 1e-12);
@@ -98,7 +100,8 @@ TEST_CASE("low rank: several adapters add up, can be idle, merged and brought ba
   Tensor both = net(x);
   nn::use_adapters(net, {"b"});
   Tensor only_b = net(x);
-  CHECK(test::difference(only_b, linear(plain.first(x), plain.second.weight + (*net.second.adapters)[1].change(), plain.second.bias)) < 1e-13);
+  CHECK(test::difference(only_b, linear(plain.first(x), plain.second.weight + (*net.second.adapters)[1].change(), plain.second.bias)) <
+        1e-13);
   nn::use_adapters(net, {});
   CHECK(test::same_bits(net(x), plain(x)));
   nn::use_adapters(net, {"a", "b"});
@@ -107,7 +110,8 @@ TEST_CASE("low rank: several adapters add up, can be idle, merged and brought ba
   nn::merge_adapters(net);
   CHECK(test::difference(net(x), both) < 1e-13);
   CHECK_FALSE(test::same_bits(net.first.weight, plain.first.weight));
-  CHECK_THROWS_WITH_AS(nn::use_adapters(net, {"a"}), "use_adapters: the adapters of \"first\" are merged; unmerge_adapters first", ValueError);
+  CHECK_THROWS_WITH_AS(nn::use_adapters(net, {"a"}), "use_adapters: the adapters of \"first\" are merged; unmerge_adapters first",
+                       ValueError);
   Net copy = net;
   nn::unmerge_adapters(net);
   CHECK(test::same_bits(net.first.weight, plain.first.weight));
@@ -160,7 +164,8 @@ TEST_CASE("low rank: the state holds what a principal start took, and the weight
   other.load_state(net.state());
   CHECK(test::same_bits(other(x), net(x)));
   nn::merge_adapters(net);
-  CHECK_THROWS_WITH_AS(other.load_state(net.state()), "load_state: the module has no \"first.adapters.original\", \"second.adapters.original\"", ValueError);
+  CHECK_THROWS_WITH_AS(other.load_state(net.state()),
+                       "load_state: the module has no \"first.adapters.original\", \"second.adapters.original\"", ValueError);
   nn::merge_adapters(other);
   other.load_state(net.state());
   CHECK(test::same_bits(other(x), net(x)));
@@ -177,7 +182,9 @@ TEST_CASE("low rank: dropout beside magnitudes is refused where it would be left
   Tensor x = test::sample({4, 8}, 1, f32);
   nn::add_adapter(layer, "drops", {.rank = 2, .dropout = 0.5});
   nn::add_adapter(layer, "scaled", {.rank = 2, .magnitude = true});
-  CHECK_THROWS_WITH_AS(layer(x), "linear: the adapter \"drops\" drops out, which it cannot beside one with magnitudes; choose one of them by use_adapters", ValueError);
+  CHECK_THROWS_WITH_AS(
+      layer(x), "linear: the adapter \"drops\" drops out, which it cannot beside one with magnitudes; choose one of them by use_adapters",
+      ValueError);
   nn::use_adapters(layer, {"scaled"});
   CHECK_NOTHROW(layer(x));
   nn::use_adapters(layer, {"drops", "scaled"});
@@ -197,8 +204,10 @@ TEST_CASE("low rank: dropout acts in training alone") {
 
 TEST_CASE("low rank: what cannot be is named, and nothing is changed") {
   Net net;
-  CHECK_THROWS_WITH_AS(nn::add_adapter(net, "a", {.rank = 5}), "add_adapter: \"second\" [4, 6] has no rank of 5; choose 4 or less, or other layers", ValueError);
-  CHECK_THROWS_WITH_AS(nn::add_adapter(net, "a", {}, {"third"}), "add_adapter: no linear or convolution layer has one of the names asked for", ValueError);
+  CHECK_THROWS_WITH_AS(nn::add_adapter(net, "a", {.rank = 5}),
+                       "add_adapter: \"second\" [4, 6] has no rank of 5; choose 4 or less, or other layers", ValueError);
+  CHECK_THROWS_WITH_AS(nn::add_adapter(net, "a", {}, {"third"}),
+                       "add_adapter: no linear or convolution layer has one of the names asked for", ValueError);
   CHECK_THROWS_WITH_AS(nn::add_adapter(net, "a.b"), "add_adapter: a name must be non-empty and without dots: \"a.b\"", ValueError);
   CHECK(nn::adapter_names(net).empty());
   nn::add_adapter(net, "a", {.rank = 1});
@@ -206,7 +215,8 @@ TEST_CASE("low rank: what cannot be is named, and nothing is changed") {
   CHECK_THROWS_WITH_AS(nn::remove_adapter(net, "b"), "remove_adapter: no layer has an adapter \"b\"", ValueError);
   StateDict state = nn::adapter_state(net, "a");
   state["first.up"] = zeros({6, 2});
-  CHECK_THROWS_WITH_AS(nn::load_adapter_state(net, "a", state), "load_adapter_state: \"first.up\" is [6, 2] in the state, [6, 1] in the model", ShapeError);
+  CHECK_THROWS_WITH_AS(nn::load_adapter_state(net, "a", state),
+                       "load_adapter_state: \"first.up\" is [6, 2] in the state, [6, 1] in the model", ShapeError);
   state.erase("first.up");
   CHECK_THROWS_WITH_AS(nn::load_adapter_state(net, "a", state), "load_adapter_state: the state lacks \"first.up\"", ValueError);
 }

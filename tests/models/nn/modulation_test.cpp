@@ -15,8 +15,10 @@ TEST_CASE("timestep_embedding: cosines, then sines, of frequencies from 1 down t
   auto e = to_vector(nn::timestep_embedding(tensor({0.0, 2.0}, f64), 4));
   double wanted[] = {1, 1, 0, 0, std::cos(2.0), std::cos(0.02), std::sin(2.0), std::sin(0.02)};
   for (size_t i = 0; i < 8; ++i) CHECK(e[i] == doctest::Approx(wanted[i]).epsilon(1e-12));
-  CHECK_THROWS_WITH_AS(nn::timestep_embedding(tensor({1.0}), 3), "timestep_embedding: the dimension must be even and positive, it is 3", ValueError);
-  CHECK_THROWS_WITH_AS(nn::timestep_embedding(tensor({1, 2}), 4), "timestep_embedding: takes a floating vector of times, got i64 [2]", ShapeError);
+  CHECK_THROWS_WITH_AS(nn::timestep_embedding(tensor({1.0}), 3), "timestep_embedding: the dimension must be even and positive, it is 3",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(nn::timestep_embedding(tensor({1, 2}), 4), "timestep_embedding: takes a floating vector of times, got i64 [2]",
+                       ShapeError);
 }
 
 TEST_CASE("fourier_embedding: cosines and sines of its own frequencies, which are saved") {
@@ -49,5 +51,9 @@ TEST_CASE("FiLM and adaptive norms: without effect at the start, and their deriv
   CHECK(to_vector(group(x, c)) == to_vector(group_norm(x, 2)));
   CHECK(to_vector(layer(y, c)) == to_vector(layer_norm(y, {4})));
   for (nn::Linear* l : {&film.projection, &group.projection, &layer.projection}) nn::init::normal(l->weight, 0, 0.5);
-  CHECK(gradcheck([&](const std::vector<Tensor>& in) { return std::vector<Tensor>{film(in[0], in[1]), group(in[0], in[1]), layer(in[2], in[1])}; }, {x, c, y}));
+  CHECK(gradcheck(
+      [&](const std::vector<Tensor>& in) {
+        return std::vector<Tensor>{film(in[0], in[1]), group(in[0], in[1]), layer(in[2], in[1])};
+      },
+      {x, c, y}));
 }

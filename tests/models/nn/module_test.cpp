@@ -27,7 +27,9 @@ struct Mlp : nn::Module {
 
 // Two names, one tensor; a buffer; a plain tensor; a scalar parameter of its own, declared last.
 struct Tied : nn::Module {
-  explicit Tied(int64_t width = 3) : read{this, "read", width, width, {.bias = false}}, write{this, "write", width, width} { write.weight = read.weight; }
+  explicit Tied(int64_t width = 3) : read{this, "read", width, width, {.bias = false}}, write{this, "write", width, width} {
+    write.weight = read.weight;
+  }
   Tied(nn::Module* parent, std::string name, int64_t width) : Tied(width) { join(parent, std::move(name)); }
   nn::Linear read, write;
   nn::Buffer steps{this, "steps", zeros({}, i64)};
@@ -89,9 +91,10 @@ TEST_CASE("module: names are dotted, in order of declaration, a module's own bef
   CHECK(names(Mlp().named_parameters()) == Names{"up.weight", "up.bias", "down.weight", "down.bias"});
   CHECK(names(Tied().named_parameters()) == Names{"scale", "read.weight", "write.weight", "write.bias"});
   CHECK(names(Tied().named_buffers()) == Names{"steps", "cache"});
-  CHECK(names(Deep(2).named_parameters()) ==
-        Names{"blocks.0.scale", "blocks.0.read.weight", "blocks.0.write.weight", "blocks.0.write.bias", "blocks.1.scale", "blocks.1.read.weight",
-              "blocks.1.write.weight", "blocks.1.write.bias", "head.weight", "head.bias", "tail.0.weight", "tail.0.bias", "tail.2.weight", "tail.2.bias"});
+  CHECK(names(Deep(2).named_parameters()) == Names{"blocks.0.scale", "blocks.0.read.weight", "blocks.0.write.weight", "blocks.0.write.bias",
+                                                   "blocks.1.scale", "blocks.1.read.weight", "blocks.1.write.weight", "blocks.1.write.bias",
+                                                   "head.weight", "head.bias", "tail.0.weight", "tail.0.bias", "tail.2.weight",
+                                                   "tail.2.bias"});
 }
 
 TEST_CASE("module: parameters are distinct tensors that require gradients; ties are counted once") {
@@ -201,7 +204,8 @@ TEST_CASE("module: copies may be made on several threads at once") {
       bool ok = true;
       for (int i = 0; i < 50; ++i) {
         Deep copy = model;
-        ok &= copy.head.weight.same_as(copy.blocks[0].write.weight) && !share_elements(copy.head.weight, model.head.weight) && copy.parameters().size() == 17;
+        ok &= copy.head.weight.same_as(copy.blocks[0].write.weight) && !share_elements(copy.head.weight, model.head.weight) &&
+              copy.parameters().size() == 17;
       }
       fine[t] = ok;
     });
@@ -307,7 +311,9 @@ TEST_CASE("module: load_state names what does not fit and loads nothing") {
   Tied tied;
   StateDict two = tied.state();
   two["write.weight"] = zeros({3, 3});
-  CHECK_THROWS_WITH_AS(tied.load_state(two), "load_state: \"read.weight\" and \"write.weight\" are one tensor in the module, but differ in the state", ValueError);
+  CHECK_THROWS_WITH_AS(tied.load_state(two),
+                       "load_state: \"read.weight\" and \"write.weight\" are one tensor in the module, but differ in the state",
+                       ValueError);
 }
 
 TEST_CASE("module: modes and requires_grad reach everything below") {
@@ -370,5 +376,6 @@ TEST_CASE("module: a released parameter is no part of the module any more, nor o
   Mlp copy = model;
   CHECK(names(copy.named_parameters()) == Names{"up.bias", "down.weight", "down.bias"});
   CHECK(copy.up.weight.same_as(model.up.weight));  // a plain tensor now
-  CHECK_THROWS_WITH_AS(model.up.release_parameter(model.up.weight), "module: the parameter to release is not registered with it", ValueError);
+  CHECK_THROWS_WITH_AS(model.up.release_parameter(model.up.weight), "module: the parameter to release is not registered with it",
+                       ValueError);
 }

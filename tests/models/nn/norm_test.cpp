@@ -86,7 +86,8 @@ TEST_CASE("batch norm: under BatchStatistics it goes by the batch in both modes 
     CHECK(to_vector(layer(x)) != training);
   }
   nn::BatchStatistics by_batch;
-  CHECK_THROWS_WITH_AS(layer(ones({1, 2, 1}, f64)), "batch_norm_training: a channel needs two elements or more, x is [1, 2, 1]", ValueError);
+  CHECK_THROWS_WITH_AS(layer(ones({1, 2, 1}, f64)), "batch_norm_training: a channel needs two elements or more, x is [1, 2, 1]",
+                       ValueError);
 }
 
 TEST_CASE("batch norm: the cumulative mean, no running statistics, no weights") {

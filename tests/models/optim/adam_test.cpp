@@ -89,7 +89,8 @@ TEST_CASE("adamw: each parameter is corrected for its own number of updates and 
   std::vector<Tensor> together = {ones({3}), ones({3}), ones({3})}, alone = {ones({3}), ones({3}), ones({3})};
   std::vector<optim::AdamWOptions> options(3);
   options[2].beta1 = 0.5, options[2].beta2 = 0.7;
-  optim::AdamW all({{{together[0].requires_grad_(), together[1].requires_grad_()}, options[0]}, {{together[2].requires_grad_()}, options[2]}});
+  optim::AdamW all(
+      {{{together[0].requires_grad_(), together[1].requires_grad_()}, options[0]}, {{together[2].requires_grad_()}, options[2]}});
   std::vector<std::unique_ptr<optim::AdamW>> each;
   for (size_t i = 0; i < 3; ++i) each.push_back(std::make_unique<optim::AdamW>(std::vector{alone[i].requires_grad_()}, options[i]));
   for (int t = 0; t < 4; ++t) {

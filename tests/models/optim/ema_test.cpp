@@ -92,7 +92,8 @@ TEST_CASE("ema: weights of 16 bits are averaged in f32, where small steps are no
     CHECK(teacher.model.up.weight.dtype() == f32);
     CHECK(teacher.model.weight() == Approx(2 - std::pow(0.999, 1000)).epsilon(1e-4));
     Net average = student;
-    CHECK_THROWS_WITH_AS(optim::ema_update(average, student, 0.999), "ema: an average of f16 or bf16 does not move; convert it to f32 (ema_widen)", DTypeError);
+    CHECK_THROWS_WITH_AS(optim::ema_update(average, student, 0.999),
+                         "ema: an average of f16 or bf16 does not move; convert it to f32 (ema_widen)", DTypeError);
   }
 }
 
@@ -102,6 +103,7 @@ TEST_CASE("ema: modules of another structure are refused") {
   };
   Net net;
   Other other;
-  CHECK_THROWS_WITH_AS(optim::ema_update(other, net, 0.5), "ema: \"down.weight\" in the average stands where the source has \"up.weight\"", ValueError);
+  CHECK_THROWS_WITH_AS(optim::ema_update(other, net, 0.5), "ema: \"down.weight\" in the average stands where the source has \"up.weight\"",
+                       ValueError);
   CHECK_THROWS_WITH_AS((optim::Ema<Net>(net, {.decay = 1})), "ema: decay must lie in [0, 1), it is 1", ValueError);
 }

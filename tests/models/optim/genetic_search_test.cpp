@@ -52,7 +52,8 @@ TEST_CASE("genetic_search: every judged candidate meets the constraint") {
 TEST_CASE("genetic_search: a constraint that nothing meets ends, one that one candidate meets finds it") {
   Generator g(3);
   auto none = [](const Choices&) { return false; };
-  CHECK_THROWS_WITH_AS(genetic_search({7, 7}, matches, none, {.attempts = 300}, g), "genetic_search: none of 300 candidates meets the constraint", ValueError);
+  CHECK_THROWS_WITH_AS(genetic_search({7, 7}, matches, none, {.attempts = 300}, g),
+                       "genetic_search: none of 300 candidates meets the constraint", ValueError);
   auto one = [](const Choices& c) { return c == Choices{1, 2}; };
   CHECK(genetic_search({3, 3}, matches, one, {.population = 10, .generations = 3, .attempts = 500}, g).best == Choices{1, 2});
   CHECK_THROWS_WITH_AS(draw_allowed({7, 7}, none, 2, 50, g), "genetic_search: none of 50 candidates meets the constraint", ValueError);
@@ -62,7 +63,8 @@ TEST_CASE("genetic_search: a constraint that nothing meets ends, one that one ca
 TEST_CASE("genetic_search: mistakes are named") {
   CHECK_THROWS_WITH_AS(genetic_search({}, matches, any), "genetic_search: there are no genes", ValueError);
   CHECK_THROWS_WITH_AS(genetic_search({2, 0}, matches, any), "genetic_search: gene 1 has no choices", ValueError);
-  CHECK_THROWS_WITH_AS(genetic_search({2}, matches, any, {.mutation = 2}), "genetic_search: the mutation rate must lie in [0, 1], it is 2.000000", ValueError);
+  CHECK_THROWS_WITH_AS(genetic_search({2}, matches, any, {.mutation = 2}),
+                       "genetic_search: the mutation rate must lie in [0, 1], it is 2.000000", ValueError);
   auto too_few = [](const std::vector<Choices>&) { return std::vector<double>{}; };
   CHECK_THROWS_WITH_AS(genetic_search({2}, too_few, any, {.population = 3}), "genetic_search: 0 scores for 3 candidates", ValueError);
 }

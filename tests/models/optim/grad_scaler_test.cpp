@@ -71,6 +71,7 @@ TEST_CASE("grad scaler: options out of range are refused") {
   CHECK_THROWS_WITH_AS(optim::GradScaler({.scale = 0}), "grad_scaler: scale must be positive and finite, it is 0", ValueError);
   CHECK_THROWS_WITH_AS(optim::GradScaler({.growth = 1}), "grad_scaler: growth must be above 1, it is 1", ValueError);
   CHECK_THROWS_WITH_AS(optim::GradScaler({.backoff = 1}), "grad_scaler: backoff must lie in (0, 1), it is 1", ValueError);
-  CHECK_THROWS_WITH_AS(optim::GradScaler().scaled(full({}, 1, f16)), "grad_scaler: the loss is f16, which the scale would overflow; convert it to f32", DTypeError);
+  CHECK_THROWS_WITH_AS(optim::GradScaler().scaled(full({}, 1, f16)),
+                       "grad_scaler: the loss is f16, which the scale would overflow; convert it to f32", DTypeError);
   CHECK_THROWS_WITH_AS(optim::GradScaler({.growth_interval = 0}), "grad_scaler: growth_interval must be at least 1, it is 0", ValueError);
 }

@@ -25,8 +25,14 @@ static Numbers after_step(const Shape& shape, std::function<optim::UpdateHook(co
 
 TEST_CASE("hooks: rows have their own learning rate, which may change between steps") {
   CHECK(after_step({3, 2}, [](const Tensor& p) { return optim::scale_rows(p, tensor({0.0, 1.0, 2.0})); }) == Numbers{1, 2, 2.5, 3.5, 4, 5});
-  CHECK(after_step({3, 2}, [](const Tensor& p) { return optim::scale_rows(p, tensor({0.0, 1.0, 2.0})); }, bf16) == Numbers{1, 2, 2.5, 3.5, 4, 5});
-  CHECK(after_step({3}, [](const Tensor&) { return optim::scale_rows(ones({3}), zeros({3})); }) == Numbers{0.5, 1.5, 2.5});  // another parameter's
+  CHECK(after_step(
+            {3, 2},
+            [](const Tensor& p) {
+              return optim::scale_rows(p, tensor({0.0, 1.0, 2.0}));
+            },
+            bf16) == Numbers{1, 2, 2.5, 3.5, 4, 5});
+  CHECK(after_step({3}, [](const Tensor&) { return optim::scale_rows(ones({3}), zeros({3})); }) ==
+        Numbers{0.5, 1.5, 2.5});  // another parameter's
   CHECK_THROWS_WITH_AS(after_step({3}, [](const Tensor& p) { return optim::scale_rows(p, ones({2})); }),
                        "scale_rows: the multipliers are [2], the parameter [3]", ShapeError);
   Tensor p = ones({2}, f64).requires_grad_(), m = tensor({0.0, 1.0});

@@ -140,7 +140,8 @@ TEST_CASE("lbfgs: what it cannot do is refused") {
   Tensor p = ones({2}, f64).requires_grad_();
   optim::LBFGS lbfgs({p}, {});
   p.set_grad(ones({2}, f64));
-  CHECK_THROWS_WITH_AS(static_cast<optim::Optimizer&>(lbfgs).step(), "lbfgs: step needs a closure that computes the loss and its gradient", ValueError);
+  CHECK_THROWS_WITH_AS(static_cast<optim::Optimizer&>(lbfgs).step(), "lbfgs: step needs a closure that computes the loss and its gradient",
+                       ValueError);
   CHECK_THROWS_WITH_AS(lbfgs.step(closure_of(lbfgs, [&] { return sum(log(p - 2.0)); })), "lbfgs: the loss is not finite", ValueError);
   CHECK_THROWS_WITH_AS(optim::LBFGS({ones({1}, bf16)}), "lbfgs: a parameter is bf16", DTypeError);
 }

@@ -46,11 +46,13 @@ Matrix orthogonalized(Matrix x, int steps) {
 }  // namespace
 
 TEST_CASE("muon: matrices of all proportions, and kernels, match the formula; the rest is AdamW") {
-  std::vector<Tensor> p{waves({4, 7}, 1).requires_grad_(), waves({9, 3}, 2).requires_grad_(), waves({4, 2, 3}, 3).requires_grad_(), waves({6}, 4).requires_grad_()};
+  std::vector<Tensor> p{waves({4, 7}, 1).requires_grad_(), waves({9, 3}, 2).requires_grad_(), waves({4, 2, 3}, 3).requires_grad_(),
+                        waves({6}, 4).requires_grad_()};
   for (bool nesterov : {true, false}) {
     std::vector<Tensor> q = optim::clone(p);
     for (Tensor& t : q) t.requires_grad_();
-    optim::Muon muon(q, {.lr = 0.05, .momentum = 0.9, .nesterov = nesterov, .weight_decay = 0.1, .adamw = {.lr = 0.01, .weight_decay = 0.2}});
+    optim::Muon muon(q,
+                     {.lr = 0.05, .momentum = 0.9, .nesterov = nesterov, .weight_decay = 0.1, .adamw = {.lr = 0.01, .weight_decay = 0.2}});
     muon.set_lr_scale(0.5);
     check_updates(muon, [=](std::vector<double>& w, const std::vector<double>& g, ReferenceState& s, int t) {
       if (w.size() == 6) {  // the vector

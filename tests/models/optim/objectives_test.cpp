@@ -102,5 +102,6 @@ TEST_CASE("adaptive_weight: the ratio of two gradients' lengths, kept in its ran
   CHECK(optim::adaptive_weight(first, sum(other * 2), w) == 1e4);  // does not depend on w
   CHECK_FALSE(w.grad().defined());
   first.backward();  // the graph is still there
-  CHECK_THROWS_WITH_AS(optim::adaptive_weight(first, second, w, {.eps = 0}), "adaptive_weight: needs eps > 0 and low <= high, got 0.000000, 0.000000 and 10000.000000", ValueError);
+  CHECK_THROWS_WITH_AS(optim::adaptive_weight(first, second, w, {.eps = 0}),
+                       "adaptive_weight: needs eps > 0 and low <= high, got 0.000000, 0.000000 and 10000.000000", ValueError);
 }

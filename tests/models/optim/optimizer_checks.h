@@ -29,7 +29,8 @@ inline std::vector<Tensor> some_parameters(DType dtype = f64) {
 }
 
 inline void set_waving_gradients(const std::vector<Tensor>& parameters, int step) {
-  for (size_t i = 0; i < parameters.size(); ++i) parameters[i].set_grad(waves(parameters[i].shape(), 7.3 * step + static_cast<double>(i), parameters[i].dtype()));
+  for (size_t i = 0; i < parameters.size(); ++i)
+    parameters[i].set_grad(waves(parameters[i].shape(), 7.3 * step + static_cast<double>(i), parameters[i].dtype()));
 }
 
 /// State of the reference for one parameter.

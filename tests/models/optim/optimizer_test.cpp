@@ -90,7 +90,8 @@ TEST_CASE("optimizer: parameters join later, and an enlarged one keeps what its 
   CHECK(late.item() == doctest::Approx(0.9));
   CHECK_THROWS_WITH_AS(adamw.add_parameter(late), "optimizer: a parameter of shape [1] is given twice", ValueError);
   CHECK_THROWS_WITH_AS(adamw.add_parameter(ones({1}), 3), "optimizer: there is no group 3", ValueError);
-  CHECK_THROWS_WITH_AS(adamw.replace_parameter(large, ones({3, 3}, f64)), "optimizer: a parameter [4, 3] cannot grow to [3, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(adamw.replace_parameter(large, ones({3, 3}, f64)), "optimizer: a parameter [4, 3] cannot grow to [3, 3]",
+                       ShapeError);
   CHECK_THROWS_AS(adamw.replace_parameter(small, large), ValueError);
 }
 

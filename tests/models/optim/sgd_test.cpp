@@ -52,7 +52,8 @@ TEST_CASE("rmsprop: plain, with momentum, centred, match the formula") {
     for (double momentum : {0.0, 0.7}) {
       CAPTURE(centered);
       CAPTURE(momentum);
-      optim::RMSprop rmsprop(some_parameters(), {.lr = 0.03, .alpha = 0.9, .eps = 1e-4, .weight_decay = 0.1, .momentum = momentum, .centered = centered});
+      optim::RMSprop rmsprop(some_parameters(),
+                             {.lr = 0.03, .alpha = 0.9, .eps = 1e-4, .weight_decay = 0.1, .momentum = momentum, .centered = centered});
       check_updates(rmsprop, [=](Numbers& p, const Numbers& g, ReferenceState& s, int) {
         for (size_t i = 0; i < p.size(); ++i) {
           double d = g[i] + 0.1 * p[i];
@@ -88,7 +89,8 @@ TEST_CASE("lion: matches the formula; a direction of zero moves nothing") {
 // β₂ = 0.9 makes ρ pass 5 at the sixth update, so both forms are seen.
 TEST_CASE("radam: matches the formula before and after the variance is rectified") {
   for (bool decoupled : {false, true}) {
-    optim::RAdam radam(some_parameters(), {.lr = 0.05, .beta1 = 0.8, .beta2 = 0.9, .eps = 1e-7, .weight_decay = 0.1, .decoupled = decoupled});
+    optim::RAdam radam(some_parameters(),
+                       {.lr = 0.05, .beta1 = 0.8, .beta2 = 0.9, .eps = 1e-7, .weight_decay = 0.1, .decoupled = decoupled});
     int rectified = 0;
     auto reference = [&](Numbers& p, const Numbers& g, ReferenceState& s, int t) {
       double limit = 2 / (1 - 0.9) - 1, rho = limit - 2 * t * std::pow(0.9, t) / (1 - std::pow(0.9, t));
@@ -136,5 +138,6 @@ TEST_CASE("sgd, adagrad, rmsprop, lion, radam: reach the minimum of a convex pro
 
 TEST_CASE("sgd: options that contradict each other are refused") {
   CHECK_THROWS_WITH_AS(optim::SGD({}, {.nesterov = true}), "sgd: momentum with nesterov must be positive, it is 0", ValueError);
-  CHECK_THROWS_WITH_AS(optim::SGD({}, {.momentum = 0.9, .dampening = 0.1, .nesterov = true}), "sgd: dampening with nesterov must be 0, it is 0.1", ValueError);
+  CHECK_THROWS_WITH_AS(optim::SGD({}, {.momentum = 0.9, .dampening = 0.1, .nesterov = true}),
+                       "sgd: dampening with nesterov must be 0, it is 0.1", ValueError);
 }

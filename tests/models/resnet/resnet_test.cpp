@@ -56,7 +56,8 @@ Planes normed(Planes x, const StateDict& s, const std::string& name) {
   for (int64_t c = 0; c < x.channels; ++c)
     for (int64_t i = 0; i < x.height * x.width; ++i) {
       double& v = x.v[static_cast<size_t>(c * x.height * x.width + i)];
-      v = (v - data(s, name + ".running_mean")[c]) / std::sqrt(data(s, name + ".running_var")[c] + 1e-5) * data(s, name + ".weight")[c] + data(s, name + ".bias")[c];
+      v = (v - data(s, name + ".running_mean")[c]) / std::sqrt(data(s, name + ".running_var")[c] + 1e-5) * data(s, name + ".weight")[c] +
+          data(s, name + ".bias")[c];
     }
   return x;
 }
@@ -93,7 +94,8 @@ std::vector<double> reference(const ResNetConfig& c, const StateDict& s, Planes 
       Planes y = rectified(normed(convolved(x, s.at(at + "conv1.weight"), c.bottleneck ? 1 : stride), s, at + "bn1"));
       y = normed(convolved(y, s.at(at + "conv2.weight"), c.bottleneck ? stride : 1), s, at + "bn2");
       if (c.bottleneck) y = normed(convolved(rectified(y), s.at(at + "conv3.weight"), 1), s, at + "bn3");
-      if (s.contains(at + "downsample.0.weight")) x = normed(convolved(x, s.at(at + "downsample.0.weight"), stride), s, at + "downsample.1");
+      if (s.contains(at + "downsample.0.weight"))
+        x = normed(convolved(x, s.at(at + "downsample.0.weight"), stride), s, at + "downsample.1");
       x = rectified(sum(y, x));
     }
   const Tensor& fc = s.at("fc.weight");
@@ -126,7 +128,8 @@ void matches_reference(const ResNetConfig& config, int64_t side) {
   for (int64_t i = 0; i < 2; ++i) {
     Planes image{config.channels, side, side + 3, std::vector<double>(x.data<double>() + i * size, x.data<double>() + (i + 1) * size)};
     std::vector<double> expected = reference(config, net.state(), image);
-    for (int64_t o = 0; o < config.classes; ++o) CHECK(y.data<double>()[i * config.classes + o] == doctest::Approx(expected[static_cast<size_t>(o)]).epsilon(1e-9));
+    for (int64_t o = 0; o < config.classes; ++o)
+      CHECK(y.data<double>()[i * config.classes + o] == doctest::Approx(expected[static_cast<size_t>(o)]).epsilon(1e-9));
   }
 }
 
@@ -140,7 +143,9 @@ TEST_CASE("resnet: sizes and names are torchvision's") {
   CHECK(all.size() == 62);
   CHECK(all[0] == "conv1.weight");
   CHECK(all[1] == "bn1.weight");
-  for (const char* name : {"layer1.0.conv1.weight", "layer1.0.bn2.bias", "layer2.0.downsample.0.weight", "layer2.0.downsample.1.bias", "layer4.1.conv2.weight", "fc.weight", "fc.bias"}) CHECK(has(all, name));
+  for (const char* name : {"layer1.0.conv1.weight", "layer1.0.bn2.bias", "layer2.0.downsample.0.weight", "layer2.0.downsample.1.bias",
+                           "layer4.1.conv2.weight", "fc.weight", "fc.bias"})
+    CHECK(has(all, name));
   CHECK_FALSE(has(all, "layer1.0.downsample.0.weight"));
   CHECK(small.state().contains("layer4.1.bn2.running_var"));
   CHECK(small.state().size() == 122);
@@ -161,8 +166,12 @@ TEST_CASE("resnet: the CIFAR form has He et al.'s sizes") {
 
 TEST_CASE("resnet: forward passes are those of plain loops") {
   SUBCASE("basic blocks, small images") { matches_reference({.blocks = {2, 1}, .width = 4, .channels = 2, .classes = 3}, 7); }
-  SUBCASE("basic blocks, large images") { matches_reference({.small_images = false, .blocks = {1, 2}, .width = 3, .channels = 3, .classes = 2}, 17); }
-  SUBCASE("bottlenecks") { matches_reference({.small_images = false, .bottleneck = true, .blocks = {1, 1}, .width = 2, .channels = 1, .classes = 2}, 12); }
+  SUBCASE("basic blocks, large images") {
+    matches_reference({.small_images = false, .blocks = {1, 2}, .width = 3, .channels = 3, .classes = 2}, 17);
+  }
+  SUBCASE("bottlenecks") {
+    matches_reference({.small_images = false, .bottleneck = true, .blocks = {1, 1}, .width = 2, .channels = 1, .classes = 2}, 12);
+  }
 }
 
 TEST_CASE("resnet: convolutions start with variance 2 / fan_out, norms as one, and zero_residual starts as the identity of each stage") {
@@ -235,7 +244,9 @@ TEST_CASE("wide resnet: sizes, names and shapes") {
   WideResNet net({.depth = 16, .widen = 4});
   CHECK(net.num_parameters() == 2748890);  // 2.7 M in the paper
   std::vector<std::string> all = names(net);
-  for (const char* name : {"conv1.weight", "layer1.0.bn1.weight", "layer1.0.shortcut.weight", "layer2.1.conv2.weight", "bn1.bias", "fc.weight"}) CHECK(has(all, name));
+  for (const char* name :
+       {"conv1.weight", "layer1.0.bn1.weight", "layer1.0.shortcut.weight", "layer2.1.conv2.weight", "bn1.bias", "fc.weight"})
+    CHECK(has(all, name));
   CHECK_FALSE(has(all, "layer1.1.shortcut.weight"));
   CHECK(net(randn({2, 3, 16, 16})).shape() == Shape{2, 10});
   CHECK(WideResNet({.depth = 10, .widen = 1, .norm = "group"})(randn({1, 3, 8, 8})).shape() == Shape{1, 10});
@@ -250,7 +261,8 @@ TEST_CASE("resnet: configurations go to JSON and back, and bad ones are named") 
   CHECK_THROWS_WITH_AS(ResNetConfig::cifar(9), "--depth 9 is not 6n + 2 with n at least 1 (8, 14, 20, …)", ConfigError);
   CHECK_THROWS_WITH_AS(ResNetConfig::imagenet(19), "--depth 19 is none of 18, 34, 50, 101 and 152", ConfigError);
   CHECK_THROWS_WITH_AS(ResNet({.norm = "layer"}), "--norm layer is unknown; choose batch, group, instance or none", ConfigError);
-  CHECK_THROWS_WITH_AS(ResNet({.width = 12, .norm = "group"}), "--groups 8 does not divide the 12 channels of the first stage", ConfigError);
+  CHECK_THROWS_WITH_AS(ResNet({.width = 12, .norm = "group"}), "--groups 8 does not divide the 12 channels of the first stage",
+                       ConfigError);
   CHECK_THROWS_WITH_AS(WideResNet({.depth = 12}), "--depth 12 is not 6n + 4 with n at least 1 (10, 16, 22, …)", ConfigError);
   CHECK_THROWS_WITH_AS(ResNetConfig::from_json("[]"), "resnet: not a JSON object", ConfigError);
   CHECK_THROWS_AS(ResNetConfig::from_json(R"({"width": "wide"})"), ConfigError);
@@ -262,12 +274,16 @@ TEST_CASE("resnet: logits, gradients and running statistics are those of an inde
   ResNet net({.small_images = false, .blocks = {1, 2}, .width = 4, .channels = 2, .classes = 5});
   net.load_state(plumb_test::reference("resnet", "model"));
   net.eval();
-  CHECK(plumb_test::largest_difference(net(expected.at("images")).detach(), expected.at("evaluated")) < plumb_test::rounding(expected.at("evaluated")));
+  CHECK(plumb_test::largest_difference(net(expected.at("images")).detach(), expected.at("evaluated")) <
+        plumb_test::rounding(expected.at("evaluated")));
   net.train();
   Tensor logits = net(expected.at("images"));
-  CHECK(plumb_test::largest_difference(logits.detach(), expected.at("logits")) < plumb_test::rounding(expected.at("logits"), 256));  // through norms of few elements
+  CHECK(plumb_test::largest_difference(logits.detach(), expected.at("logits")) <
+        plumb_test::rounding(expected.at("logits"), 256));  // through norms of few elements
   cross_entropy(logits, expected.at("labels")).backward();
-  CHECK(plumb_test::largest_difference(net.named_parameters()[0].tensor.grad(), expected.at("gradient")) < plumb_test::rounding(expected.at("gradient"), 1024));
+  CHECK(plumb_test::largest_difference(net.named_parameters()[0].tensor.grad(), expected.at("gradient")) <
+        plumb_test::rounding(expected.at("gradient"), 1024));
   for (const char* name : {"running_mean", "running_var"})
-    CHECK(plumb_test::largest_difference(net.state().at(std::string("layer2.0.bn1.") + name), expected.at(name)) < plumb_test::rounding(expected.at(name), 256));
+    CHECK(plumb_test::largest_difference(net.state().at(std::string("layer2.0.bn1.") + name), expected.at(name)) <
+          plumb_test::rounding(expected.at(name), 256));
 }

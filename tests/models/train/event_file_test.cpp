@@ -57,16 +57,19 @@ TEST_CASE("events: records and frames are TensorBoard's, byte by byte") {
         "2100000000000000017becf609000000000000024010ac022a130a110a0a747261696e5f6c6f7373150000403f869ff3c0");
   Histogram spread{.low = -1, .high = 1, .count = 4, .sum = 0.5, .sum_squares = 2.25, .counts = {1, 3}};
   CHECK(hex(event::framed(event::histogram({2.25, 2}, "weights/w", spread))) ==
-        "6d000000000000003d4de67109000000000000024010022a600a5e0a09776569676874732f772a5109000000000000f0bf11000000000000f03f190000000000001040"
+        "6d000000000000003d4de67109000000000000024010022a600a5e0a09776569676874732f772a5109000000000000f0bf11000000000000f03f19000000000000"
+        "1040"
         "21000000000000e03f29000000000000024032100000000000000000000000000000f03f3a10000000000000f03f000000000000084018634880");
-  CHECK(hex(event::framed(event::text({2.25, 2}, "text", "Ä b"))) ==
-        "31000000000000009d8383e909000000000000024010022a240a220a0474657874420e08071204120208014204c38420624a0a0a060a04746578742002e75d20eb");
+  CHECK(
+      hex(event::framed(event::text({2.25, 2}, "text", "Ä b"))) ==
+      "31000000000000009d8383e909000000000000024010022a240a220a0474657874420e08071204120208014204c38420624a0a0a060a04746578742002e75d20eb");
   std::string image = event::image({2.25, 2}, "samples", kPngHead);
   CHECK(hex(image) == "09000000000000024010022a2f0a2d0a0773616d706c65732222080310051803221a" + hex(kPngHead));
 }
 
 TEST_CASE("events: an image must be a PNG file, whose size is read from it") {
-  CHECK_THROWS_WITH_AS(event::image({0}, "samples", "GIF89a, which is long enough"), "events: the image samples is no PNG file", ValueError);
+  CHECK_THROWS_WITH_AS(event::image({0}, "samples", "GIF89a, which is long enough"), "events: the image samples is no PNG file",
+                       ValueError);
   CHECK_THROWS_WITH_AS(event::image({0}, "samples", "\x89PNG\r\n\x1a\n"), "events: the image samples is no PNG file", ValueError);
   std::string grey = event::image({0}, "samples", encode_png(full({2, 300, 1}, 7, u8)));
   CHECK(hex(grey).find("080210ac021801") != std::string::npos);  // height 2, width 300, one channel

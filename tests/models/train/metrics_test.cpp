@@ -68,8 +68,8 @@ TEST_CASE("metrics: reopening drops whatever a loss of power left behind the las
 }
 
 TEST_CASE("metrics: where steps do not rise a line was changed, and nothing is dropped") {
-  const std::string lines[] = {"{\"step\":9}\n{\"step\":2}\n{\"step\":3}\n", "{\"step\":1}\n{\"step\":0}\n{\"step\":3}\n", "{\"step\":1}\n{\"step\":7}\n{\"step\":3}\n",
-                               "{\"step\":1}\n{\"step\":1}\n{\"step\":3}\n"};
+  const std::string lines[] = {"{\"step\":9}\n{\"step\":2}\n{\"step\":3}\n", "{\"step\":1}\n{\"step\":0}\n{\"step\":3}\n",
+                               "{\"step\":1}\n{\"step\":7}\n{\"step\":3}\n", "{\"step\":1}\n{\"step\":1}\n{\"step\":3}\n"};
   for (const std::string& text : lines) {
     Directory d;
     std::ofstream(d.file("m.jsonl")) << text;
@@ -78,8 +78,12 @@ TEST_CASE("metrics: where steps do not rise a line was changed, and nothing is d
   }
   Directory d;
   std::ofstream(d.file("m.jsonl")) << lines[0];
-  CHECK_THROWS_WITH_AS(MetricsFile(d.file("m.jsonl"), 3),
-                       ("metrics: " + d.file("m.jsonl") + ": line 2 is of step 2 and stands behind one of step 9: a line was changed; mend it, or move the file away to go on without it").c_str(), IoError);
+  CHECK_THROWS_WITH_AS(
+      MetricsFile(d.file("m.jsonl"), 3),
+      ("metrics: " + d.file("m.jsonl") +
+       ": line 2 is of step 2 and stands behind one of step 9: a line was changed; mend it, or move the file away to go on without it")
+          .c_str(),
+      IoError);
 }
 
 TEST_CASE("metrics: a line that is no object is named") {

@@ -22,7 +22,8 @@ namespace {
 
 size_t event_files(const RunDirectory& run) {
   size_t files = 0;
-  for (auto& entry : std::filesystem::directory_iterator(run.path())) files += entry.path().filename().string().starts_with("events.out.tfevents.");
+  for (auto& entry : std::filesystem::directory_iterator(run.path()))
+    files += entry.path().filename().string().starts_with("events.out.tfevents.");
   return files;
 }
 

@@ -48,7 +48,8 @@ TEST_CASE("run: what was killed before it had a configuration can begin again in
 }
 
 TEST_CASE("run: a directory without a name is refused before the root is looked at") {
-  CHECK_THROWS_WITH_AS(RunDirectory::create("", R"({"kind": "gpt"})"), "the run directory's name is empty; give --out a directory", ConfigError);
+  CHECK_THROWS_WITH_AS(RunDirectory::create("", R"({"kind": "gpt"})"), "the run directory's name is empty; give --out a directory",
+                       ConfigError);
   CHECK_THROWS_WITH_AS(RunDirectory::open(""), "run: the name is empty; give a run directory", IoError);
 }
 
@@ -58,7 +59,8 @@ TEST_CASE("run: a directory of checkpoints that is missing, or cannot be listed,
   run.save({10, state(1), {}});
   std::string checkpoints = s.run() + "/checkpoints";
   fs::rename(checkpoints, s.run() + "/away");
-  CHECK_THROWS_WITH_AS(run.latest(), ("run: " + checkpoints + " is missing; bring it back, or make it (mkdir) to train from the start").c_str(), IoError);
+  CHECK_THROWS_WITH_AS(run.latest(),
+                       ("run: " + checkpoints + " is missing; bring it back, or make it (mkdir) to train from the start").c_str(), IoError);
   std::ofstream(checkpoints) << "x";
   CHECK_THROWS_WITH_AS(run.latest(), ("run: " + checkpoints + ": cannot be listed: Not a directory").c_str(), IoError);
   fs::remove(checkpoints);
@@ -93,7 +95,8 @@ TEST_CASE("run: the model of an unfinished run is that of its newest checkpoint"
 
 TEST_CASE("run: what is no run, or of a newer format, is named") {
   Scratch s;
-  CHECK_THROWS_WITH_AS(RunDirectory::open(s.run()), ("run: " + s.run() + " is not a run directory (it has no config.json)").c_str(), IoError);
+  CHECK_THROWS_WITH_AS(RunDirectory::open(s.run()), ("run: " + s.run() + " is not a run directory (it has no config.json)").c_str(),
+                       IoError);
   RunDirectory::create(s.run(), "{}");
   write_file_atomic(s.run() + "/config.json", R"({"format": 99})");
   CHECK_THROWS_WITH_AS(RunDirectory::open(s.run()), ("run: " + s.run() + " has format 99, this program reads format 1").c_str(), IoError);
@@ -121,7 +124,8 @@ TEST_CASE("run: a flipped bit in the newest checkpoint is named with its tensor,
   std::string path = s.run() + "/checkpoints/step-00000020.safetensors", bytes = read_file(path);
   bytes[bytes.size() - 3] ^= 4;  // of model.weight, the narrower type
   write_file_atomic(path, bytes);
-  std::string expected = "safetensors: " + path + ": tensor \"model.weight\" does not fit its checksum: the file is damaged, restore it from a copy; "
+  std::string expected = "safetensors: " + path +
+                         ": tensor \"model.weight\" does not fit its checksum: the file is damaged, restore it from a copy; "
                          "without that file the run goes on from step 10";
   CHECK_THROWS_WITH_AS(run.latest(), expected.c_str(), IoError);
   fs::remove(path);
@@ -131,7 +135,8 @@ TEST_CASE("run: a flipped bit in the newest checkpoint is named with its tensor,
 TEST_CASE("run: the report shows the configuration and escapes what it quotes") {
   Scratch s;
   auto run = RunDirectory::create(s.run(), R"({"model": {"width": 128}})");
-  std::ofstream(s.run() + "/metrics.jsonl") << "{\"step\":1,\"train_loss\":2.5,\"lr\":0.1,\"grad_norm\":1,\"tokens_per_s\":10,\"val_loss\":2.25}\n";
+  std::ofstream(s.run() + "/metrics.jsonl")
+      << "{\"step\":1,\"train_loss\":2.5,\"lr\":0.1,\"grad_norm\":1,\"tokens_per_s\":10,\"val_loss\":2.25}\n";
   run.save_text(1, "</script><script>");
   write_report(run);
   std::string page = read_file(run.file("report.html"));

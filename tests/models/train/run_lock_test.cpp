@@ -92,7 +92,8 @@ TEST_CASE("run lock: a directory with symbolic links is refused: a stranger's ru
     std::string target = other.put("mine", "text");
     std::filesystem::create_directories(s.path("checkpoints"));
     std::filesystem::create_symlink(std::string(name) == "samples" ? other.path() : target, s.path(name));
-    CHECK(mentions(refusal(s.path()), s.path(name) + " is a symbolic link, and training would write where it points; put a copy in its place"));
+    CHECK(mentions(refusal(s.path()),
+                   s.path(name) + " is a symbolic link, and training would write where it points; put a copy in its place"));
     CHECK(read_file(target) == "text");
   }
 }
@@ -111,5 +112,6 @@ TEST_CASE("run lock: directories have one each") {
 
 TEST_CASE("run lock: a directory that may not be written is an error that names the file") {
   Scratch s;
-  CHECK_THROWS_WITH_AS(RunLock(s.path("none")), doctest::Contains((s.path("none") + "/.lock: cannot be opened for writing").c_str()), IoError);
+  CHECK_THROWS_WITH_AS(RunLock(s.path("none")), doctest::Contains((s.path("none") + "/.lock: cannot be opened for writing").c_str()),
+                       IoError);
 }

@@ -25,7 +25,9 @@ struct Fixture {
   RunDirectory run = RunDirectory::create(s.path("run"), R"({"kind": "gpt", "model": {"width": 8}})");
 
   void write(const std::string& text) const { std::ofstream(run.file("metrics.jsonl"), std::ios::app) << text; }
-  static std::string line(int step, double loss) { return "{\"step\":" + std::to_string(step) + ",\"train_loss\":" + std::to_string(loss) + "}\n"; }
+  static std::string line(int step, double loss) {
+    return "{\"step\":" + std::to_string(step) + ",\"train_loss\":" + std::to_string(loss) + "}\n";
+  }
 };
 
 const Curve& curve(const RunView& view, const std::string& name) {
@@ -187,7 +189,8 @@ TEST_CASE("page: one file that asks nobody for anything, whatever a run holds") 
   CHECK(page.find("<title>&lt;b&gt;</title>") != std::string::npos);
   CHECK(page.find("default-src 'none'") != std::string::npos);
   CHECK(page.find("<img src=x>") == std::string::npos);
-  for (const char* outside : {"src=\"http", "href=\"http", "url(http", "@import"}) CHECK_MESSAGE(page.find(outside) == std::string::npos, outside);
+  for (const char* outside : {"src=\"http", "href=\"http", "url(http", "@import"})
+    CHECK_MESSAGE(page.find(outside) == std::string::npos, outside);
   size_t data = page.find("type=\"application/json\">") + 24;
   auto json = Json::parse(page.substr(data, page.find("</script>", data) - data));
   CHECK(json["runs"][0]["texts"][0]["text"] == "</script><img src=x>");

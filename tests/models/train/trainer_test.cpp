@@ -31,7 +31,8 @@ struct Task {
   plumb_test::Scratch scratch;
   nn::Linear model{2, 1};
   optim::AdamW adamw{model.parameters(), {.lr = 0.05}};
-  Training training{.model = &model, .optimizer = &adamw, .schedule = optim::constant(), .loss = [this](const Part& part) { return loss(part); }};
+  Training training{
+      .model = &model, .optimizer = &adamw, .schedule = optim::constant(), .loss = [this](const Part& part) { return loss(part); }};
 
   explicit Task(uint64_t seed = 1) {
     manual_seed(seed);
@@ -45,7 +46,10 @@ struct Task {
     int64_t rows = 8 / part.count;
     return mse_loss(model(narrow(x, 0, part.index * rows, rows)), narrow(y, 0, part.index * rows, rows));
   }
-  RunDirectory directory() { return std::filesystem::exists(scratch.path("run")) ? RunDirectory::open(scratch.path("run")) : RunDirectory::create(scratch.path("run"), "{}"); }
+  RunDirectory directory() {
+    return std::filesystem::exists(scratch.path("run")) ? RunDirectory::open(scratch.path("run"))
+                                                        : RunDirectory::create(scratch.path("run"), "{}");
+  }
   int run(const TrainOptions& options) { return train::train(directory(), training, options); }
   std::vector<Metrics> metrics() { return read_metrics(scratch.path("run/metrics.jsonl")); }
   std::vector<float> weights() { return {model.weight.data<float>()[0], model.weight.data<float>()[1], model.bias.data<float>()[0]}; }
@@ -111,7 +115,8 @@ TEST_CASE("trainer: a run in two halves has the bits of one, with accumulation, 
   resumed.run(options);
   CHECK(resumed.weights() == whole.weights());
   CHECK(resumed.saved() == whole.saved());
-  CHECK(read_file(resumed.scratch.path("run/checkpoints/step-00000012.safetensors")) == read_file(whole.scratch.path("run/checkpoints/step-00000012.safetensors")));
+  CHECK(read_file(resumed.scratch.path("run/checkpoints/step-00000012.safetensors")) ==
+        read_file(whole.scratch.path("run/checkpoints/step-00000012.safetensors")));
 }
 
 TEST_CASE("trainer: early stopping ends the run after `patience` evaluations without improvement, with the best weights") {
@@ -180,7 +185,8 @@ TEST_CASE("trainer: steps of their own with two optimisers, and a run in two hal
   CHECK(whole.second.lr() == doctest::Approx(0.02 * (1 - 0.5 * 9 / 20)));
   Task broken;
   broken.training.step = [](int64_t) { return Measures{{"generator_loss", NAN}}; };
-  CHECK_THROWS_WITH_AS(broken.run({.steps = 3}), "step 1: generator_loss is nan; a lower --lr may help. The run is as it was at its last checkpoint", ValueError);
+  CHECK_THROWS_WITH_AS(broken.run({.steps = 3}),
+                       "step 1: generator_loss is nan; a lower --lr may help. The run is as it was at its last checkpoint", ValueError);
 }
 
 TEST_CASE("trainer: evaluation is in evaluation mode and draws nothing from training's numbers") {
@@ -218,7 +224,8 @@ TEST_CASE("trainer: the report holds every measure and where it was taken") {
   CHECK(std::isnan(task.metrics()[1]["test_accuracy"]));
   CHECK(task.metrics()[3]["test_accuracy"] == 0.625);
   std::string report = read_file(task.scratch.path("run/report.html"));
-  for (const char* part : {"validation loss 0.5000", "validation accuracy 0.7500", "test accuracy 0.6250", "\"val_accuracy\":{\"step\":[2,4],\"value\":[0.75,0.75]}"})
+  for (const char* part : {"validation loss 0.5000", "validation accuracy 0.7500", "test accuracy 0.6250",
+                           "\"val_accuracy\":{\"step\":[2,4],\"value\":[0.75,0.75]}"})
     CHECK_MESSAGE(report.find(part) != std::string::npos, part);
 }
 
@@ -226,7 +233,8 @@ TEST_CASE("weight average: wrong state is named and changes nothing") {
   nn::Linear model(2, 1);
   WeightAverage average(model, 0.9);
   CHECK_THROWS_WITH_AS(average.load_state({{"weight", zeros({1, 2})}}), "ema: \"bias\" is missing", ValueError);
-  CHECK_THROWS_WITH_AS(average.load_state({{"bias", zeros({1})}, {"weight", zeros({1, 3})}}), "ema: \"weight\" is [1, 3] in the state, [1, 2] in the model", ShapeError);
+  CHECK_THROWS_WITH_AS(average.load_state({{"bias", zeros({1})}, {"weight", zeros({1, 3})}}),
+                       "ema: \"weight\" is [1, 3] in the state, [1, 2] in the model", ShapeError);
   CHECK_THROWS_WITH_AS(WeightAverage(model, 1), "ema: the decay must lie in (0, 1), it is 1.000000", ValueError);
   CHECK(average.state().at("weight").data<float>()[0] == model.weight.data<float>()[0]);
 }
@@ -251,7 +259,9 @@ TEST_CASE("trainer: inputs and a loss of them are what a loss of the step is, ca
   options.capture = true;
   captured.run(options);
   CHECK(captured.weights() == plain.weights());
-  for (size_t i = 0; i < 6; ++i) CHECK(captured.metrics()[i]["train_loss"] == doctest::Approx(plain.metrics()[i]["train_loss"]).epsilon(1e-6));  // the mean is an f32 here
+  for (size_t i = 0; i < 6; ++i)
+    CHECK(captured.metrics()[i]["train_loss"] ==
+          doctest::Approx(plain.metrics()[i]["train_loss"]).epsilon(1e-6));  // the mean is an f32 here
 }
 
 TEST_CASE("trainer: a scaled loss trains as a plain one; a step that overflows is left out; the scale goes on with the run") {

@@ -61,7 +61,8 @@ TEST_CASE("beam search: with as many beams as there are sequences it finds the b
   NoGrad off;
   Gpt gpt = model();
   for (double penalty : {0.0, 1.0, 2.0}) {
-    auto expected = best_of_all(gpt, 4, penalty), found = beam_search(gpt, {1, 2}, {.beams = 256, .max_tokens = 4, .length_penalty = penalty, .end_token = kEnd});
+    auto expected = best_of_all(gpt, 4, penalty),
+         found = beam_search(gpt, {1, 2}, {.beams = 256, .max_tokens = 4, .length_penalty = penalty, .end_token = kEnd});
     REQUIRE(found.size() == std::min<size_t>(256, expected.size()));
     for (size_t i = 0; i < found.size(); ++i) {
       CHECK(found[i].score == doctest::Approx(expected[i].score).epsilon(1e-4));
@@ -89,6 +90,8 @@ TEST_CASE("beam search: one beam is greedy; more beams are no worse; the context
 TEST_CASE("beam search: bad prompts and options are named") {
   Gpt gpt = model();
   CHECK_THROWS_WITH_AS(beam_search(gpt, {}, {}), "beam_search: the prompt has no tokens", ValueError);
-  CHECK_THROWS_WITH_AS(beam_search(gpt, std::vector<int32_t>(8, 1), {}), "beam_search: the prompt of 8 tokens fills the context of 8", ValueError);
-  CHECK_THROWS_WITH_AS(beam_search(gpt, {1}, {.beams = 0}), "beam_search: beams and max_tokens must be at least 1, they are 0 and 100", ValueError);
+  CHECK_THROWS_WITH_AS(beam_search(gpt, std::vector<int32_t>(8, 1), {}), "beam_search: the prompt of 8 tokens fills the context of 8",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(beam_search(gpt, {1}, {.beams = 0}), "beam_search: beams and max_tokens must be at least 1, they are 0 and 100",
+                       ValueError);
 }

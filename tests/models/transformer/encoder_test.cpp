@@ -13,7 +13,9 @@ using namespace plumb_test;
 
 namespace {
 
-EncoderConfig small() { return {.vocab = 13, .layers = 2, .heads = 2, .width = 8, .inner = 12, .context = 10, .dropout = 0, .attention_dropout = 0}; }
+EncoderConfig small() {
+  return {.vocab = 13, .layers = 2, .heads = 2, .width = 8, .inner = 12, .context = 10, .dropout = 0, .attention_dropout = 0};
+}
 
 Encoder made(uint64_t seed, DType dtype = f32) {
   manual_seed(seed);
@@ -31,7 +33,8 @@ TEST_CASE("encoder: derivatives of a block, and of the whole with padding and se
   Tensor x = test::sample({2, 5, 8}, 3), mask = tensor({{{{true, true, true, true, true}}}, {{{true, true, true, false, false}}}});
   check_module_gradients(block, {x}, [&] { return block(x, mask); });
   Encoder model = made(2, f64);
-  Tensor tokens = tensor({{1, 5, 2, 7}, {3, 3, 0, 0}}), seen = tensor({{true, true, true, true}, {true, true, false, false}}), types = tensor({{0, 0, 1, 1}, {0, 1, 0, 0}});
+  Tensor tokens = tensor({{1, 5, 2, 7}, {3, 3, 0, 0}}), seen = tensor({{true, true, true, true}, {true, true, false, false}}),
+         types = tensor({{0, 0, 1, 1}, {0, 1, 0, 0}});
   // The padding token's row has no derivative by design; differences would see one where it stands, so what is watched are the real places.
   check_module_gradients(model, {}, [&] { return model.pooled(model(tokens, seen, types)); });
 }
@@ -41,7 +44,8 @@ TEST_CASE("encoder: padding changes nothing, and segments default to 0") {
   model.eval();
   NoGrad off;
   Tensor alone = model(tensor({{1, 5, 2}}));
-  Tensor padded = model(tensor({{1, 5, 2, 0, 0}, {4, 4, 4, 4, 4}}), tensor({{true, true, true, false, false}, {true, true, true, true, true}}));
+  Tensor padded =
+      model(tensor({{1, 5, 2, 0, 0}, {4, 4, 4, 4, 4}}), tensor({{true, true, true, false, false}, {true, true, true, true, true}}));
   CHECK(test::difference(slice(select(padded, 0, 0), 0, 0, 3), select(alone, 0, 0)) < 1e-5);
   CHECK(test::same_bits(model(tensor({{1, 5, 2}}), {}, zeros({1, 3}, i64)), alone));
 }
@@ -50,7 +54,8 @@ TEST_CASE("encoder: the mean over real tokens") {
   Tensor hidden = tensor({{{1.0, 2.0}, {3.0, 6.0}, {100.0, 100.0}}, {{7.0, 7.0}, {7.0, 7.0}, {7.0, 7.0}}});
   Tensor mask = tensor({{true, true, false}, {false, false, false}});
   CHECK(to_vector(masked_mean(hidden, mask)) == std::vector<double>{2, 4, 0, 0});
-  CHECK_THROWS_WITH_AS(masked_mean(hidden, tensor({{true}})), "masked_mean: hidden states [2, 3, 2] and mask [1, 1] do not fit [B, T, width] and [B, T]", ShapeError);
+  CHECK_THROWS_WITH_AS(masked_mean(hidden, tensor({{true}})),
+                       "masked_mean: hidden states [2, 3, 2] and mask [1, 1] do not fit [B, T, width] and [B, T]", ShapeError);
 }
 
 TEST_CASE("encoder: a state loads into another; a seed gives one model; dropout is off in evaluation") {

@@ -24,7 +24,9 @@ Tensor plain(const Block& block, const Tensor& x) {
 
 }  // namespace
 
-TEST_CASE("gpt: blocks that hand on the stream before its sum is taken have the bits of those that take it, gradients included, under autocast too") {
+TEST_CASE(
+    "gpt: blocks that hand on the stream before its sum is taken have the bits of those that take it, gradients included, under autocast "
+    "too") {
   manual_seed(3);
   GptConfig config{.vocab = 11, .layers = 2, .heads = 2, .width = 16, .context = 12, .bias = true};
   Block first(config), second(config);

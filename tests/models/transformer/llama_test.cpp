@@ -13,7 +13,9 @@ using namespace plumb_test;
 
 namespace {
 
-LlamaConfig small() { return {.vocab = 11, .layers = 2, .heads = 4, .key_value_heads = 2, .width = 16, .inner = 12, .context = 12, .window = 5}; }
+LlamaConfig small() {
+  return {.vocab = 11, .layers = 2, .heads = 4, .key_value_heads = 2, .width = 16, .inner = 12, .context = 12, .window = 5};
+}
 
 Llama made(uint64_t seed, DType dtype = f32) {
   manual_seed(seed);

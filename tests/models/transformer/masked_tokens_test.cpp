@@ -168,8 +168,8 @@ TEST_CASE("masked tokens: saved and loaded under the names of BertForMaskedLM, w
   std::string directory = scratch.path("mlm"), file = directory + "/model.safetensors";
   save_pretrained(model, directory);
   StateDict written = load_safetensors(file);
-  for (const char* name : {"bert.embeddings.word_embeddings.weight", "bert.encoder.layer.0.attention.self.query.bias", "cls.predictions.bias",
-                           "cls.predictions.transform.dense.weight", "cls.predictions.transform.LayerNorm.bias"})
+  for (const char* name : {"bert.embeddings.word_embeddings.weight", "bert.encoder.layer.0.attention.self.query.bias",
+                           "cls.predictions.bias", "cls.predictions.transform.dense.weight", "cls.predictions.transform.LayerNorm.bias"})
     CHECK_MESSAGE(written.contains(name), name);
   CHECK(scratch.get("mlm/config.json").find("BertForMaskedLM") != std::string::npos);
   Tensor tokens = tensor({{3, 1, 4}});
@@ -187,7 +187,8 @@ TEST_CASE("masked tokens: saved and loaded under the names of BertForMaskedLM, w
                        doctest::Contains("has a \"cls.predictions.decoder.weight\" that is not its embeddings"), IoError);
   written.erase("cls.predictions.bias");
   save_safetensors(file, written);
-  CHECK_THROWS_WITH_AS(load_pretrained<MaskedLanguageModel>(directory), doctest::Contains("lacks the tensor \"cls.predictions.bias\""), IoError);
+  CHECK_THROWS_WITH_AS(load_pretrained<MaskedLanguageModel>(directory), doctest::Contains("lacks the tensor \"cls.predictions.bias\""),
+                       IoError);
 }
 
 TEST_CASE("masked tokens: state survives; what does not fit is named") {

@@ -34,7 +34,8 @@ void check_decoder(const std::string& section) {
   CHECK(largest_difference(loss, reshape(expected["loss"], {})) < rounding(expected["loss"]));
   loss.backward();
   Tensor gradient = model.named_parameters().front().tensor.grad();
-  CHECK(largest_difference(gradient, expected["embedding_gradient"]) < rounding(expected["embedding_gradient"], 256));  // through two blocks and back
+  CHECK(largest_difference(gradient, expected["embedding_gradient"]) <
+        rounding(expected["embedding_gradient"], 256));  // through two blocks and back
 }
 
 template <typename Model>
@@ -76,7 +77,9 @@ void check_same_layout(const std::string& section) {
   }
 }
 
-void copy_directory(const std::string& section, const Scratch& scratch) { std::filesystem::copy(reference_directory(section), scratch.path("model")); }
+void copy_directory(const std::string& section, const Scratch& scratch) {
+  std::filesystem::copy(reference_directory(section), scratch.path("model"));
+}
 
 }  // namespace
 
@@ -149,13 +152,17 @@ TEST_CASE("pretrained: a tensor that is missing, misshapen or without a place is
   };
   StateDict bad = good;
   bad["transformer.h.1.attn.c_attn.weight"] = zeros({72, 24});
-  CHECK(message(bad) == "load_pretrained: " + file + ": tensor \"transformer.h.1.attn.c_attn.weight\" is [72, 24] in the file, [24, 72] in the model that config.json describes");
+  CHECK(message(bad) ==
+        "load_pretrained: " + file +
+            ": tensor \"transformer.h.1.attn.c_attn.weight\" is [72, 24] in the file, [24, 72] in the model that config.json describes");
   bad = good;
   bad.erase("transformer.ln_f.bias");
-  CHECK(message(bad) == "load_pretrained: " + directory + ": lacks the tensor \"transformer.ln_f.bias\", which is [24] in the model that config.json describes");
+  CHECK(message(bad) == "load_pretrained: " + directory +
+                            ": lacks the tensor \"transformer.ln_f.bias\", which is [24] in the model that config.json describes");
   bad = good;
   bad["transformer.h.2.ln_1.bias"] = zeros({24});
-  CHECK(message(bad) == "load_pretrained: " + directory + ": holds the tensor \"transformer.h.2.ln_1.bias\" [24], for which the model has no place");
+  CHECK(message(bad) ==
+        "load_pretrained: " + directory + ": holds the tensor \"transformer.h.2.ln_1.bias\" [24], for which the model has no place");
   bad = good;
   bad["transformer.wte.weight"] = zeros({37, 24}, i64);
   CHECK(message(bad) == "load_pretrained: " + directory + ": tensor \"transformer.wte.weight\" is i64, not floating");
@@ -175,13 +182,16 @@ TEST_CASE("pretrained: configurations that are not known are refused") {
     } catch (const ConfigError& e) { return std::string(e.what()).substr(("load_pretrained: " + path + ": ").size()); }
     return "";
   };
-  CHECK(message("\"rope_scaling\": null", "\"rope_scaling\": {\"rope_type\": \"yarn\"}") == "scales rotary positions by the rule \"yarn\"; known are linear and llama3");
-  CHECK(message("\"rope_scaling\": null", "\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8}") == "the scaling of rotary positions has no number \"low_freq_factor\"");
+  CHECK(message("\"rope_scaling\": null", "\"rope_scaling\": {\"rope_type\": \"yarn\"}") ==
+        "scales rotary positions by the rule \"yarn\"; known are linear and llama3");
+  CHECK(message("\"rope_scaling\": null", "\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8}") ==
+        "the scaling of rotary positions has no number \"low_freq_factor\"");
   CHECK(message("\"silu\"", "\"tanh\"") == "\"hidden_act\" is \"tanh\"; known are gelu, gelu_new, gelu_pytorch_tanh, relu, silu and swish");
   CHECK(message("\"vocab_size\": 37", "\"vocab_size\": \"many\"") == "\"vocab_size\" has a value of the wrong kind: \"many\"");
   CHECK(message("\"hidden_size\": 24", "\"hidden_size\": 25") == "llama: width 25 is not a multiple of heads 6");
   CHECK(message("\"vocab_size\": 37", "\"vocab_size\": 37").empty());
-  CHECK_THROWS_WITH_AS(load_pretrained<Gpt>(directory), ("load_pretrained: " + path + ": describes a model of type \"llama\", asked for was gpt2").c_str(), ConfigError);
+  CHECK_THROWS_WITH_AS(load_pretrained<Gpt>(directory),
+                       ("load_pretrained: " + path + ": describes a model of type \"llama\", asked for was gpt2").c_str(), ConfigError);
   CHECK(pretrained_type(directory) == "llama");
   CHECK(load_pretrained_decoder(directory)->context() == 16);
 }
@@ -214,11 +224,17 @@ TEST_CASE("pretrained: an index that names a missing tensor, and pickled weights
   changed.insert(changed.find("\"model.norm.weight\""), "\"model.more\": \"model-00001-of-00004.safetensors\", ");
   scratch.put("model/model.safetensors.index.json", changed);
   CHECK_THROWS_WITH_AS(load_pretrained<Llama>(directory),
-                       ("load_pretrained: " + directory + "/model.safetensors.index.json: \"model.more\" should be in " + directory + "/model-00001-of-00004.safetensors, but is not").c_str(), IoError);
+                       ("load_pretrained: " + directory + "/model.safetensors.index.json: \"model.more\" should be in " + directory +
+                        "/model-00001-of-00004.safetensors, but is not")
+                           .c_str(),
+                       IoError);
   std::filesystem::remove(directory + "/model.safetensors.index.json");
   scratch.put("model/pytorch_model.bin", "x");
   CHECK_THROWS_WITH_AS(load_pretrained<Llama>(directory),
-                       ("load_pretrained: " + directory + ": holds its weights as pytorch_model.bin only, a pickle, which is not read; convert it to model.safetensors").c_str(), IoError);
+                       ("load_pretrained: " + directory +
+                        ": holds its weights as pytorch_model.bin only, a pickle, which is not read; convert it to model.safetensors")
+                           .c_str(),
+                       IoError);
 }
 
 TEST_CASE("pretrained: a GPT without biases is saved with zeros, computes the same bits, and draws no random numbers") {

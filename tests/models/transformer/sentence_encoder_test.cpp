@@ -17,7 +17,9 @@ using namespace plumb_test;
 
 namespace {
 
-std::vector<std::string> texts(const std::string& section) { return nlohmann::json::parse(read_file(reference_directory(section) + "/texts.json")); }
+std::vector<std::string> texts(const std::string& section) {
+  return nlohmann::json::parse(read_file(reference_directory(section) + "/texts.json"));
+}
 
 }  // namespace
 
@@ -29,7 +31,8 @@ TEST_CASE("sentence encoder: embeddings are those of the reference implementatio
   CHECK(encoder.width() == 12);
   CHECK(largest_difference(encoder.embed(sentences), expected) < rounding(expected, 256));
   CHECK(largest_difference(encoder.embed(sentences, 1), expected) < rounding(expected, 256));
-  CHECK(largest_difference(encoder.embed({sentences[3], sentences[0]}), index_select(expected, 0, tensor({3, 0}))) < rounding(expected, 256));
+  CHECK(largest_difference(encoder.embed({sentences[3], sentences[0]}), index_select(expected, 0, tensor({3, 0}))) <
+        rounding(expected, 256));
   CHECK(encoder.embed({}).shape() == Shape{0, 12});
 }
 
@@ -52,9 +55,15 @@ TEST_CASE("sentence encoder: modules that are not known are refused") {
   std::filesystem::remove(directory + "/1_Pooling/config.json");
   scratch.put("m/1_Pooling/config.json", R"({"pooling_mode_lasttoken": true})");
   CHECK_THROWS_WITH_AS(SentenceEncoder::load(directory),
-                       ("sentence_encoder: " + directory + "/1_Pooling/config.json: pools by lasttoken; known are mean_tokens, cls_token or max_tokens alone").c_str(), ConfigError);
-  scratch.put("m/modules.json", R"([{"type": "sentence_transformers.models.Dense"}])");
-  CHECK_THROWS_WITH_AS(SentenceEncoder::load(directory),
-                       ("sentence_encoder: " + directory + "/modules.json: the module sentence_transformers.models.Dense is not known; only Transformer, Pooling and Normalize are").c_str(),
+                       ("sentence_encoder: " + directory +
+                        "/1_Pooling/config.json: pools by lasttoken; known are mean_tokens, cls_token or max_tokens alone")
+                           .c_str(),
                        ConfigError);
+  scratch.put("m/modules.json", R"([{"type": "sentence_transformers.models.Dense"}])");
+  CHECK_THROWS_WITH_AS(
+      SentenceEncoder::load(directory),
+      ("sentence_encoder: " + directory +
+       "/modules.json: the module sentence_transformers.models.Dense is not known; only Transformer, Pooling and Normalize are")
+          .c_str(),
+      ConfigError);
 }

@@ -12,7 +12,9 @@ using namespace plumb_test;
 
 namespace {
 
-TabularConfig small() { return {.numeric = 2, .categories = {3, 5}, .outputs = 3, .layers = 1, .heads = 2, .width = 8, .inner = 6, .attention_dropout = 0}; }
+TabularConfig small() {
+  return {.numeric = 2, .categories = {3, 5}, .outputs = 3, .layers = 1, .heads = 2, .width = 8, .inner = 6, .attention_dropout = 0};
+}
 
 }  // namespace
 

@@ -17,7 +17,15 @@ using namespace plumb_test;
 namespace {
 
 TranslatorConfig small() {
-  return {.source_vocab = 17, .target_vocab = 17, .encoder_layers = 2, .decoder_layers = 1, .heads = 3, .width = 12, .inner = 20, .context = 10, .dropout = 0};
+  return {.source_vocab = 17,
+          .target_vocab = 17,
+          .encoder_layers = 2,
+          .decoder_layers = 1,
+          .heads = 3,
+          .width = 12,
+          .inner = 20,
+          .context = 10,
+          .dropout = 0};
 }
 
 Translator made(uint64_t seed, DType dtype = f32) {
@@ -42,7 +50,8 @@ TEST_CASE("translator: derivatives of a block and of the whole match differences
   check_module_gradients(model, {}, [&] { return model(source, target); }, 3);
   TranslatorBlock block(small());
   block.to(f64);
-  Tensor x = test::sample({2, 3, 12}, 3), context = test::sample({2, 4, 12}, 4), mask = tensor({{{{true, true, true, false}}}, {{{true, true, false, false}}}});
+  Tensor x = test::sample({2, 3, 12}, 3), context = test::sample({2, 4, 12}, 4),
+         mask = tensor({{{{true, true, true, false}}}, {{{true, true, false, false}}}});
   check_module_gradients(block, {x, context}, [&] { return block(x, block.cross.project(context), mask); }, 4);
 }
 
@@ -69,7 +78,8 @@ TEST_CASE("translator: learns to turn short sequences round, and translates them
   auto batch = [&](int64_t n) {
     std::vector<int64_t> source, input, output;
     for (int64_t i = 0; i < n; ++i) {
-      int64_t a = 3 + static_cast<int64_t>(generator.next_double() * 6), b = 3 + static_cast<int64_t>(generator.next_double() * 6), c = 3 + static_cast<int64_t>(generator.next_double() * 6);
+      int64_t a = 3 + static_cast<int64_t>(generator.next_double() * 6), b = 3 + static_cast<int64_t>(generator.next_double() * 6),
+              c = 3 + static_cast<int64_t>(generator.next_double() * 6);
       source.insert(source.end(), {a, b, c});
       input.insert(input.end(), {1, c, b, a});
       output.insert(output.end(), {c, b, a, 2});
@@ -102,6 +112,7 @@ TEST_CASE("translator: a state loads into another; a seed gives one model; setti
   config.end = 17;
   CHECK_THROWS_WITH_AS(Translator{config}, "translator: end must be a token of the target, it is 17", ConfigError);
   CHECK_THROWS_WITH_AS(a(zeros({1, 11}, i64), zeros({1, 2}, i64)), "translator: 11 tokens are more than the context of 10", ShapeError);
-  CHECK_THROWS_WITH_AS(a(zeros({2, 3}, i64), zeros({1, 2}, i64)), "translator: source [2, 3] and target [1, 2] are batches of different sizes", ShapeError);
+  CHECK_THROWS_WITH_AS(a(zeros({2, 3}, i64), zeros({1, 2}, i64)),
+                       "translator: source [2, 3] and target [1, 2] are batches of different sizes", ShapeError);
   CHECK_THROWS_WITH_AS(a.translate({}), "translator: the source has no tokens", ValueError);
 }

@@ -14,7 +14,9 @@ using namespace plumb_test;
 
 namespace {
 
-VisionConfig small() { return {.image_height = 4, .image_width = 6, .channels = 2, .patch = 2, .classes = 3, .layers = 2, .heads = 2, .width = 8, .inner = 10}; }
+VisionConfig small() {
+  return {.image_height = 4, .image_width = 6, .channels = 2, .patch = 2, .classes = 3, .layers = 2, .heads = 2, .width = 8, .inner = 10};
+}
 
 VisionTransformer made(uint64_t seed, VisionConfig config = small(), DType dtype = f32) {
   manual_seed(seed);
@@ -67,5 +69,6 @@ TEST_CASE("vision transformer: starts undecided; a state loads into another; set
   CHECK_THROWS_WITH_AS(VisionTransformer{config}, "vision: pooling \"last\" is unknown; choose first or mean", ConfigError);
   nn::PatchEmbedding patches(1, 4, 3);
   CHECK(patches(zeros({2, 1, 6, 9})).shape() == Shape{2, 6, 4});
-  CHECK_THROWS_WITH_AS(patches(zeros({2, 1, 6, 8})), "patch_embedding: takes [B, C, H, W] with sides that are multiples of 3, got [2, 1, 6, 8]", ShapeError);
+  CHECK_THROWS_WITH_AS(patches(zeros({2, 1, 6, 8})),
+                       "patch_embedding: takes [B, C, H, W] with sides that are multiples of 3, got [2, 1, 6, 8]", ShapeError);
 }

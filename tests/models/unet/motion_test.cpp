@@ -20,7 +20,16 @@ using namespace plumb::unet;
 
 namespace {
 
-UnetConfig small() { return {.in_channels = 1, .out_channels = 1, .width = 4, .multipliers = {1, 2}, .blocks = 1, .attention_levels = {1}, .groups = 2, .classes = 3}; }
+UnetConfig small() {
+  return {.in_channels = 1,
+          .out_channels = 1,
+          .width = 4,
+          .multipliers = {1, 2},
+          .blocks = 1,
+          .attention_levels = {1},
+          .groups = 2,
+          .classes = 3};
+}
 MotionConfig motion() { return {.heads = 2, .groups = 2, .max_frames = 6}; }
 
 template <typename Model>
@@ -108,7 +117,8 @@ TEST_CASE("motion: derivatives agree with differences, state survives") {
   MotionModule module(4, {.heads = 2, .groups = 2, .max_frames = 4});
   module.to(f64);
   randomize(module);
-  CHECK(gradcheck([&](const std::vector<Tensor>& x) { return std::vector<Tensor>{module(x[0], 3)}; }, {randn({6, 4, 2, 1}, {.dtype = f64})}, {.rtol = 1e-4}));
+  CHECK(gradcheck([&](const std::vector<Tensor>& x) { return std::vector<Tensor>{module(x[0], 3)}; }, {randn({6, 4, 2, 1}, {.dtype = f64})},
+                  {.rtol = 1e-4}));
   Unet net(small());
   VideoUnet a(net, motion()), b(net, MotionConfig::from_json(motion().to_json()));
   randomize(a);

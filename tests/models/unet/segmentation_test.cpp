@@ -20,9 +20,11 @@ TEST_CASE("segmentation: the standard network has the sizes and names of its ref
   SegmentationUnet net({.in_channels = 3, .classes = 2});
   CHECK(net.num_parameters() == 31037698);  // as that port counts with transposed convolutions
   StateDict state = net.state();
-  for (const char* name : {"inc.double_conv.0.weight", "inc.double_conv.4.running_var", "down4.maxpool_conv.1.double_conv.3.weight", "up1.up.weight", "up4.conv.double_conv.1.bias", "outc.conv.bias"})
+  for (const char* name : {"inc.double_conv.0.weight", "inc.double_conv.4.running_var", "down4.maxpool_conv.1.double_conv.3.weight",
+                           "up1.up.weight", "up4.conv.double_conv.1.bias", "outc.conv.bias"})
     CHECK_MESSAGE(state.contains(name), name);
-  CHECK(SegmentationUnet({.in_channels = 3, .classes = 2, .bilinear = true}).num_parameters() == 17262977 + 65);  // 17,262,977 with one class
+  CHECK(SegmentationUnet({.in_channels = 3, .classes = 2, .bilinear = true}).num_parameters() ==
+        17262977 + 65);  // 17,262,977 with one class
 }
 
 TEST_CASE("segmentation: logits for every pixel, of odd sizes too") {
@@ -38,7 +40,8 @@ TEST_CASE("segmentation: derivatives agree with differences") {
   for (bool bilinear : {false, true}) {
     SegmentationUnet net({.in_channels = 1, .classes = 2, .width = 2, .depth = 1, .bilinear = bilinear});
     net.to(f64);
-    CHECK(gradcheck([&](const std::vector<Tensor>& x) { return std::vector<Tensor>{net(x[0])}; }, {randn({2, 1, 4, 5}, {.dtype = f64})}, {.rtol = 1e-4}));
+    CHECK(gradcheck([&](const std::vector<Tensor>& x) { return std::vector<Tensor>{net(x[0])}; }, {randn({2, 1, 4, 5}, {.dtype = f64})},
+                    {.rtol = 1e-4}));
   }
 }
 
@@ -48,7 +51,8 @@ TEST_CASE("segmentation: learns to find a bright square, state and configuration
   SegmentationUnet net(config);
   Tensor x = rand({8, 1, 16, 16}) * 0.3, target = zeros({8, 16, 16}, i64);
   for (int64_t i = 0; i < 8; ++i) {
-    Tensor square = narrow(narrow(select(select(x, 0, i), 0, 0), 0, i, 6), 1, 8 - i, 6), mask = narrow(narrow(select(target, 0, i), 0, i, 6), 1, 8 - i, 6);
+    Tensor square = narrow(narrow(select(select(x, 0, i), 0, 0), 0, i, 6), 1, 8 - i, 6),
+           mask = narrow(narrow(select(target, 0, i), 0, i, 6), 1, 8 - i, 6);
     add_(square, 0.6);
     fill_(mask, 1);
   }
@@ -75,7 +79,8 @@ TEST_CASE("intersection_over_union: counted by hand, NaN for a class that nobody
   CHECK(iou[1] == doctest::Approx(1.0 / 2));
   CHECK(iou[2] == doctest::Approx(2.0 / 4));
   CHECK(std::isnan(iou[3]));
-  CHECK_THROWS_WITH_AS(intersection_over_union(tensor({4}), tensor({0}), 4), "intersection_over_union: class 4 is outside [0, 4)", IndexError);
+  CHECK_THROWS_WITH_AS(intersection_over_union(tensor({4}), tensor({0}), 4), "intersection_over_union: class 4 is outside [0, 4)",
+                       IndexError);
   CHECK_THROWS_AS(intersection_over_union(tensor({0, 1}), tensor({0}), 4), ShapeError);
 }
 

@@ -21,7 +21,15 @@ using namespace plumb::unet;
 namespace {
 
 UnetConfig small() {
-  return {.in_channels = 1, .out_channels = 1, .width = 4, .multipliers = {1, 2}, .blocks = 1, .attention_levels = {1}, .heads = 2, .groups = 2, .embedding = 6};
+  return {.in_channels = 1,
+          .out_channels = 1,
+          .width = 4,
+          .multipliers = {1, 2},
+          .blocks = 1,
+          .attention_levels = {1},
+          .heads = 2,
+          .groups = 2,
+          .embedding = 6};
 }
 
 // Zero-initialised layers hide what lies before them: draw every parameter anew.
@@ -51,31 +59,61 @@ std::set<std::string> names(const nn::Module& m) {
 }  // namespace
 
 TEST_CASE("unet: the shapes of the DDPM-style benchmark network have its number of parameters") {
-  UnetConfig c{.width = 64, .multipliers = {1, 2, 4}, .blocks = 2, .attention_levels = {}, .heads = 1, .groups = 8, .embedding = 256, .scale_shift = false, .skips = Skips::every_level};
+  UnetConfig c{.width = 64,
+               .multipliers = {1, 2, 4},
+               .blocks = 2,
+               .attention_levels = {},
+               .heads = 1,
+               .groups = 8,
+               .embedding = 256,
+               .scale_shift = false,
+               .skips = Skips::every_level};
   Unet net(c);
   auto conv = [](int64_t i, int64_t o, int64_t k) { return i * o * k * k + o; };
-  auto block = [&](int64_t i, int64_t o) { return 2 * i + conv(i, o, 3) + 256 * o + o + 2 * o + conv(o, o, 3) + (i != o ? conv(i, o, 1) : 0); };
+  auto block = [&](int64_t i, int64_t o) {
+    return 2 * i + conv(i, o, 3) + 256 * o + o + 2 * o + conv(o, o, 3) + (i != o ? conv(i, o, 1) : 0);
+  };
   int64_t wanted = 64 * 256 + 256 + 256 * 256 + 256 + conv(3, 64, 3);
-  wanted += block(64, 64) + block(64, 64) + conv(64, 64, 3) + block(64, 128) + block(128, 128) + conv(128, 128, 3) + block(128, 256) + block(256, 256);
+  wanted += block(64, 64) + block(64, 64) + conv(64, 64, 3) + block(64, 128) + block(128, 128) + conv(128, 128, 3) + block(128, 256) +
+            block(256, 256);
   wanted += block(256, 256) + 2 * 256 + conv(256, 768, 1) + conv(256, 256, 1) + block(256, 256);
-  wanted += block(512, 256) + block(256, 256) + conv(256, 256, 3) + block(384, 128) + block(128, 128) + conv(128, 128, 3) + block(192, 64) + block(64, 64);
+  wanted += block(512, 256) + block(256, 256) + conv(256, 256, 3) + block(384, 128) + block(128, 128) + conv(128, 128, 3) + block(192, 64) +
+            block(64, 64);
   wanted += 2 * 64 + conv(64, 3, 3);
   CHECK(net.num_parameters() == wanted);
 }
 
 TEST_CASE("unet: names are those of guided-diffusion, and of latent diffusion for cross-attention") {
   auto n = names(Unet(small()));
-  for (const char* wanted : {"time_embed.0.weight", "time_embed.2.bias", "input_blocks.0.0.weight", "input_blocks.1.0.in_layers.0.weight", "input_blocks.1.0.in_layers.2.weight",
-                             "input_blocks.1.0.emb_layers.1.weight", "input_blocks.1.0.out_layers.0.bias", "input_blocks.1.0.out_layers.3.weight", "input_blocks.2.0.op.weight",
-                             "input_blocks.3.0.skip_connection.weight", "input_blocks.3.1.norm.weight", "input_blocks.3.1.qkv.weight", "input_blocks.3.1.proj_out.bias", "middle_block.0.in_layers.2.weight",
-                             "middle_block.1.qkv.bias", "middle_block.2.out_layers.3.bias", "output_blocks.0.0.in_layers.0.weight", "output_blocks.1.2.conv.weight", "out.0.weight", "out.2.weight"})
+  for (const char* wanted : {"time_embed.0.weight",
+                             "time_embed.2.bias",
+                             "input_blocks.0.0.weight",
+                             "input_blocks.1.0.in_layers.0.weight",
+                             "input_blocks.1.0.in_layers.2.weight",
+                             "input_blocks.1.0.emb_layers.1.weight",
+                             "input_blocks.1.0.out_layers.0.bias",
+                             "input_blocks.1.0.out_layers.3.weight",
+                             "input_blocks.2.0.op.weight",
+                             "input_blocks.3.0.skip_connection.weight",
+                             "input_blocks.3.1.norm.weight",
+                             "input_blocks.3.1.qkv.weight",
+                             "input_blocks.3.1.proj_out.bias",
+                             "middle_block.0.in_layers.2.weight",
+                             "middle_block.1.qkv.bias",
+                             "middle_block.2.out_layers.3.bias",
+                             "output_blocks.0.0.in_layers.0.weight",
+                             "output_blocks.1.2.conv.weight",
+                             "out.0.weight",
+                             "out.2.weight"})
     CHECK_MESSAGE(n.contains(wanted), wanted);
   UnetConfig c = small();
   c.context = 5, c.classes = 3, c.null_class = false;
   auto m = names(Unet(c));
-  for (const char* wanted : {"label_emb.weight", "middle_block.1.proj_in.weight", "middle_block.1.transformer_blocks.0.attn1.to_q.weight", "middle_block.1.transformer_blocks.0.attn2.to_k.weight",
-                             "middle_block.1.transformer_blocks.0.attn2.to_out.0.bias", "middle_block.1.transformer_blocks.0.ff.net.0.proj.weight",
-                             "middle_block.1.transformer_blocks.0.ff.net.2.bias", "middle_block.1.transformer_blocks.0.norm3.weight"})
+  for (const char* wanted :
+       {"label_emb.weight", "middle_block.1.proj_in.weight", "middle_block.1.transformer_blocks.0.attn1.to_q.weight",
+        "middle_block.1.transformer_blocks.0.attn2.to_k.weight", "middle_block.1.transformer_blocks.0.attn2.to_out.0.bias",
+        "middle_block.1.transformer_blocks.0.ff.net.0.proj.weight", "middle_block.1.transformer_blocks.0.ff.net.2.bias",
+        "middle_block.1.transformer_blocks.0.norm3.weight"})
     CHECK_MESSAGE(m.contains(wanted), wanted);
   CHECK(!m.contains("middle_block.1.transformer_blocks.0.attn1.to_q.bias"));
 }
@@ -110,7 +148,8 @@ TEST_CASE("unet: attention reads heads of query, key and value one after the oth
   attention.to(f64);
   randomize(attention);
   Tensor x = image({1, 4, 2, 2});
-  auto n = to_vector(attention.norm(x)), w = to_vector(attention.qkv.weight), b = to_vector(attention.qkv.bias), pw = to_vector(attention.proj_out.weight), pb = to_vector(attention.proj_out.bias);
+  auto n = to_vector(attention.norm(x)), w = to_vector(attention.qkv.weight), b = to_vector(attention.qkv.bias),
+       pw = to_vector(attention.proj_out.weight), pb = to_vector(attention.proj_out.bias);
   double qkv[12][4], y[4][4];
   for (int o = 0; o < 12; ++o)
     for (int p = 0; p < 4; ++p) {
@@ -147,12 +186,15 @@ TEST_CASE("unet: derivatives of every block agree with differences") {
     for (auto direction : {Direction::none, Direction::down, Direction::up}) {
       c.scale_shift = scale_shift;
       ResBlock block(nullptr, "", c, 4, 6, direction);
-      CHECK(gradcheck_block(block, [&](const std::vector<Tensor>& x) { return std::vector<Tensor>{block(x[0], x[1])}; }, {image({2, 4, 4, 4}), image({2, 6})}));
+      CHECK(gradcheck_block(block, [&](const std::vector<Tensor>& x) { return std::vector<Tensor>{block(x[0], x[1])}; },
+                            {image({2, 4, 4, 4}), image({2, 6})}));
     }
   AttentionBlock attention(nullptr, "", c, 4);
-  CHECK(gradcheck_block(attention, [&](const std::vector<Tensor>& x) { return std::vector<Tensor>{attention(x[0])}; }, {image({2, 4, 2, 3})}));
+  CHECK(gradcheck_block(attention, [&](const std::vector<Tensor>& x) { return std::vector<Tensor>{attention(x[0])}; },
+                        {image({2, 4, 2, 3})}));
   SpatialTransformer transformer(nullptr, "", c, 4);
-  CHECK(gradcheck_block(transformer, [&](const std::vector<Tensor>& x) { return std::vector<Tensor>{transformer(x[0], x[1])}; }, {image({2, 4, 2, 2}), image({2, 3, 3})}));
+  CHECK(gradcheck_block(transformer, [&](const std::vector<Tensor>& x) { return std::vector<Tensor>{transformer(x[0], x[1])}; },
+                        {image({2, 4, 2, 2}), image({2, 3, 3})}));
   Downsample down(nullptr, "", 2, true);
   CHECK(gradcheck_block(down, [&](const std::vector<Tensor>& x) { return std::vector<Tensor>{down(x[0])}; }, {image({1, 2, 4, 4})}));
   Upsample up(nullptr, "", 2, true);
@@ -166,13 +208,17 @@ TEST_CASE("unet: derivatives through the whole network, image, time, context and
   Unet net(c);
   net.to(f64);
   randomize(net);
-  CHECK(gradcheck([&](const std::vector<Tensor>& x) { return std::vector<Tensor>{net(x[0], x[1], {.labels = tensor({1, -1}), .context = x[2]})}; },
-                  {image({2, 1, 4, 4}), rand({2}, {.dtype = f64}), image({2, 2, 3})}, {.rtol = 1e-4}));
+  CHECK(gradcheck(
+      [&](const std::vector<Tensor>& x) {
+        return std::vector<Tensor>{net(x[0], x[1], {.labels = tensor({1, -1}), .context = x[2]})};
+      },
+      {image({2, 1, 4, 4}), rand({2}, {.dtype = f64}), image({2, 2, 3})}, {.rtol = 1e-4}));
   // a weight: the directional derivative along a random direction against a difference
   Tensor weight;
   for (auto& [name, p] : net.named_parameters())
     if (name == "input_blocks.1.0.in_layers.2.weight") weight = p;
-  Tensor x = image({2, 1, 4, 4}), t = rand({2}, {.dtype = f64}), context = image({2, 2, 3}), direction = randn_like(weight), start = clone(weight.detach());
+  Tensor x = image({2, 1, 4, 4}), t = rand({2}, {.dtype = f64}), context = image({2, 2, 3}), direction = randn_like(weight),
+         start = clone(weight.detach());
   auto value = [&] { return mean(square(net(x, t, {.labels = tensor({1, -1}), .context = context}))); };
   value().backward();
   double analytic = sum(weight.grad() * direction).item(), eps = 1e-5, ends[2];
@@ -241,7 +287,8 @@ TEST_CASE("unet: the encoder alone gives what a hook sees before the middle, who
 TEST_CASE("unet: state and configuration survive, a copy is independent") {
   manual_seed(8);
   UnetConfig c = small();
-  c.classes = 2, c.resample = Resample::block, c.skips = Skips::every_level, c.time = TimeKind::fourier, c.dropout = 0.25, c.time_scale = 1000;
+  c.classes = 2, c.resample = Resample::block, c.skips = Skips::every_level, c.time = TimeKind::fourier, c.dropout = 0.25,
+  c.time_scale = 1000;
   CHECK(UnetConfig::from_json(c.to_json()).to_json() == c.to_json());
   Unet net(c), other(UnetConfig::from_json(c.to_json()));
   randomize(net);
@@ -287,19 +334,24 @@ TEST_CASE("unet: configurations and inputs that do not fit are named") {
   CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.heads = 3; })), "unet: heads 3 does not divide the 8 channels of level 1", ConfigError);
   CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.attention_levels = {2}; })), "unet: attention level 2 is outside [0, 2)", ConfigError);
   CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.multipliers = {}; })), "unet: multipliers must name at least one level", ConfigError);
-  CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.width = int64_t{1} << 62; })), "unet: width must be at most 1048576, it is 4611686018427387904", ConfigError);
-  CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.multipliers = {int64_t{1} << 61}; })), "unet: multipliers must lie in [1, 1048576], one is 2305843009213693952", ConfigError);
-  CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.multipliers = std::vector<int64_t>(65, 1); })), "unet: multipliers name 65 levels; there can be 16", ConfigError);
+  CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.width = int64_t{1} << 62; })),
+                       "unet: width must be at most 1048576, it is 4611686018427387904", ConfigError);
+  CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.multipliers = {int64_t{1} << 61}; })),
+                       "unet: multipliers must lie in [1, 1048576], one is 2305843009213693952", ConfigError);
+  CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.multipliers = std::vector<int64_t>(65, 1); })),
+                       "unet: multipliers name 65 levels; there can be 16", ConfigError);
   CHECK_THROWS_WITH_AS(UnetConfig::from_json(R"({"resample": "magic"})"), "unet: resample cannot be \"magic\"", ConfigError);
   CHECK_THROWS_AS(UnetConfig::from_json(R"({"width": "wide"})"), ConfigError);
   CHECK_THROWS_WITH_AS(UnetConfig::from_json("[]"), "unet: not a JSON object", ConfigError);
   Unet net(small());
   Tensor x = zeros({2, 1, 4, 4}), t = zeros({2});
   CHECK_THROWS_WITH_AS(net(zeros({2, 3, 4, 4}), t), "unet: takes images [B, 1, H, W], got [2, 3, 4, 4]", ShapeError);
-  CHECK_THROWS_WITH_AS(net(zeros({2, 1, 4, 5}), t), "unet: images of 4×5 do not fit 2 levels: the sizes must be multiples of 2", ShapeError);
+  CHECK_THROWS_WITH_AS(net(zeros({2, 1, 4, 5}), t), "unet: images of 4×5 do not fit 2 levels: the sizes must be multiples of 2",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(net(x, zeros({3})), "unet: t must be [2], it is [3]", ShapeError);
   CHECK_THROWS_WITH_AS(net(x, t, {.labels = tensor({0, 1})}), "unet: labels are given, but the configuration has no classes", ValueError);
-  CHECK_THROWS_WITH_AS(net(x, t, {.context = zeros({2, 1, 3})}), "unet: a context is given, but the configuration has no cross-attention", ValueError);
+  CHECK_THROWS_WITH_AS(net(x, t, {.context = zeros({2, 1, 3})}), "unet: a context is given, but the configuration has no cross-attention",
+                       ValueError);
   Unet classes(with([](auto& c) { c.classes = 3; }));
   CHECK_THROWS_AS(classes(x, t, {.labels = tensor({0, 4})}), IndexError);
 }
@@ -318,11 +370,20 @@ static void matches_reference(const std::string& section, const UnetConfig& conf
   CHECK(plumb_test::largest_difference(x.grad(), expected.at("image_gradient")) < plumb_test::rounding(expected.at("image_gradient"), 256));
   for (auto& [name, p] : net.named_parameters())
     if (name == "input_blocks.1.0.in_layers.2.weight")
-      CHECK(plumb_test::largest_difference(p.grad(), expected.at("weight_gradient")) < plumb_test::rounding(expected.at("weight_gradient"), 256));
+      CHECK(plumb_test::largest_difference(p.grad(), expected.at("weight_gradient")) <
+            plumb_test::rounding(expected.at("weight_gradient"), 256));
 }
 
 TEST_CASE("unet: predictions and gradients are those of an independent implementation") {
-  UnetConfig c{.in_channels = 2, .out_channels = 2, .width = 4, .multipliers = {1, 2}, .blocks = 1, .attention_levels = {1}, .heads = 2, .groups = 2, .embedding = 12};
+  UnetConfig c{.in_channels = 2,
+               .out_channels = 2,
+               .width = 4,
+               .multipliers = {1, 2},
+               .blocks = 1,
+               .attention_levels = {1},
+               .heads = 2,
+               .groups = 2,
+               .embedding = 12};
   SUBCASE("classes, adaptive norms and attention") {
     c.classes = 3, c.null_class = false;
     matches_reference("unet", c);

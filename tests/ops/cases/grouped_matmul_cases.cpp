@@ -11,7 +11,9 @@ std::vector<OpCase> grouped_matmul_cases() {
   InputSpec offsets = fixed(tensor({0, 2, 2, 5})), place = fixed(tensor({{2, 0}, {-1, 4}, {1, 3}}));
   return {
       {"grouped_matmul", {real({5, 3}), real({3, 3, 2}), offsets}, [](T x, T w, T o) { return grouped_matmul(x, w, o); }},
-      {"grouped_linear", {real({5, 3}), real({3, 2, 3}), real({3, 2}), offsets}, [](T x, T w, T b, T o) { return grouped_linear(x, w, b, o); }},
+      {"grouped_linear",
+       {real({5, 3}), real({3, 2, 3}), real({3, 2}), offsets},
+       [](T x, T w, T b, T o) { return grouped_linear(x, w, b, o); }},
       {"grouped_linear without bias", {real({5, 3}), real({3, 2, 3}), offsets}, [](T x, T w, T o) { return grouped_linear(x, w, {}, o); }},
       {"grouped_outer", {real({5, 3}), real({5, 2}), offsets}, [](T a, T b, T o) { return grouped_outer(a, b, o); }},
       {"grouped_sum", {real({5, 3}), offsets}, [](T x, T o) { return grouped_sum(x, o); }},

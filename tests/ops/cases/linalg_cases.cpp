@@ -18,7 +18,8 @@ Tensor definite(const Tensor& x) { return dominant(matmul(x, mT(x))); }
 // Singular values and eigenvalues far from each other and from 0.
 Tensor spread(const Tensor& x) {
   Tensor d = zeros({x.size(-2), x.size(-1)}, x.dtype());
-  for (int64_t i = 0; i < std::min(x.size(-2), x.size(-1)); ++i) d = index_put(d, {tensor({i}), tensor({i})}, scalar_tensor(3.0 + 4.0 * static_cast<double>(i), x.dtype()));
+  for (int64_t i = 0; i < std::min(x.size(-2), x.size(-1)); ++i)
+    d = index_put(d, {tensor({i}), tensor({i})}, scalar_tensor(3.0 + 4.0 * static_cast<double>(i), x.dtype()));
   return x + to(d, x.device());
 }
 Tensor symmetric(const Tensor& x) { return (x + mT(x)) * 0.5; }
@@ -46,7 +47,8 @@ std::vector<OpCase> linalg_cases() {
       row("solve, a vector", {square, real({3})}, [](T x, T b) { return solve(dominant(x), b); }),
       row("triangular_solve", {square, right}, [](T x, T b) { return triangular_solve(dominant(x), b); }),
       row("triangular_solve upper, unit", {square, right}, [](T x, T b) { return triangular_solve(dominant(x), b, true, true); }),
-      row("triangular_solve, one matrix for a batch", {within(-1, 1, {3, 3}), right}, [](T x, T b) { return triangular_solve(dominant(x), b, true); }),
+      row("triangular_solve, one matrix for a batch", {within(-1, 1, {3, 3}), right},
+          [](T x, T b) { return triangular_solve(dominant(x), b, true); }),
       row("inv", {square}, [](T x) { return inv(dominant(x)); }),
       row("slogdet", {square}, [](T x) { return slogdet(dominant(x)).logabs; }),
       row("svd", {square}, [](T x) { return parts(svd(spread(x))); }),
@@ -63,7 +65,8 @@ std::vector<OpCase> linalg_cases() {
       row("eigh, vectors alone", {square}, [](T x) { return eigh(symmetric(spread(x))).vectors; }),
       row("pinv", {within(-1, 1, {2, 4, 3})}, [](T x) { return pinv(spread(x)); }),
       row("pinv, wide", {within(-1, 1, {3, 4})}, [](T x) { return pinv(spread(x)); }),
-      row("pinv, rank 2 of 3", {within(-1, 1, {4, 2}), within(-1, 1, {2, 3})}, [](T x, T y) { return pinv(matmul(spread(x), spread(y)), 1e-3); }),
+      row("pinv, rank 2 of 3", {within(-1, 1, {4, 2}), within(-1, 1, {2, 3})},
+          [](T x, T y) { return pinv(matmul(spread(x), spread(y)), 1e-3); }),
       row("lstsq", {within(-1, 1, {4, 3}), real({4, 2})}, [](T x, T b) { return lstsq(spread(x), b); }),
       row("matrix_exp", {square}, [](T x) { return matrix_exp(x); }),
       row("matrix_exp, small", {within(-1e-2, 1e-2, {3, 3})}, [](T x) { return matrix_exp(x); }),

@@ -26,7 +26,11 @@ std::vector<OpCase> pointwise_cases() {
       {"div number", {real(kShape)}, [](T a) { return div(a, 3.0); }, true},
       {"number div", {positive(kShape)}, [](T a) { return 3.0 / a; }, true},
       {"neg", {real(kShape)}, [](T a) { return neg(a); }, true},
-      {"operators", {real(kShape), positive(kShape)}, [](T a, T b) { return -(a + b) * (a - b) / b + (2.0 - a) * (1.5 + b) - (a * 0.5 - 1.0) / 3.0 - (0.25 * b + 1.0); }, true, 16},
+      {"operators",
+       {real(kShape), positive(kShape)},
+       [](T a, T b) { return -(a + b) * (a - b) / b + (2.0 - a) * (1.5 + b) - (a * 0.5 - 1.0) / 3.0 - (0.25 * b + 1.0); },
+       true,
+       16},
       {"remainder", {within(4.1, 4.4, kShape), within(1.1, 1.3, kShape)}, [](T a, T b) { return remainder(a, b); }, true},
       {"remainder of negatives", {within(-4.4, -4.1, kShape), within(1.1, 1.3, kShape)}, [](T a, T b) { return remainder(a, b); }, true},
       {"floor_divide", {within(4.1, 4.4, kShape), within(1.1, 1.3, kShape)}, [](T a, T b) { return floor_divide(a, b); }, true},
@@ -48,12 +52,20 @@ std::vector<OpCase> pointwise_cases() {
       {"where", {fixed(mask), real(kShape), real(kShape)}, [](T c, T a, T b) { return where(c, a, b); }, true},
       {"where number", {fixed(mask), real(kShape)}, [](T c, T a) { return where(c, a, 0.5) + where(c, -1.5, a); }, true},
       {"clamp", {real(kShape).away_from({-0.5, 1})}, [](T a) { return clamp(a, -0.5, 1.0); }, true},
-      {"clamp tensors", {real(kShape).away_from({-0.5, 1}, 0.2), within(-0.6, -0.4, kShape), within(0.9, 1.1, kShape)},
-       [](T a, T l, T h) { return clamp(a, l, h); }, true},
+      {"clamp tensors",
+       {real(kShape).away_from({-0.5, 1}, 0.2), within(-0.6, -0.4, kShape), within(0.9, 1.1, kShape)},
+       [](T a, T l, T h) { return clamp(a, l, h); },
+       true},
       {"clamp_min", {real(kShape).away_from({0.25})}, [](T a) { return clamp_min(a, 0.25); }, true},
       {"clamp_max", {real(kShape).away_from({0.25})}, [](T a) { return clamp_max(a, 0.25); }, true},
-      {"sum_to", {real({2, 2, 3})}, [](T a) { return sum_to(a, {2, 1}); }},
-      {"in place", {real(kShape), real(kShape), positive(kShape)}, [](T a, T b, T c) {
+      {"sum_to",
+       {real({2, 2, 3})},
+       [](T a) {
+         return sum_to(a, {2, 1});
+       }},
+      {"in place",
+       {real(kShape), real(kShape), positive(kShape)},
+       [](T a, T b, T c) {
          Tensor y = a * 1.0;
          add_(y, b);
          mul_(y, a);
@@ -63,7 +75,9 @@ std::vector<OpCase> pointwise_cases() {
          add_(y, -1.25);
          return y;
        }},
-      {"masked_fill_", {fixed(mask), real(kShape)}, [](T c, T a) {
+      {"masked_fill_",
+       {fixed(mask), real(kShape)},
+       [](T c, T a) {
          Tensor y = a * a;
          masked_fill_(y, c, 0.5);
          return y * a;

@@ -45,7 +45,8 @@ void with_pairs(const F& test) {
 
 // A matrix of random bf16 of sizes 2^-8 to 1, so that no product or sum of them is subnormal.
 struct Matrix {
-  Matrix(int64_t rows, int64_t columns, bool transposed, uint32_t seed) : rows(rows), columns(columns), row(transposed ? 1 : columns), column(transposed ? rows : 1), values(rows * columns) {
+  Matrix(int64_t rows, int64_t columns, bool transposed, uint32_t seed)
+      : rows(rows), columns(columns), row(transposed ? 1 : columns), column(transposed ? rows : 1), values(rows * columns) {
     for (bfloat16& x : values) {
       seed = seed * 1664525u + 1013904223u;
       x.bits = static_cast<uint16_t>((seed >> 16 & 0x807f) | (119 + (seed >> 8) % 8) << 7);
@@ -79,7 +80,9 @@ float plain_element(const Matrix& a, const Matrix& b, int64_t i, int64_t j) {
   return total;
 }
 
-bool same_bits(const std::vector<bfloat16>& x, const std::vector<bfloat16>& y) { return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size() * sizeof x[0]) == 0; }
+bool same_bits(const std::vector<bfloat16>& x, const std::vector<bfloat16>& y) {
+  return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size() * sizeof x[0]) == 0;
+}
 
 }  // namespace
 
@@ -110,7 +113,8 @@ TEST_CASE("gemm of bf16 pairs: agrees with sums in double as closely as k roundi
       for (int64_t j = 0; j < b.columns; j++) {
         double sum = 0, size = 0;
         for (int64_t p = 0; p < a.columns; p++) sum += double(a.at(i, p)) * b.at(p, j), size += std::abs(double(a.at(i, p)) * b.at(p, j));
-        worst = std::max(worst, std::abs(static_cast<float>(c[i * b.columns + j]) - sum) / (1500 * 0x1p-24 * size + 1.01 * 0x1p-8 * std::abs(sum)));
+        worst = std::max(
+            worst, std::abs(static_cast<float>(c[i * b.columns + j]) - sum) / (1500 * 0x1p-24 * size + 1.01 * 0x1p-8 * std::abs(sum)));
       }
     CHECK(worst <= 1);
   });

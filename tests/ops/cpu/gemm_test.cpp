@@ -292,7 +292,8 @@ TEST_CASE("gemm: tiles call for every line of the block that is packed next, and
   auto lines_called_for = [](const gemm::Ahead& ahead, int64_t steps) {
     std::set<int64_t> lines;
     for (int64_t tile = 0; tile < ahead.tiles; ++tile)
-      for (int64_t p = 0; p < steps; ++p) lines.insert((ahead.at + tile * ahead.next + p * ahead.step - reinterpret_cast<const char*>(x)) / 64);
+      for (int64_t p = 0; p < steps; ++p)
+        lines.insert((ahead.at + tile * ahead.next + p * ahead.step - reinterpret_cast<const char*>(x)) / 64);
     return lines;
   };
   auto lines_of = [](int64_t lanes, int64_t k, gemm::Strided<float> block) {

@@ -16,7 +16,8 @@ using namespace plumb;
 
 // From the deepest tails through the middle to both infinities and NaN.
 std::vector<float> arguments(int64_t n) {
-  const float odd[] = {0.0f, -0.0f, std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), std::nanf(""), 1e-40f, -88.0f, 120.0f};
+  const float odd[] = {
+      0.0f, -0.0f, std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), std::nanf(""), 1e-40f, -88.0f, 120.0f};
   std::vector<float> x;
   for (int64_t i = 0; i < n; ++i) x.push_back(i % 11 == 3 ? odd[i / 11 % 8] : static_cast<float>(i * 37 % 401 - 200) * 0.06f);
   return x;

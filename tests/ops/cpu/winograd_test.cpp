@@ -78,16 +78,18 @@ TEST_CASE("winograd: values and gradients are those of the plain sum") {
       CAPTURE(static_cast<int>(tiles));
       std::vector<Tensor> exact = computed(l, Winograd::off, f64), found = computed(l, tiles);
       // n products of the normal distribution sum up to about √n. Plain sums err by 5 roundings of that (one standard deviation, measured).
-      const double terms[] = {9.0 * static_cast<double>(l.out), static_cast<double>(numel(l.y()) / l.out), 9.0 * static_cast<double>(l.x[1])};
-      for (size_t i = 0; i < 3; ++i) CHECK(max(abs(to(found[i], f64) - exact[i])).item() <= (tiles == Winograd::tiles_2x2 ? 64 : 512) * 0x1p-24 * std::sqrt(terms[i]));
+      const double terms[] = {9.0 * static_cast<double>(l.out), static_cast<double>(numel(l.y()) / l.out),
+                              9.0 * static_cast<double>(l.x[1])};
+      for (size_t i = 0; i < 3; ++i)
+        CHECK(max(abs(to(found[i], f64) - exact[i])).item() <= (tiles == Winograd::tiles_2x2 ? 64 : 512) * 0x1p-24 * std::sqrt(terms[i]));
     }
 }
 
 TEST_CASE("winograd: 2 × 2 tiles err at most twice as much as the plain sum, 4 × 4 tiles at most sixteen times") {
   for (int64_t channels : {16, 128, 512}) {
     const Layer l{{2, channels, 12, 12}, 32, 1};
-    const std::vector<Tensor> exact = computed(l, Winograd::off, f64), plain = computed(l, Winograd::off), two = computed(l, Winograd::tiles_2x2),
-                              four = computed(l, Winograd::tiles_4x4);
+    const std::vector<Tensor> exact = computed(l, Winograd::off, f64), plain = computed(l, Winograd::off),
+                              two = computed(l, Winograd::tiles_2x2), four = computed(l, Winograd::tiles_4x4);
     for (size_t i = 0; i < 3; ++i) {
       CAPTURE(channels);
       CAPTURE(i);
@@ -137,7 +139,8 @@ TEST_CASE("winograd: the bits depend on neither strides nor the rest of the batc
   const Tensor x = sample(l.x, 1, f32), w = sample(l.weight(), 2, f32), b = sample({l.out}, 3, f32), dy = sample(l.y(), 4, f32);
   const std::vector<Tensor> expected = values_and_gradients(l, x, w, b, dy);
   auto channels_last = [](const Tensor& t) { return permute(clone(permute(t, {0, 2, 3, 1})), {0, 3, 1, 2}); };
-  for (const auto& other : {values_and_gradients(l, channels_last(x), channels_last(w), b, channels_last(dy)), values_and_gradients(l, strided(x), strided(w), b, strided(dy))})
+  for (const auto& other : {values_and_gradients(l, channels_last(x), channels_last(w), b, channels_last(dy)),
+                            values_and_gradients(l, strided(x), strided(w), b, strided(dy))})
     for (size_t i = 0; i < 3; ++i) CHECK(same_bits(other[i], expected[i]));
   CHECK(same_bits(conv2d(select(x, 0, 1), w, b, {.padding = 1}), select(expected[2], 0, 1)));
 }

@@ -86,8 +86,10 @@ std::string shape_text(const Index& shape) { return to_string(Shape(shape)); }
 std::string differing_value(const Program& program, const Plains& expected, const Tensors& got, Types types, Checks& checks) {
   for (size_t k = program.inputs.size(); k < expected.size(); ++k) {
     const Plain& e = expected[k];
-    std::string which = fmt::format("the result of instruction {} ({})", k - program.inputs.size(), program.instructions[k - program.inputs.size()].operation->name);
-    if (got[k].shape() != Shape(e.shape)) return fmt::format("{} has shape {}, not {}", which, to_string(got[k].shape()), shape_text(e.shape));
+    std::string which = fmt::format("the result of instruction {} ({})", k - program.inputs.size(),
+                                    program.instructions[k - program.inputs.size()].operation->name);
+    if (got[k].shape() != Shape(e.shape))
+      return fmt::format("{} has shape {}, not {}", which, to_string(got[k].shape()), shape_text(e.shape));
     DType type = types == Types::as_f64 && e.floating() ? f64 : e.dtype;
     if (got[k].dtype() != type) return fmt::format("{} is {}, not {}", which, name(got[k].dtype()), name(type));
     std::vector<double> values = to_vector(got[k]);
@@ -95,7 +97,8 @@ std::string differing_value(const Program& program, const Plains& expected, cons
       const Number& n = e.memory->numbers[e.places[p]];
       double allowed = types == Types::as_f64 ? 1e-9 * (1 + std::abs(n.v)) : 8 * n.ev;
       ++checks.values;
-      if (!(std::abs(values[p] - n.v) <= allowed)) return fmt::format("element {} of {} is {}, not {} (allowed: {:.2g})", p, which, values[p], n.v, allowed);
+      if (!(std::abs(values[p] - n.v) <= allowed))
+        return fmt::format("element {} of {} is {}, not {} (allowed: {:.2g})", p, which, values[p], n.v, allowed);
     }
   }
   return {};
@@ -121,7 +124,8 @@ std::string differing_gradient(const Program& program, const Run& r, const Tenso
   std::string wrong = differing(what.c_str(), a.value, loss.a, 1e-8 * (1 + std::abs(loss.a) + a.size));
   if (wrong.empty()) wrong = differing(what.c_str(), b.value, loss.b, 1e-8 * (1 + std::abs(loss.b) + b.size));
   for (size_t k = 0; wrong.empty() && k < g.size(); ++k)
-    if (g[k].shape() != r.leaves[k].shape()) wrong = fmt::format("the gradient of an input of shape {} has shape {}", to_string(r.leaves[k].shape()), to_string(g[k].shape()));
+    if (g[k].shape() != r.leaves[k].shape())
+      wrong = fmt::format("the gradient of an input of shape {} has shape {}", to_string(r.leaves[k].shape()), to_string(g[k].shape()));
   if (!wrong.empty()) return wrong;
   auto [s, doubt] = slope([&](double h) {
     NoGrad off;
@@ -156,15 +160,18 @@ std::string differing_second(const Program& program, const Run& r, const Tensors
   return wrong;
 }
 
-std::string differing_in_given_types(const Program& program, const Plains& expected, const Number& loss, const Precision& rounding, Checks& checks) {
+std::string differing_in_given_types(const Program& program, const Plains& expected, const Number& loss, const Precision& rounding,
+                                     Checks& checks) {
   Run r = run(program, Types::as_given);
   std::string wrong = differing_value(program, expected, r.values, Types::as_given, checks);
   if (!wrong.empty()) return "in its own types: " + wrong;
   Tensors g = gradients(r, r.loss, false);
   for (size_t k = 0; k < g.size(); ++k)
-    if (g[k].dtype() != r.leaves[k].dtype()) return fmt::format("the gradient of an input of {} is {}", name(r.leaves[k].dtype()), name(g[k].dtype()));
+    if (g[k].dtype() != r.leaves[k].dtype())
+      return fmt::format("the gradient of an input of {} is {}", name(r.leaves[k].dtype()), name(g[k].dtype()));
   Product a = along(program, g, &Input::a);
-  return differing("in its own types: the derivative along a direction", a.value, loss.a, 8 * (loss.ea + a.rounding) + 64 * rounding.gradient_floor + 1e-9);
+  return differing("in its own types: the derivative along a direction", a.value, loss.a,
+                   8 * (loss.ea + a.rounding) + 64 * rounding.gradient_floor + 1e-9);
 }
 
 // Whether first-order bounds mean something: errors are small beside what is near a kink or bends.

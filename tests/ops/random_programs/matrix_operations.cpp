@@ -50,7 +50,8 @@ Plain turned(const Plain& x) {
 std::vector<Operation> matrix_operations() {
   auto floating = [](Dice&, const Plains& x, Instruction&) { take_floating(x); };
   return {
-      {"matmul", 2, floating, [](const Plains& x, const Instruction&) { return product(x[0], x[1]); }, [](const Tensors& x, const Instruction&) { return matmul(x[0], x[1]); }, "matmul($0, $1)"},
+      {"matmul", 2, floating, [](const Plains& x, const Instruction&) { return product(x[0], x[1]); },
+       [](const Tensors& x, const Instruction&) { return matmul(x[0], x[1]); }, "matmul($0, $1)"},
       {"linear", 3, floating,
        [](const Plains& x, const Instruction&) {
          Plain y = product(x[0], turned(x[1]));
@@ -88,7 +89,8 @@ std::vector<Operation> matrix_operations() {
            return h;
          });
        },
-       [](const Tensors& x, const Instruction& i) { return linear_scan(x[0], x[1], static_cast<int>(i.n[0]), i.n[1] != 0); }, "linear_scan($0, $1, #0, #1)"},
+       [](const Tensors& x, const Instruction& i) { return linear_scan(x[0], x[1], static_cast<int>(i.n[0]), i.n[1] != 0); },
+       "linear_scan($0, $1, #0, #1)"},
   };
 }
 

@@ -88,7 +88,8 @@ std::vector<Operation> joins() {
   return {
       joining("cat", 2, "cat({$0, $1}, #0)"),
       joining("cat of three", 3, "cat({$0, $1, $2}, #0)"),
-      {"stack", 2, [](Dice& dice, const Plains& x, Instruction& i) {
+      {"stack", 2,
+       [](Dice& dice, const Plains& x, Instruction& i) {
          require(x[0].floating() && x[1].floating() && x[0].shape == x[1].shape, "takes floating tensors of one shape");
          draw_dim(dice, x[0], i, 1);
        },
@@ -120,7 +121,8 @@ std::vector<Operation> joins() {
          });
        },
        [](const Tensors& x, const Instruction& i) { return repeat(x[0], i.n); }, "repeat($0, {#*})", false},
-      {"repeat_interleave", 1, [](Dice& dice, const Plains& x, Instruction& i) {
+      {"repeat_interleave", 1,
+       [](Dice& dice, const Plains& x, Instruction& i) {
          draw_dim(dice, x[0], i);
          i.n.push_back(dice.between(1, 3));
        },
@@ -128,8 +130,10 @@ std::vector<Operation> joins() {
          size_t d = dim_of(i, x[0]);
          return picked(x[0], d, x[0].shape[d] * i.n[1], [&](int64_t k) { return k / i.n[1]; });
        },
-       [](const Tensors& x, const Instruction& i) { return repeat_interleave(x[0], i.n[1], as_int(i.n[0])); }, "repeat_interleave($0, #1, #0)", false},
-      {"roll", 1, [](Dice& dice, const Plains& x, Instruction& i) {
+       [](const Tensors& x, const Instruction& i) { return repeat_interleave(x[0], i.n[1], as_int(i.n[0])); },
+       "repeat_interleave($0, #1, #0)", false},
+      {"roll", 1,
+       [](Dice& dice, const Plains& x, Instruction& i) {
          draw_dim(dice, x[0], i);
          i.n.push_back(dice.between(-5, 5));
        },
@@ -145,7 +149,8 @@ std::vector<Operation> joins() {
          return picked(x[0], d, x[0].shape[d], [n = x[0].shape[d]](int64_t k) { return n - 1 - k; });
        },
        [](const Tensors& x, const Instruction& i) { return flip(x[0], {as_int(i.n[0])}); }, "flip($0, {#0})", false},
-      {"rot90", 1, [](Dice& dice, const Plains& x, Instruction& i) {
+      {"rot90", 1,
+       [](Dice& dice, const Plains& x, Instruction& i) {
          require(x[0].rank() >= 2, "no plane");
          i.n = {dice.between(-2, 4)};
        },
@@ -180,10 +185,15 @@ Operation padding(const std::string& name, PadMode mode, const std::function<int
 
 std::vector<Operation> paddings() {
   return {
-      padding("reflect", PadMode::reflect, [](int64_t k, int64_t n) { return k < 0 ? -k : k >= n ? 2 * (n - 1) - k : k; }, 1),
-      padding("replicate", PadMode::replicate, [](int64_t k, int64_t n) { return std::clamp<int64_t>(k, 0, n - 1); }, 0),
+      padding(
+          "reflect", PadMode::reflect, [](int64_t k, int64_t n) { return k < 0    ? -k
+                                                                         : k >= n ? 2 * (n - 1) - k
+                                                                                  : k; }, 1),
+      padding(
+          "replicate", PadMode::replicate, [](int64_t k, int64_t n) { return std::clamp<int64_t>(k, 0, n - 1); }, 0),
       padding("circular", PadMode::circular, wrapped, 0),
-      {"pad", 1, [](Dice& dice, const Plains& x, Instruction& i) {
+      {"pad", 1,
+       [](Dice& dice, const Plains& x, Instruction& i) {
          require(x[0].rank() > 0 && x[0].floating(), "no dimension");
          i.n = {dice.between(0, 2), dice.between(0, 2)};
        },
@@ -197,20 +207,26 @@ std::vector<Operation> paddings() {
            return k.back() < 0 || k.back() >= n ? constant(0.5) : at(x[0], k);
          });
        },
-       [](const Tensors& x, const Instruction& i) { return pad(x[0], i.n, PadMode::constant, 0.5); }, "pad($0, {#*}, PadMode::constant, 0.5)", false},
+       [](const Tensors& x, const Instruction& i) { return pad(x[0], i.n, PadMode::constant, 0.5); },
+       "pad($0, {#*}, PadMode::constant, 0.5)", false},
   };
 }
 
 Operation triangle(const std::string& name, Tensor (*engine)(const Tensor&, int64_t), bool (*inside)(int64_t)) {
-  return {name, 1, [](Dice& dice, const Plains& x, Instruction& i) {
+  return {name,
+          1,
+          [](Dice& dice, const Plains& x, Instruction& i) {
             require(x[0].rank() >= 2 && x[0].floating(), "no matrix");
             i.n = {dice.between(-1, 1)};
           },
           [inside](const Plains& x, const Instruction& i) {
             require(x[0].rank() >= 2, "no matrix");
-            return fresh(x[0].dtype, x[0].shape, [&](const Index& k) { return inside(k.back() - k[k.size() - 2] - i.n[0]) ? at(x[0], k) : constant(0); });
+            return fresh(x[0].dtype, x[0].shape,
+                         [&](const Index& k) { return inside(k.back() - k[k.size() - 2] - i.n[0]) ? at(x[0], k) : constant(0); });
           },
-          [engine](const Tensors& x, const Instruction& i) { return engine(x[0], i.n[0]); }, name + "($0, #0)", false};
+          [engine](const Tensors& x, const Instruction& i) { return engine(x[0], i.n[0]); },
+          name + "($0, #0)",
+          false};
 }
 
 std::vector<Operation> triangles() {
@@ -269,7 +285,8 @@ Operation slices_put(const std::string& name, Tensor (*engine)(const Tensor&, in
 
 std::vector<Operation> readings() {
   return {
-      {"index_select", 1, [](Dice& dice, const Plains& x, Instruction& i) {
+      {"index_select", 1,
+       [](Dice& dice, const Plains& x, Instruction& i) {
          draw_dim(dice, x[0], i);
          draw_places(dice, x[0].shape[dim_of(i, x[0])], dice.between(1, 4), i);
        },
@@ -283,9 +300,12 @@ std::vector<Operation> readings() {
       {"take", 1, [](Dice& dice, const Plains& x, Instruction& i) { draw_places(dice, count(x[0].shape), dice.between(1, 5), i); },
        [](const Plains& x, const Instruction& i) {
          for (int64_t p : i.n) require(p < count(x[0].shape), "outside");
-         return fresh(x[0].dtype, {static_cast<int64_t>(i.n.size())}, [&](const Index& k) { return x[0].memory->numbers[x[0].places[static_cast<size_t>(i.n[static_cast<size_t>(k[0])])]]; });
+         return fresh(x[0].dtype, {static_cast<int64_t>(i.n.size())}, [&](const Index& k) {
+           return x[0].memory->numbers[x[0].places[static_cast<size_t>(i.n[static_cast<size_t>(k[0])])]];
+         });
        },
-       [](const Tensors& x, const Instruction& i) { return take(x[0], from_vector(i.n)); }, "take($0, from_vector(std::vector<int64_t>{#*}))", false},
+       [](const Tensors& x, const Instruction& i) { return take(x[0], from_vector(i.n)); },
+       "take($0, from_vector(std::vector<int64_t>{#*}))", false},
       {"gather", 1,
        [](Dice& dice, const Plains& x, Instruction& i) {
          draw_dim(dice, x[0], i);
@@ -320,17 +340,21 @@ std::vector<Operation> readings() {
            return total(here);
          });
        },
-       [](const Tensors& x, const Instruction& i) { return scatter_add(x[0], as_int(i.n[0]), from_vector(places_of(i), x[0].shape()), x[1]); },
+       [](const Tensors& x, const Instruction& i) {
+         return scatter_add(x[0], as_int(i.n[0]), from_vector(places_of(i), x[0].shape()), x[1]);
+       },
        "scatter_add($0, #0, from_vector(std::vector<int64_t>{#1*}, $0.shape()), $1)", false},
       slices_put("index_add", index_add, true),
       slices_put("index_copy", index_copy, false),
-      {"masked_fill", 2, [](Dice&, const Plains& x, Instruction& i) {
+      {"masked_fill", 2,
+       [](Dice&, const Plains& x, Instruction& i) {
          require(x[0].floating() && x[1].dtype == boolean, "takes floating numbers and a mask");
          i.r = {0.5};
        },
        [](const Plains& x, const Instruction& i) {
          require(broadcast(x[0].shape, x[1].shape) == x[0].shape, "a larger mask");
-         return fresh(x[0].dtype, x[0].shape, [&](const Index& k) { return at_broadcast(x[1], k).v != 0 ? constant(i.r[0]) : at(x[0], k); });
+         return fresh(x[0].dtype, x[0].shape,
+                      [&](const Index& k) { return at_broadcast(x[1], k).v != 0 ? constant(i.r[0]) : at(x[0], k); });
        },
        [](const Tensors& x, const Instruction& i) { return masked_fill(x[0], x[1], i.r[0]); }, "masked_fill($0, $1, %0)", false},
   };

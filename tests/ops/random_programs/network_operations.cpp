@@ -53,7 +53,8 @@ Plain conv2d_plain(const Plains& x, const Instruction& i) {
     Line terms;
     for_each(weight.shape, [&](const Index& w) {
       int64_t row = i.n[0] * y[1] - i.n[1] + i.n[2] * w[1], column = i.n[0] * y[2] - i.n[1] + i.n[2] * w[2];
-      if (row >= 0 && row < input.size(1) && column >= 0 && column < input.size(2)) terms.push_back(at(input, {w[0], row, column}) * at(weight, w));
+      if (row >= 0 && row < input.size(1) && column >= 0 && column < input.size(2))
+        terms.push_back(at(input, {w[0], row, column}) * at(weight, w));
     });
     return total(terms);
   });
@@ -78,13 +79,19 @@ Plain conv_transpose1d_plain(const Plains& x, const Instruction& i) {
 std::vector<Operation> convolutions() {
   return {
       {"conv1d", 2, draw_window, conv1d_plain,
-       [](const Tensors& x, const Instruction& i) { return conv1d(x[0], x[1], {}, {.stride = i.n[0], .padding = i.n[1], .dilation = i.n[2]}); },
+       [](const Tensors& x, const Instruction& i) {
+         return conv1d(x[0], x[1], {}, {.stride = i.n[0], .padding = i.n[1], .dilation = i.n[2]});
+       },
        "conv1d($0, $1, {}, {.stride = #0, .padding = #1, .dilation = #2})"},
       {"conv2d", 2, draw_window, conv2d_plain,
-       [](const Tensors& x, const Instruction& i) { return conv2d(x[0], unsqueeze(x[1], 0), {}, {.stride = i.n[0], .padding = i.n[1], .dilation = i.n[2]}); },
+       [](const Tensors& x, const Instruction& i) {
+         return conv2d(x[0], unsqueeze(x[1], 0), {}, {.stride = i.n[0], .padding = i.n[1], .dilation = i.n[2]});
+       },
        "conv2d($0, unsqueeze($1, 0), {}, {.stride = #0, .padding = #1, .dilation = #2})"},
       {"conv_transpose1d", 2, draw_window, conv_transpose1d_plain,
-       [](const Tensors& x, const Instruction& i) { return conv_transpose1d(x[0], x[1], {}, {.stride = i.n[0], .padding = i.n[1], .dilation = i.n[2]}); },
+       [](const Tensors& x, const Instruction& i) {
+         return conv_transpose1d(x[0], x[1], {}, {.stride = i.n[0], .padding = i.n[1], .dilation = i.n[2]});
+       },
        "conv_transpose1d($0, $1, {}, {.stride = #0, .padding = #1, .dilation = #2})"},
   };
 }
@@ -114,17 +121,20 @@ Operation pooling(const std::string& name, Tensor (*engine)(const Tensor&, const
 
 std::vector<Operation> poolings() {
   return {
-      pooling("max_pool1d", [](const Tensor& x, const Instruction& i) { return max_pool1d(x, i.n[0], {.stride = i.n[1], .padding = i.n[2]}); },
-              [](const Line& x, int64_t) {
-        require(!x.empty(), "a window of padding");
-        Number most = x[0];
-        for (size_t k = 1; k < x.size(); ++k)
-          if (less(most, x[k])) most = x[k];
-        return most;
-      }, "max_pool1d($0, #0, {.stride = #1, .padding = #2})"),
-      pooling("avg_pool1d", [](const Tensor& x, const Instruction& i) { return avg_pool1d(x, i.n[0], {.stride = i.n[1], .padding = i.n[2]}); },
-              [](const Line& x, int64_t window) { return total(x) / constant(static_cast<double>(window)); },
-              "avg_pool1d($0, #0, {.stride = #1, .padding = #2})"),
+      pooling(
+          "max_pool1d", [](const Tensor& x, const Instruction& i) { return max_pool1d(x, i.n[0], {.stride = i.n[1], .padding = i.n[2]}); },
+          [](const Line& x, int64_t) {
+            require(!x.empty(), "a window of padding");
+            Number most = x[0];
+            for (size_t k = 1; k < x.size(); ++k)
+              if (less(most, x[k])) most = x[k];
+            return most;
+          },
+          "max_pool1d($0, #0, {.stride = #1, .padding = #2})"),
+      pooling(
+          "avg_pool1d", [](const Tensor& x, const Instruction& i) { return avg_pool1d(x, i.n[0], {.stride = i.n[1], .padding = i.n[2]}); },
+          [](const Line& x, int64_t window) { return total(x) / constant(static_cast<double>(window)); },
+          "avg_pool1d($0, #0, {.stride = #1, .padding = #2})"),
   };
 }
 
@@ -162,7 +172,8 @@ Operation attention() {
           attention_plain,
           [](const Tensors& x, const Instruction& i) {
             auto head = [](const Tensor& t) { return reshape(t, {1, 1, t.size(0), t.size(1)}); };
-            return reshape(scaled_dot_product_attention(head(x[0]), head(x[1]), head(x[2]), {.causal = i.n[0] != 0}), {x[0].size(0), x[2].size(1)});
+            return reshape(scaled_dot_product_attention(head(x[0]), head(x[1]), head(x[2]), {.causal = i.n[0] != 0}),
+                           {x[0].size(0), x[2].size(1)});
           },
           "attention of one head($0, $1, $2, causal = #0)"};
 }
@@ -181,7 +192,9 @@ Plain reduced_loss(DType type, const Index& shape, const Instruction& i, const s
   if (reduction(i) == Reduction::none) return fresh(type, shape, each);
   Line all;
   for_each(shape, [&](const Index& k) { all.push_back(each(k)); });
-  return fresh(type, {}, [&](const Index&) { return reduction(i) == Reduction::sum ? total(all) : total(all) / constant(static_cast<double>(all.size())); });
+  return fresh(type, {}, [&](const Index&) {
+    return reduction(i) == Reduction::sum ? total(all) : total(all) / constant(static_cast<double>(all.size()));
+  });
 }
 
 Operation element_loss(const std::string& name, Tensor (*engine)(const Tensor&, const Tensor&, Reduction),
@@ -209,19 +222,27 @@ Number cross_entropy_of_row(const Plain& x, const Plain& q, Index row) {
 std::vector<Operation> losses() {
   using N = const Number&;
   return {
-      element_loss("mse_loss", mse_loss, [](N p, N t) { return (p - t) * (p - t); }, "mse_loss($0, $1, static_cast<Reduction>(#0))"),
-      element_loss("l1_loss", l1_loss, [](N p, N t) { return absolute(p - t); }, "l1_loss($0, $1, static_cast<Reduction>(#0))"),
-      element_loss("huber_loss", [](const Tensor& p, const Tensor& t, Reduction r) { return huber_loss(p, t, 0.5, r); }, [](N p, N t) {
-        Number d = p - t, size = d.v < 0 ? -d : d;
-        return less(size, constant(0.5)) ? 0.5 * (d * d) : 0.5 * (size - 0.25);
-      }, "huber_loss($0, $1, 0.5, static_cast<Reduction>(#0))"),
-      element_loss("pseudo_huber_loss", [](const Tensor& p, const Tensor& t, Reduction r) { return pseudo_huber_loss(p, t, 1.5, r); },
-                   [](N p, N t) { return 2.25 * (sqrt((p - t) * (p - t) / constant(2.25) + 1.0) - 1.0); },
-                   "pseudo_huber_loss($0, $1, 1.5, static_cast<Reduction>(#0))"),
-      element_loss("cauchy_loss", [](const Tensor& p, const Tensor& t, Reduction r) { return cauchy_loss(p, t, 2, r); },
-                   [](N p, N t) { return 2.0 * log1p((p - t) * (p - t) / constant(4)); }, "cauchy_loss($0, $1, 2, static_cast<Reduction>(#0))"),
-      element_loss("poisson_nll_loss", [](const Tensor& p, const Tensor& t, Reduction r) { return poisson_nll_loss(p, t, {.reduction = r}); },
-                   [](N p, N t) { return exp(p) - t * p; }, "poisson_nll_loss($0, $1, {.reduction = static_cast<Reduction>(#0)})"),
+      element_loss(
+          "mse_loss", mse_loss, [](N p, N t) { return (p - t) * (p - t); }, "mse_loss($0, $1, static_cast<Reduction>(#0))"),
+      element_loss(
+          "l1_loss", l1_loss, [](N p, N t) { return absolute(p - t); }, "l1_loss($0, $1, static_cast<Reduction>(#0))"),
+      element_loss(
+          "huber_loss", [](const Tensor& p, const Tensor& t, Reduction r) { return huber_loss(p, t, 0.5, r); },
+          [](N p, N t) {
+            Number d = p - t, size = d.v < 0 ? -d : d;
+            return less(size, constant(0.5)) ? 0.5 * (d * d) : 0.5 * (size - 0.25);
+          },
+          "huber_loss($0, $1, 0.5, static_cast<Reduction>(#0))"),
+      element_loss(
+          "pseudo_huber_loss", [](const Tensor& p, const Tensor& t, Reduction r) { return pseudo_huber_loss(p, t, 1.5, r); },
+          [](N p, N t) { return 2.25 * (sqrt((p - t) * (p - t) / constant(2.25) + 1.0) - 1.0); },
+          "pseudo_huber_loss($0, $1, 1.5, static_cast<Reduction>(#0))"),
+      element_loss(
+          "cauchy_loss", [](const Tensor& p, const Tensor& t, Reduction r) { return cauchy_loss(p, t, 2, r); },
+          [](N p, N t) { return 2.0 * log1p((p - t) * (p - t) / constant(4)); }, "cauchy_loss($0, $1, 2, static_cast<Reduction>(#0))"),
+      element_loss(
+          "poisson_nll_loss", [](const Tensor& p, const Tensor& t, Reduction r) { return poisson_nll_loss(p, t, {.reduction = r}); },
+          [](N p, N t) { return exp(p) - t * p; }, "poisson_nll_loss($0, $1, {.reduction = static_cast<Reduction>(#0)})"),
       {"cross_entropy", 2,
        [](Dice& dice, const Plains& x, Instruction& i) {
          draw_loss(dice, x, i);

@@ -43,9 +43,13 @@ inline Number operator-(const Number& x) { return {-x.v, -x.a, -x.b, -x.ab, x.ev
 inline Number operator-(const Number& x, const Number& y) { return x + -y; }
 inline Number operator*(const Number& x, const Number& y) {
   double u = precision.unit;
-  return {x.v * y.v, x.a * y.v + x.v * y.a, x.b * y.v + x.v * y.b, x.ab * y.v + x.a * y.b + x.b * y.a + x.v * y.ab,
+  return {x.v * y.v,
+          x.a * y.v + x.v * y.a,
+          x.b * y.v + x.v * y.b,
+          x.ab * y.v + x.a * y.b + x.b * y.a + x.v * y.ab,
           std::abs(x.v) * y.ev + std::abs(y.v) * x.ev + x.ev * y.ev + u * std::abs(x.v * y.v),
-          std::abs(x.a) * y.ev + std::abs(y.v) * x.ea + std::abs(x.v) * y.ea + std::abs(y.a) * x.ev + x.ea * y.ev + x.ev * y.ea + 2 * u * (std::abs(x.a * y.v) + std::abs(x.v * y.a))};
+          std::abs(x.a) * y.ev + std::abs(y.v) * x.ea + std::abs(x.v) * y.ea + std::abs(y.a) * x.ev + x.ea * y.ev + x.ev * y.ea +
+              2 * u * (std::abs(x.a * y.v) + std::abs(x.v * y.a))};
 }
 inline Number operator+(const Number& x, double y) { return x + constant(y); }
 inline Number operator-(const Number& x, double y) { return x + constant(-y); }

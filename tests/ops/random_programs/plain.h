@@ -52,7 +52,8 @@ Number stored(const Number& x, DType dtype);
 Plain viewed(const Plain& x, const Index& shape, const std::function<Index(const Index&)>& source);
 /// A copy in memory of its own.
 Plain copied(const Plain& x);
-/// The same elements in row-major order under another shape: a view if the places advance by fixed steps along every dimension, else a copy.
+/// The same elements in row-major order under another shape: a view if the places advance by fixed steps along every dimension, else a
+/// copy.
 Plain reshaped(const Plain& x, const Index& shape);
 /// The places follow each other.
 bool row_major(const Plain& x);

@@ -12,34 +12,51 @@ using N = const Number&;
 using Unary = Number (*)(N);
 
 Operation unary(const std::string& name, Tensor (*engine)(const Tensor&), Unary rule, bool keeps = true) {
-  return {name, 1, [](Dice&, const Plains& x, Instruction&) { require(x[0].floating(), "takes floating numbers"); },
-          [rule](const Plains& x, const Instruction&) { return fresh(x[0].dtype, x[0].shape, [&](const Index& i) { return rule(at(x[0], i)); }); },
-          [engine](const Tensors& x, const Instruction&) { return engine(x[0]); }, name + "($0)", keeps};
+  return {name,
+          1,
+          [](Dice&, const Plains& x, Instruction&) { require(x[0].floating(), "takes floating numbers"); },
+          [rule](const Plains& x, const Instruction&) {
+            return fresh(x[0].dtype, x[0].shape, [&](const Index& i) { return rule(at(x[0], i)); });
+          },
+          [engine](const Tensors& x, const Instruction&) { return engine(x[0]); },
+          name + "($0)",
+          keeps};
 }
 
 // With one number drawn from [low, high].
-Operation with_number(const std::string& name, double low, double high, Tensor (*engine)(const Tensor&, double), Number (*rule)(N, double), const std::string& code, bool keeps = true) {
-  return {name, 1,
+Operation with_number(const std::string& name, double low, double high, Tensor (*engine)(const Tensor&, double), Number (*rule)(N, double),
+                      const std::string& code, bool keeps = true) {
+  return {name,
+          1,
           [=](Dice& dice, const Plains& x, Instruction& i) {
             require(x[0].floating(), "takes floating numbers");
             i.r = {std::round(dice.uniform(low, high) * 8) / 8};  // exact in every type
           },
-          [rule](const Plains& x, const Instruction& i) { return fresh(x[0].dtype, x[0].shape, [&](const Index& k) { return rule(at(x[0], k), i.r[0]); }); },
-          [engine](const Tensors& x, const Instruction& i) { return engine(x[0], i.r[0]); }, code, keeps};
+          [rule](const Plains& x, const Instruction& i) {
+            return fresh(x[0].dtype, x[0].shape, [&](const Index& k) { return rule(at(x[0], k), i.r[0]); });
+          },
+          [engine](const Tensors& x, const Instruction& i) { return engine(x[0], i.r[0]); },
+          code,
+          keeps};
 }
 
 enum class Takes { floating, numbers };  // one floating argument at least; or integers too
 
-Operation binary(const std::string& name, Tensor (*engine)(const Tensor&, const Tensor&), Number (*rule)(N, N), Takes takes = Takes::floating, bool keeps = true) {
-  return {name, 2,
+Operation binary(const std::string& name, Tensor (*engine)(const Tensor&, const Tensor&), Number (*rule)(N, N),
+                 Takes takes = Takes::floating, bool keeps = true) {
+  return {name,
+          2,
           [takes](Dice&, const Plains& x, Instruction&) {
             bool floating = x[0].floating() || x[1].floating(), both_bool = x[0].dtype == boolean && x[1].dtype == boolean;
             require(takes == Takes::floating ? floating : !both_bool, "types that it does not take");
           },
           [rule](const Plains& x, const Instruction&) {
-            return fresh(joined(x[0].dtype, x[1].dtype), broadcast(x[0].shape, x[1].shape), [&](const Index& i) { return rule(at_broadcast(x[0], i), at_broadcast(x[1], i)); });
+            return fresh(joined(x[0].dtype, x[1].dtype), broadcast(x[0].shape, x[1].shape),
+                         [&](const Index& i) { return rule(at_broadcast(x[0], i), at_broadcast(x[1], i)); });
           },
-          [engine](const Tensors& x, const Instruction&) { return engine(x[0], x[1]); }, name + "($0, $1)", keeps};
+          [engine](const Tensors& x, const Instruction&) { return engine(x[0], x[1]); },
+          name + "($0, $1)",
+          keeps};
 }
 
 Operation comparison(const std::string& sign, Tensor (*engine)(const Tensor&, const Tensor&), bool (*rule)(N, N)) {
@@ -130,27 +147,57 @@ std::vector<Operation> functions() {
 
 std::vector<Operation> numbers() {
   return {
-      with_number("add number", -2, 2, [](const Tensor& x, double c) { return add(x, c); }, [](N x, double c) { return x + c; }, "add($0, %0)", false),
-      with_number("mul number", -2, 2, [](const Tensor& x, double c) { return mul(x, c); }, [](N x, double c) { return c * x; }, "mul($0, %0)", false),
-      with_number("number sub", -2, 2, [](const Tensor& x, double c) { return c - x; }, [](N x, double c) { return c - x; }, "(%0 - $0)", false),
-      with_number("div number", 0.5, 3, [](const Tensor& x, double c) { return div(x, c); }, [](N x, double c) { return (1 / c) * x; }, "div($0, %0)", false),
-      with_number("number div", -2, 2, [](const Tensor& x, double c) { return c / x; }, [](N x, double c) { return c * reciprocal(x); }, "(%0 / $0)"),
-      with_number("pow number", -2, 3, [](const Tensor& x, double c) { return pow(x, c); }, [](N x, double c) { return power(x, c); }, "pow($0, %0)"),
-      with_number("number pow", 0.5, 3, [](const Tensor& x, double c) { return pow(Scalar(c), x); }, [](N x, double c) { return exp(std::log(c) * x); }, "pow(%0, $0)"),
-      with_number("square by pow", 2, 2, [](const Tensor& x, double c) { return pow(x, c); }, [](N x, double) { return x * x; }, "pow($0, %0)"),
-      with_number("cube by pow", 3, 3, [](const Tensor& x, double c) { return pow(x, c); }, [](N x, double) { return x * x * x; }, "pow($0, %0)"),
-      with_number("clamp", -1, 1, [](const Tensor& x, double c) { return clamp(x, c, c + 0.5); }, [](N x, double c) { return hard(x, c, c + 0.5); }, "clamp($0, %0, %0 + 0.5)"),
-      with_number("clamp_min", -1, 1, [](const Tensor& x, double c) { return clamp_min(x, c); }, [](N x, double c) { return hard(x, c, INFINITY); }, "clamp_min($0, %0)"),
-      with_number("clamp_max", -1, 1, [](const Tensor& x, double c) { return clamp_max(x, c); }, [](N x, double c) { return hard(x, -INFINITY, c); }, "clamp_max($0, %0)"),
-      with_number("leaky_relu", 0.125, 0.5, [](const Tensor& x, double c) { return leaky_relu(x, c); }, [](N x, double c) { return less(x, constant(0)) ? c * x : x; }, "leaky_relu($0, %0)"),
-      with_number("elu", 0.5, 2, [](const Tensor& x, double c) { return elu(x, c); }, [](N x, double c) { return less(x, constant(0)) ? c * expm1(x) : x; }, "elu($0, %0)"),
-      with_number("celu", 0.5, 2, [](const Tensor& x, double c) { return celu(x, c); }, [](N x, double c) { return less(x, constant(0)) ? c * expm1((1 / c) * x) : x; },
-                  "celu($0, %0)"),
-      with_number("softshrink", 0.25, 1, [](const Tensor& x, double c) { return softshrink(x, c); },
-                  [](N x, double c) { return positive_part(x - c) - positive_part(-x - c); }, "softshrink($0, %0)"),
-      with_number("hardshrink", 0.25, 1, [](const Tensor& x, double c) { return hardshrink(x, c); },
-                  [](N x, double c) { return less(constant(c), absolute(x)) ? x : constant(0); }, "hardshrink($0, %0)"),
-      with_number("softplus beta", 0.5, 3, [](const Tensor& x, double c) { return softplus(x, c); }, [](N x, double c) { return (1 / c) * softplus_of(c * x); }, "softplus($0, %0)"),
+      with_number(
+          "add number", -2, 2, [](const Tensor& x, double c) { return add(x, c); }, [](N x, double c) { return x + c; }, "add($0, %0)",
+          false),
+      with_number(
+          "mul number", -2, 2, [](const Tensor& x, double c) { return mul(x, c); }, [](N x, double c) { return c * x; }, "mul($0, %0)",
+          false),
+      with_number(
+          "number sub", -2, 2, [](const Tensor& x, double c) { return c - x; }, [](N x, double c) { return c - x; }, "(%0 - $0)", false),
+      with_number(
+          "div number", 0.5, 3, [](const Tensor& x, double c) { return div(x, c); }, [](N x, double c) { return (1 / c) * x; },
+          "div($0, %0)", false),
+      with_number(
+          "number div", -2, 2, [](const Tensor& x, double c) { return c / x; }, [](N x, double c) { return c * reciprocal(x); },
+          "(%0 / $0)"),
+      with_number(
+          "pow number", -2, 3, [](const Tensor& x, double c) { return pow(x, c); }, [](N x, double c) { return power(x, c); },
+          "pow($0, %0)"),
+      with_number(
+          "number pow", 0.5, 3, [](const Tensor& x, double c) { return pow(Scalar(c), x); },
+          [](N x, double c) { return exp(std::log(c) * x); }, "pow(%0, $0)"),
+      with_number(
+          "square by pow", 2, 2, [](const Tensor& x, double c) { return pow(x, c); }, [](N x, double) { return x * x; }, "pow($0, %0)"),
+      with_number(
+          "cube by pow", 3, 3, [](const Tensor& x, double c) { return pow(x, c); }, [](N x, double) { return x * x * x; }, "pow($0, %0)"),
+      with_number(
+          "clamp", -1, 1, [](const Tensor& x, double c) { return clamp(x, c, c + 0.5); }, [](N x, double c) { return hard(x, c, c + 0.5); },
+          "clamp($0, %0, %0 + 0.5)"),
+      with_number(
+          "clamp_min", -1, 1, [](const Tensor& x, double c) { return clamp_min(x, c); }, [](N x, double c) { return hard(x, c, INFINITY); },
+          "clamp_min($0, %0)"),
+      with_number(
+          "clamp_max", -1, 1, [](const Tensor& x, double c) { return clamp_max(x, c); },
+          [](N x, double c) { return hard(x, -INFINITY, c); }, "clamp_max($0, %0)"),
+      with_number(
+          "leaky_relu", 0.125, 0.5, [](const Tensor& x, double c) { return leaky_relu(x, c); },
+          [](N x, double c) { return less(x, constant(0)) ? c * x : x; }, "leaky_relu($0, %0)"),
+      with_number(
+          "elu", 0.5, 2, [](const Tensor& x, double c) { return elu(x, c); },
+          [](N x, double c) { return less(x, constant(0)) ? c * expm1(x) : x; }, "elu($0, %0)"),
+      with_number(
+          "celu", 0.5, 2, [](const Tensor& x, double c) { return celu(x, c); },
+          [](N x, double c) { return less(x, constant(0)) ? c * expm1((1 / c) * x) : x; }, "celu($0, %0)"),
+      with_number(
+          "softshrink", 0.25, 1, [](const Tensor& x, double c) { return softshrink(x, c); },
+          [](N x, double c) { return positive_part(x - c) - positive_part(-x - c); }, "softshrink($0, %0)"),
+      with_number(
+          "hardshrink", 0.25, 1, [](const Tensor& x, double c) { return hardshrink(x, c); },
+          [](N x, double c) { return less(constant(c), absolute(x)) ? x : constant(0); }, "hardshrink($0, %0)"),
+      with_number(
+          "softplus beta", 0.5, 3, [](const Tensor& x, double c) { return softplus(x, c); },
+          [](N x, double c) { return (1 / c) * softplus_of(c * x); }, "softplus($0, %0)"),
   };
 }
 
@@ -182,16 +229,23 @@ std::vector<Operation> pairs() {
 
 std::vector<Operation> choices() {
   return {
-      {"where", 3, [](Dice&, const Plains& x, Instruction&) { require(x[0].dtype == boolean && x[1].floating() && x[2].floating(), "takes a condition and two floating tensors"); },
+      {"where", 3,
+       [](Dice&, const Plains& x, Instruction&) {
+         require(x[0].dtype == boolean && x[1].floating() && x[2].floating(), "takes a condition and two floating tensors");
+       },
        [](const Plains& x, const Instruction&) {
          return fresh(joined(x[1].dtype, x[2].dtype), broadcast(x[0].shape, broadcast(x[1].shape, x[2].shape)),
                       [&](const Index& i) { return at_broadcast(x[0], i).v != 0 ? at_broadcast(x[1], i) : at_broadcast(x[2], i); });
        },
        [](const Tensors& x, const Instruction&) { return where(x[0], x[1], x[2]); }, "where($0, $1, $2)", false},
-      {"lerp", 3, [](Dice&, const Plains& x, Instruction&) { require(x[0].floating() && x[1].dtype == x[0].dtype && x[2].dtype == x[0].dtype, "takes one floating type"); },
+      {"lerp", 3,
+       [](Dice&, const Plains& x, Instruction&) {
+         require(x[0].floating() && x[1].dtype == x[0].dtype && x[2].dtype == x[0].dtype, "takes one floating type");
+       },
        [](const Plains& x, const Instruction&) {
-         return fresh(x[0].dtype, broadcast(x[0].shape, broadcast(x[1].shape, x[2].shape)),
-                      [&](const Index& i) { return at_broadcast(x[0], i) + at_broadcast(x[2], i) * (at_broadcast(x[1], i) - at_broadcast(x[0], i)); });
+         return fresh(x[0].dtype, broadcast(x[0].shape, broadcast(x[1].shape, x[2].shape)), [&](const Index& i) {
+           return at_broadcast(x[0], i) + at_broadcast(x[2], i) * (at_broadcast(x[1], i) - at_broadcast(x[0], i));
+         });
        },
        [](const Tensors& x, const Instruction&) { return lerp(x[0], x[1], x[2]); }, "lerp($0, $1, $2)"},
       // Under f64 for all (Instruction::dtype is f64 then) a conversion copies, so that both ways share memory alike.
@@ -202,7 +256,8 @@ std::vector<Operation> choices() {
          require(i.dtype != x[0].dtype, "of that type already");
        },
        [](const Plains& x, const Instruction& i) { return fresh(i.dtype, x[0].shape, [&](const Index& k) { return at(x[0], k); }); },
-       [](const Tensors& x, const Instruction& i) { return x[0].dtype() == i.dtype ? clone(x[0]) : to(x[0], i.dtype); }, "to($0, @)", false},
+       [](const Tensors& x, const Instruction& i) { return x[0].dtype() == i.dtype ? clone(x[0]) : to(x[0], i.dtype); }, "to($0, @)",
+       false},
   };
 }
 

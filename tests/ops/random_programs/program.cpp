@@ -10,7 +10,8 @@ namespace plumb::programs {
 
 std::vector<Operation> all_operations() {
   std::vector<Operation> all = pointwise_operations();
-  for (auto more : {view_operations, reduce_operations, moving_operations, matrix_operations, network_operations, transform_operations, writing_operations})
+  for (auto more : {view_operations, reduce_operations, moving_operations, matrix_operations, network_operations, transform_operations,
+                    writing_operations})
     for (Operation& operation : more()) all.push_back(std::move(operation));
   return all;
 }
@@ -126,8 +127,10 @@ std::string call_of(const Program& program, const Instruction& i) {
 
 std::string code_of(const Input& input, size_t k) {
   std::string shape = fmt::format("{{{}}}", fmt::join(input.shape, ", "));
-  std::string text = fmt::format("Tensor x{} = to(from_vector(std::vector<double>{{{}}}, {}), {})", k, fmt::join(input.values, ", "), shape, name(input.dtype) == "bool" ? "boolean" : name(input.dtype));
-  if (input.layout == Layout::transposed && input.shape.size() >= 2) text = fmt::format("{};\nx{} = transpose(clone(transpose(x{}, -1, -2)), -1, -2).detach()", text, k, k);
+  std::string text = fmt::format("Tensor x{} = to(from_vector(std::vector<double>{{{}}}, {}), {})", k, fmt::join(input.values, ", "), shape,
+                                 name(input.dtype) == "bool" ? "boolean" : name(input.dtype));
+  if (input.layout == Layout::transposed && input.shape.size() >= 2)
+    text = fmt::format("{};\nx{} = transpose(clone(transpose(x{}, -1, -2)), -1, -2).detach()", text, k, k);
   if (input.layout == Layout::strided) text = fmt::format("{};\nx{} = select(stack({{x{}, x{}}}, -1), -1, 0).detach()", text, k, k, k);
   if (is_floating(input.dtype)) text += fmt::format(";\nx{}.requires_grad_()", k);
   return text + ";\n";

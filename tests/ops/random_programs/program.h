@@ -1,4 +1,5 @@
-// A program: inputs, and operations on earlier values. It can be drawn, run by the engine and by the plain interpreter, and printed as code.
+// A program: inputs, and operations on earlier values. It can be drawn, run by the engine and by the plain interpreter, and printed as
+// code.
 #pragma once
 #include <string>
 
@@ -42,13 +43,18 @@ struct Operation {
   std::function<void(Dice&, const Plains& x, Instruction&)> draw;
   std::function<Plain(const Plains& x, const Instruction&)> plain;
   std::function<Tensor(const Tensors& x, const Instruction&)> engine;
-  /// The call: $0, $1 … are the arguments, #0, #1 … the whole numbers, #* all of them, #2* all from the third on, %0 … the others, @ the type.
+  /// The call: $0, $1 … are the arguments, #0, #1 … the whole numbers, #* all of them, #2* all from the third on, %0 … the others, @ the
+  /// type.
   std::string code;
   bool keeps = true;    ///< its derivative needs numbers that it read or made, which must not be overwritten afterwards
   bool writes = false;  ///< overwrites its first argument, which is also its result
 };
 
-enum class Layout { contiguous, transposed, strided };  ///< of an input: the last two dimensions stored swapped; every second place of a longer memory
+enum class Layout {
+  contiguous,
+  transposed,
+  strided
+};  ///< of an input: the last two dimensions stored swapped; every second place of a longer memory
 
 struct Input {
   Index shape;

@@ -34,7 +34,8 @@ Program without_input(Program p, int k) {
 }
 bool uses(const Program& p, int value) {
   if (std::find(p.outputs.begin(), p.outputs.end(), value) != p.outputs.end()) return true;
-  return std::any_of(p.instructions.begin(), p.instructions.end(), [&](const Instruction& i) { return std::find(i.arguments.begin(), i.arguments.end(), value) != i.arguments.end(); });
+  return std::any_of(p.instructions.begin(), p.instructions.end(),
+                     [&](const Instruction& i) { return std::find(i.arguments.begin(), i.arguments.end(), value) != i.arguments.end(); });
 }
 
 // With the result of instruction k given as an input, of the values that it had.

@@ -20,7 +20,9 @@ void take_wide(const Plains& x) {
 
 // -- Fourier: n is the dimension ------------------------------------------------------------------------------------
 
-Number cosine(int64_t k, int64_t n) { return constant(std::cos(2 * std::numbers::pi * static_cast<double>(k % n) / static_cast<double>(n))); }
+Number cosine(int64_t k, int64_t n) {
+  return constant(std::cos(2 * std::numbers::pi * static_cast<double>(k % n) / static_cast<double>(n)));
+}
 Number sine(int64_t k, int64_t n) { return constant(std::sin(2 * std::numbers::pi * static_cast<double>(k % n) / static_cast<double>(n))); }
 
 // Σ of the terms, where what rounds off in a fast transform is of the size of all numbers that it mixes, not of these products.
@@ -257,7 +259,9 @@ std::vector<Operation> matrices() {
       {"slogdet", 1, square, logdet_plain, [](const Tensors& x, const Instruction&) { return slogdet(x[0]).logabs; }, "slogdet($0).logabs"},
       {"matrix_exp", 1, square, matrix_exp_plain, [](const Tensors& x, const Instruction&) { return matrix_exp(x[0]); }, "matrix_exp($0)"},
       {"cholesky", 1, rectangular, cholesky_plain,
-       [](const Tensors& x, const Instruction&) { return cholesky(matmul(x[0], transpose(x[0], 0, 1)) + eye(x[0].size(0), -1, x[0].dtype())); },
+       [](const Tensors& x, const Instruction&) {
+         return cholesky(matmul(x[0], transpose(x[0], 0, 1)) + eye(x[0].size(0), -1, x[0].dtype()));
+       },
        "cholesky(matmul($0, transpose($0, 0, 1)) + eye($0.size(0), -1, $0.dtype()))"},
       {"kron", 2, rectangular, kron_plain, [](const Tensors& x, const Instruction&) { return kron(x[0], x[1]); }, "kron($0, $1)"},
   };

@@ -34,9 +34,11 @@ Index shape_of_as_many(Dice& dice, const Plain& x) {
 
 std::vector<Operation> reordering() {
   return {
-      {"reshape", 1, [](Dice& dice, const Plains& x, Instruction& i) { i.n = shape_of_as_many(dice, x[0]); }, [](const Plains& x, const Instruction& i) { return reshaped(x[0], i.n); },
+      {"reshape", 1, [](Dice& dice, const Plains& x, Instruction& i) { i.n = shape_of_as_many(dice, x[0]); },
+       [](const Plains& x, const Instruction& i) { return reshaped(x[0], i.n); },
        [](const Tensors& x, const Instruction& i) { return reshape(x[0], Shape(i.n)); }, "reshape($0, {#*})", false},
-      {"flatten", 1, [](Dice& dice, const Plains& x, Instruction& i) {
+      {"flatten", 1,
+       [](Dice& dice, const Plains& x, Instruction& i) {
          require(x[0].rank() > 0, "no dimension");
          int64_t first = dice.below(x[0].rank());
          i.n = {first, dice.between(first, x[0].rank() - 1)};
@@ -49,7 +51,10 @@ std::vector<Operation> reordering() {
          return reshaped(x[0], shape);
        },
        [](const Tensors& x, const Instruction& i) { return flatten(x[0], as_int(i.n[0]), as_int(i.n[1])); }, "flatten($0, #0, #1)", false},
-      {"transpose", 1, [](Dice& dice, const Plains& x, Instruction& i) { i.n = {some_dim(dice, x[0]), some_dim(dice, x[0])}; },
+      {"transpose", 1,
+       [](Dice& dice, const Plains& x, Instruction& i) {
+         i.n = {some_dim(dice, x[0]), some_dim(dice, x[0])};
+       },
        [](const Plains& x, const Instruction& i) {
          size_t p = dim_of(i, 0, x[0]), q = dim_of(i, 1, x[0]);
          Index shape = x[0].shape;
@@ -59,7 +64,8 @@ std::vector<Operation> reordering() {
            return k;
          });
        },
-       [](const Tensors& x, const Instruction& i) { return transpose(x[0], as_int(i.n[0]), as_int(i.n[1])); }, "transpose($0, #0, #1)", false},
+       [](const Tensors& x, const Instruction& i) { return transpose(x[0], as_int(i.n[0]), as_int(i.n[1])); }, "transpose($0, #0, #1)",
+       false},
       {"permute", 1,
        [](Dice& dice, const Plains& x, Instruction& i) {
          for (int64_t d = 0; d < x[0].rank(); ++d) i.n.insert(i.n.begin() + dice.between(0, d), d);
@@ -75,7 +81,10 @@ std::vector<Operation> reordering() {
          });
        },
        [](const Tensors& x, const Instruction& i) { return permute(x[0], ints(i.n)); }, "permute($0, {#*})", false},
-      {"movedim", 1, [](Dice& dice, const Plains& x, Instruction& i) { i.n = {some_dim(dice, x[0]), some_dim(dice, x[0])}; },
+      {"movedim", 1,
+       [](Dice& dice, const Plains& x, Instruction& i) {
+         i.n = {some_dim(dice, x[0]), some_dim(dice, x[0])};
+       },
        [](const Plains& x, const Instruction& i) {
          size_t from = dim_of(i, 0, x[0]), to = dim_of(i, 1, x[0]);
          require(x[0].rank() > 0, "no dimension");
@@ -138,7 +147,8 @@ std::vector<Operation> reordering() {
 // x along one dimension from `start`, `length` elements, every `step`.
 Plain sliced(const Plain& x, size_t d, int64_t start, int64_t length, int64_t step) {
   Index shape = x.shape;
-  require(d < shape.size() && start >= 0 && length >= 0 && (length == 0 || start + (length - 1) * step < shape[d]), "outside the dimension");
+  require(d < shape.size() && start >= 0 && length >= 0 && (length == 0 || start + (length - 1) * step < shape[d]),
+          "outside the dimension");
   shape[d] = length;
   return viewed(x, shape, [=](Index k) {
     k[d] = start + k[d] * step;
@@ -155,7 +165,8 @@ std::vector<Operation> parts() {
   return {
       {"slice", 1,
        [](Dice& dice, const Plains& x, Instruction& i) {
-         int64_t d = some_dim(dice, x[0]), size = x[0].size(dimension(d, x[0])), start = dice.between(0, size), end = dice.between(start, size);
+         int64_t d = some_dim(dice, x[0]), size = x[0].size(dimension(d, x[0])), start = dice.between(0, size),
+                 end = dice.between(start, size);
          i.n = {d, dice.chance(0.3) && start > 0 ? start - size : start, end, dice.between(1, 3)};
          if (i.n[1] == 0 && start > 0) i.n[1] = start;  // −0 is the beginning
        },
@@ -165,14 +176,16 @@ std::vector<Operation> parts() {
          int64_t size = x[0].shape[d], start = i.n[1] < 0 ? i.n[1] + size : i.n[1];
          return sliced(x[0], d, start, std::max<int64_t>(0, (i.n[2] - start + i.n[3] - 1) / i.n[3]), i.n[3]);
        },
-       [](const Tensors& x, const Instruction& i) { return slice(x[0], as_int(i.n[0]), i.n[1], i.n[2], i.n[3]); }, "slice($0, #0, #1, #2, #3)", false},
+       [](const Tensors& x, const Instruction& i) { return slice(x[0], as_int(i.n[0]), i.n[1], i.n[2], i.n[3]); },
+       "slice($0, #0, #1, #2, #3)", false},
       {"narrow", 1,
        [](Dice& dice, const Plains& x, Instruction& i) {
          int64_t d = some_dim(dice, x[0]), size = x[0].size(dimension(d, x[0])), start = dice.between(0, size);
          i.n = {d, start, dice.between(start < size ? 1 : 0, size - start)};
        },
        [](const Plains& x, const Instruction& i) { return sliced(x[0], dim_of(i, 0, x[0]), i.n[1], i.n[2], 1); },
-       [](const Tensors& x, const Instruction& i) { return narrow(x[0], as_int(i.n[0]), i.n[1], i.n[2]); }, "narrow($0, #0, #1, #2)", false},
+       [](const Tensors& x, const Instruction& i) { return narrow(x[0], as_int(i.n[0]), i.n[1], i.n[2]); }, "narrow($0, #0, #1, #2)",
+       false},
       {"select", 1,
        [](Dice& dice, const Plains& x, Instruction& i) {
          int64_t d = some_dim(dice, x[0]), size = x[0].size(dimension(d, x[0]));
@@ -197,7 +210,8 @@ std::vector<Operation> parts() {
          int64_t start = i.n[1] * i.n[2];
          return sliced(x[0], d, start, std::min(i.n[1], x[0].shape[d] - start), 1);
        },
-       [](const Tensors& x, const Instruction& i) { return split(x[0], i.n[1], as_int(i.n[0])).at(static_cast<size_t>(i.n[2])); }, "split($0, #1, #0)[#2]", false},
+       [](const Tensors& x, const Instruction& i) { return split(x[0], i.n[1], as_int(i.n[0])).at(static_cast<size_t>(i.n[2])); },
+       "split($0, #1, #0)[#2]", false},
       {"unbind", 1,
        [](Dice& dice, const Plains& x, Instruction& i) {
          int64_t d = some_dim(dice, x[0]), size = x[0].size(dimension(d, x[0]));
@@ -208,7 +222,8 @@ std::vector<Operation> parts() {
          size_t d = dim_of(i, 0, x[0]);
          return without_dim(sliced(x[0], d, i.n[1], 1, 1), d);
        },
-       [](const Tensors& x, const Instruction& i) { return unbind(x[0], as_int(i.n[0])).at(static_cast<size_t>(i.n[1])); }, "unbind($0, #0)[#1]", false},
+       [](const Tensors& x, const Instruction& i) { return unbind(x[0], as_int(i.n[0])).at(static_cast<size_t>(i.n[1])); },
+       "unbind($0, #0)[#1]", false},
       {"diagonal", 1,
        [](Dice& dice, const Plains& x, Instruction& i) {
          require(x[0].rank() >= 2, "no matrix");
@@ -231,7 +246,8 @@ std::vector<Operation> parts() {
            return source;
          });
        },
-       [](const Tensors& x, const Instruction& i) { return diagonal(x[0], as_int(i.n[0]), as_int(i.n[1]), as_int(i.n[2])); }, "diagonal($0, #0, #1, #2)", false},
+       [](const Tensors& x, const Instruction& i) { return diagonal(x[0], as_int(i.n[0]), as_int(i.n[1]), as_int(i.n[2])); },
+       "diagonal($0, #0, #1, #2)", false},
       {"sliding_window", 1,
        [](Dice& dice, const Plains& x, Instruction& i) {
          int64_t d = some_dim(dice, x[0]), size = x[0].size(dimension(d, x[0]));
@@ -250,10 +266,12 @@ std::vector<Operation> parts() {
            return k;
          });
        },
-       [](const Tensors& x, const Instruction& i) { return sliding_window(x[0], as_int(i.n[0]), i.n[1], i.n[2]); }, "sliding_window($0, #0, #1, #2)", false},
+       [](const Tensors& x, const Instruction& i) { return sliding_window(x[0], as_int(i.n[0]), i.n[1], i.n[2]); },
+       "sliding_window($0, #0, #1, #2)", false},
       {"as_strided", 1,
        [](Dice& dice, const Plains& x, Instruction& i) {
-         int64_t offset = dice.between(0, 2), rows = dice.between(1, 3), columns = dice.between(1, 3), down = dice.between(0, 3), right = dice.between(0, 3);
+         int64_t offset = dice.between(0, 2), rows = dice.between(1, 3), columns = dice.between(1, 3), down = dice.between(0, 3),
+                 right = dice.between(0, 3);
          require(offset + (rows - 1) * down + (columns - 1) * right < count(x[0].shape), "leaves the elements");
          i.n = {rows, columns, down, right, offset};
        },
@@ -263,8 +281,12 @@ std::vector<Operation> parts() {
          flat.shape = {count(x[0].shape)};
          return viewed(flat, {i.n[0], i.n[1]}, [n = i.n](const Index& k) { return Index{n[4] + k[0] * n[2] + k[1] * n[3]}; });
        },
-       [](const Tensors& x, const Instruction& i) { return as_strided(x[0], {i.n[0], i.n[1]}, {i.n[2], i.n[3]}, i.n[4]); }, "as_strided($0, {#0, #1}, {#2, #3}, #4)", false},
-      {"contiguous", 1, [](Dice&, const Plains&, Instruction&) {}, [](const Plains& x, const Instruction&) { return row_major(x[0]) ? x[0] : copied(x[0]); },
+       [](const Tensors& x, const Instruction& i) {
+         return as_strided(x[0], {i.n[0], i.n[1]}, {i.n[2], i.n[3]}, i.n[4]);
+       },
+       "as_strided($0, {#0, #1}, {#2, #3}, #4)", false},
+      {"contiguous", 1, [](Dice&, const Plains&, Instruction&) {},
+       [](const Plains& x, const Instruction&) { return row_major(x[0]) ? x[0] : copied(x[0]); },
        [](const Tensors& x, const Instruction&) { return contiguous(x[0]); }, "contiguous($0)", false},
       {"clone", 1, [](Dice&, const Plains&, Instruction&) {}, [](const Plains& x, const Instruction&) { return copied(x[0]); },
        [](const Tensors& x, const Instruction&) { return clone(x[0]); }, "clone($0)", false},

@@ -71,7 +71,8 @@ TEST_CASE("plumb run: ends in a table and leaves results that plumb report finds
 
 TEST_CASE("plumb run --table: a common table, which plumb report shows after the methods") {
   plumb_test::Scratch scratch;
-  Outcome run = run_plumb("run --table semi_supervised --budget smoke --seeds 2 --variants supervised FixMatch --out " + scratch.path("run"));
+  Outcome run =
+      run_plumb("run --table semi_supervised --budget smoke --seeds 2 --variants supervised FixMatch --out " + scratch.path("run"));
   CAPTURE(run.err);
   REQUIRE(run.code == 0);
   CHECK(run.out.find("colour images, 25 labels a class (%)") != std::string::npos);
@@ -82,7 +83,8 @@ TEST_CASE("plumb run --table: a common table, which plumb report shows after the
   CHECK(report.out.find("1 of " + std::to_string(plumb::methods::tables().size()) + " common tables have results") != std::string::npos);
   std::string results = scratch.get("RESULTS.md");
   CHECK(results.find("# Common tables\n\n## Semi-supervised learning: one table") != std::string::npos);
-  CHECK(results.find("`plumb run --table semi_supervised --seeds 2 --budget smoke --variants \"supervised\" \"FixMatch\"`") != std::string::npos);
+  CHECK(results.find("`plumb run --table semi_supervised --seeds 2 --budget smoke --variants \"supervised\" \"FixMatch\"`") !=
+        std::string::npos);
   CHECK(results.find("[more](methods/semi_supervised/table_semi_supervised/README.md)") != std::string::npos);
   CHECK(scratch.get("all.html").find("id='semi_supervised_table'") != std::string::npos);
 

@@ -60,7 +60,8 @@ void image_file(const std::string& path, int64_t side, uint8_t value, bool jpeg 
 
 TEST_CASE("train classifier: a small ResNet learns the digits, is tested in the end, and can be evaluated") {
   Runs r;
-  Outcome o = run_plumb("train classifier --data digits --out " + r.run("a") + " --model resnet --depth 8 --width 8 --batch 64 --epochs 5 --eval-every 40 --lr 0.1 --warmup 10 --crop 1");
+  Outcome o = run_plumb("train classifier --data digits --out " + r.run("a") +
+                        " --model resnet --depth 8 --width 8 --batch 64 --epochs 5 --eval-every 40 --lr 0.1 --warmup 10 --crop 1");
   REQUIRE_MESSAGE(o.code == 0, o.err);
   auto lines = r.metrics("a");
   CHECK(lines.size() == 102);  // ⌈5 · 1,294 / 64⌉: 143 of the 1,438 are held back
@@ -73,7 +74,8 @@ TEST_CASE("train classifier: a small ResNet learns the digits, is tested in the 
   CHECK(json["accuracy"].get<double>() == lines.back()["test_accuracy"]);
   CHECK(json["images"] == 359);
   int64_t wrong = std::lround((1 - lines[39]["val_accuracy"]) * 143);  // of 143; at most 36 are shown, six a row
-  CHECK(load_image(r.run("a") + "/samples/step-00000040.png").size(1) == 50 * std::min<int64_t>(6, static_cast<int64_t>(std::ceil(std::sqrt(wrong)))) + 2);
+  CHECK(load_image(r.run("a") + "/samples/step-00000040.png").size(1) ==
+        50 * std::min<int64_t>(6, static_cast<int64_t>(std::ceil(std::sqrt(wrong)))) + 2);
   std::string report = read_file(r.run("a") + "/report.html");
   CHECK(report.find("test accuracy 0.9") != std::string::npos);
   CHECK(report.find("data:image/png;base64,") != std::string::npos);
@@ -83,7 +85,8 @@ TEST_CASE("train classifier: killed and resumed with accumulation, averaged weig
   Runs r;
   const char* options = " --accumulate 2 --ema 0.9 --early-stop 9 --rotate 10 --crop 1 --cutout 2 --mixup 0.2 --label-smoothing 0.05";
   auto train = [&](const std::string& name) {
-    return "train classifier --data digits --out " + r.run(name) + " --width 8 --batch 32 --steps 60 --eval-every 20 --checkpoint-every 20 --lr 0.05" + options;
+    return "train classifier --data digits --out " + r.run(name) +
+           " --width 8 --batch 32 --steps 60 --eval-every 20 --checkpoint-every 20 --lr 0.05" + options;
   };
   REQUIRE(run_plumb(train("whole")).code == 0);
   CHECK(stop_midway(train("cut"), r.run("cut") + "/metrics.jsonl", 30, SIGKILL) == 128 + SIGKILL);
@@ -96,7 +99,8 @@ TEST_CASE("train classifier: killed and resumed with accumulation, averaged weig
 TEST_CASE("train classifier: wide-resnet, group norm, bf16, f64, recompute") {
   Runs r;
   int run = 0;
-  for (const char* options : {"--model wide-resnet --depth 10 --widen 1 --dtype bf16", "--model resnet --norm group --groups 4 --recompute", "--model resnet --dtype f64 --optimizer adamw --lr 0.001"}) {
+  for (const char* options : {"--model wide-resnet --depth 10 --widen 1 --dtype bf16", "--model resnet --norm group --groups 4 --recompute",
+                              "--model resnet --dtype f64 --optimizer adamw --lr 0.001"}) {
     std::string out = r.run("r" + std::to_string(run++));
     Outcome o = run_plumb("train classifier --data digits --out " + out + " --batch 16 --steps 3 --warmup 0 --eval-every 0 " + options);
     CHECK_MESSAGE(o.code == 0, options << ": " << o.err);
@@ -116,12 +120,14 @@ TEST_CASE("train classifier: IDX directories and files, CIFAR files, class folde
   save_cifar(r.run("cifar/test_batch.bin"), {two_tones(20, {3, 32, 32}), alternating(20, i64), {}});
   for (int i = 0; i < 20; ++i)
     for (const char* name : {"bright", "dark"})
-      image_file(r.run("folders/" + std::string(name) + "/" + std::to_string(i) + (i % 2 ? ".png" : ".jpg")), 4, static_cast<uint8_t>((name[0] == 'b' ? 160 : 20) + 3 * i), i % 2 == 0);
+      image_file(r.run("folders/" + std::string(name) + "/" + std::to_string(i) + (i % 2 ? ".png" : ".jpg")), 4,
+                 static_cast<uint8_t>((name[0] == 'b' ? 160 : 20) + 3 * i), i % 2 == 0);
   fs::create_directories(r.run("parts"));
   fs::copy(r.run("folders"), r.run("parts/train"), fs::copy_options::recursive);
   fs::copy(r.run("folders"), r.run("parts/test"), fs::copy_options::recursive);
   int run = 0;
-  for (std::string data : {r.run("mnist"), r.run("mnist/train-labels-idx1-ubyte") + " " + r.run("mnist/train-images-idx3-ubyte.gz"), r.run("cifar"), r.run("cifar/data_batch_1.bin"), r.run("folders"), r.run("parts")}) {
+  for (std::string data : {r.run("mnist"), r.run("mnist/train-labels-idx1-ubyte") + " " + r.run("mnist/train-images-idx3-ubyte.gz"),
+                           r.run("cifar"), r.run("cifar/data_batch_1.bin"), r.run("folders"), r.run("parts")}) {
     CAPTURE(data);
     std::string name = "r" + std::to_string(run++);
     Outcome o = run_plumb(r.train(name, data));
@@ -144,7 +150,8 @@ TEST_CASE("train classifier: bad input is one line that names it, exit code 2, a
     CHECK_FALSE(path_exists(r.run("x")));
   };
   auto with = [&](const std::string& data) { return r.train("x", data); };
-  refused(with(r.run("none")), "none does not exist; give a path (`plumb data fetch mnist` makes data/mnist), or digits, which are built in");
+  refused(with(r.run("none")),
+          "none does not exist; give a path (`plumb data fetch mnist` makes data/mnist), or digits, which are built in");
   fs::create_directories(r.run("empty"));
   refused(with(r.run("empty")), "empty: has no subfolders; each class has its own");
   fs::create_directories(r.run("no-images/a"));
@@ -158,7 +165,8 @@ TEST_CASE("train classifier: bad input is one line that names it, exit code 2, a
   save_idx(r.run("half/train-labels-idx1-ubyte"), alternating(9, u8));
   refused(with(r.run("half")), "has 9 labels for 10 images");
   save_idx(r.run("short-images"), two_tones(10, {4, 4}));
-  refused(with(r.run("short-images")), "one file of the training part, not CIFAR's (.bin); give two IDX files, images and labels, or a directory ");
+  refused(with(r.run("short-images")),
+          "one file of the training part, not CIFAR's (.bin); give two IDX files, images and labels, or a directory ");
   fs::create_directories(r.run("labels"));
   save_idx(r.run("labels/train-images-idx3-ubyte"), two_tones(10, {4, 4}));
   save_idx(r.run("labels/train-labels-idx1-ubyte"), alternating(10, u8));
@@ -186,7 +194,9 @@ TEST_CASE("train classifier: bad input is one line that names it, exit code 2, a
 TEST_CASE("train classifier: a data set that changed is not gone on with") {
   Runs r;
   for (int i = 0; i < 20; ++i)
-    for (const char* name : {"bright", "dark"}) image_file(r.run("folders/" + std::string(name) + "/" + std::to_string(i) + ".png"), 4, static_cast<uint8_t>((name[0] == 'b' ? 160 : 20) + 3 * i));
+    for (const char* name : {"bright", "dark"})
+      image_file(r.run("folders/" + std::string(name) + "/" + std::to_string(i) + ".png"), 4,
+                 static_cast<uint8_t>((name[0] == 'b' ? 160 : 20) + 3 * i));
   CHECK(stop_midway(r.train("a", r.run("folders"), 5000), r.run("a") + "/metrics.jsonl", 5, SIGTERM) == 143);
   image_file(r.run("folders/dark/20.png"), 4, 7);
   Outcome o = run_plumb("train classifier --resume " + r.run("a"));
@@ -197,7 +207,8 @@ TEST_CASE("train classifier: a data set that changed is not gone on with") {
 TEST_CASE("eval of a classifier: given class folders are taken by their names; one that the run does not know is named") {
   Runs r;
   auto put = [&](const std::string& folder, const std::string& name, int level) {
-    for (int i = 0; i < 20; ++i) image_file(r.run(folder + "/" + name + "/" + std::to_string(i) + ".png"), 4, static_cast<uint8_t>(level + i));
+    for (int i = 0; i < 20; ++i)
+      image_file(r.run(folder + "/" + name + "/" + std::to_string(i) + ".png"), 4, static_cast<uint8_t>(level + i));
   };
   put("all", "bright", 220), put("all", "dark", 5), put("all", "middle", 110);
   REQUIRE(run_plumb(r.train("a", r.run("all"), 400)).code == 0);

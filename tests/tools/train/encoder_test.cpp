@@ -38,7 +38,9 @@ TEST_CASE("train encoder: learns what words say, on nine folds, measured on the 
   REQUIRE(reviews.size() == 40);
   CHECK(reviews.front().positive == 0);
   CHECK(reviews.back().fold() == 9);
-  std::string options = " --data " + data + " --fold 3 --width 16 --inner 16 --heads 2 --context 24 --batch 8 --steps 60 --eval-every 30 --warmup 5 --lr 5e-3 --head-dropout 0.1";
+  std::string options =
+      " --data " + data +
+      " --fold 3 --width 16 --inner 16 --heads 2 --context 24 --batch 8 --steps 60 --eval-every 30 --warmup 5 --lr 5e-3 --head-dropout 0.1";
   Outcome o = run_plumb("train encoder --out " + scratch.path("run") + options);
   INFO(o.err);
   REQUIRE(o.code == 0);
@@ -59,10 +61,13 @@ TEST_CASE("train encoder: learns what words say, on nine folds, measured on the 
 
 TEST_CASE("train encoder: options and archives that will not do are named") {
   Scratch scratch;
-  CHECK(run_plumb("train encoder --out " + scratch.path("run")).err == "plumb: train encoder: --data is missing: give the path of review_polarity.tar.gz\n");
-  CHECK(run_plumb("train encoder --data x --fold 10 --out " + scratch.path("run")).err == "plumb: train encoder: --fold must lie between 0 and 9, it is 10\n");
+  CHECK(run_plumb("train encoder --out " + scratch.path("run")).err ==
+        "plumb: train encoder: --data is missing: give the path of review_polarity.tar.gz\n");
+  CHECK(run_plumb("train encoder --data x --fold 10 --out " + scratch.path("run")).err ==
+        "plumb: train encoder: --fold must lie between 0 and 9, it is 10\n");
   std::string other = scratch.put("other.txt", "x");
   REQUIRE(run_shell("tar cf " + scratch.path("other.tar") + " -C " + scratch.path() + " other.txt").code == 0);
   CHECK_THROWS_WITH_AS(plumb::data::read_film_reviews(scratch.path("other.tar")),
-                       ("film reviews: " + scratch.path("other.tar") + ": holds no file like neg/cv000_….txt or pos/cv000_….txt").c_str(), plumb::IoError);
+                       ("film reviews: " + scratch.path("other.tar") + ": holds no file like neg/cv000_….txt or pos/cv000_….txt").c_str(),
+                       plumb::IoError);
 }

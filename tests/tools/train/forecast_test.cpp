@@ -187,8 +187,10 @@ TEST_CASE("train forecast: what a run is asked beyond what it can is refused") {
 
 TEST_CASE("train forecast: --early-stop without a validation part and --recompute are refused") {
   plumb_test::Scratch scratch;
-  std::string start = "train forecast --data " + scratch.put("t.csv", table(200)) + " --column temperature --order 5 --steps 5 --out " + scratch.path("run");
-  for (const auto& [option, word] : {std::pair{" --validation 0 --early-stop 1 --eval-every 2", "--early-stop needs a validation part"}, {" --recompute", "--recompute: "}}) {
+  std::string start = "train forecast --data " + scratch.put("t.csv", table(200)) + " --column temperature --order 5 --steps 5 --out " +
+                      scratch.path("run");
+  for (const auto& [option, word] : {std::pair{" --validation 0 --early-stop 1 --eval-every 2", "--early-stop needs a validation part"},
+                                     {" --recompute", "--recompute: "}}) {
     Outcome o = run_plumb(start + option);
     CHECK(o.code == 2);
     CHECK_MESSAGE(o.err.find(word) != std::string::npos, o.err);

@@ -43,7 +43,9 @@ TEST_CASE("train gan: samples come nearer to the images, pictures are drawn, and
   CHECK(json["sliced_wasserstein"] > json["sliced_wasserstein_of_real"]);
 
   REQUIRE(run_plumb("train classifier --data digits --out " + r.run("judge") + " --width 8 --batch 64 --steps 40 --warmup 5").code == 0);
-  auto draw = [&](const std::string& picture) { return run_plumb("sample " + r.run("a") + " --count 20 --seed 3 --out " + r.run(picture) + " --judge " + r.run("judge")); };
+  auto draw = [&](const std::string& picture) {
+    return run_plumb("sample " + r.run("a") + " --count 20 --seed 3 --out " + r.run(picture) + " --judge " + r.run("judge"));
+  };
   Outcome drawn = draw("one.png");
   REQUIRE_MESSAGE(drawn.code == 0, drawn.err);
   CHECK(nlohmann::json::parse(drawn.out)["frechet"] > 0);
@@ -53,7 +55,8 @@ TEST_CASE("train gan: samples come nearer to the images, pictures are drawn, and
 
 TEST_CASE("train gan: killed and resumed, the bits are those of one run: both optimisers, penalties, averages and all") {
   Runs r;
-  for (const std::string& more : {std::string(" --loss hinge --critic-steps 2 --gradient-penalty 1"), std::string(kStyle) + " --dtype bf16"}) {
+  for (const std::string& more :
+       {std::string(" --loss hinge --critic-steps 2 --gradient-penalty 1"), std::string(kStyle) + " --dtype bf16"}) {
     CAPTURE(more);
     std::string options = more + " --eval-every 6 --checkpoint-every 5", name = more.substr(3, 4);
     REQUIRE(run_plumb(r.train("whole" + name, 16, options)).code == 0);
@@ -92,8 +95,11 @@ TEST_CASE("train gan: what is wrong is named before anything is made") {
   struct Wrong {
     const char *options, *message;
   };
-  for (auto [options, message] : {Wrong{" --model biggan", "--model biggan is unknown; choose dcgan or style"}, {" --loss minimax", "gan: loss \"minimax\" is unknown"}, {" --r1 -1", "--r1 must not be negative"},
-                                  {" --accumulate 2", "--accumulate: a GAN's batches are not taken apart"}, {" --latent 0", "dcgan: latent must be at least 1, it is 0"},
+  for (auto [options, message] : {Wrong{" --model biggan", "--model biggan is unknown; choose dcgan or style"},
+                                  {" --loss minimax", "gan: loss \"minimax\" is unknown"},
+                                  {" --r1 -1", "--r1 must not be negative"},
+                                  {" --accumulate 2", "--accumulate: a GAN's batches are not taken apart"},
+                                  {" --latent 0", "dcgan: latent must be at least 1, it is 0"},
                                   {" --model style --mapping-layers 9", "style: mapping_layers must lie in [1, 8], it is 9"}}) {
     Outcome bad = run_plumb("train gan --data digits --out " + r.run("bad") + options);
     CHECK(bad.code == 2);
@@ -101,6 +107,8 @@ TEST_CASE("train gan: what is wrong is named before anything is made") {
     CHECK(!path_exists(r.run("bad")));
   }
   REQUIRE(run_plumb(r.train("g", 1)).code == 0);
-  CHECK(run_plumb("sample " + r.run("g") + " --truncation 0.5 --out " + r.run("x.png")).err.find("--truncation is for style-based GANs") != std::string::npos);
-  CHECK(run_plumb("sample " + r.run("g") + " --class 3 --out " + r.run("x.png")).err.find("--class: runs of train vae and train gan do not know classes") != std::string::npos);
+  CHECK(run_plumb("sample " + r.run("g") + " --truncation 0.5 --out " + r.run("x.png")).err.find("--truncation is for style-based GANs") !=
+        std::string::npos);
+  CHECK(run_plumb("sample " + r.run("g") + " --class 3 --out " + r.run("x.png"))
+            .err.find("--class: runs of train vae and train gan do not know classes") != std::string::npos);
 }

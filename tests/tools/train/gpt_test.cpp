@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const char* kSizes = " --layers 1 --heads 2 --width 16 --context 16 --batch 4 --steps 60 --eval-every 20 --checkpoint-every 20 --dropout 0.1";
+const char* kSizes =
+    " --layers 1 --heads 2 --width 16 --context 16 --batch 4 --steps 60 --eval-every 20 --checkpoint-every 20 --dropout 0.1";
 
 // A text with something to learn: sentences of a small grammar.
 std::string text(int sentences) {
@@ -42,14 +43,16 @@ struct Runs {
 
 TEST_CASE("train gpt: the loss falls, every step is recorded once, and the run can be sampled and evaluated") {
   Runs r;
-  Outcome trained = run_plumb("train gpt --data " + r.data() + " --out " + r.run("a") + " --layers 1 --heads 2 --width 32 --context 16 --batch 8 --steps 150 --eval-every 50 --lr 0.01");
+  Outcome trained = run_plumb("train gpt --data " + r.data() + " --out " + r.run("a") +
+                              " --layers 1 --heads 2 --width 32 --context 16 --batch 8 --steps 150 --eval-every 50 --lr 0.01");
   CHECK_MESSAGE(trained.code == 0, trained.err);
   auto lines = train::read_metrics(r.run("a") + "/metrics.jsonl");
   REQUIRE(lines.size() == 150);
   for (size_t i = 0; i < lines.size(); ++i) CHECK(lines[i].step == static_cast<int64_t>(i) + 1);
   CHECK(lines.back()["val_loss"] < 1.2);          // of log(19) ≈ 2.9 at the start
   CHECK(lines.back()["lr"] < lines[75]["lr"]);
-  for (const char* name : {"config.json", "tokenizer.json", "model.safetensors", "report.html"}) CHECK(path_exists(r.run("a") + "/" + name));
+  for (const char* name : {"config.json", "tokenizer.json", "model.safetensors", "report.html"})
+    CHECK(path_exists(r.run("a") + "/" + name));
   Outcome sampled = run_plumb("sample " + r.run("a") + " --prompt 'the ' --tokens 30 --seed 3");
   CHECK(sampled.code == 0);
   CHECK(sampled.out.starts_with("the "));

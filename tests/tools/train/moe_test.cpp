@@ -43,8 +43,9 @@ struct Runs {
 
 TEST_CASE("train moe: the loss falls, balance is recorded, and the run can be sampled and evaluated") {
   Runs r;
-  Outcome trained = run_plumb("train moe --data " + r.data() + " --out " + r.run("a") +
-                              " --layers 1 --heads 2 --width 32 --context 16 --batch 8 --steps 150 --eval-every 50 --lr 0.01 --z-loss 0.001 --capacity 1");
+  Outcome trained = run_plumb(
+      "train moe --data " + r.data() + " --out " + r.run("a") +
+      " --layers 1 --heads 2 --width 32 --context 16 --batch 8 --steps 150 --eval-every 50 --lr 0.01 --z-loss 0.001 --capacity 1");
   REQUIRE_MESSAGE(trained.code == 0, trained.err);
   CHECK(trained.err.find("of them in gates") != std::string::npos);
   train::Metrics last = train::read_metrics(r.run("a") + "/metrics.jsonl").back();
@@ -63,8 +64,9 @@ TEST_CASE("train moe: the loss falls, balance is recorded, and the run can be sa
 
 TEST_CASE("train moe: every router trains, killed and resumed as if never stopped") {
   Runs r;
-  for (std::string options : {"--router noisy --importance-loss 0.1 --load-loss 0.1 --dropout 0.1", "--router switch --capacity 1.25 --jitter 0.01 --every 2",
-                              "--router random_token --accumulate 2", "--router sigmoid --raw-gates --shared 8 --swiglu --bias --recompute"}) {
+  for (std::string options :
+       {"--router noisy --importance-loss 0.1 --load-loss 0.1 --dropout 0.1", "--router switch --capacity 1.25 --jitter 0.01 --every 2",
+        "--router random_token --accumulate 2", "--router sigmoid --raw-gates --shared 8 --swiglu --bias --recompute"}) {
     INFO(options);
     Outcome whole = run_plumb(r.train("whole") + " " + options);
     REQUIRE_MESSAGE(whole.code == 0, whole.err);
@@ -96,8 +98,11 @@ TEST_CASE("train moe: 1, 2 and 3 threads give the same weights") {
 
 TEST_CASE("train moe: from a dense run it starts where that one ended, and resumes without it") {
   Runs r;
-  REQUIRE(run_plumb("train gpt --data " + r.data() + " --out " + r.run("dense") + " --layers 2 --heads 2 --width 16 --context 16 --steps 60 --tokenizer byte").code == 0);
-  std::string start = "train moe --data " + r.data() + " --upcycle " + r.run("dense") + " --experts 4 --every 2 --eval-every 5 --checkpoint-every 0 --out ";
+  REQUIRE(run_plumb("train gpt --data " + r.data() + " --out " + r.run("dense") +
+                    " --layers 2 --heads 2 --width 16 --context 16 --steps 60 --tokenizer byte")
+              .code == 0);
+  std::string start =
+      "train moe --data " + r.data() + " --upcycle " + r.run("dense") + " --experts 4 --every 2 --eval-every 5 --checkpoint-every 0 --out ";
   REQUIRE(run_plumb(start + r.run("still") + " --steps 1 --lr 1e-9 --min-lr 0").code == 0);
   CHECK(r.loss("still") == doctest::Approx(r.loss("dense")).epsilon(1e-6));
   REQUIRE(run_plumb(start + r.run("whole") + " --steps 20").code == 0);
@@ -117,7 +122,8 @@ TEST_CASE("train moe: options that contradict each other are named, and nothing 
     CHECK_FALSE(path_exists(r.run("x")));
     return o.err.substr(0, o.err.find('\n'));
   };
-  CHECK(message("--router hash --balance-loss 0.1") == "plumb: train moe: --router hash has no gate that a loss could balance; leave out the losses");
+  CHECK(message("--router hash --balance-loss 0.1") ==
+        "plumb: train moe: --router hash has no gate that a loss could balance; leave out the losses");
   CHECK(message("--load-loss 0.1") == "plumb: train moe: --load-loss needs the noise of --router noisy, not --router softmax");
   CHECK(message("--z-loss -1") == "plumb: train moe: --z-loss must not be negative, it is -1");
   CHECK(message("--top-k 5") == "plumb: train moe: --top-k must lie between 1 and --experts 4, it is 5");
@@ -129,7 +135,8 @@ TEST_CASE("train moe: options that contradict each other are named, and nothing 
 
 TEST_CASE("train moe: a --top-k of 0 and an infinite --capacity are refused by name") {
   Runs r;
-  for (const auto& [option, word] : {std::pair{" --top-k 0", "--top-k must lie between"}, {" --capacity inf", "--capacity must be finite"}}) {
+  for (const auto& [option, word] :
+       {std::pair{" --top-k 0", "--top-k must lie between"}, {" --capacity inf", "--capacity must be finite"}}) {
     Outcome o = run_plumb("train moe --data " + r.data() + kSizes + option + " --out " + r.scratch.path("refused"));
     CHECK(o.code == 2);
     CHECK_MESSAGE(o.err.find(word) != std::string::npos, o.err);
@@ -140,10 +147,11 @@ TEST_CASE("merge: a model of experts that was made of a dense one can be measure
   Runs r;
   std::string dense = r.scratch.path("g"), experts = r.scratch.path("e"), tuned = r.scratch.path("t"), merged = r.scratch.path("m");
   std::string sizes = " --batch 4 --steps 6 --eval-every 3 --checkpoint-every 0";
-  for (const std::string& command : {"train gpt --data " + r.data() + " --layers 2 --heads 2 --width 16 --context 16 --out " + dense + sizes,
-                                     "train moe --data " + r.data() + " --upcycle " + dense + " --experts 2 --out " + experts + sizes,
-                                     "finetune " + experts + " --adapter lora --rank 2 --data " + r.data() + " --out " + tuned + sizes, "merge " + tuned + " --out " + merged,
-                                     "eval " + merged + " --data " + r.data()}) {
+  for (const std::string& command :
+       {"train gpt --data " + r.data() + " --layers 2 --heads 2 --width 16 --context 16 --out " + dense + sizes,
+        "train moe --data " + r.data() + " --upcycle " + dense + " --experts 2 --out " + experts + sizes,
+        "finetune " + experts + " --adapter lora --rank 2 --data " + r.data() + " --out " + tuned + sizes,
+        "merge " + tuned + " --out " + merged, "eval " + merged + " --data " + r.data()}) {
     Outcome o = run_plumb(command);
     REQUIRE_MESSAGE(o.code == 0, command << ": " << o.err);
   }

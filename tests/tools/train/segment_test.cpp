@@ -13,7 +13,9 @@ using namespace plumb;
 TEST_CASE("train segment: learns where shapes are, measures every class in the end, and can be evaluated") {
   plumb_test::Scratch scratch;
   std::string out = scratch.path("run");
-  std::string options = " --size 32 --images 256 --validation 16 --test 24 --width 16 --batch 8 --steps 200 --warmup 10 --eval-every 50 --noise 0 --weight-decay 0";
+  std::string options =
+      " --size 32 --images 256 --validation 16 --test 24 --width 16 --batch 8 --steps 200 --warmup 10 --eval-every 50 --noise 0 "
+      "--weight-decay 0";
   Outcome o = run_plumb("train segment --out " + out + options);
   REQUIRE_MESSAGE(o.code == 0, o.err);
   auto lines = train::read_metrics(out + "/metrics.jsonl");

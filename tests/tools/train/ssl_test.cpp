@@ -69,7 +69,8 @@ TEST_CASE("train ssl: six labelled images and sixty without labels, and plumb ev
   Folders f;
   Outcome o = run_plumb(f.train("a", "fixmatch", 60, " --eval-every 20"));
   REQUIRE_MESSAGE(o.code == 0, o.err);
-  CHECK(o.err.find("2 classes, images [3, 12, 12], 6 labelled and 60 unlabelled to train on, 0 to validate, 30 to test") != std::string::npos);
+  CHECK(o.err.find("2 classes, images [3, 12, 12], 6 labelled and 60 unlabelled to train on, 0 to validate, 30 to test") !=
+        std::string::npos);
   auto last = train::read_metrics(f.path("a/metrics.jsonl")).back();
   CHECK(last["test_accuracy"] > 0.85);
   CHECK(path_exists(f.path("a/report.html")));
@@ -115,7 +116,8 @@ TEST_CASE("train ssl: supervised needs no unlabelled images; a run without test 
   REQUIRE_MESSAGE(o.code == 0, o.err);
   check_error("eval " + f.path("a"), "has no test images of its own: give --data");
   CHECK(run_plumb("eval " + f.path("a") + " --data " + f.path("test")).code == 0);
-  check_error(start + f.path("b") + " --method uda", "--unlabelled is missing: give a folder of images; only --method supervised does without");
+  check_error(start + f.path("b") + " --method uda",
+              "--unlabelled is missing: give a folder of images; only --method supervised does without");
   CHECK(run_plumb("train ssl --resume " + f.path("a")).out.find("is finished") != std::string::npos);
   stop_midway(f.train("cut", "fixmatch", 5000), f.path("cut/metrics.jsonl"), 2, SIGKILL);
   fs::remove(f.path("many/0.png"));
@@ -154,7 +156,8 @@ TEST_CASE("train ssl: images that do not fit are one line, and nothing is made")
 
 TEST_CASE("train ssl: options out of range are one line") {
   Folders f;
-  check_error(f.train("bad", "mixmatch", 2), "--method mixmatch is unknown; choose uda, shrinkmatch, simmatchv2, semixup, fixmatch or supervised");
+  check_error(f.train("bad", "mixmatch", 2),
+              "--method mixmatch is unknown; choose uda, shrinkmatch, simmatchv2, semixup, fixmatch or supervised");
   check_error(f.train("bad", "uda", 2, " --views paintings"), "--views paintings is unknown; choose photos or marks");
   check_error(f.train("bad", "uda", 2, " --threshold 1"), "--threshold must lie in (0, 1), it is 1");
   check_error(f.train("bad", "uda", 2, " --weight -1"), "--weight must not be negative, it is -1");

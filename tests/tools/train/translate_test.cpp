@@ -9,7 +9,9 @@ using plumb_test::Scratch;
 
 TEST_CASE("train translate: trains, measures, resumes to the same model, and translates") {
   Scratch scratch;
-  std::string options = " --digits 2 --layers 1 --decoder-layers 1 --width 16 --inner 16 --heads 2 --batch 16 --eval-every 10 --warmup 2 --checkpoint-every 10";
+  std::string options =
+      " --digits 2 --layers 1 --decoder-layers 1 --width 16 --inner 16 --heads 2 --batch 16 --eval-every 10 --warmup 2 --checkpoint-every "
+      "10";
   Outcome o = run_plumb("train translate --out " + scratch.path("run") + options + " --steps 20");
   INFO(o.err);
   REQUIRE(o.code == 0);

@@ -15,7 +15,8 @@ using namespace plumb;
 
 namespace {
 
-const char* kSmall = " --data digits --width 8 --multipliers 1 2 --attention 1 --groups 4 --batch 32 --warmup 5 --lr 0.003 --ema 0.9 --sample-steps 4";
+const char* kSmall =
+    " --data digits --width 8 --multipliers 1 2 --attention 1 --groups 4 --batch 32 --warmup 5 --lr 0.003 --ema 0.9 --sample-steps 4";
 
 struct Runs {
   plumb_test::Scratch scratch;
@@ -56,7 +57,10 @@ TEST_CASE("train unet: the loss falls, samples are drawn on the way, and a class
 
   Outcome judge = run_plumb("train classifier --data digits --out " + r.run("judge") + " --width 8 --batch 64 --steps 40 --warmup 5");
   REQUIRE_MESSAGE(judge.code == 0, judge.err);
-  auto draw = [&](const std::string& picture) { return run_plumb("sample " + r.run("a") + " --count 20 --steps 3 --guidance 2 --sampler heun --seed 3 --out " + r.run(picture) + " --judge " + r.run("judge")); };
+  auto draw = [&](const std::string& picture) {
+    return run_plumb("sample " + r.run("a") + " --count 20 --steps 3 --guidance 2 --sampler heun --seed 3 --out " + r.run(picture) +
+                     " --judge " + r.run("judge"));
+  };
   Outcome drawn = draw("one.png");
   REQUIRE_MESSAGE(drawn.code == 0, drawn.err);
   auto json = nlohmann::json::parse(drawn.out);
@@ -89,13 +93,18 @@ TEST_CASE("train unet: without classes, and what is wrong is named before anythi
   Runs r;
   Outcome o = run_plumb(r.train("free", 2, " --unconditional"));
   REQUIRE_MESSAGE(o.code == 0, o.err);
-  CHECK(run_plumb("sample " + r.run("free") + " --class 1 --out " + r.run("x.png")).err.find("--class 1 is outside [0, 0), the classes of the run") != std::string::npos);
+  CHECK(run_plumb("sample " + r.run("free") + " --class 1 --out " + r.run("x.png"))
+            .err.find("--class 1 is outside [0, 0), the classes of the run") != std::string::npos);
   struct Wrong {
     const char *options, *message;
   };
-  for (auto [options, message] : {Wrong{" --sampler plms", "sampler \"plms\" is unknown; choose from euler"}, {" --multipliers 1 1 1 1 1", "5 levels need images whose sides are multiples of 16, they are 8×8"},
-                                  {" --winograd 3x3", "--winograd 3x3 is unknown; choose off, 2x2 or 4x4"}, {" --groups 3", "3 groups do not divide the 8 channels"}, {" --class-dropout 1", "--class-dropout must lie in [0, 1), it is 1"}}) {
-    Outcome bad = run_plumb("train unet --data digits --width 8 --out " + r.run("bad") + options + (std::string(options).find("groups") == std::string::npos ? " --groups 4" : ""));
+  for (auto [options, message] : {Wrong{" --sampler plms", "sampler \"plms\" is unknown; choose from euler"},
+                                  {" --multipliers 1 1 1 1 1", "5 levels need images whose sides are multiples of 16, they are 8×8"},
+                                  {" --winograd 3x3", "--winograd 3x3 is unknown; choose off, 2x2 or 4x4"},
+                                  {" --groups 3", "3 groups do not divide the 8 channels"},
+                                  {" --class-dropout 1", "--class-dropout must lie in [0, 1), it is 1"}}) {
+    Outcome bad = run_plumb("train unet --data digits --width 8 --out " + r.run("bad") + options +
+                            (std::string(options).find("groups") == std::string::npos ? " --groups 4" : ""));
     CHECK(bad.code == 2);
     CHECK_MESSAGE(bad.err.find(message) != std::string::npos, bad.err);
     CHECK(!path_exists(r.run("bad")));

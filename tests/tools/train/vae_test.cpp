@@ -40,7 +40,9 @@ TEST_CASE("train vae: the bound rises, pictures are drawn, eval measures the tes
   CHECK(json["importance_bound"] > json["elbo"]);
 
   REQUIRE(run_plumb("train classifier --data digits --out " + r.run("judge") + " --width 8 --batch 64 --steps 40 --warmup 5").code == 0);
-  auto draw = [&](const std::string& picture) { return run_plumb("sample " + r.run("a") + " --count 20 --seed 3 --out " + r.run(picture) + " --judge " + r.run("judge")); };
+  auto draw = [&](const std::string& picture) {
+    return run_plumb("sample " + r.run("a") + " --count 20 --seed 3 --out " + r.run(picture) + " --judge " + r.run("judge"));
+  };
   Outcome drawn = draw("one.png");
   REQUIRE_MESSAGE(drawn.code == 0, drawn.err);
   json = nlohmann::json::parse(drawn.out);
@@ -54,14 +56,16 @@ TEST_CASE("train vae: the bound rises, pictures are drawn, eval measures the tes
 
 TEST_CASE("train vae: killed and resumed, the bits are those of one run: codebook, restarts, averaged weights and all") {
   Runs r;
-  for (const char* more : {" --model vqvae --latent 3 --codes 16 --ema 0.9 --accumulate 2", " --model vae --map --latent 2 --dtype bf16 --likelihood gaussian --dropout 0.1"}) {
+  for (const char* more : {" --model vqvae --latent 3 --codes 16 --ema 0.9 --accumulate 2",
+                           " --model vae --map --latent 2 --dtype bf16 --likelihood gaussian --dropout 0.1"}) {
     CAPTURE(more);
     std::string options = std::string(more) + " --eval-every 10 --checkpoint-every 5", name = std::string(more).substr(9, 3);
     REQUIRE(run_plumb(r.train("whole" + name, 20, options)).code == 0);
     CHECK(stop_midway(r.train("cut" + name, 20, options), r.run("cut" + name) + "/metrics.jsonl", 12, SIGKILL) == 128 + SIGKILL);
     Outcome o = run_plumb("train vae --resume " + r.run("cut" + name));
     CHECK_MESSAGE(o.code == 0, o.err);
-    for (const char* file : {"/model.safetensors", "/latent_space.safetensors"}) CHECK(read_file(r.run("cut" + name) + file) == read_file(r.run("whole" + name) + file));
+    for (const char* file : {"/model.safetensors", "/latent_space.safetensors"})
+      CHECK(read_file(r.run("cut" + name) + file) == read_file(r.run("whole" + name) + file));
     CHECK(numbers(r.run("cut" + name) + "/metrics.jsonl") == numbers(r.run("whole" + name) + "/metrics.jsonl"));
   }
 }
@@ -86,9 +90,12 @@ TEST_CASE("train vae: what is wrong is named before anything is made") {
   struct Wrong {
     const char *options, *message;
   };
-  for (auto [options, message] : {Wrong{" --model diffusion", "--model diffusion is unknown; choose ae, vae or vqvae"}, {" --likelihood poisson", "--likelihood poisson is unknown; choose bernoulli or gaussian"},
-                                  {" --multipliers 1 1 1 1 1", "images of side 8 cannot be halved 4 times"}, {" --beta -1", "vae: beta must not be negative, it is -1"},
-                                  {" --model vqvae --codes 0", "vqvae: codes must be at least 1, it is 0"}, {" --groups 3", "3 groups do not divide the 16 channels"}}) {
+  for (auto [options, message] : {Wrong{" --model diffusion", "--model diffusion is unknown; choose ae, vae or vqvae"},
+                                  {" --likelihood poisson", "--likelihood poisson is unknown; choose bernoulli or gaussian"},
+                                  {" --multipliers 1 1 1 1 1", "images of side 8 cannot be halved 4 times"},
+                                  {" --beta -1", "vae: beta must not be negative, it is -1"},
+                                  {" --model vqvae --codes 0", "vqvae: codes must be at least 1, it is 0"},
+                                  {" --groups 3", "3 groups do not divide the 16 channels"}}) {
     Outcome bad = run_plumb("train vae --data digits --out " + r.run("bad") + options);
     CHECK(bad.code == 2);
     CHECK_MESSAGE(bad.err.find(message) != std::string::npos, bad.err);

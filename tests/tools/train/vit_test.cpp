@@ -9,7 +9,9 @@ using plumb_test::Scratch;
 
 TEST_CASE("train vit: learns the carried digits, with --recompute bit for bit the same, and is measured") {
   Scratch scratch;
-  std::string options = " --data digits --patch 2 --layers 2 --width 32 --inner 64 --heads 2 --batch 64 --steps 60 --eval-every 30 --warmup 5 --lr 3e-3 --dropout 0.1";
+  std::string options =
+      " --data digits --patch 2 --layers 2 --width 32 --inner 64 --heads 2 --batch 64 --steps 60 --eval-every 30 --warmup 5 --lr 3e-3 "
+      "--dropout 0.1";
   Outcome o = run_plumb("train vit --out " + scratch.path("run") + options);
   INFO(o.err);
   REQUIRE(o.code == 0);

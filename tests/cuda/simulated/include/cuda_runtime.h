@@ -66,7 +66,12 @@ template <typename T> T atomicMin(T* at, std::type_identity_t<T> x) { T old = *a
 template <typename T> T atomicOr(T* at, std::type_identity_t<T> x) { T old = *at; *at = old | x; return old; }
 template <typename T> T atomicAnd(T* at, std::type_identity_t<T> x) { T old = *at; *at = old & x; return old; }
 template <typename T> T atomicExch(T* at, std::type_identity_t<T> x) { T old = *at; *at = x; return old; }
-template <typename T> T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> x) { T old = *at; if (old == expected) *at = x; return old; }
+template <typename T>
+T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> x) {
+  T old = *at;
+  if (old == expected) *at = x;
+  return old;
+}
 
 template <typename T> T __ldg(const T* at) { return *at; }
 template <typename T> T __ldcs(const T* at) { return *at; }
