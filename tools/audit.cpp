@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
-#include <filesystem>
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/io/file.h"

@@ -9,10 +9,10 @@
 #include <utility>
 #include <vector>
 
-#include "cuda/libraries/library_handles.h"
 #include "cuda/layout/product.h"
-#include "cuda/libraries/timing.h"
 #include "cuda/layout/tuned_choices.h"
+#include "cuda/libraries/library_handles.h"
+#include "cuda/libraries/timing.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/graph.h"
 #include "cuda/runtime/memory.h"

@@ -14,9 +14,9 @@
 
 #include "cuda/kernels/conv.h"
 #include "cuda/layout/conv.h"
+#include "cuda/layout/tuned_choices.h"
 #include "cuda/libraries/library_handles.h"
 #include "cuda/libraries/timing.h"
-#include "cuda/layout/tuned_choices.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/graph.h"
 #include "cuda/runtime/memory.h"

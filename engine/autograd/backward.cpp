@@ -7,8 +7,8 @@
 #include <unordered_set>
 
 #include "engine/autograd/engine_operations.h"
-#include "engine/autograd/gradient_ready.h"
 #include "engine/autograd/grad_mode.h"
+#include "engine/autograd/gradient_ready.h"
 #include "engine/core/data_kernels.h"
 #include "engine/core/watcher.h"
 

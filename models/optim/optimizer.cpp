@@ -8,8 +8,8 @@
 #include <set>
 #include <utility>
 
-#include "engine/core/capture.h"
 #include "engine/autograd/grad_mode.h"
+#include "engine/core/capture.h"
 #include "ops/shape.h"
 
 namespace plumb::optim {

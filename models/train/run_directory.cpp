@@ -8,12 +8,12 @@
 #include <filesystem>
 #include <vector>
 
+#include "engine/dist/world.h"
 #include "engine/io/file.h"
 #include "engine/io/flush.h"
 #include "engine/io/image.h"
 #include "engine/io/json_object.h"
 #include "engine/io/temporary_files.h"
-#include "engine/dist/world.h"
 #include "models/quantize/stored.h"
 #include "models/train/beginning.h"
 #include "models/train/image_grid.h"

@@ -8,8 +8,8 @@
 #include "engine/io/file.h"
 #include "engine/io/sha256.h"
 #include "tests/engine/io/tar_entry.h"
-#include "tests/tools/loopback_server.h"
 #include "tests/scratch.h"
+#include "tests/tools/loopback_server.h"
 #include "tools/data/fetch.h"
 #include "tools/data/forms.h"
 

@@ -1,12 +1,12 @@
 // Parsing the command line, running the chosen command, and reporting errors in one line.
 #include <CLI/CLI.hpp>
-#include <plumb/version.h>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
 #include <memory>
 #include <new>
+#include <plumb/version.h>
 #include <string>
 #include <system_error>
 #include <thread>

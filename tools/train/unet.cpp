@@ -13,8 +13,8 @@
 #include "tools/diffusion_model.h"
 #include "tools/labelled_images.h"
 #include "tools/train/kinds.h"
-#include "tools/train/unet_options.h"
 #include "tools/train/settings.h"
+#include "tools/train/unet_options.h"
 
 namespace plumb::tools {
 namespace {

@@ -4,8 +4,8 @@
 #include <array>
 
 #include "engine/io/dlpack.h"
-#include "ops/matmul.h"
 #include "ops/elementary.h"
+#include "ops/matmul.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"

@@ -5,8 +5,8 @@
 
 #include "methods/common/label_noise.h"
 #include "ops/pointwise.h"
-#include "ops/reduce.h"
 #include "ops/random.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
 
 using namespace plumb;

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/augment/text.h"
 #include "engine/core/error.h"
+#include "models/augment/text.h"
 
 using namespace plumb;
 using namespace plumb::augment;

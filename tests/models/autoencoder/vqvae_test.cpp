@@ -8,6 +8,7 @@
 #include "engine/autograd/grad_mode.h"
 #include "engine/data/digits/digits.h"
 #include "engine/data/step_batches.h"
+#include "models/autoencoder/quantizer.h"
 #include "models/autoencoder/vqvae.h"
 #include "models/optim/adam.h"
 #include "ops/elementary.h"
@@ -17,7 +18,6 @@
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "tests/models/module_gradients.h"
-#include "models/autoencoder/quantizer.h"
 
 using namespace plumb;
 using namespace plumb::autoencoder;

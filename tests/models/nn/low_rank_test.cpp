@@ -5,11 +5,11 @@
 #include "models/nn/conv.h"
 #include "models/nn/low_rank.h"
 #include "models/optim/adam.h"
+#include "models/transformer/gpt.h"
 #include "ops/linalg.h"
 #include "ops/matmul.h"
-#include "tests/models/module_gradients.h"
-#include "models/transformer/gpt.h"
 #include "ops/random.h"
+#include "tests/models/module_gradients.h"
 
 using namespace plumb;
 using namespace plumb_test;

@@ -12,9 +12,9 @@
 #include "models/nn/reparametrize.h"
 #include "ops/elementary.h"
 #include "ops/pointwise.h"
+#include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
-#include "ops/random.h"
 
 using namespace plumb;
 using Numbers = std::vector<double>;

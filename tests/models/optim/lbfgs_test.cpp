@@ -1,9 +1,9 @@
 // L-BFGS: its directions against a plain loop, hard problems, saving.
 #include "models/optim/lbfgs.h"
 
-#include "optimizer_checks.h"
 #include "ops/elementary.h"
 #include "ops/shape.h"
+#include "optimizer_checks.h"
 
 using namespace plumb;
 using namespace plumb::test;

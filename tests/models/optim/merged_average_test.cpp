@@ -5,9 +5,9 @@
 
 #include "models/nn/linear.h"
 #include "models/nn/low_rank.h"
+#include "models/nn/norm.h"
 #include "models/optim/merged_average.h"
 #include "tests/ops/samples.h"
-#include "models/nn/norm.h"
 
 using namespace plumb;
 

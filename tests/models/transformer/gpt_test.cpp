@@ -4,12 +4,12 @@
 #include <doctest/doctest.h>
 
 #include "engine/autograd/autocast.h"
-#include "ops/pointwise.h"
-#include "ops/random.h"
-#include "tests/ops/samples.h"
 #include "engine/autograd/grad_mode.h"
 #include "ops/elementary.h"
+#include "ops/pointwise.h"
+#include "ops/random.h"
 #include "ops/reduce.h"
+#include "tests/ops/samples.h"
 
 using namespace plumb;
 using namespace plumb::transformer;

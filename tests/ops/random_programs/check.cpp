@@ -4,9 +4,9 @@
 #include "engine/autograd/backward.h"
 #include "engine/autograd/grad_mode.h"
 #include "ops/create.h"
+#include "ops/join.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
-#include "ops/join.h"
 #include "ops/shape.h"
 #include "tests/ops/random_programs/program.h"
 
