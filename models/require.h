@@ -19,10 +19,12 @@ inline void require_positive(const char* model, std::initializer_list<std::pair<
     require(value >= 1, std::string(model) + ": " + name + " must be at least 1, it is " + std::to_string(value));
 }
 
+/// Throws ConfigError unless 0 ≤ value < 1.
 inline void require_rate(const char* model, const char* name, double value) {
-  require(value >= 0 && value < 1, std::string(model) + ": " + name + " must lie in [0, 1), it is " + std::to_string(value));
+  require(value >= 0 && value < 1, std::string(model) + ": " + name + " must lie in [0, 1), it is " + decimal(value));
 }
 
+/// Throws ConfigError unless `divisor`, which `of` names, divides `value`.
 inline void require_multiple(const char* model, const char* name, int64_t value, const char* of, int64_t divisor) {
   require(value % divisor == 0,
           std::string(model) + ": " + name + " " + std::to_string(value) + " is not a multiple of " + of + " " + std::to_string(divisor));

@@ -110,7 +110,7 @@ Tensor glu(T x, int dim) {
   return narrow(x, dim, 0, half) * sigmoid(narrow(x, dim, half, half));
 }
 Tensor softshrink(T x, double lambda) {
-  if (!(lambda >= 0)) throw ValueError("softshrink: lambda must not be negative, it is " + std::to_string(lambda));
+  if (!(lambda >= 0)) throw ValueError("softshrink: lambda must not be negative, it is " + decimal(lambda));
   T v = detail::floating(x);
   return v - clamp(v, -lambda, lambda);
 }

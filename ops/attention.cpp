@@ -47,7 +47,7 @@ Sizes checked_sizes(const Tensor& q, const Tensor& k, const Tensor& v) {
 
 AttentionPlan make_plan(const AttentionOptions& o, const Sizes& s) {
   if (o.dropout < 0 || o.dropout >= 1)
-    throw ValueError("scaled_dot_product_attention: dropout must lie in [0, 1), it is " + std::to_string(o.dropout));
+    throw ValueError("scaled_dot_product_attention: dropout must lie in [0, 1), it is " + decimal(o.dropout));
   if (o.window < 0 || (o.window > 0 && !o.causal))
     throw ValueError("scaled_dot_product_attention: a window must be positive and needs causal attention");
   AttentionPlan plan{o.scale != 0 ? o.scale : 1 / std::sqrt(static_cast<double>(s.width)), o.causal, o.window, o.dropout};
@@ -191,10 +191,10 @@ Tensor packed_attention(const Tensor& projection, int64_t num_heads, int64_t num
 
 std::vector<double> rotary_frequencies(int64_t width, const RotaryOptions& o) {
   const RotaryScaling& s = o.scaling;
-  if (!(s.factor > 0)) throw ValueError("rotary_embedding: the scaling factor must be positive, it is " + std::to_string(s.factor));
+  if (!(s.factor > 0)) throw ValueError("rotary_embedding: the scaling factor must be positive, it is " + decimal(s.factor));
   if (!(s.high > s.low))
-    throw ValueError("rotary_embedding: scaling needs high above low, they are " + std::to_string(s.high) + " and " +
-                     std::to_string(s.low));
+    throw ValueError("rotary_embedding: scaling needs high above low, they are " + decimal(s.high) + " and " +
+                     decimal(s.low));
   std::vector<double> frequencies;
   for (int64_t i = 0; i < width / 2; ++i) {
     double omega = std::pow(o.base, -2.0 * static_cast<double>(i) / static_cast<double>(width));

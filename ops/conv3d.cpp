@@ -1,5 +1,5 @@
-// Convolution of volumes, said in convolutions of images: depth windows become channels on the way in, and channels are added up along the
-// depth on the way out. Derivatives are those of the parts.
+// Convolution of volumes, expressed as convolutions of images: depth windows become channels on the way in, and channels are added up along
+// the depth on the way out. Derivatives are those of the parts.
 #include "ops/conv3d.h"
 
 #include <algorithm>

@@ -17,8 +17,8 @@ static bool floating(Scalar start, Scalar end, Scalar step) { return start.float
 static int64_t steps_between(Scalar start, Scalar end, Scalar step) {
   double way = end.value() - start.value(), pace = step.value();
   if (pace == 0 || way * pace < 0 || !std::isfinite(way / pace))
-    throw ValueError("arange: steps of " + std::to_string(pace) + " do not lead from " + std::to_string(start.value()) + " to " +
-                     std::to_string(end.value()));
+    throw ValueError("arange: steps of " + decimal(pace) + " do not lead from " + decimal(start.value()) + " to " +
+                     decimal(end.value()));
   if (floating(start, end, step)) return static_cast<int64_t>(std::ceil(way / pace));
   int64_t whole = end.integer() - start.integer();
   return whole / step.integer() + (whole % step.integer() != 0);

@@ -85,7 +85,7 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, const CrossEntro
   Tensor logits = detail::floating(input);
   if (logits.rank() == 0) throw ShapeError("cross_entropy: the logits must be [.., classes], they are a single number");
   if (!(o.label_smoothing >= 0 && o.label_smoothing <= 1))
-    throw ValueError("cross_entropy: label_smoothing must be in [0, 1], it is " + std::to_string(o.label_smoothing));
+    throw ValueError("cross_entropy: label_smoothing must be in [0, 1], it is " + decimal(o.label_smoothing));
   if (o.weight.defined() && o.weight.shape() != Shape{logits.shape().back()})
     throw ShapeError("cross_entropy: the weight must be [" + std::to_string(logits.shape().back()) + "], one number a class; it is " +
                      to_string(o.weight.shape()));

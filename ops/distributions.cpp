@@ -27,16 +27,10 @@ void require_floating(const char* op, DType t) {
   if (!is_floating(t)) throw DTypeError(std::string(op) + ": gives floating tensors, not " + std::string(name(t)));
 }
 
-std::string number(double v) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", v);
-  return text;
-}
-
 void check_place(const char* op, const char* what, const char* wanted, const Tensor& parameter, int64_t bad) {
   if (bad < 0) return;
   double value = to_vector(parameter)[static_cast<size_t>(bad)];
-  throw ValueError(std::string(op) + ": " + what + " " + number(value) + " (element " + std::to_string(bad) + ") is not " + wanted);
+  throw ValueError(std::string(op) + ": " + what + " " + decimal(value) + " (element " + std::to_string(bad) + ") is not " + wanted);
 }
 
 // log G of every element, f64, outside the graph.

@@ -21,7 +21,7 @@ Tensor masked(const char* name, const Tensor& x, DropoutDraw draw, DropoutValues
 }
 
 Tensor drawn(const char* name, const Tensor& input, double p, int64_t share, DropoutValues values) {
-  if (!(p >= 0 && p < 1)) throw ValueError(std::string(name) + ": the probability must lie in [0, 1), it is " + std::to_string(p));
+  if (!(p >= 0 && p < 1)) throw ValueError(std::string(name) + ": the probability must lie in [0, 1), it is " + decimal(p));
   Tensor x = detail::floating(input);
   if (p == 0) return x;
   Generator& generator = default_generator();

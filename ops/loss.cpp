@@ -37,10 +37,10 @@ void check_allowed(const char* op, const char* what, const Tensor& x, Allowed al
   bool found = false;
   double value = 0;
   kernel::check_values(x.device(), op, what, contiguous_data(loss_input(x.detach())), allowed, found, value);
-  if (found) throw ValueError(std::string(op) + ": " + what + " " + std::to_string(value) + " " + complaint(allowed));
+  if (found) throw ValueError(std::string(op) + ": " + what + " " + decimal(value) + " " + complaint(allowed));
 }
 void check_positive(const char* op, const char* what, double value) {
-  if (!(value > 0)) throw ValueError(std::string(op) + ": " + what + " must be positive, it is " + std::to_string(value));
+  if (!(value > 0)) throw ValueError(std::string(op) + ": " + what + " must be positive, it is " + decimal(value));
 }
 
 Labels checked_labels(const char* op, const Tensor& x, const Tensor& target, const Tensor& class_weight, int64_t ignore_index) {
@@ -80,7 +80,7 @@ Tensor l1_loss(const Tensor& prediction, const Tensor& target, Reduction reducti
 }
 
 Tensor smooth_l1_loss(const Tensor& prediction, const Tensor& target, double beta, Reduction reduction) {
-  if (!(beta >= 0)) throw ValueError("smooth_l1_loss: beta must not be negative, it is " + std::to_string(beta));
+  if (!(beta >= 0)) throw ValueError("smooth_l1_loss: beta must not be negative, it is " + decimal(beta));
   Tensor d = difference("smooth_l1_loss", prediction, target), a = abs(d);
   if (beta == 0) return reduced(a, reduction);
   return reduced(where(a < beta, square(d) * (0.5 / beta), a - 0.5 * beta), reduction);

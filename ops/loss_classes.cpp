@@ -31,7 +31,7 @@ Tensor nll_loss(const Tensor& log_probabilities, const Tensor& target, const Nll
 }
 
 Tensor focal_loss(const Tensor& logits, const Tensor& target, const FocalOptions& o) {
-  if (!(o.gamma >= 0)) throw ValueError("focal_loss: gamma must not be negative, it is " + std::to_string(o.gamma));
+  if (!(o.gamma >= 0)) throw ValueError("focal_loss: gamma must not be negative, it is " + decimal(o.gamma));
   Tensor x = loss_input(logits);
   auto labels = detail::checked_labels("focal_loss", x, target, o.weight, o.ignore_index);
   Tensor log_p = at_label(log_softmax(x, -1), labels.index);
@@ -40,7 +40,7 @@ Tensor focal_loss(const Tensor& logits, const Tensor& target, const FocalOptions
 }
 
 Tensor multi_margin_loss(const Tensor& scores, const Tensor& target, const MultiMarginOptions& o) {
-  if (o.p != 1 && o.p != 2) throw ValueError("multi_margin_loss: p must be 1 or 2, it is " + std::to_string(o.p));
+  if (o.p != 1 && o.p != 2) throw ValueError("multi_margin_loss: p must be 1 or 2, it is " + decimal(o.p));
   Tensor x = loss_input(scores);
   constexpr int64_t kNothingIgnored = std::numeric_limits<int64_t>::min();  // no class has this number
   auto labels = detail::checked_labels("multi_margin_loss", x, target, {}, kNothingIgnored);
@@ -76,7 +76,7 @@ Tensor binary_cross_entropy(const Tensor& probabilities, const Tensor& target, c
 
 // With z = x for positives and −x for negatives: 1 − p_t = σ(−z), as e^(γ log σ(−z)) so that its powers are differentiable.
 Tensor sigmoid_focal_loss(const Tensor& logits, const Tensor& target, const SigmoidFocalOptions& o) {
-  if (!(o.gamma >= 0)) throw ValueError("sigmoid_focal_loss: gamma must not be negative, it is " + std::to_string(o.gamma));
+  if (!(o.gamma >= 0)) throw ValueError("sigmoid_focal_loss: gamma must not be negative, it is " + decimal(o.gamma));
   auto [x, y] = detail::loss_inputs("sigmoid_focal_loss", logits, target);
   check_allowed("sigmoid_focal_loss", "target", y, Allowed::unit_interval);
   Tensor losses = binary_losses(x, y, {}) * exp(logsigmoid(x * (1 - 2 * y)) * o.gamma);

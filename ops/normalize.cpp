@@ -18,7 +18,7 @@ namespace detail {
 
 // Where the sum is 0 the root is taken of 1 and thrown away, so that its infinite slope never meets a zero.
 Tensor vector_length(const char* op, const Tensor& input, double p, const std::vector<int>& dims, bool keepdim) {
-  if (!(p >= 1)) throw ValueError(std::string(op) + ": p must be 1 or more, it is " + std::to_string(p));
+  if (!(p >= 1)) throw ValueError(std::string(op) + ": p must be 1 or more, it is " + decimal(p));
   Tensor x = floating(input);
   if (std::isinf(p)) return amax(abs(x), dims, keepdim);
   if (p == 1) return sum(abs(x), dims, keepdim);

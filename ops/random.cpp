@@ -23,38 +23,32 @@ RandomPlace take(Generator* given, int64_t n, int words) {
 }
 int words_of(DType t) { return t == f64 ? 2 : 1; }
 
-std::string number(double v) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", v);
-  return text;
-}
-
 void require_floating(const char* op, DType t) {
   if (!is_floating(t)) throw DTypeError(std::string(op) + ": gives floating tensors, not " + std::string(name(t)));
 }
 void check_std(const char* op, double mean, double std) {
   if (!std::isfinite(mean) || !(std >= 0) || std::isinf(std))
-    throw ValueError(std::string(op) + ": mean " + number(mean) + " and std " + number(std) + ": both must be finite, std not negative");
+    throw ValueError(std::string(op) + ": mean " + decimal(mean) + " and std " + decimal(std) + ": both must be finite, std not negative");
 }
 void check_bounds(double low, double high) {
   if (!std::isfinite(low) || !std::isfinite(high) || low > high)
-    throw ValueError("uniform: [" + number(low) + ", " + number(high) + ") is not a finite interval");
+    throw ValueError("uniform: [" + decimal(low) + ", " + decimal(high) + ") is not a finite interval");
 }
 void check_truncation(double mean, double std, double low, double high) {
   check_std("truncated_normal", mean, std);
   if (std == 0 || !(low < high))
-    throw ValueError("truncated_normal: std " + number(std) + " within [" + number(low) + ", " + number(high) +
+    throw ValueError("truncated_normal: std " + decimal(std) + " within [" + decimal(low) + ", " + decimal(high) +
                      "]: std must be positive and low < high");
   constexpr double kFarthest = 37;  // standard deviations: beyond, doubles have no probability
   if ((low - mean) / std > kFarthest || (mean - high) / std > kFarthest)
-    throw ValueError("truncated_normal: [" + number(low) + ", " + number(high) + "] lies more than 37 standard deviations from the mean " +
-                     number(mean));
+    throw ValueError("truncated_normal: [" + decimal(low) + ", " + decimal(high) +
+                     "] lies more than 37 standard deviations from the mean " + decimal(mean));
 }
 void check_exponential(double rate) {
-  if (!(rate > 0) || std::isinf(rate)) throw ValueError("exponential: the rate must be positive and finite, it is " + number(rate));
+  if (!(rate > 0) || std::isinf(rate)) throw ValueError("exponential: the rate must be positive and finite, it is " + decimal(rate));
 }
 void check_rate(double rate) {
-  if (!(rate >= 0 && rate <= 1)) throw ValueError("bernoulli: the rate must be in [0, 1], it is " + number(rate));
+  if (!(rate >= 0 && rate <= 1)) throw ValueError("bernoulli: the rate must be in [0, 1], it is " + decimal(rate));
 }
 
 Tensor drawn(const char* op, Draw kind, double a, double b, const Shape& shape, const RandomOptions& o) {
@@ -102,7 +96,7 @@ Tensor randn_like(const Tensor& like, Generator* g) { return randn(like.shape(),
 Tensor uniform(const Shape& shape, double low, double high, RandomOptions o) {
   check_bounds(low, high);
   if (high - low > (o.dtype == f64 ? std::numeric_limits<double>::max() : double{std::numeric_limits<float>::max()}))
-    throw ValueError("uniform: [" + number(low) + ", " + number(high) + ") is wider than the largest number of " +
+    throw ValueError("uniform: [" + decimal(low) + ", " + decimal(high) + ") is wider than the largest number of " +
                      std::string(name(o.dtype == f64 ? f64 : f32)));
   return drawn("uniform", Draw::uniform, low, high, shape, o);
 }

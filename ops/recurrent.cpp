@@ -265,7 +265,7 @@ Sequence checked_sequence(const char* op, RecurrentCell cell, const Tensor& x, c
                           const LstmState& initial, const RecurrentOptions& o) {
   Call call = make_call(op, cell, x, 3, o.batch_first ? "[B, T, I]" : "[T, B, I]");
   if (!(o.dropout >= 0 && o.dropout < 1))
-    throw ValueError(std::string(op) + ": dropout must lie in [0, 1), it is " + std::to_string(o.dropout));
+    throw ValueError(std::string(op) + ": dropout must lie in [0, 1), it is " + decimal(o.dropout));
   size_t directions = o.bidirectional ? 2 : 1, layers = weights.size() / directions;
   if (layers == 0 || weights.size() % directions != 0)
     throw ValueError(std::string(op) + ": " + std::to_string(weights.size()) + " sets of weights are not a number of layers" +

@@ -36,7 +36,7 @@ Tensor softmax_derivative(const Tensor& dy, const Tensor& y, int dim, double sca
 Tensor softmax(const char* name, const Tensor& input, int dim, double temperature, bool logarithm) {
   Tensor x = detail::floating(input);
   dim = checked_dim(name, dim, x.rank());
-  if (!(temperature > 0)) throw ValueError(std::string(name) + ": the temperature must be positive, it is " + std::to_string(temperature));
+  if (!(temperature > 0)) throw ValueError(std::string(name) + ": the temperature must be positive, it is " + decimal(temperature));
   double scale = 1 / temperature;
   Tensor y = empty_like(x, name), seen = around_dim(y, dim);
   kernel::softmax(x.device(), around_dim(contiguous_data(x), dim), scale, logarithm, seen);

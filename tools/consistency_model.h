@@ -66,7 +66,6 @@ class ConsistencyModel : public nn::Module {
   explicit ConsistencyModel(const ConsistencyRun& run);
   FewStepNetwork student;
   std::optional<FewStepNetwork> target;
-  const FewStepNetwork& target_or_student() const { return target ? *target : student; }
 };
 
 /// How images are drawn.

@@ -72,8 +72,6 @@ class ImageClassifier {
   Tensor features(const Tensor& images) const;
   /// Features → logits; of a network that does not give features itself.
   Tensor head(const Tensor& features) const { return head_(features); }
-  /// Whether features() and head() are two parts: of resnets.
-  bool has_head() const { return has_head_; }
   /// The same as one or two stages, which refer to this.
   methods::StagedNetwork staged() const;
   /// The network's state as a run without --reparam has it: weights that are computed from others, as they are now, under their layers'

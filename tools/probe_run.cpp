@@ -1,4 +1,4 @@
-// A run is gone on with by its own command, as a user would.
+// Resumes a run through its own train command, as a user would.
 #include "tools/probe_run.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// Bars.
+// Draws the progress bar.
 #include "tools/progress_bar.h"
 
 #include <memory>

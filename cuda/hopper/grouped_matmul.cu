@@ -27,12 +27,12 @@ MappedMatrices matrices_of(const Tensor& b) {
   const Strides& s = b.strides();
   const int64_t segments = b.size(0), k = b.size(1), n = b.size(2);
   const MappedDim each{segments, segments == 1 ? pieces(k * n, 8) * 8 : s[0], 1};
-  if (s[1] == 1) return {true, {{k, 1, kBox}, {n, s[2], kTileAcross}, each}};
-  return {false, {{n, s[2], kBox}, {k, s[1], kTileDeep}, each}};
+  if (s[1] == 1) return {true, {{k, 1, kBox}, {n, s[2], kTileN}, each}};
+  return {false, {{n, s[2], kBox}, {k, s[1], kTileK}, each}};
 }
 
 bool fits(const GroupedSizes& sizes, int64_t rows, const Tensor& out) {
-  return sizes.segments <= kMostSegments && rows < std::numeric_limits<int>::max() - kTileDown && sizes.n % 8 == 0 &&
+  return sizes.segments <= kMostSegments && rows < std::numeric_limits<int>::max() - kTileM && sizes.n % 8 == 0 &&
          aligned16(out.raw_data());
 }
 
@@ -62,7 +62,7 @@ void visit_short(DType type, F&& f) {
 void grouped_matmul_mapped(const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& offsets, Tensor& out) {
   if (out.numel() == 0) return;
   const int64_t rows = a.size(0), n = out.size(1), segments = b.size(0);
-  const std::vector<MappedDim> left = rows_of(a, kTileDown);
+  const std::vector<MappedDim> left = rows_of(a, kTileM);
   const MappedMatrices right = matrices_of(b);
   const GroupedSizes sizes{offsets.data<int64_t>(), static_cast<int>(segments), static_cast<int>(rows), 0,
                            static_cast<int>(n),     static_cast<int>(a.size(1))};
@@ -70,7 +70,7 @@ void grouped_matmul_mapped(const Tensor& a, const Tensor& b, const Tensor& bias,
       !aligned16(bias.defined() ? bias.raw_data() : nullptr))
     return grouped_matmul(a, b, bias, offsets, out);
   const CUtensorMap left_map = tensor_map(a.raw_data(), a.dtype(), left), right_map = tensor_map(b.raw_data(), a.dtype(), right.dims);
-  const int64_t tiles = (rows / kTileDown + segments) * pieces(n, kTileAcross);
+  const int64_t tiles = (rows / kTileM + segments) * pieces(n, kTileN);
   visit_short(a.dtype(), [&]<typename T>() {
     if (right.depth_dense)
       launch_product<T, true>(left_map, right_map, sizes, tiles, bias, out);
@@ -82,13 +82,13 @@ void grouped_matmul_mapped(const Tensor& a, const Tensor& b, const Tensor& bias,
 void grouped_outer_mapped(const Tensor& a, const Tensor& b, const Tensor& offsets, Tensor& out) {
   if (out.numel() == 0) return;
   const int64_t rows = a.size(0), m = a.size(1), n = b.size(1), segments = out.size(0);
-  const std::vector<MappedDim> left = rows_of(a, kTileDeep), right = rows_of(b, kTileDeep);
+  const std::vector<MappedDim> left = rows_of(a, kTileK), right = rows_of(b, kTileK);
   const GroupedSizes sizes{offsets.data<int64_t>(), static_cast<int>(segments), static_cast<int>(rows),
                            static_cast<int>(m),     static_cast<int>(n),        0};
   if (!on_hopper(a.dtype()) || !fits(sizes, rows, out) || !can_be_mapped(a.raw_data(), left) || !can_be_mapped(b.raw_data(), right))
     return grouped_outer(a, b, offsets, out);
   const CUtensorMap left_map = tensor_map(a.raw_data(), a.dtype(), left), right_map = tensor_map(b.raw_data(), a.dtype(), right);
-  const int64_t tiles = segments * pieces(m, kTileDown) * pieces(n, kTileAcross);
+  const int64_t tiles = segments * pieces(m, kTileM) * pieces(n, kTileN);
   visit_short(a.dtype(), [&]<typename T>() { launch_outer<T>(left_map, right_map, sizes, tiles, out); });
 }
 

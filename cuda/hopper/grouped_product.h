@@ -18,10 +18,10 @@
 namespace plumb::cuda_backend {
 
 inline constexpr int kStages = 4, kGroupedThreads = 384, kAtomBytes = 1024, kRowBytes = 128;
-inline constexpr int kLeftBytes = kTileDown * kTileDeep * 2, kRightBytes = kTileAcross * kTileDeep * 2,
+inline constexpr int kLeftBytes = kTileM * kTileK * 2, kRightBytes = kTileN * kTileK * 2,
                      kStageBytes = kLeftBytes + kRightBytes;
 /// An operand whose depth is not dense comes in boxes of 64 elements by 64 of depth.
-inline constexpr int kBox = 64, kBoxBytes = kBox * kTileDeep * 2;
+inline constexpr int kBox = 64, kBoxBytes = kBox * kTileK * 2;
 
 struct GroupedShared {
   unsigned char stages[kStages][kStageBytes];  // first: the atoms must be aligned
@@ -53,9 +53,9 @@ __device__ void load_stage(unsigned char* stage, uint64_t* full, const CUtensorM
   barrier_arrive_expecting(full, kStageBytes);
   if constexpr (kOuter) {
 #pragma unroll
-    for (int i = 0; i < kTileDown / kBox; ++i) load_box(stage + i * kBoxBytes, left, full, tile.row + i * kBox, tile.deep + deep);
+    for (int i = 0; i < kTileM / kBox; ++i) load_box(stage + i * kBoxBytes, left, full, tile.row + i * kBox, tile.deep + deep);
 #pragma unroll
-    for (int i = 0; i < kTileAcross / kBox; ++i)
+    for (int i = 0; i < kTileN / kBox; ++i)
       load_box(right_stage + i * kBoxBytes, right, full, tile.column + i * kBox, tile.deep + deep);
   } else {
     load_box(stage, left, full, deep, tile.row);
@@ -63,7 +63,7 @@ __device__ void load_stage(unsigned char* stage, uint64_t* full, const CUtensorM
       load_box(right_stage, right, full, deep, tile.column, tile.segment);
     } else {
 #pragma unroll
-      for (int i = 0; i < kTileAcross / kBox; ++i)
+      for (int i = 0; i < kTileN / kBox; ++i)
         load_box(right_stage + i * kBoxBytes, right, full, tile.column + i * kBox, deep, tile.segment);
     }
   }
@@ -73,11 +73,11 @@ __device__ void load_stage(unsigned char* stage, uint64_t* full, const CUtensorM
 /// one (the other warpgroup writes the same there).
 __device__ inline void clear_rows(unsigned char* stage, int warpgroup, int first) {
   const int thread = static_cast<int>(threadIdx.x) % 128, piece = thread % 8 * 16;
-  for (int row = first + thread / 8; row < kTileDeep; row += 128 / 8) {
+  for (int row = first + thread / 8; row < kTileK; row += 128 / 8) {
     unsigned char* at = stage + row * kRowBytes + piece;
     *reinterpret_cast<uint4*>(at + warpgroup * kBoxBytes) = uint4{};
 #pragma unroll
-    for (int i = 0; i < kTileAcross / kBox; ++i) *reinterpret_cast<uint4*>(at + kLeftBytes + i * kBoxBytes) = uint4{};
+    for (int i = 0; i < kTileN / kBox; ++i) *reinterpret_cast<uint4*>(at + kLeftBytes + i * kBoxBytes) = uint4{};
   }
   shared_writes_are_done();
   barrier_of_threads(1 + warpgroup, 128);
@@ -90,7 +90,7 @@ __device__ __forceinline__ void multiply_stage(float (&sums)[128], const unsigne
   constexpr int kDenseStep = 16 * 2, kBoxStep = 16 * kRowBytes;  // 16 of depth further
   products_begin();
 #pragma unroll
-  for (int k = 0; k < kTileDeep / 16; ++k) {
+  for (int k = 0; k < kTileK / 16; ++k) {
     const uint64_t a =
         operand_descriptor<!kOuter>(left + k * (kOuter ? kBoxStep : kDenseStep), kOuter ? kBoxBytes : kAtomBytes, kAtomBytes);
     const uint64_t b = operand_descriptor<kRightDense>(right + k * (kRightDense ? kDenseStep : kBoxStep),
@@ -135,7 +135,7 @@ struct ColumnBias {
 __device__ __forceinline__ void store_tile(const float (&sums)[128], const Tile& tile, int warpgroup, int n, float* out) {
   const int lane = lane_index(), row = tile.row + warpgroup * 64 + warp_index() % 4 * 16 + lane / 4, t = lane % 4;
 #pragma unroll
-  for (int j = 0; j < kTileAcross / 8; ++j) {
+  for (int j = 0; j < kTileN / 8; ++j) {
     const int column = tile.column + 8 * j + 2 * t;
 #pragma unroll
     for (int down = 0; down < 2; ++down)
@@ -150,7 +150,7 @@ __device__ __forceinline__ void store_tile(const float (&sums)[128], const Tile&
                                            T* out) {
   const int lane = lane_index(), row = tile.row + warpgroup * 64 + warp_index() % 4 * 16 + lane / 4, t = lane % 4;
 #pragma unroll
-  for (int part = 0; part < kTileAcross / 32; ++part) {
+  for (int part = 0; part < kTileN / 32; ++part) {
     const int column = tile.column + part * 32;
     if (column >= n) break;
     uint32_t words[2][4];
@@ -180,7 +180,7 @@ __device__ __forceinline__ void bring_tiles(GroupedShared& shared, const Grouped
   RingPlace place;
   GroupedTiles<kOuter> tiles(shared.plan, sizes);
   for (Tile tile; tiles.next(tile);)
-    for (int deep = 0; deep < tile.depth; deep += kTileDeep, place.advance()) {
+    for (int deep = 0; deep < tile.depth; deep += kTileK, place.advance()) {
       barrier_wait(&shared.empty[place.stage], place.parity ^ 1);
       load_stage<kOuter, kRightDense>(shared.stages[place.stage], &shared.full[place.stage], left, right, tile, deep);
     }
@@ -198,9 +198,9 @@ __device__ __forceinline__ void multiply_tile(float (&sums)[128], GroupedShared&
 #pragma unroll
     for (float& sum : sums) sum = 0;
   }
-  for (int deep = 0; deep < tile.depth; deep += kTileDeep, place.advance()) {
+  for (int deep = 0; deep < tile.depth; deep += kTileK, place.advance()) {
     barrier_wait(&shared.full[place.stage], place.parity);
-    if (kOuter && tile.depth - deep < kTileDeep) clear_rows(shared.stages[place.stage], warpgroup, tile.depth - deep);
+    if (kOuter && tile.depth - deep < kTileK) clear_rows(shared.stages[place.stage], warpgroup, tile.depth - deep);
     multiply_stage<T, kOuter, kRightDense>(sums, shared.stages[place.stage], warpgroup, deep > 0);
     if (before >= 0) {
       products_wait<1>();

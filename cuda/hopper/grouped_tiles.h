@@ -9,7 +9,7 @@ namespace plumb::cuda_backend {
 
 /// The results of a tile: so many rows (half of them each of two warpgroups') and columns; and how much of the depth is in shared memory at
 /// once.
-inline constexpr int kTileDown = 128, kTileAcross = 256, kTileDeep = 64;
+inline constexpr int kTileM = 128, kTileN = 256, kTileK = 64;
 inline constexpr int kMostSegments = 1024, kMostSorted = 256;
 
 /// A product of rows with the matrix of their segment: out [rows, n], n over k. An outer product: out [segments, m, n], the sum of a
@@ -17,8 +17,8 @@ inline constexpr int kMostSegments = 1024, kMostSorted = 256;
 struct GroupedSizes {
   const int64_t* offsets;
   int segments, rows, m, n, k;
-  __device__ int across() const { return (n + kTileAcross - 1) / kTileAcross; }
-  __device__ int down() const { return (m + kTileDown - 1) / kTileDown; }
+  __device__ int across() const { return (n + kTileN - 1) / kTileN; }
+  __device__ int down() const { return (m + kTileM - 1) / kTileM; }
 };
 
 /// In shared memory: segment e is the rows begin[e] … end[e]; it and those before it have through[e] tiles of rows in all. by_size: the
@@ -52,7 +52,7 @@ __device__ inline void plan_segments(SegmentPlan& plan, const GroupedSizes& size
     const int e = first + lane_index();
     const bool there = e < sizes.segments;
     const int begin = there ? row(e) : 0, next = there ? row(e + 1) : 0, end = next < begin ? begin : next;
-    int through = (end - begin + kTileDown - 1) / kTileDown;
+    int through = (end - begin + kTileM - 1) / kTileM;
 #pragma unroll
     for (int distance = 1; distance < kWarp; distance *= 2) {
       const int other = shuffle_up(through, distance);
@@ -85,9 +85,9 @@ class ProductTiles {
     while (segment_ < sizes_.segments && down >= plan_.through[segment_]) ++segment_;
     if (segment_ == sizes_.segments) return false;
     tile.segment = segment_;
-    tile.row = plan_.begin[segment_] + static_cast<int>(down - (segment_ == 0 ? 0 : plan_.through[segment_ - 1])) * kTileDown;
+    tile.row = plan_.begin[segment_] + static_cast<int>(down - (segment_ == 0 ? 0 : plan_.through[segment_ - 1])) * kTileM;
     tile.row_end = plan_.end[segment_];
-    tile.column = static_cast<int>(number_ % across) * kTileAcross;
+    tile.column = static_cast<int>(number_ % across) * kTileN;
     tile.deep = 0;
     tile.depth = sizes_.k;
     number_ += gridDim.x;
@@ -114,9 +114,9 @@ class OuterTiles {
     if (order >= sizes_.segments) return false;
     ++turn_;
     tile.segment = plan_.by_size[order];
-    tile.row = static_cast<int>(down % sizes_.down()) * kTileDown;
+    tile.row = static_cast<int>(down % sizes_.down()) * kTileM;
     tile.row_end = sizes_.m;
-    tile.column = static_cast<int>(number % across) * kTileAcross;
+    tile.column = static_cast<int>(number % across) * kTileN;
     tile.deep = plan_.begin[tile.segment];
     tile.depth = plan_.size(tile.segment);
     return true;

@@ -1,4 +1,4 @@
-// What cuDNN's convolutions are told of ours: sizes, where padding is uneven, how many images at once. Plain host code, tested without a
+// Descriptor fields of cuDNN's convolutions: sizes, where padding is uneven, how many images at once. Plain host code, tested without a
 // GPU.
 #pragma once
 #include <array>

@@ -209,29 +209,4 @@ __device__ void multiply_accumulate(float (&d)[4], const uint32_t (&a)[4], const
 #endif
 }
 
-/// x rounded to tf32 (10 mantissa bits), as a register of multiply_accumulate_tf32.
-__device__ inline uint32_t to_tf32(float x) {
-#if defined(__CUDACC__)
-  uint32_t r;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(x));
-  return r;
-#else
-  uint32_t u = std::bit_cast<uint32_t>(x);
-  return (u & 0x7f800000u) == 0x7f800000u ? u : (u + 0x1000u) & 0xffffe000u;
-#endif
-}
-__device__ inline void multiply_accumulate_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-#if defined(__CUDACC__)
-  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-#else
-  auto of_a = [](const detail::Fragments* all, int row, int k) {
-    return std::bit_cast<float>(all[row % 8 * 4 + k % 4].a[row / 8 + k / 4 * 2]);
-  };
-  auto of_b = [](const detail::Fragments* all, int k, int column) { return std::bit_cast<float>(all[column * 4 + k % 4].b[k / 4]); };
-  detail::multiply_fragments<8>(d, a, b, of_a, of_b);
-#endif
-}
-
 }  // namespace plumb::cuda_backend

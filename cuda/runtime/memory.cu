@@ -324,7 +324,6 @@ void release_cached_memory(int device) {
   release_pinned_memory();
 }
 void set_memory_limit(int device, int64_t bytes) { memory_of(device).set_limit(bytes); }
-std::string live_memory(int device, int groups) { return memory_of(device).live_text(groups); }
 
 PinnedMemory::PinnedMemory(size_t bytes) : data_(nullptr), bytes_(pinned_size(bytes)) {
   {

@@ -31,8 +31,6 @@ MemoryStats memory_stats(int device);
 void reset_peak_memory(int device);
 void release_cached_memory(int device);
 void set_memory_limit(int device, int64_t bytes);
-/// What is live, the largest groups of equal operation and shape first: "12.0 GiB in 48 of matmul [8192, 4096], …".
-std::string live_memory(int device, int groups = 6);
 
 /// Room for `count` elements of T that a kernel needs beside its operands. Freed in stream order: it can go while kernels still use it.
 template <typename T>

@@ -22,7 +22,6 @@ template <typename T> __device__ T shuffle_down(T x, int by, uint32_t mask = kFu
 template <typename T> __device__ T shuffle_up(T x, int by, uint32_t mask = kFullMask) { return __shfl_up_sync(mask, x, by); }
 /// Bit l: the predicate of lane l.
 __device__ inline uint32_t ballot(bool predicate, uint32_t mask = kFullMask) { return __ballot_sync(mask, predicate); }
-__device__ inline bool warp_any(bool predicate) { return ballot(predicate) != 0; }
 /// Writes of the warp's lanes before it are seen by them after it.
 __device__ inline void sync_warp(uint32_t mask = kFullMask) { __syncwarp(mask); }
 
@@ -40,7 +39,6 @@ __device__ T warp_reduce(T x, Op op) {
 }
 template <int kLanes = kWarp, typename T> __device__ T warp_sum(T x) { return warp_reduce<kLanes>(x, Plus()); }
 template <int kLanes = kWarp, typename T> __device__ T warp_max(T x) { return warp_reduce<kLanes>(x, Larger()); }
-template <int kLanes = kWarp, typename T> __device__ T warp_min(T x) { return warp_reduce<kLanes>(x, Smaller()); }
 
 /// The same over all threads of a one-dimensional block whose size is a multiple of 32; `neutral` leaves `op` without effect. All threads
 /// must call it. Two barriers: it may be called again at once.
@@ -56,8 +54,7 @@ __device__ T block_reduce(T x, Op op, T neutral) {
   return x;
 }
 template <typename T> __device__ T block_sum(T x) { return block_reduce(x, Plus(), T(0)); }
-/// `lowest` (`highest`): what is no larger (smaller) than any x, such as −inf.
+/// `lowest`: what is no larger than any x, such as −inf.
 template <typename T> __device__ T block_max(T x, T lowest) { return block_reduce(x, Larger(), lowest); }
-template <typename T> __device__ T block_min(T x, T highest) { return block_reduce(x, Smaller(), highest); }
 
 }  // namespace plumb::cuda_backend

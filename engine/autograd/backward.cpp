@@ -142,7 +142,7 @@ class BackwardPass {
   std::unordered_map<TensorImpl*, std::vector<size_t>> wanted_leaves_;
   std::vector<std::pair<TensorImplPtr, Tensor>> hooked_leaves_;
   std::unordered_map<Node*, bool> on_path_;  // the node leads to a wanted input
-  std::vector<AwaitedLeaf> awaited_;         // whoever asked is told of them
+  std::vector<AwaitedLeaf> awaited_;         // leaves whose completion a callback waits for
   size_t told_ = 0;
   const std::function<void(const Tensor&)>* ready_ = nullptr;
   uint64_t earliest_ = UINT64_MAX;           // sequence of the earliest wanted input: nothing before it leads to one

@@ -6,6 +6,9 @@
 
 namespace plumb {
 
+/// A number as messages give it, in the fewest digits that read back as x: 0.1, 1e-09, 2, nan.
+std::string decimal(double x);
+
 /// Base of every error that Plumb throws.
 class Error : public std::runtime_error {
  public:
@@ -28,7 +31,7 @@ class AutogradError : public Error { using Error::Error; };
 class IoError : public Error { using Error::Error; };
 /// Options or configuration that contradict each other or the data.
 class ConfigError : public Error { using Error::Error; };
-/// Memory that could not be had; the message says for what, and how much is live.
+/// An allocation that failed; the message says for what, and how much is live.
 class OutOfMemoryError : public Error { using Error::Error; };
 
 }  // namespace plumb

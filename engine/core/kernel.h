@@ -20,7 +20,7 @@ void register_cuda();
 namespace detail {
 /// Registers the device's kernels if that has not happened yet.
 void ensure_registered(DeviceType device);
-/// Lets `fill` do it, instead of the function above; before anything ran on the device. For a device of a test's own.
+/// Makes `fill` the function that registers the device's kernels, before anything ran on it: for devices that tests simulate.
 void register_with(DeviceType device, void (*fill)());
 /// Makes `index` the device that this thread's kernels run on, if it is not.
 void make_current(int index);

@@ -11,7 +11,7 @@ namespace plumb::data {
 namespace {
 
 void check_probability(const char* what, double p) {
-  if (!(p >= 0 && p <= 1)) throw ValueError(fmt::format("colored_digits: {} {} is outside [0, 1]", what, p));
+  if (!(p >= 0 && p <= 1)) throw ValueError(fmt::format("colored_digits: {} must lie in [0, 1], it is {}", what, p));
 }
 
 /// [2, h, w] with every stride-th element of image [1, H, W] in the channels whose flag is set.
@@ -33,7 +33,7 @@ Tensor colored(const Tensor& image, int64_t stride, std::array<bool, 2> channels
 Dataset colored_digits(const Dataset& digits, ColoredDigitsOptions o) {
   check_probability("a colour flip of", o.color_flip);
   check_probability("a label flip of", o.label_flip);
-  if (o.stride < 1) throw ValueError(fmt::format("colored_digits: a stride of {}", o.stride));
+  if (o.stride < 1) throw ValueError(fmt::format("colored_digits: the stride must be at least 1, it is {}", o.stride));
   return digits.map([o](Sample s) {
     auto words = philox(o.seed, static_cast<uint64_t>(s.index));
     auto happens = [&](int word, double probability) { return words[static_cast<size_t>(word)] < probability * 0x1p32; };
@@ -52,7 +52,7 @@ Dataset colored_digits(const Dataset& digits, ColoredDigitsOptions o) {
 
 std::array<std::vector<int64_t>, 2> imbalanced_environments(const std::vector<int64_t>& digits, ImbalanceOptions o) {
   if (!(o.share >= 0.5 && o.share <= 1))
-    throw ValueError(fmt::format("imbalanced_environments: a share of {} is outside [0.5, 1]", o.share));
+    throw ValueError(fmt::format("imbalanced_environments: the share must lie in [0.5, 1], it is {}", o.share));
   Generator generator(o.seed);
   std::array<std::vector<int64_t>, 2> halves, environments;  // of the digits: below 5, and others
   for (int64_t place : random_order(static_cast<int64_t>(digits.size()), generator))

@@ -61,12 +61,12 @@ Dataset Dataset::subset(std::vector<int64_t> places) const {
 }
 
 Dataset Dataset::take(int64_t n) const {
-  if (n < 0) throw ValueError(fmt::format("take: {} examples", n));
+  if (n < 0) throw ValueError(fmt::format("take: the number of examples must not be negative, it is {}", n));
   return Dataset(range_view(source_, 0, 1, std::min(n, size())));
 }
 
 Dataset Dataset::skip(int64_t n) const {
-  if (n < 0) throw ValueError(fmt::format("skip: {} examples", n));
+  if (n < 0) throw ValueError(fmt::format("skip: the number of examples must not be negative, it is {}", n));
   n = std::min(n, size());
   return Dataset(range_view(source_, n, 1, size() - n));
 }
@@ -77,7 +77,7 @@ Dataset Dataset::shard(int64_t rank, int64_t ranks) const {
 }
 
 Dataset Dataset::repeat(int64_t times) const {
-  if (times < 0) throw ValueError(fmt::format("repeat: {} times", times));
+  if (times < 0) throw ValueError(fmt::format("repeat: the number of times must not be negative, it is {}", times));
   return Dataset(repeat_view(source(), times));
 }
 
@@ -88,7 +88,8 @@ Dataset Dataset::cache() const { return Dataset(cache_source(source())); }
 Dataset Dataset::shuffle(ShuffleOptions options) const { return Dataset(shuffle_view(source(), options.seed)); }
 
 static int64_t checked_count(const char* op, const SamplingOptions& options, int64_t size) {
-  if (options.count < -1) throw ValueError(fmt::format("{}: {} examples", op, options.count));
+  if (options.count < -1)
+    throw ValueError(fmt::format("{}: the count must not be negative (-1: as many as there are), it is {}", op, options.count));
   return options.count == -1 ? size : options.count;
 }
 
@@ -127,7 +128,7 @@ void deal(const std::vector<int64_t>& members, const std::vector<double>& fracti
 std::vector<Dataset> Dataset::split(const std::vector<double>& fractions, SplitOptions options) const {
   double sum = 0;
   for (double f : fractions) {
-    if (!(f >= 0)) throw ValueError(fmt::format("split: a fraction is {}", f));
+    if (!(f >= 0)) throw ValueError(fmt::format("split: fractions must not be negative, one is {}", f));
     sum += f;
   }
   if (sum > 1 + 1e-9) throw ValueError(fmt::format("split: the fractions sum to {}, more than 1", sum));
@@ -153,7 +154,7 @@ Dataset from_tensors(std::vector<std::pair<std::string, Tensor>> fields) {
 }
 
 Dataset from_function(int64_t size, std::function<Sample(int64_t)> f) {
-  if (size < 0) throw ValueError(fmt::format("from_function: {} examples", size));
+  if (size < 0) throw ValueError(fmt::format("from_function: the number of examples must not be negative, it is {}", size));
   return Dataset(function_source(size, std::move(f)));
 }
 

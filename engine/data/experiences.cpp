@@ -43,7 +43,7 @@ std::vector<int64_t> class_order(int64_t classes, const ClassIncrementalOptions&
 
 std::vector<Experience> class_incremental(const DatasetParts& data, const ClassIncrementalOptions& o) {
   if (!(o.blurry >= 0 && o.blurry <= 1))
-    throw ValueError("class_incremental: blurry must lie in [0, 1], it is " + std::to_string(o.blurry));
+    throw ValueError("class_incremental: blurry must lie in [0, 1], it is " + decimal(o.blurry));
   Dataset train = data.train(), test = data.test();
   auto labels = train.labels();
   int64_t classes = labels.empty() ? 0 : *std::ranges::max_element(labels) + 1;

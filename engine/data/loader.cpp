@@ -77,9 +77,9 @@ struct DataLoader::Impl {
 };
 
 DataLoader::DataLoader(const Dataset& dataset, int64_t batch_size, BatchOptions options) : impl_(std::make_unique<Impl>()) {
-  if (batch_size < 1) throw ValueError(fmt::format("batch: {} examples a batch", batch_size));
-  if (options.workers < 0) throw ValueError(fmt::format("batch: {} workers", options.workers));
-  if (options.prefetch < 1) throw ValueError(fmt::format("batch: prefetch {} is less than 1", options.prefetch));
+  if (batch_size < 1) throw ValueError(fmt::format("batch: the batch size must be at least 1, it is {}", batch_size));
+  if (options.workers < 0) throw ValueError(fmt::format("batch: the number of workers must not be negative, it is {}", options.workers));
+  if (options.prefetch < 1) throw ValueError(fmt::format("batch: prefetch must be at least 1, it is {}", options.prefetch));
   impl_->source = dataset.source();
   impl_->batch_size = batch_size;
   impl_->batches = (dataset.size() + (options.drop_last ? 0 : batch_size - 1)) / batch_size;

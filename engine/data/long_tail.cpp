@@ -13,7 +13,7 @@ namespace plumb::data {
 std::vector<int64_t> long_tail_counts(int64_t largest, int64_t classes, double imbalance, Tail tail) {
   if (largest < 1 || classes < 1)
     throw ValueError("long_tail: " + std::to_string(classes) + " classes of up to " + std::to_string(largest) + " examples");
-  if (!(imbalance >= 1)) throw ValueError("long_tail: the imbalance must be at least 1, it is " + std::to_string(imbalance));
+  if (!(imbalance >= 1)) throw ValueError("long_tail: the imbalance must be at least 1, it is " + decimal(imbalance));
   std::vector<int64_t> counts;
   for (int64_t c = 0; c < classes; ++c) {
     double share = classes > 1 ? static_cast<double>(c) / static_cast<double>(classes - 1) : 0;
@@ -91,7 +91,7 @@ std::vector<double> inverse_frequency_weights(const std::vector<int64_t>& counts
 }
 
 std::vector<double> effective_number_weights(const std::vector<int64_t>& counts, double beta) {
-  if (!(beta >= 0 && beta < 1)) throw ValueError("effective_number_weights: beta must lie in [0, 1), it is " + std::to_string(beta));
+  if (!(beta >= 0 && beta < 1)) throw ValueError("effective_number_weights: beta must lie in [0, 1), it is " + decimal(beta));
   return with_mean_one(each_count("effective_number_weights", counts, [beta](double n) { return (1 - beta) / (1 - std::pow(beta, n)); }));
 }
 

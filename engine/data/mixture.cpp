@@ -15,7 +15,8 @@ namespace plumb::data {
 void check_mixture(const std::vector<double>& p, int64_t groups) {
   if (static_cast<int64_t>(p.size()) != groups) throw ValueError(fmt::format("mixture: {} shares for {} groups", p.size(), groups));
   for (size_t i = 0; i < p.size(); ++i)
-    if (!(p[i] >= 0) || !std::isfinite(p[i])) throw ValueError(fmt::format("mixture: the share of group {} is {}", i, p[i]));
+    if (!(p[i] >= 0) || !std::isfinite(p[i]))
+      throw ValueError(fmt::format("mixture: shares must be finite and not negative, that of group {} is {}", i, p[i]));
   double sum = std::accumulate(p.begin(), p.end(), 0.0);
   if (sum == 0) throw ValueError("mixture: all shares are 0");
   if (std::abs(sum - 1) > 1e-6) throw ValueError(fmt::format("mixture: the shares must sum to 1, they sum to {}", sum));

@@ -13,8 +13,8 @@ namespace plumb::data {
 namespace {
 
 void check_count(const char* op, int64_t n, double noise) {
-  if (n < 0) throw ValueError(fmt::format("{}: {} points", op, n));
-  if (!(noise >= 0)) throw ValueError(fmt::format("{}: a standard deviation of {}", op, noise));
+  if (n < 0) throw ValueError(fmt::format("{}: the number of points must not be negative, it is {}", op, n));
+  if (!(noise >= 0)) throw ValueError(fmt::format("{}: the standard deviation must not be negative, it is {}", op, noise));
 }
 
 /// n points of `dimensions` coordinates with labels, written by fill(i, coordinates) → label.
@@ -45,7 +45,7 @@ Dataset two_moons(int64_t n, NoiseOptions options) {
 
 Dataset spirals(int64_t n, SpiralOptions options) {
   check_count("spirals", n, options.noise);
-  if (options.arms < 1) throw ValueError(fmt::format("spirals: {} arms", options.arms));
+  if (options.arms < 1) throw ValueError(fmt::format("spirals: the number of arms must be at least 1, it is {}", options.arms));
   Generator g(options.seed);
   return points(n, 2, [&](int64_t i, std::vector<double>& x) {
     int64_t arm = i % options.arms, along = i / options.arms, count = (n + options.arms - 1 - arm) / options.arms;
@@ -59,8 +59,9 @@ Dataset spirals(int64_t n, SpiralOptions options) {
 
 Dataset blobs(int64_t n, BlobOptions options) {
   check_count("blobs", n, options.spread);
-  if (options.centers < 1) throw ValueError(fmt::format("blobs: {} centres", options.centers));
-  if (options.dimensions < 1) throw ValueError(fmt::format("blobs: {} dimensions", options.dimensions));
+  if (options.centers < 1) throw ValueError(fmt::format("blobs: the number of centres must be at least 1, it is {}", options.centers));
+  if (options.dimensions < 1)
+    throw ValueError(fmt::format("blobs: the number of dimensions must be at least 1, it is {}", options.dimensions));
   Generator g(options.seed);
   std::vector<double> centers;
   for (int64_t i = 0; i < options.centers * options.dimensions; ++i) centers.push_back(uniform(g, -options.box, options.box));
@@ -89,7 +90,7 @@ void cholesky(double* a, size_t D, size_t component) {
 std::vector<double> factors(const GaussianMixture& m, size_t K, size_t D) {
   std::vector<double> L(K * D * D, 0.0);
   if (!m.covariances.defined()) {
-    if (!(m.scale >= 0)) throw ValueError(fmt::format("gaussian_mixture: a scale of {}", m.scale));
+    if (!(m.scale >= 0)) throw ValueError(fmt::format("gaussian_mixture: scales must not be negative, one is {}", m.scale));
     for (size_t i = 0; i < K * D; ++i) L[(i / D) * D * D + (i % D) * (D + 1)] = m.scale;
     return L;
   }
@@ -106,7 +107,8 @@ std::vector<double> running_weights(const GaussianMixture& m, size_t K) {
   std::vector<double> sums = m.weights.empty() ? std::vector<double>(K, 1.0) : m.weights;
   if (sums.size() != K) throw ShapeError(fmt::format("gaussian_mixture: {} weights for {} components", sums.size(), K));
   for (size_t k = 0; k < K; ++k)
-    if (!(sums[k] >= 0)) throw ValueError(fmt::format("gaussian_mixture: weight {} of component {}", sums[k], k));
+    if (!(sums[k] >= 0))
+      throw ValueError(fmt::format("gaussian_mixture: weights must not be negative, that of component {} is {}", k, sums[k]));
   std::partial_sum(sums.begin(), sums.end(), sums.begin());
   if (!(sums.back() > 0)) throw ValueError("gaussian_mixture: all weights are 0");
   return sums;
@@ -134,7 +136,7 @@ Dataset gaussian_mixture(int64_t n, const GaussianMixture& mixture, uint64_t see
 }
 
 Tensor ring_means(int64_t k, double radius) {
-  if (k < 1) throw ValueError(fmt::format("ring_means: {} points", k));
+  if (k < 1) throw ValueError(fmt::format("ring_means: the number of points must be at least 1, it is {}", k));
   Tensor means = empty({k, 2}, f64, cpu, "ring_means");
   for (int64_t i = 0; i < k; ++i) {
     auto [sine, cosine] = sin_cos_turns(static_cast<double>(i) / static_cast<double>(k));
@@ -145,7 +147,7 @@ Tensor ring_means(int64_t k, double radius) {
 }
 
 Tensor grid_means(int64_t side, double spacing) {
-  if (side < 1) throw ValueError(fmt::format("grid_means: {} points a side", side));
+  if (side < 1) throw ValueError(fmt::format("grid_means: the number of points a side must be at least 1, it is {}", side));
   Tensor means = empty({side * side, 2}, f64, cpu, "grid_means");
   double middle = static_cast<double>(side - 1) / 2;
   double* out = means.data<double>();

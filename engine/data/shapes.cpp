@@ -271,12 +271,15 @@ Sample render(const ShapeOptions& o, int64_t i) {
 std::vector<std::string> shape_names() { return {"circle", "square", "triangle", "star"}; }
 
 Dataset shapes(int64_t n, ShapeOptions o) {
-  if (o.size < 8) throw ValueError(fmt::format("shapes: images of {} pixels; at least 8", o.size));
-  if (o.channels != 1 && o.channels != 3) throw ValueError(fmt::format("shapes: {} channels; 1 or 3", o.channels));
-  if (o.min_shapes < 0 || o.max_shapes < o.min_shapes) throw ValueError(fmt::format("shapes: {} to {} shapes", o.min_shapes, o.max_shapes));
+  if (o.size < 8) throw ValueError(fmt::format("shapes: the size must be at least 8 pixels, it is {}", o.size));
+  if (o.channels != 1 && o.channels != 3)
+    throw ValueError(fmt::format("shapes: the number of channels must be 1 or 3, it is {}", o.channels));
+  if (o.min_shapes < 0 || o.max_shapes < o.min_shapes)
+    throw ValueError(
+        fmt::format("shapes: the numbers of shapes must rise from 0 or more, they go from {} to {}", o.min_shapes, o.max_shapes));
   if (!(o.min_radius > 0 && o.min_radius <= o.max_radius && o.max_radius <= 0.5))
-    throw ValueError(fmt::format("shapes: radii from {} to {} of the size; they lie in (0, 0.5]", o.min_radius, o.max_radius));
-  if (!(o.noise >= 0)) throw ValueError(fmt::format("shapes: noise {}", o.noise));
+    throw ValueError(fmt::format("shapes: radii must rise within (0, 0.5] of the size, they go from {} to {}", o.min_radius, o.max_radius));
+  if (!(o.noise >= 0)) throw ValueError(fmt::format("shapes: the noise must not be negative, it is {}", o.noise));
   return from_function(n, [o](int64_t i) { return render(o, i); });
 }
 

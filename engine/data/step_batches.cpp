@@ -30,7 +30,7 @@ StepBatches::~StepBatches() = default;
 
 StepBatches::StepBatches(Dataset dataset, StepBatchOptions options) : dataset_(std::move(dataset)), options_(options) {
   if (dataset_.size() == 0) throw ValueError("batches: the data set is empty");
-  if (options.batch < 1) throw ValueError(fmt::format("batches: {} examples a batch", options.batch));
+  if (options.batch < 1) throw ValueError(fmt::format("batches: the batch size must be at least 1, it is {}", options.batch));
 }
 
 Batch StepBatches::operator()(int64_t step) { return (*this)(step, 0, 1); }

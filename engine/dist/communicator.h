@@ -45,7 +45,7 @@ class Communicator : public Collectives {
   /// DeviceError as join_device_communicator.
   std::shared_ptr<Collectives> collectives_on(Device device);
 
-  /// Asked while this process waits for others: once it says true, what waits throws ProcessLost.
+  /// Polled while this process waits for others; once it returns true, the wait throws ProcessLost.
   void give_up_when(std::function<bool()> given_up) { given_up_ = std::move(given_up); }
   /// Ends all processes with `status`: one that fails alone would leave the others waiting.
   [[noreturn]] virtual void abandon(int status);

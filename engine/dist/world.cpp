@@ -1,4 +1,4 @@
-// Who we are, and who speaks.
+// The process group, and which rank prints.
 #include "engine/dist/world.h"
 
 #include <fcntl.h>

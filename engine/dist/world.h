@@ -9,7 +9,7 @@ namespace plumb::dist {
 /// Who trains together: what set_world was given, a group of one before. Training shares its batches out among them, and the first writes
 /// files.
 Communicator& world();
-/// `processes` must outlive its time here. Programs under mpirun: set_world(mpi_world()) (engine/dist/mpi.h).
+/// `processes` must outlive its use as the world. Programs under mpirun: set_world(mpi_world()) (engine/dist/mpi.h).
 void set_world(Communicator& processes);
 
 /// Lets all processes but the first say nothing on standard output and standard error from now on.

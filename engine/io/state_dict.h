@@ -9,4 +9,7 @@ namespace plumb {
 
 using StateDict = std::map<std::string, Tensor>;
 
+/// The same names with elements of their own, outside of any graph.
+StateDict clone(const StateDict& state);
+
 }  // namespace plumb

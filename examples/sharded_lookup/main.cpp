@@ -19,7 +19,7 @@ void run(dist::Communicator& processes, int argc, char** argv) {
   if (speaks) std::printf("   items  numbers    fetch (ns)  fetch and update (ns)  different rows (%%)  rows here (MB)\n");
   for (int64_t items = 10'000; items <= most; items *= 10)
     for (double exponent : {0.0, 1.1}) {
-      nn::ShardedEmbedding table(items, 16, {.processes = &processes});
+      parallel::ShardedEmbedding table(items, 16, {.processes = &processes});
       Generator generator(static_cast<uint64_t>(processes.rank()));
       auto cost = item_ssl::lookup_cost(table, {.batch = batch, .exponent = exponent}, generator, &processes);
       if (speaks)

@@ -42,7 +42,7 @@ BoxTransform BoxTransform::then(const BoxTransform& next) const {
 BoxTransform BoxTransform::inverse() const {
   double determinant = m_[0] * m_[4] - m_[1] * m_[3];
   if (!(std::abs(determinant) > 1e-12))
-    throw ValueError("box_transform: the map has no inverse, its determinant is " + std::to_string(determinant));
+    throw ValueError("box_transform: the map has no inverse, its determinant is " + decimal(determinant));
   double a = m_[4] / determinant, b = -m_[1] / determinant, c = -m_[3] / determinant, d = m_[0] / determinant;
   return BoxTransform({a, b, -a * m_[2] - b * m_[5], c, d, -c * m_[2] - d * m_[5]});
 }

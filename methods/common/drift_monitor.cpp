@@ -14,7 +14,7 @@ DriftMonitor::DriftMonitor(DriftOptions options) : options_(options) {
   if (options.least < 1) throw ValueError("drift monitor: least must be at least 1, it is " + std::to_string(options.least));
   for (auto [name, value] : {std::pair{"deviations", options.deviations}, std::pair{"slack", options.slack}})
     if (!(value >= 0) || std::isinf(value))
-      throw ValueError(std::string("drift monitor: ") + name + " must be finite and not negative, it is " + std::to_string(value));
+      throw ValueError(std::string("drift monitor: ") + name + " must be finite and not negative, it is " + decimal(value));
 }
 
 bool DriftMonitor::exceeds(double value) const {

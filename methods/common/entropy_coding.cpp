@@ -104,11 +104,11 @@ uint64_t ExpGolombReader::next() {
 }
 
 std::vector<int64_t> grid_integers(const std::vector<Tensor>& parameters, double step) {
-  if (!(step > 0)) throw ValueError("grid_integers: the step must be positive, it is " + std::to_string(step));
+  if (!(step > 0)) throw ValueError("grid_integers: the step must be positive, it is " + decimal(step));
   std::vector<int64_t> integers;
   for (const Tensor& p : parameters)
     for (double w : to_vector(p.detach())) {
-      if (!std::isfinite(w)) throw ValueError("grid_integers: " + std::to_string(w) + " has no place on the grid");
+      if (!std::isfinite(w)) throw ValueError("grid_integers: " + decimal(w) + " has no place on the grid");
       integers.push_back(static_cast<int64_t>(std::nearbyint(w / step)));
     }
   if (integers.empty()) throw ValueError("grid_integers: there are no weights");

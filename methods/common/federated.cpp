@@ -72,7 +72,7 @@ double total_weight(const std::vector<double>& weights) {
   double total = 0;
   for (double w : weights) {
     if (!(w >= 0) || std::isinf(w))
-      throw ValueError("average_states: weights must be finite and not negative, one is " + std::to_string(w));
+      throw ValueError("average_states: weights must be finite and not negative, one is " + decimal(w));
     total += w;
   }
   if (!(total > 0)) throw ValueError("average_states: no weight is above 0");
@@ -155,7 +155,7 @@ std::vector<std::vector<int64_t>> dirichlet_partition(const Tensor& label, int64
                                                       int64_t least) {
   if (clients < 1) throw ValueError("dirichlet_partition: clients must be at least 1, they are " + std::to_string(clients));
   if (!(alpha > 0) || std::isinf(alpha))
-    throw ValueError("dirichlet_partition: alpha must be positive and finite, it is " + std::to_string(alpha));
+    throw ValueError("dirichlet_partition: alpha must be positive and finite, it is " + decimal(alpha));
   std::vector<Places> classes = by_class(label);
   if (least * clients > label.numel())
     throw ValueError("dirichlet_partition: " + std::to_string(label.numel()) + " examples are too few for " + std::to_string(least) +
@@ -203,7 +203,7 @@ StateDict average_states(const std::vector<StateDict>& states, const std::vector
 
 // d p = μ (p − reference)
 Tensor proximal_penalty(const std::vector<Tensor>& parameters, const std::vector<Tensor>& reference, double mu) {
-  if (!(mu >= 0) || std::isinf(mu)) throw ValueError("proximal_penalty: mu must be finite and not negative, it is " + std::to_string(mu));
+  if (!(mu >= 0) || std::isinf(mu)) throw ValueError("proximal_penalty: mu must be finite and not negative, it is " + decimal(mu));
   if (parameters.size() != reference.size())
     throw ShapeError("proximal_penalty: " + std::to_string(parameters.size()) + " parameters, but " + std::to_string(reference.size()) +
                      " to compare with");
@@ -237,14 +237,7 @@ double detail::train_locally(nn::Module& model, const std::function<Tensor(int64
   return sum / static_cast<double>(options.steps);
 }
 
-StateDict detail::copied(const StateDict& state) {
-  NoGrad off;
-  StateDict copy;
-  for (const auto& [name, tensor] : state) copy[name] = clone(tensor.detach());
-  return copy;
-}
-
-FederatedRounds::FederatedRounds(const StateDict& global, FederatedOptions options) : options_(options), global_(detail::copied(global)) {
+FederatedRounds::FederatedRounds(const StateDict& global, FederatedOptions options) : options_(options), global_(clone(global)) {
   require_positive("federated rounds", {{"clients", options.clients}, {"per_round", options.per_round}});
   require(options.per_round <= options.clients, "federated rounds: " + std::to_string(options.per_round) +
                                                     " clients a round are more than the " + std::to_string(options.clients) + " there are");

@@ -94,14 +94,13 @@ class FederatedRounds {
 namespace detail {
 /// SGD on loss(step) + proximal penalty; returns the mean loss (without the penalty).
 double train_locally(nn::Module& model, const std::function<Tensor(int64_t step)>& loss, const LocalOptions& options);
-StateDict copied(const StateDict& state);
 }  // namespace detail
 
 template <typename Model, typename Loss>
 ClientUpdate train_client(Model& model, const StateDict& global, double examples, Loss&& loss, const LocalOptions& options) {
   model.load_state(global);
   double mean_loss = detail::train_locally(model, [&](int64_t step) { return Tensor(loss(model, step)); }, options);
-  return {detail::copied(model.state()), examples, mean_loss};
+  return {clone(model.state()), examples, mean_loss};
 }
 
 }  // namespace plumb::methods

@@ -46,8 +46,8 @@ double inverse_gamma(double s, double lower, double upper) {
 
 void GeneralizedGaussian::check() const {
   auto fine = [](double x) { return x > 0 && std::isfinite(x); };
-  if (!fine(shape)) throw ValueError("generalized_gaussian: shape must be positive, it is " + std::to_string(shape));
-  if (!fine(scale)) throw ValueError("generalized_gaussian: scale must be positive, it is " + std::to_string(scale));
+  if (!fine(shape)) throw ValueError("generalized_gaussian: shape must be positive, it is " + decimal(shape));
+  if (!fine(scale)) throw ValueError("generalized_gaussian: scale must be positive, it is " + decimal(scale));
 }
 
 double GeneralizedGaussian::log_density(double x) const {
@@ -63,7 +63,7 @@ double GeneralizedGaussian::cdf(double x) const {
 
 double GeneralizedGaussian::quantile(double p) const {
   check();
-  if (!(p > 0 && p < 1)) throw ValueError("generalized_gaussian: a quantile is of p in (0, 1), got " + std::to_string(p));
+  if (!(p > 0 && p < 1)) throw ValueError("generalized_gaussian: a quantile is of p in (0, 1), got " + decimal(p));
   if (p == 0.5) return 0;
   double tail = 2 * std::min(p, 1 - p);
   double x = scale * std::pow(inverse_gamma(1 / shape, 1 - tail, tail), 1 / shape);
@@ -101,7 +101,7 @@ GeneralizedGaussian GeneralizedGaussian::of_variance(double shape, double varian
 }
 
 double moment_ratio(double shape) {
-  if (!(shape > 0)) throw ValueError("generalized_gaussian: shape must be positive, it is " + std::to_string(shape));
+  if (!(shape > 0)) throw ValueError("generalized_gaussian: shape must be positive, it is " + decimal(shape));
   return std::exp(std::lgamma(1 / shape) + std::lgamma(3 / shape) - 2 * std::lgamma(2 / shape));
 }
 

@@ -13,7 +13,7 @@ namespace plumb::methods {
 
 GroupDro::GroupDro(int64_t groups, double eta) : eta_(eta) {
   if (groups < 1) throw ValueError("group_dro: needs at least one group, not " + std::to_string(groups));
-  if (!(eta >= 0)) throw ValueError("group_dro: eta must not be negative, it is " + std::to_string(eta));
+  if (!(eta >= 0)) throw ValueError("group_dro: eta must not be negative, it is " + decimal(eta));
   q_.assign(static_cast<size_t>(groups), 1 / static_cast<double>(groups));
 }
 

@@ -90,7 +90,7 @@ void FairnessPenalty::check() const {
   for (auto [name, value] : weights)
     if (!(value >= 0) || std::isinf(value))
       throw ValueError(std::string("group fairness: the weight ") + name + " must be finite and not negative, it is " +
-                       std::to_string(value));
+                       decimal(value));
 }
 
 Tensor FairnessPenalty::value(const Tensor& q, const Tensor& distance, const Tensor& label, const Tensor& group) const {

@@ -22,7 +22,7 @@ std::vector<int> Ising::states(const Tensor& x) const {
     throw ShapeError("ising: takes states [B, " + std::to_string(sites()) + "], got " + to_string(x.shape()));
   std::vector<int> values;
   for (double v : to_vector(x)) {
-    if (v != 0 && v != 1) throw ValueError("ising: a site is 0 or 1, one is " + std::to_string(v));
+    if (v != 0 && v != 1) throw ValueError("ising: a site is 0 or 1, one is " + decimal(v));
     values.push_back(static_cast<int>(v));
   }
   return values;
@@ -87,7 +87,7 @@ Tensor EnumeratedIsing::log_marginal(const Tensor& x) const {
     uint64_t known = 0, ones = 0;
     for (int64_t i = 0; i < sites_; ++i) {
       double v = values[static_cast<size_t>(b * sites_ + i)];
-      if (v != 0 && v != 1 && v != -1) throw ValueError("ising: a site is 0, 1 or -1 (unknown), one is " + std::to_string(v));
+      if (v != 0 && v != 1 && v != -1) throw ValueError("ising: a site is 0, 1 or -1 (unknown), one is " + decimal(v));
       known |= uint64_t{v >= 0} << i;
       ones |= uint64_t{v == 1} << i;
     }

@@ -60,7 +60,7 @@ Tensor reference_regression(const Tensor& features, const Tensor& labels, const 
   if (features.rank() != 2 || start.rank() != 2 || features.size(1) != start.size(0))
     throw ShapeError("reference_regression: features " + to_string(features.shape()) + " and weights " + to_string(start.shape()) +
                      " must be [n, d] and [d, k]");
-  if (!(ridge >= 0)) throw ValueError("reference_regression: the ridge must not be negative, it is " + std::to_string(ridge));
+  if (!(ridge >= 0)) throw ValueError("reference_regression: the ridge must not be negative, it is " + decimal(ridge));
   Tensor wide = to(features.detach(), f64);
   auto objective = [&](const std::vector<Tensor>& p) {
     Tensor loss = reference_cross_entropy(matmul(wide, p[0]), labels);

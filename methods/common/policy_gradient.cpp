@@ -40,14 +40,14 @@ Statistics statistics(const Range& values) {
 
 Tensor ppo_clip_loss(const Tensor& log_prob, const Tensor& old_log_prob, const Tensor& advantage, double epsilon) {
   check_alike("ppo_clip_loss", {log_prob, old_log_prob, advantage});
-  if (!(epsilon > 0)) throw ValueError("ppo_clip_loss: epsilon must be positive, it is " + std::to_string(epsilon));
+  if (!(epsilon > 0)) throw ValueError("ppo_clip_loss: epsilon must be positive, it is " + decimal(epsilon));
   Tensor ratio = exp(log_prob - old_log_prob.detach()), against = -advantage.detach();
   return mean(maximum(against * ratio, against * clamp(ratio, 1 - epsilon, 1 + epsilon)));
 }
 
 Tensor rebel_loss(const Tensor& log_ratio1, const Tensor& log_ratio2, const Tensor& advantage1, const Tensor& advantage2, double beta) {
   check_alike("rebel_loss", {log_ratio1, log_ratio2, advantage1, advantage2});
-  if (!(beta > 0)) throw ValueError("rebel_loss: beta must be positive, it is " + std::to_string(beta));
+  if (!(beta > 0)) throw ValueError("rebel_loss: beta must be positive, it is " + decimal(beta));
   return mean(square((log_ratio1 - log_ratio2) * beta - (advantage1 - advantage2).detach()));
 }
 
@@ -61,7 +61,7 @@ std::vector<double> PerKeyAdvantage::operator()(const std::vector<double>& rewar
   if (rewards.size() != keys.size())
     throw ShapeError("advantage: " + std::to_string(rewards.size()) + " rewards and " + std::to_string(keys.size()) + " keys");
   for (double r : rewards)
-    if (!std::isfinite(r)) throw ValueError("advantage: rewards must be finite, one is " + std::to_string(r));
+    if (!std::isfinite(r)) throw ValueError("advantage: rewards must be finite, one is " + decimal(r));
   for (size_t i = 0; i < rewards.size(); ++i) {
     std::deque<double>& held = held_[keys[i]];
     held.push_back(rewards[i]);

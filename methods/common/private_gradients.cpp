@@ -15,8 +15,8 @@ namespace plumb::methods {
 
 optim::GradientList private_gradients(const std::vector<Tensor>& per_sample, double clip, double noise_multiplier, Generator& generator) {
   if (!(clip > 0) || !(noise_multiplier >= 0))
-    throw ValueError("private_gradients: needs clip > 0 and a noise multiplier >= 0, got " + std::to_string(clip) + " and " +
-                     std::to_string(noise_multiplier));
+    throw ValueError("private_gradients: needs clip > 0 and a noise multiplier >= 0, got " + decimal(clip) + " and " +
+                     decimal(noise_multiplier));
   if (per_sample.empty() || per_sample[0].rank() < 1 || per_sample[0].size(0) < 1)
     throw ShapeError("private_gradients: needs gradients of at least one example");
   NoGrad off;

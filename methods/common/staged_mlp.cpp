@@ -12,7 +12,7 @@ void StagedMlpConfig::check() const {
   require_positive("staged mlp", {{"inputs", inputs}, {"classes", classes}});
   require(!hidden.empty(), "staged mlp: needs a hidden layer");
   for (int64_t width : hidden) require_positive("staged mlp", {{"a hidden width", width}});
-  require(head_std >= 0, "staged mlp: the head's deviation must not be negative, it is " + std::to_string(head_std));
+  require(head_std >= 0, "staged mlp: the head's deviation must not be negative, it is " + decimal(head_std));
 }
 
 StagedMlp::StagedMlp(const StagedMlpConfig& c) : head(this, "head", (c.check(), c.hidden.back()), c.classes) {

@@ -53,7 +53,7 @@ Tensor label_smoothed_cross_entropy(const Tensor& logits, const Tensor& target, 
   double classes = static_cast<double>(rows.size(1)), most = 1 - 1 / classes;
   if (!(epsilon >= 0 && epsilon <= most))
     throw ValueError(std::string(op) + ": epsilon must lie in [0, 1 - 1/V] = [0, " + std::to_string(most) + "], it is " +
-                     std::to_string(epsilon));
+                     decimal(epsilon));
   double share = epsilon > 0 ? epsilon * classes / (classes - 1) : 0;
   return cross_entropy(rows, token_values(op, target, mask), {.label_smoothing = share, .reduction = reduction});
 }

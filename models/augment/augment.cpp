@@ -16,10 +16,7 @@ namespace {
 using detail::between;
 using detail::each_image;
 using detail::Geometry;
-
-void require(bool holds, const char* name, const char* what, double value) {
-  if (!holds) throw ValueError(std::string(name) + ": " + what + " is " + std::to_string(value));
-}
+using detail::require;
 
 /// Where x[−padding … size + padding) is read under `mode`; −1: zero.
 int64_t source_of(int64_t at, int64_t size, PadMode mode) {
@@ -36,7 +33,7 @@ int64_t source_of(int64_t at, int64_t size, PadMode mode) {
 
 Tensor random_crop(const Tensor& images, int64_t padding, Generator& generator, PadMode mode) {
   Geometry g = detail::geometry("random_crop", images);
-  require(padding >= 0, "random_crop", "the padding", static_cast<double>(padding));
+  require(padding >= 0, "random_crop", "the padding", "not be negative", static_cast<double>(padding));
   if (mode == PadMode::reflect && padding >= std::min(g.height, g.width))
     throw ShapeError("random_crop: images " + to_string(images.shape()) + " are too small to mirror " + std::to_string(padding) +
                      " pixels");
@@ -57,7 +54,7 @@ Tensor random_crop(const Tensor& images, int64_t padding, Generator& generator, 
 
 Tensor random_flip(const Tensor& images, Generator& generator, double rate) {
   Geometry g = detail::geometry("random_flip", images);
-  require(rate >= 0 && rate <= 1, "random_flip", "the rate", rate);
+  require(rate >= 0 && rate <= 1, "random_flip", "the rate", "lie in [0, 1]", rate);
   std::vector<char> flipped(static_cast<size_t>(g.batch));
   for (char& f : flipped) f = generator.next_double() < rate;
   return each_image("random_flip", images, [&](int64_t i, const float* from, float* to) {
@@ -107,7 +104,7 @@ float sample(const float* plane, const Geometry& g, double x, double y) {
 Tensor random_affine(const Tensor& images, const AffineOptions& o, Generator& generator) {
   Geometry g = detail::geometry("random_affine", images);
   for (auto [what, value] : {std::pair{"degrees", o.degrees}, {"translate", o.translate}, {"scale", o.scale}, {"shear", o.shear}})
-    require(value >= 0, "random_affine", what, value);
+    require(value >= 0, "random_affine", what, "not be negative", value);
   std::vector<Map> maps;
   for (int64_t i = 0; i < g.batch; ++i) maps.push_back(draw_map(o, g, generator));
   double middle_x = static_cast<double>(g.width - 1) / 2, middle_y = static_cast<double>(g.height - 1) / 2;
@@ -124,7 +121,7 @@ Tensor random_affine(const Tensor& images, const AffineOptions& o, Generator& ge
 
 Tensor cutout(const Tensor& images, int64_t side, Generator& generator) {
   Geometry g = detail::geometry("cutout", images);
-  require(side >= 0, "cutout", "the side", static_cast<double>(side));
+  require(side >= 0, "cutout", "the side", "not be negative", static_cast<double>(side));
   std::vector<int64_t> corner;
   for (int64_t i = 0; i < g.batch; ++i)
     for (int64_t size : {g.height, g.width})
@@ -156,7 +153,7 @@ float clipped(float x) { return std::clamp(x, 0.0f, 1.0f); }
 Tensor colour_jitter(const Tensor& images, const ColourOptions& o, Generator& generator) {
   Geometry g = detail::geometry("colour_jitter", images);
   for (auto [what, value] : {std::pair{"brightness", o.brightness}, {"contrast", o.contrast}, {"saturation", o.saturation}})
-    require(value >= 0 && value <= 1, "colour_jitter", what, value);
+    require(value >= 0 && value <= 1, "colour_jitter", what, "lie in [0, 1]", value);
   std::vector<float> factor;
   for (int64_t i = 0; i < g.batch; ++i)
     for (double range : {o.brightness, o.contrast, o.saturation})

@@ -17,10 +17,7 @@ namespace {
 
 using detail::each_image;
 using detail::Geometry;
-
-void require(bool holds, const char* name, const char* what, double value) {
-  if (!holds) throw ValueError(std::string(name) + ": " + what + " is " + std::to_string(value));
-}
+using detail::require;
 
 Tensor clipped(const Tensor& x) { return clamp(x.detach(), 0, 1); }
 
@@ -66,19 +63,19 @@ std::vector<double> plasma(int64_t side, double decay, Generator& g) {
 
 Tensor gaussian_noise(const Tensor& images, double sigma, Generator& generator) {
   detail::geometry("gaussian_noise", images);
-  require(sigma >= 0, "gaussian_noise", "sigma", sigma);
+  require(sigma >= 0, "gaussian_noise", "sigma", "not be negative", sigma);
   return clipped(images + sigma * randn(images.shape(), {.generator = &generator}));
 }
 
 Tensor speckle_noise(const Tensor& images, double sigma, Generator& generator) {
   detail::geometry("speckle_noise", images);
-  require(sigma >= 0, "speckle_noise", "sigma", sigma);
+  require(sigma >= 0, "speckle_noise", "sigma", "not be negative", sigma);
   return clipped(images + sigma * images * randn(images.shape(), {.generator = &generator}));
 }
 
 Tensor shot_noise(const Tensor& images, double photons, Generator& generator) {
   Geometry g = detail::geometry("shot_noise", images);
-  require(photons > 0, "shot_noise", "the number of photons", photons);
+  require(photons > 0, "shot_noise", "the number of photons", "be positive", photons);
   auto own = own_generators(g.batch, generator);
   return each_image("shot_noise", images, [&](int64_t i, const float* from, float* to) {
     for (int64_t k = 0; k < g.image(); ++k) {
@@ -90,7 +87,7 @@ Tensor shot_noise(const Tensor& images, double photons, Generator& generator) {
 
 Tensor impulse_noise(const Tensor& images, double share, Generator& generator) {
   Geometry g = detail::geometry("impulse_noise", images);
-  require(share >= 0 && share <= 1, "impulse_noise", "the share", share);
+  require(share >= 0 && share <= 1, "impulse_noise", "the share", "lie in [0, 1]", share);
   auto own = own_generators(g.batch, generator);
   return each_image("impulse_noise", images, [&](int64_t i, const float* from, float* to) {
     for (int64_t k = 0; k < g.image(); ++k) {
@@ -107,7 +104,7 @@ Tensor brighten(const Tensor& images, double amount) {
 
 Tensor reduce_contrast(const Tensor& images, double factor) {
   Geometry g = detail::geometry("reduce_contrast", images);
-  require(factor >= 0, "reduce_contrast", "the factor", factor);
+  require(factor >= 0, "reduce_contrast", "the factor", "not be negative", factor);
   return each_image("reduce_contrast", images, [&](int64_t, const float* from, float* to) {
     for (int64_t c = 0; c < g.channels; ++c, from += g.plane(), to += g.plane()) {
       double sum = 0;
@@ -121,8 +118,8 @@ Tensor reduce_contrast(const Tensor& images, double factor) {
 
 Tensor fog(const Tensor& images, double amount, double decay, Generator& generator) {
   Geometry g = detail::geometry("fog", images);
-  require(amount >= 0, "fog", "the amount", amount);
-  require(decay > 0, "fog", "the decay", decay);
+  require(amount >= 0, "fog", "the amount", "not be negative", amount);
+  require(decay > 0, "fog", "the decay", "be positive", decay);
   int64_t side = 2;
   while (side < std::max(g.height, g.width)) side *= 2;
   auto own = own_generators(g.batch, generator);
@@ -140,7 +137,7 @@ Tensor fog(const Tensor& images, double amount, double decay, Generator& generat
 
 Tensor pixelate(const Tensor& images, int64_t block) {
   Geometry g = detail::geometry("pixelate", images);
-  require(block >= 1, "pixelate", "the block's side", static_cast<double>(block));
+  require(block >= 1, "pixelate", "the block's side", "be at least 1", static_cast<double>(block));
   return each_image("pixelate", images, [&](int64_t, const float* from, float* to) {
     for (int64_t c = 0; c < g.channels; ++c, from += g.plane(), to += g.plane())
       for (int64_t top = 0; top < g.height; top += block)
@@ -157,7 +154,7 @@ Tensor pixelate(const Tensor& images, int64_t block) {
 
 Tensor jpeg_compression(const Tensor& images, int quality) {
   Geometry g = detail::geometry("jpeg_compression", images);
-  require(quality >= 1 && quality <= 100, "jpeg_compression", "the quality", quality);
+  require(quality >= 1 && quality <= 100, "jpeg_compression", "the quality", "lie in [1, 100]", quality);
   if (g.channels != 1 && g.channels != 3)
     throw ShapeError("jpeg_compression: takes one or three channels, got " + to_string(images.shape()));
   return each_image("jpeg_compression", images, [&](int64_t, const float* from, float* to) {
@@ -205,7 +202,7 @@ Corruption corruption_named(const std::string& name) {
 
 Tensor corrupt(const Tensor& images, Corruption corruption, int severity, Generator& generator) {
   Geometry g = detail::geometry("corrupt", images);
-  require(severity >= 1 && severity <= 5, "corrupt", "the severity", severity);
+  require(severity >= 1 && severity <= 5, "corrupt", "the severity", "lie in [1, 5]", severity);
   double scale = static_cast<double>(std::min(g.height, g.width)) / 32;
   auto at = [&](std::array<double, 5> table) { return table[static_cast<size_t>(severity - 1)]; };
   switch (corruption) {

@@ -12,10 +12,7 @@ namespace {
 
 using detail::each_image;
 using detail::Geometry;
-
-void require(bool holds, const char* name, const char* what, double value) {
-  if (!holds) throw ValueError(std::string(name) + ": " + what + " is " + std::to_string(value));
-}
+using detail::require;
 
 /// A pixel's place after reflection at the border without repeating it; clamped where the image is too small for that.
 int64_t mirrored(int64_t at, int64_t size) {
@@ -80,14 +77,14 @@ float covered(int64_t dy, int64_t dx, double radius) {
 
 Tensor gaussian_blur(const Tensor& images, double sigma) {
   Geometry g = detail::geometry("gaussian_blur", images);
-  require(sigma >= 0, "gaussian_blur", "sigma", sigma);
+  require(sigma >= 0, "gaussian_blur", "sigma", "not be negative", sigma);
   auto taps = normal_taps(sigma);
   return each_image("gaussian_blur", images, [&](int64_t, const float* from, float* to) { filter(taps, g, from, to); });
 }
 
 Tensor box_blur(const Tensor& images, int64_t side) {
   Geometry g = detail::geometry("box_blur", images);
-  require(side >= 1 && side % 2 == 1, "box_blur", "the side", static_cast<double>(side));
+  require(side >= 1 && side % 2 == 1, "box_blur", "the side", "be odd and positive", static_cast<double>(side));
   int64_t reach = side / 2;
   float share = 1 / static_cast<float>(side * side);
   return each_image("box_blur", images, [&](int64_t, const float* from, float* to) {
@@ -105,7 +102,7 @@ Tensor box_blur(const Tensor& images, int64_t side) {
 
 Tensor defocus_blur(const Tensor& images, double radius) {
   Geometry g = detail::geometry("defocus_blur", images);
-  require(radius > 0, "defocus_blur", "the radius", radius);
+  require(radius > 0, "defocus_blur", "the radius", "be positive", radius);
   auto reach = static_cast<int64_t>(std::ceil(radius));
   std::vector<Tap> taps;
   for (int64_t dy = -reach; dy <= reach; ++dy)
@@ -117,7 +114,7 @@ Tensor defocus_blur(const Tensor& images, double radius) {
 
 Tensor motion_blur(const Tensor& images, double length, Generator& generator) {
   Geometry g = detail::geometry("motion_blur", images);
-  require(length >= 1, "motion_blur", "the length", length);
+  require(length >= 1, "motion_blur", "the length", "be at least 1", length);
   std::vector<double> angles;
   for (int64_t i = 0; i < g.batch; ++i) angles.push_back(std::numbers::pi * generator.next_double());
   auto points = static_cast<int64_t>(std::ceil(2 * length));
@@ -138,8 +135,8 @@ Tensor motion_blur(const Tensor& images, double length, Generator& generator) {
 
 Tensor zoom_blur(const Tensor& images, double factor, double step) {
   Geometry g = detail::geometry("zoom_blur", images);
-  require(factor >= 1, "zoom_blur", "the factor", factor);
-  require(step > 0, "zoom_blur", "the step", step);
+  require(factor >= 1, "zoom_blur", "the factor", "be at least 1", factor);
+  require(step > 0, "zoom_blur", "the step", "be positive", step);
   double middle_x = static_cast<double>(g.width - 1) / 2, middle_y = static_cast<double>(g.height - 1) / 2;
   return each_image("zoom_blur", images, [&](int64_t, const float* from, float* to) {
     for (int64_t c = 0; c < g.channels; ++c, from += g.plane())
@@ -176,8 +173,8 @@ std::vector<float> smooth_field(const Geometry& g, double strength, const std::v
 
 Tensor elastic(const Tensor& images, double strength, double sigma, Generator& generator) {
   Geometry g = detail::geometry("elastic", images);
-  require(strength >= 0, "elastic", "the strength", strength);
-  require(sigma > 0, "elastic", "sigma", sigma);
+  require(strength >= 0, "elastic", "the strength", "not be negative", strength);
+  require(sigma > 0, "elastic", "sigma", "be positive", sigma);
   auto taps = normal_taps(sigma);
   std::vector<Generator> own;
   for (int64_t i = 0; i < g.batch; ++i) own.emplace_back(generator.next_u64());

@@ -21,8 +21,8 @@ void check(const ImagesAndMasks& batch, double turn, int64_t degrees) {
   if (x.dtype() != f32 || m.dtype() != i64)
     throw DTypeError("turn_or_rotate: takes f32 images with i64 masks, got " + std::string(name(x.dtype())) + " and " +
                      std::string(name(m.dtype())));
-  if (!(turn >= 0 && turn <= 1)) throw ValueError("turn_or_rotate: the rate of turns must lie in [0, 1], it is " + std::to_string(turn));
-  if (degrees < 1) throw ValueError("turn_or_rotate: rotations by at most " + std::to_string(degrees) + " degrees");
+  if (!(turn >= 0 && turn <= 1)) throw ValueError("turn_or_rotate: the rate of turns must lie in [0, 1], it is " + decimal(turn));
+  if (degrees < 1) throw ValueError("turn_or_rotate: the largest rotation must be at least 1 degree, it is " + std::to_string(degrees));
 }
 
 }  // namespace

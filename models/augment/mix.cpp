@@ -24,7 +24,7 @@ std::vector<int64_t> partners(int64_t n, Generator& generator) {
 
 void check(const char* name, const Tensor& images, const Tensor& labels, int64_t classes, double alpha) {
   Geometry g = detail::geometry(name, images);
-  if (!(alpha > 0)) throw ValueError(std::string(name) + ": alpha must be positive, it is " + std::to_string(alpha));
+  if (!(alpha > 0)) throw ValueError(std::string(name) + ": alpha must be positive, it is " + decimal(alpha));
   if (labels.dtype() != i64 || labels.rank() != 1 || labels.size(0) != g.batch)
     throw ShapeError(std::string(name) + ": labels must be i64 [" + std::to_string(g.batch) + "], got " + to_string(labels.shape()));
   Tensor dense = contiguous_data(to(labels, cpu));

@@ -116,8 +116,9 @@ std::vector<int64_t> permutation(int64_t n, Generator& g) {
 void OcclusionOptions::check(const char* name) const {
   if (count < 0) throw ValueError(std::string(name) + ": the number of boxes must not be negative, it is " + std::to_string(count));
   if (min_half < 0 || max_half < min_half)
-    throw ValueError(std::string(name) + ": half sizes from " + std::to_string(min_half) + " to " + std::to_string(max_half));
-  if (!(jitter >= 0)) throw ValueError(std::string(name) + ": the jitter must not be negative, it is " + std::to_string(jitter));
+    throw ValueError(std::string(name) + ": half sizes must rise from 0 or more, they go from " + std::to_string(min_half) + " to " +
+                     std::to_string(max_half));
+  if (!(jitter >= 0)) throw ValueError(std::string(name) + ": the jitter must not be negative, it is " + decimal(jitter));
 }
 
 Tensor cut_boxes(const Tensor& images, const OcclusionOptions& o, Generator& g) {
@@ -150,7 +151,7 @@ Tensor mix_boxes(const Tensor& images, const std::vector<int64_t>& partners, con
 
 Tensor blend_images(const Tensor& images, Generator& g, double share, double alpha) {
   Geometry geometry = detail::geometry("blend_images", images);
-  if (!(share >= 0 && share <= 1)) throw ValueError("blend_images: the share must lie in [0, 1], it is " + std::to_string(share));
+  if (!(share >= 0 && share <= 1)) throw ValueError("blend_images: the share must lie in [0, 1], it is " + decimal(share));
   auto other = static_cast<float>(share * beta_number(alpha, alpha, g));
   std::vector<int64_t> order = permutation(geometry.batch, g);
   Tensor x = contiguous_data(images);

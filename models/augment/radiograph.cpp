@@ -35,9 +35,9 @@ std::vector<float> amounts(int64_t n, double low, double high, double rate, doub
 void RadiographOptions::check() const {
   check_range("radiograph_view", noise_low, noise_high, noise_rate);
   check_range("radiograph_view", gamma_low, gamma_high, gamma_rate);
-  if (!(gamma_low > 0)) throw ValueError("radiograph_view: gamma must be positive, it starts at " + std::to_string(gamma_low));
-  if (!(degrees >= 0)) throw ValueError("radiograph_view: degrees is " + std::to_string(degrees));
-  if (padding < 0) throw ValueError("radiograph_view: padding is " + std::to_string(padding));
+  if (!(gamma_low > 0)) throw ValueError("radiograph_view: gamma must be positive, it starts at " + decimal(gamma_low));
+  if (!(degrees >= 0)) throw ValueError("radiograph_view: degrees must not be negative, it is " + decimal(degrees));
+  if (padding < 0) throw ValueError("radiograph_view: padding must not be negative, it is " + std::to_string(padding));
 }
 
 Tensor random_gamma(const Tensor& images, double low, double high, double rate, Generator& generator) {

@@ -189,7 +189,7 @@ std::vector<float> fills(const std::vector<float>& fill, const Geometry& g) {
 }
 
 void check_rate(const char* name, double rate) {
-  if (!(rate >= 0 && rate <= 1)) throw ValueError(std::string(name) + ": the rate must lie in [0, 1], it is " + std::to_string(rate));
+  if (!(rate >= 0 && rate <= 1)) throw ValueError(std::string(name) + ": the rate must lie in [0, 1], it is " + decimal(rate));
 }
 
 }  // namespace
@@ -310,7 +310,7 @@ View rand_augment_view(RandAugmentPolicy policy, View first) {
 }
 
 View gaussian_view(double sigma) {
-  if (!(sigma >= 0)) throw ValueError("gaussian_view: sigma is " + std::to_string(sigma));
+  if (!(sigma >= 0)) throw ValueError("gaussian_view: sigma must not be negative, it is " + decimal(sigma));
   return [sigma](const Tensor& images, Generator& g) { return images + sigma * randn(images.shape(), {.generator = &g}); };
 }
 

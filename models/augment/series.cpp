@@ -25,10 +25,6 @@ Extent extent(const char* name, const Tensor& x) {
   return {x.size(0), x.size(1), x.size(2)};
 }
 
-void require(bool holds, const char* name, const char* what, double value) {
-  if (!holds) throw ValueError(std::string(name) + ": " + what + " is " + std::to_string(value));
-}
-
 size_t below(int64_t n, Generator& g) { return static_cast<size_t>(g.next_below(static_cast<uint64_t>(n))); }
 
 /// f(series, from, to) with rows of channels, one after the other: generators stay in order.
@@ -82,8 +78,8 @@ std::vector<double> random_curve(double sigma, int64_t knots, int64_t length, Ge
 }
 
 void check_curve(const char* name, double sigma, int64_t knots) {
-  require(sigma >= 0, name, "sigma", sigma);
-  require(knots >= 0, name, "the number of knots", static_cast<double>(knots));
+  require(sigma >= 0, name, "sigma", "not be negative", sigma);
+  require(knots >= 0, name, "the number of knots", "not be negative", static_cast<double>(knots));
 }
 
 /// A uniform place for `width` steps of `length`.
@@ -93,13 +89,13 @@ int64_t place_for(int64_t width, int64_t length, Generator& g) { return static_c
 
 Tensor jitter(const Tensor& series, double sigma, Generator& generator) {
   extent("jitter", series);
-  require(sigma >= 0, "jitter", "sigma", sigma);
+  require(sigma >= 0, "jitter", "sigma", "not be negative", sigma);
   return series.detach() + sigma * randn(series.shape(), {.generator = &generator});
 }
 
 Tensor scale_channels(const Tensor& series, double sigma, Generator& generator) {
   Extent e = extent("scale_channels", series);
-  require(sigma >= 0, "scale_channels", "sigma", sigma);
+  require(sigma >= 0, "scale_channels", "sigma", "not be negative", sigma);
   return series.detach() * (1 + sigma * randn({e.batch, e.channels, 1}, {.generator = &generator}));
 }
 
@@ -130,7 +126,7 @@ Tensor time_warp(const Tensor& series, double sigma, int64_t knots, Generator& g
 
 Tensor permute_segments(const Tensor& series, int64_t most, Generator& generator) {
   Extent e = extent("permute_segments", series);
-  require(most >= 1, "permute_segments", "the most pieces", static_cast<double>(most));
+  require(most >= 1, "permute_segments", "the most pieces", "be at least 1", static_cast<double>(most));
   return each_series("permute_segments", series, [&](const float* from, float* to) {
     auto pieces = std::min(e.length, static_cast<int64_t>(below(most, generator)) + 1);
     std::vector<int64_t> order;
@@ -147,7 +143,7 @@ Tensor permute_segments(const Tensor& series, int64_t most, Generator& generator
 
 Tensor window_slice(const Tensor& series, double share, Generator& generator) {
   Extent e = extent("window_slice", series);
-  require(share > 0 && share <= 1, "window_slice", "the share", share);
+  require(share > 0 && share <= 1, "window_slice", "the share", "lie in (0, 1]", share);
   auto width = static_cast<int64_t>(std::ceil(share * static_cast<double>(e.length)));
   return each_series("window_slice", series, [&](const float* from, float* to) {
     int64_t begin = place_for(width, e.length, generator);
@@ -160,8 +156,8 @@ Tensor window_slice(const Tensor& series, double share, Generator& generator) {
 
 Tensor window_warp(const Tensor& series, double share, double slow, Generator& generator) {
   Extent e = extent("window_warp", series);
-  require(share > 0 && share <= 1, "window_warp", "the share", share);
-  require(slow > 0, "window_warp", "the speed", slow);
+  require(share > 0 && share <= 1, "window_warp", "the share", "lie in (0, 1]", share);
+  require(slow > 0, "window_warp", "the speed", "be positive", slow);
   auto width = static_cast<int64_t>(std::ceil(share * static_cast<double>(e.length)));
   return each_series("window_warp", series, [&](const float* from, float* to) {
     int64_t begin = place_for(width, e.length, generator);
@@ -181,13 +177,13 @@ Tensor window_warp(const Tensor& series, double share, double slow, Generator& g
 
 Tensor flip_signs(const Tensor& series, double rate, Generator& generator) {
   Extent e = extent("flip_signs", series);
-  require(rate >= 0 && rate <= 1, "flip_signs", "the rate", rate);
+  require(rate >= 0 && rate <= 1, "flip_signs", "the rate", "lie in [0, 1]", rate);
   return series.detach() * (1 - 2 * bernoulli({e.batch, e.channels, 1}, rate, {.dtype = f32, .generator = &generator}));
 }
 
 Tensor mask_stretch(const Tensor& series, double share, Generator& generator) {
   Extent e = extent("mask_stretch", series);
-  require(share >= 0 && share <= 1, "mask_stretch", "the share", share);
+  require(share >= 0 && share <= 1, "mask_stretch", "the share", "lie in [0, 1]", share);
   auto width = static_cast<int64_t>(share * static_cast<double>(e.length));
   return each_series("mask_stretch", series, [&](const float* from, float* to) {
     int64_t begin = place_for(width, e.length, generator);
@@ -198,7 +194,7 @@ Tensor mask_stretch(const Tensor& series, double share, Generator& generator) {
 
 Tensor mask_points(const Tensor& series, double rate, Generator& generator) {
   extent("mask_points", series);
-  require(rate >= 0 && rate <= 1, "mask_points", "the rate", rate);
+  require(rate >= 0 && rate <= 1, "mask_points", "the rate", "lie in [0, 1]", rate);
   return series.detach() * bernoulli(series.shape(), 1 - rate, {.dtype = f32, .generator = &generator});
 }
 

@@ -12,7 +12,7 @@ namespace plumb::augment {
 namespace {
 
 void check_rate(const char* name, double rate) {
-  if (!(rate >= 0 && rate <= 1)) throw ValueError(std::string(name) + ": the rate must lie in [0, 1], it is " + std::to_string(rate));
+  if (!(rate >= 0 && rate <= 1)) throw ValueError(std::string(name) + ": the rate must lie in [0, 1], it is " + decimal(rate));
 }
 
 size_t below(size_t n, Generator& g) { return static_cast<size_t>(g.next_below(static_cast<uint64_t>(n))); }
@@ -130,7 +130,7 @@ Sentence mask_words(const Sentence& sentence, double rate, int64_t mask, Generat
 }
 
 Sentence crop_words(const Sentence& sentence, double share, Generator& generator) {
-  if (!(share > 0 && share <= 1)) throw ValueError("crop_words: the share must lie in (0, 1], it is " + std::to_string(share));
+  if (!(share > 0 && share <= 1)) throw ValueError("crop_words: the share must lie in (0, 1], it is " + decimal(share));
   auto kept = static_cast<size_t>(std::ceil(share * static_cast<double>(sentence.size())));
   size_t from = below(sentence.size() - kept + 1, generator);
   return {sentence.begin() + static_cast<int64_t>(from), sentence.begin() + static_cast<int64_t>(from + kept)};

@@ -26,7 +26,7 @@ namespace {
 void check(const Tensor& x, const MixtureOptions& o) {
   if (x.rank() != 2 || x.size(0) < 1) throw ShapeError("fit_mixture: takes rows [n, d], got " + to_string(x.shape()));
   if (o.iterations < 1) throw ValueError("fit_mixture: iterations must be at least 1, they are " + std::to_string(o.iterations));
-  if (!(o.floor >= 0)) throw ValueError("fit_mixture: the floor must not be negative, it is " + std::to_string(o.floor));
+  if (!(o.floor >= 0)) throw ValueError("fit_mixture: the floor must not be negative, it is " + decimal(o.floor));
 }
 
 // The covariance kept to its kind, with the floor.

@@ -1,4 +1,4 @@
-// Mixtures of normal distributions, fitted by expectation and maximisation (Dempster, Laird & Rubin 1977).
+// Mixtures of normal distributions, fitted by expectation maximisation (Dempster, Laird & Rubin 1977).
 #pragma once
 #include "engine/core/generator.h"
 #include "engine/core/tensor.h"

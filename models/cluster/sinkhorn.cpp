@@ -20,7 +20,7 @@ Tensor checked_marginal(const char* which, const Tensor& given, int64_t n, DType
                      to_string(shares.shape()));
   total = 0;
   for (double v : to_vector(shares)) {
-    if (!(v > 0)) throw ValueError(std::string("sinkhorn: ") + which + " must be positive, it holds " + std::to_string(v));
+    if (!(v > 0)) throw ValueError(std::string("sinkhorn: ") + which + " must be positive, it holds " + decimal(v));
     total += v;
   }
   return to(shares, dtype);
@@ -33,13 +33,13 @@ double worst_share(const Tensor& plan, const Tensor& a) { return max(abs(sum(pla
 Tensor sinkhorn(const Tensor& cost, const Tensor& a, const Tensor& b, const SinkhornOptions& o) {
   if (cost.rank() != 2 || cost.numel() == 0) throw ShapeError("sinkhorn: takes a matrix of costs, got " + to_string(cost.shape()));
   if (!(o.epsilon > 0) || o.iterations < 1)
-    throw ValueError("sinkhorn: epsilon must be positive and iterations at least 1, they are " + std::to_string(o.epsilon) + " and " +
+    throw ValueError("sinkhorn: epsilon must be positive and iterations at least 1, they are " + decimal(o.epsilon) + " and " +
                      std::to_string(o.iterations));
   double total_a, total_b;
   Tensor rows = checked_marginal("a", a, cost.size(0), cost.dtype(), total_a),
          columns = checked_marginal("b", b, cost.size(1), cost.dtype(), total_b);
   if (std::abs(total_a - total_b) > 1e-4 * total_a)
-    throw ValueError("sinkhorn: a and b must have equal sums, they have " + std::to_string(total_a) + " and " + std::to_string(total_b));
+    throw ValueError("sinkhorn: a and b must have equal sums, they have " + decimal(total_a) + " and " + decimal(total_b));
   Tensor scaled = cost * (-1 / o.epsilon), log_a = log(rows), log_b = log(columns), g = zeros_like(columns), plan;
   for (int64_t i = 0; i < o.iterations; ++i) {  // f and g in units of ε
     Tensor f = log_a - logsumexp(scaled + g, {1});

@@ -29,7 +29,7 @@ DualEncoderConfig DualEncoderConfig::from_json(const std::string& text) {
 void DualEncoderConfig::check() const {
   require_positive("dual_encoder", {{"image_width", image_width}, {"text_width", text_width}, {"width", width}});
   require(temperature >= 1 / SharedSpace::kLargestScale && std::isfinite(temperature),
-          "dual_encoder: temperature must be at least 0.01, it is " + std::to_string(temperature));
+          "dual_encoder: temperature must be at least 0.01, it is " + decimal(temperature));
 }
 
 SharedSpace::SharedSpace(const DualEncoderConfig& c)

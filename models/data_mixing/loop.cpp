@@ -1,4 +1,4 @@
-// Rounds.
+// The loop of data mixing: ask the policy, train a round, report.
 #include "models/data_mixing/loop.h"
 
 #include <fmt/format.h>

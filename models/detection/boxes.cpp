@@ -108,7 +108,7 @@ Tensor non_maximum_suppression(const Tensor& corners, const Tensor& scores, doub
     throw ShapeError("non_maximum_suppression: boxes " + to_string(corners.shape()) + ", scores " + to_string(scores.shape()) +
                      (classes.defined() ? " and classes " + to_string(classes.shape()) : std::string()) + " do not fit [n, 4] and [n]");
   if (!(threshold >= 0 && threshold <= 1))
-    throw ValueError("non_maximum_suppression: threshold " + std::to_string(threshold) + " is outside [0, 1]");
+    throw ValueError("non_maximum_suppression: threshold " + decimal(threshold) + " is outside [0, 1]");
   std::vector<double> box = to_vector(corners), score = to_vector(scores);
   std::vector<int64_t> kind = classes.defined() ? to_vector<int64_t>(classes) : std::vector<int64_t>(score.size()), order(score.size()),
                        kept;

@@ -1,4 +1,4 @@
-// Boxes: forms, overlaps, changes, and the removal of doubles. Two forms occur, always as the last dimension of 4:
+// Boxes: forms, overlaps, deltas, and non-maximum suppression. Two forms occur, always as the last dimension of 4:
 //   corners  x1, y1, x2, y2
 //   centres  cx, cy, width, height
 // Everything but non-maximum suppression is made of differentiable operations. Throws ShapeError unless the last dimension is 4.

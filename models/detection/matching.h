@@ -1,4 +1,4 @@
-// Who answers for what: predictions of a set assigned to true objects.
+// Matches the predictions of a set to ground-truth objects.
 #pragma once
 #include "models/cluster/assignment.h"
 

@@ -87,7 +87,7 @@ Tensor roi_align(const std::vector<Tensor>& levels, const std::vector<double>& s
   check(levels, strides, boxes, o);
   std::vector<double> corners = to_vector(boxes.detach());
   for (double v : corners)
-    if (!std::isfinite(v)) throw ValueError("roi_align: a box has the coordinate " + std::to_string(v));
+    if (!std::isfinite(v)) throw ValueError("roi_align: a box has the coordinate " + decimal(v));
   int64_t channels = levels[0].size(1), per_image = boxes.size(1), rows = 0;
   std::vector<Level> places;
   std::vector<Tensor> table;

@@ -48,14 +48,14 @@ int64_t growing_grid_size(int64_t step, int64_t steps, int64_t s0, int64_t s1) {
 
 double grid_ema_decay(int64_t levels, int64_t s0, double mu0) {
   if (levels < 1 || !(mu0 > 0 && mu0 <= 1))
-    throw ValueError("grid_ema_decay: needs levels >= 1 and mu0 in (0, 1], got " + std::to_string(levels) + " and " + std::to_string(mu0));
+    throw ValueError("grid_ema_decay: needs levels >= 1 and mu0 in (0, 1], got " + std::to_string(levels) + " and " + decimal(mu0));
   return std::exp(static_cast<double>(s0) * std::log(mu0) / static_cast<double>(levels));
 }
 
 void PairOptions::check() const {
   check_grid("consistency", 0, steps, s0, s1);
   if (curriculum == ConsistencyCurriculum::doubling && levels.empty()) doubling_grid_size(0, steps, s0, s1);
-  if (!(std > 0)) throw ValueError("consistency: std must be positive, it is " + std::to_string(std));
+  if (!(std > 0)) throw ValueError("consistency: std must be positive, it is " + decimal(std));
   if (coupling < 0) throw ValueError("consistency: groups for coupling cannot have " + std::to_string(coupling) + " examples");
   if (stride < 1) throw ValueError("consistency: a pair lies at least 1 interval apart, not " + std::to_string(stride));
   if (levels.empty()) {
@@ -185,7 +185,7 @@ ConsistencyAnswers consistency_answers(const NoisePair& pair, const Denoiser& st
 }
 
 Tensor low_noise_losses(const NoisePair& pair, const Tensor& answer, double share, double sigma_data) {
-  if (!(share >= 0 && share <= 1)) throw ValueError("low_noise_losses: the share must lie in [0, 1], it is " + std::to_string(share));
+  if (!(share >= 0 && share <= 1)) throw ValueError("low_noise_losses: the share must lie in [0, 1], it is " + decimal(share));
   std::vector<double> weights(pair.place.size(), 0.0), high = to_vector(pair.high);
   auto most = static_cast<int64_t>(share * static_cast<double>(pair.levels));
   double selected = static_cast<double>(std::ranges::count_if(pair.place, [&](int64_t i) { return i + 1 <= most; }));

@@ -15,7 +15,7 @@ namespace plumb::diffusion {
 FlowSchedule::FlowSchedule(double shift, int64_t count, int64_t steps) : shift_(shift), count_(count), steps_(steps) {
   if (count < 1 || count > steps || !(shift > 0))
     throw ValueError("flow_schedule: needs 1 <= levels <= steps and a positive shift, got " + std::to_string(count) + ", " +
-                     std::to_string(steps) + " and " + std::to_string(shift));
+                     std::to_string(steps) + " and " + decimal(shift));
 }
 
 double FlowSchedule::sigma(int64_t i) const {

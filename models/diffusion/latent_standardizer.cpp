@@ -25,7 +25,7 @@ std::vector<int> averaged(const Tensor& x, bool each_number) {
 LatentStandardizer LatentStandardizer::fit(const Tensor& latents, const StandardizerOptions& o) {
   if (latents.rank() < 2 || latents.size(0) < 2)
     throw ShapeError("latent_standardizer: takes at least 2 latents [n, C, ..], got " + to_string(latents.shape()));
-  if (!(o.deviation > 0)) throw ValueError("latent_standardizer: the deviation must be positive, it is " + std::to_string(o.deviation));
+  if (!(o.deviation > 0)) throw ValueError("latent_standardizer: the deviation must be positive, it is " + decimal(o.deviation));
   NoGrad off;
   Tensor x = to(latents, f64);
   std::vector<int> dims = averaged(x, o.each_number);

@@ -12,7 +12,7 @@
 namespace plumb::diffusion {
 
 double loss_weight(double s, const LossOptions& o) {
-  if (!(s > 0)) throw ValueError("loss_weight: sigma must be positive, it is " + std::to_string(s));
+  if (!(s > 0)) throw ValueError("loss_weight: sigma must be positive, it is " + decimal(s));
   double s2 = s * s, d2 = o.sigma_data * o.sigma_data;
   switch (o.weighting) {
     case Weighting::eps: return 1 / s2;
@@ -34,7 +34,7 @@ Tensor denoising_losses(const Denoiser& denoiser, const Tensor& clean, const Ten
 }
 
 Tensor pseudo_huber_distance(const Tensor& u, const Tensor& v, double c) {
-  if (!(c > 0)) throw ValueError("pseudo_huber_distance: c must be positive, it is " + std::to_string(c));
+  if (!(c > 0)) throw ValueError("pseudo_huber_distance: c must be positive, it is " + decimal(c));
   if (u.shape() != v.shape() || u.rank() < 2)
     throw ShapeError("pseudo_huber_distance: takes two [B, ..] of one shape, got " + to_string(u.shape()) + " and " + to_string(v.shape()));
   return sqrt(sum(flatten(square(u - v), 1), {1}) + c * c) - c;

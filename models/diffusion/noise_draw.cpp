@@ -14,7 +14,7 @@ std::vector<int64_t> draw_places(const std::vector<double>& weights, int64_t n, 
   std::vector<double> sums;
   double total = 0;
   for (double w : weights) {
-    if (!(w >= 0)) throw ValueError("draw_places: weights must not be negative, one is " + std::to_string(w));
+    if (!(w >= 0)) throw ValueError("draw_places: weights must not be negative, one is " + decimal(w));
     sums.push_back(total += w);
   }
   if (!(total > 0))
@@ -30,8 +30,8 @@ std::vector<int64_t> draw_places(const std::vector<double>& weights, int64_t n, 
 Tensor karras_uniform_sigmas(int64_t n, const HighNoiseOptions& o, Generator& generator) {
   if (!(o.depth > 0 && o.depth <= 1)) throw ValueError("karras_uniform_sigmas: depth must lie in (0, 1], it is " + std::to_string(o.depth));
   if (!(o.sigma_min > 0 && o.sigma_max > o.sigma_min && o.rho > 0))
-    throw ValueError("karras_uniform_sigmas: needs 0 < sigma_min < sigma_max and rho > 0, got " + std::to_string(o.sigma_min) + ", " +
-                     std::to_string(o.sigma_max) + " and " + std::to_string(o.rho));
+    throw ValueError("karras_uniform_sigmas: needs 0 < sigma_min < sigma_max and rho > 0, got " + decimal(o.sigma_min) + ", " +
+                     decimal(o.sigma_max) + " and " + decimal(o.rho));
   double top = std::pow(o.sigma_max, 1 / o.rho), bottom = std::pow(o.sigma_min, 1 / o.rho);
   std::vector<float> sigmas;
   for (int64_t i = 0; i < n; ++i)
@@ -40,7 +40,7 @@ Tensor karras_uniform_sigmas(int64_t n, const HighNoiseOptions& o, Generator& ge
 }
 
 Tensor lognormal_and_high_sigmas(int64_t n, const HighNoiseOptions& o, Generator& generator) {
-  if (!(o.std > 0)) throw ValueError("lognormal_and_high_sigmas: std must be positive, it is " + std::to_string(o.std));
+  if (!(o.std > 0)) throw ValueError("lognormal_and_high_sigmas: std must be positive, it is " + decimal(o.std));
   int64_t low = (n + 1) / 2;
   Tensor first = lognormal_sigmas(low, o.mean, o.std, generator);
   return cat({first, karras_uniform_sigmas(n - low, o, generator)});

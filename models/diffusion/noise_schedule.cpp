@@ -16,8 +16,8 @@ namespace plumb::diffusion {
 std::vector<double> karras_sigmas(int64_t count, double sigma_min, double sigma_max, double rho, GridOrder order) {
   if (count < 2) throw ValueError("karras_sigmas: a grid has at least 2 levels, " + std::to_string(count) + " asked for");
   if (!(sigma_min > 0) || !(sigma_max > sigma_min) || !std::isfinite(sigma_max) || !(rho > 0))
-    throw ValueError("karras_sigmas: needs 0 < sigma_min < sigma_max and rho > 0, got " + std::to_string(sigma_min) + ", " +
-                     std::to_string(sigma_max) + " and " + std::to_string(rho));
+    throw ValueError("karras_sigmas: needs 0 < sigma_min < sigma_max and rho > 0, got " + decimal(sigma_min) + ", " +
+                     decimal(sigma_max) + " and " + decimal(rho));
   double top = std::pow(sigma_max, 1 / rho), bottom = std::pow(sigma_min, 1 / rho);
   std::vector<double> sigmas(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i)
@@ -38,7 +38,7 @@ VpSchedule::VpSchedule(std::vector<double> betas) : betas_(std::move(betas)) {
   if (betas_.empty()) throw ValueError("vp_schedule: there are no steps");
   double product = 1;
   for (double b : betas_) {
-    if (!(b > 0 && b < 1)) throw ValueError("vp_schedule: every beta must lie in (0, 1), one is " + std::to_string(b));
+    if (!(b > 0 && b < 1)) throw ValueError("vp_schedule: every beta must lie in (0, 1), one is " + decimal(b));
     alpha_bars_.push_back(product *= 1 - b);
   }
 }

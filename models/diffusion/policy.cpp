@@ -28,7 +28,7 @@ void check_levels(const char* who, const std::vector<double>& levels, double lea
     if (i > 0 && !(levels[i] < levels[i - 1]))
       throw ValueError(name + "times must descend, " + std::to_string(levels[i - 1]) + " is followed by " + std::to_string(levels[i]));
   }
-  if (!(terminal_std > 0)) throw ValueError(name + "the last step needs a deviation above 0, it is " + std::to_string(terminal_std));
+  if (!(terminal_std > 0)) throw ValueError(name + "the last step needs a deviation above 0, it is " + decimal(terminal_std));
 }
 
 template <typename F>

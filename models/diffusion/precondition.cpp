@@ -28,7 +28,7 @@ ScalingTensors tensors(const Precondition& p, const Tensor& x, const Tensor& sig
 }
 
 void require(bool holds, const char* who, const char* what, double value) {
-  if (!holds) throw ValueError(std::string(who) + ": " + what + ", it is " + std::to_string(value));
+  if (!holds) throw ValueError(std::string(who) + ": " + what + ", it is " + decimal(value));
 }
 
 // ln σ that stays finite at σ = 0.

@@ -47,7 +47,7 @@ PreferencePairs preference_pairs(const Tensor& first, const Tensor& second, cons
   given.check();
   if (preference.shape() != Shape{given.size()})
     throw ShapeError("preference_pairs: preferences " + to_string(preference.shape()) + " for " + std::to_string(given.size()) + " pairs");
-  if (!(flip >= 0 && flip <= 1)) throw ValueError("preference_pairs: flip must lie in [0, 1], it is " + std::to_string(flip));
+  if (!(flip >= 0 && flip <= 1)) throw ValueError("preference_pairs: flip must lie in [0, 1], it is " + decimal(flip));
   std::vector<int64_t> kept;
   std::vector<float> first_wins;
   std::vector<double> said = to_vector(preference);
@@ -102,7 +102,7 @@ Tensor diffusion_dpo_loss(const PairErrors& l, const PairErrors& r, double beta)
     throw ShapeError("diffusion_dpo_loss: errors of " + to_string(l.preferred.shape()) + " and of the reference " +
                      to_string(r.preferred.shape()));
   if (!(beta > 0) || !std::isfinite(beta))
-    throw ValueError("diffusion_dpo_loss: beta must be positive and finite, it is " + std::to_string(beta));
+    throw ValueError("diffusion_dpo_loss: beta must be positive and finite, it is " + decimal(beta));
   Tensor bracket = (l.preferred - l.rejected) - (r.preferred - r.rejected).detach();
   return -mean(logsigmoid(bracket * (-0.5 * beta)));
 }

@@ -12,7 +12,7 @@ namespace plumb::diffusion {
 namespace {
 
 void check(const char* who, const Tensor& u, const Tensor& v, double c) {
-  if (!(c > 0)) throw ValueError(std::string(who) + ": c must be positive, it is " + std::to_string(c));
+  if (!(c > 0)) throw ValueError(std::string(who) + ": c must be positive, it is " + decimal(c));
   if (u.shape() != v.shape() || u.rank() < 2)
     throw ShapeError(std::string(who) + ": takes two [B, ..] of one shape, got " + to_string(u.shape()) + " and " + to_string(v.shape()));
 }

@@ -1,4 +1,4 @@
-// Distances between two answers that outliers do not rule: what consistency models and distilled ones are compared by.
+// Robust distances between predictions: what consistency models and distilled ones are compared by.
 #pragma once
 #include "engine/core/tensor.h"
 

@@ -119,13 +119,13 @@ void check(const std::vector<double>& sigmas, const SamplerOptions& o) {
   if (sigmas.size() < least)
     throw ValueError("sample: " + std::string(name(o.sampler)) + " needs at least " + std::to_string(least) + " noise levels, got " +
                      std::to_string(sigmas.size()));
-  if (!(sigmas.front() > 0)) throw ValueError("sample: the first noise level must be positive, it is " + std::to_string(sigmas.front()));
+  if (!(sigmas.front() > 0)) throw ValueError("sample: the first noise level must be positive, it is " + decimal(sigmas.front()));
   for (size_t i = 0; i + 1 < sigmas.size(); ++i)
     if (!(sigmas[i + 1] < sigmas[i]) || sigmas[i + 1] < 0)
       throw ValueError("sample: noise levels must descend to 0 at least, " + std::to_string(sigmas[i]) + " is followed by " +
                        std::to_string(sigmas[i + 1]));
-  if (!(o.eta >= 0 && o.eta <= 1)) throw ValueError("sample: eta must lie in [0, 1], it is " + std::to_string(o.eta));
-  if (!(o.churn >= 0)) throw ValueError("sample: churn must not be negative, it is " + std::to_string(o.churn));
+  if (!(o.eta >= 0 && o.eta <= 1)) throw ValueError("sample: eta must lie in [0, 1], it is " + decimal(o.eta));
+  if (!(o.churn >= 0)) throw ValueError("sample: churn must not be negative, it is " + decimal(o.churn));
 }
 
 }  // namespace
@@ -143,8 +143,8 @@ std::string_view name(Sampler sampler) { return kSamplers[static_cast<size_t>(sa
 
 EtaStep eta_step(double sigma, double next, double eta) {
   if (!(next >= 0 && next < sigma))
-    throw ValueError("eta_step: the next level " + std::to_string(next) + " must lie in [0, " + std::to_string(sigma) + ")");
-  if (!(eta >= 0 && eta <= 1)) throw ValueError("eta_step: eta must lie in [0, 1], it is " + std::to_string(eta));
+    throw ValueError("eta_step: the next level " + decimal(next) + " must lie in [0, " + decimal(sigma) + ")");
+  if (!(eta >= 0 && eta <= 1)) throw ValueError("eta_step: eta must lie in [0, 1], it is " + decimal(eta));
   double up = eta * next * std::sqrt((sigma * sigma - next * next) / (sigma * sigma));
   return {up, std::sqrt(std::max(next * next - up * up, 0.0))};
 }

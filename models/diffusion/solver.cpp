@@ -13,7 +13,7 @@ namespace {
 
 void check_levels(const Tensor& levels) {
   for (double s : to_vector(levels))
-    if (!(s > 0)) throw ValueError("ode_step: noise levels must be positive, one is " + std::to_string(s));
+    if (!(s > 0)) throw ValueError("ode_step: noise levels must be positive, one is " + decimal(s));
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ Tensor column(const std::vector<double>& numbers, const Tensor& x) {
 }  // namespace
 
 NoiseRule NoiseRule::eta(double eta) {
-  if (!(eta >= 0 && eta <= 1)) throw ValueError("noise_rule: eta must lie in [0, 1], it is " + std::to_string(eta));
+  if (!(eta >= 0 && eta <= 1)) throw ValueError("noise_rule: eta must lie in [0, 1], it is " + decimal(eta));
   NoiseRule rule;
   rule.eta_ = eta;
   return rule;

@@ -31,7 +31,7 @@ void VideoTransformerConfig::check() const {
   if (width % heads != 0 || width % 2 != 0)
     throw ValueError("video_transformer: the width " + std::to_string(width) + " must be even and a multiple of the heads " +
                      std::to_string(heads));
-  if (!(data_std > 0)) throw ValueError("video_transformer: data_std must be positive, it is " + std::to_string(data_std));
+  if (!(data_std > 0)) throw ValueError("video_transformer: data_std must be positive, it is " + decimal(data_std));
 }
 
 namespace {

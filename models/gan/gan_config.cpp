@@ -38,8 +38,8 @@ void StyleConfig::check() const {
   ImageSide grown = ImageSide::of(side, "style");
   require(grown.doublings < 8, "style: images of side " + std::to_string(side) + " are too large; at most 7 doublings are made");
   require(mapping_layers >= 1 && mapping_layers <= 8, "style: mapping_layers must lie in [1, 8], it is " + std::to_string(mapping_layers));
-  require(mapping_rate > 0, "style: mapping_rate must be positive, it is " + std::to_string(mapping_rate));
-  require(mixing >= 0 && mixing <= 1, "style: mixing must lie in [0, 1], it is " + std::to_string(mixing));
+  require(mapping_rate > 0, "style: mapping_rate must be positive, it is " + decimal(mapping_rate));
+  require(mixing >= 0 && mixing <= 1, "style: mixing must lie in [0, 1], it is " + decimal(mixing));
 }
 
 }  // namespace plumb::gan

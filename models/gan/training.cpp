@@ -40,9 +40,9 @@ class Frozen {
 void GanTrainingOptions::check() const {
   for (auto [name, value] :
        {std::pair{"--r1", r1}, {"--gradient-penalty", gradient_penalty}, {"--path-length", path_length}, {"--clip", clip}})
-    require(value >= 0, std::string(name) + " must not be negative, it is " + std::to_string(value));
+    require(value >= 0, std::string(name) + " must not be negative, it is " + decimal(value));
   for (auto [name, value] : {std::pair{"--r1-every", r1_every}, {"--path-every", path_every}, {"--critic-steps", critic_steps}})
-    require(value >= 1, std::string(name) + " must be at least 1, it is " + std::to_string(value));
+    require(value >= 1, std::string(name) + " must be at least 1, it is " + decimal(value));
 }
 
 GanTraining::GanTraining(Gan& gan, optim::Optimizer& generator, optim::Optimizer& discriminator, const GanTrainingOptions& options,

@@ -42,7 +42,7 @@ std::vector<int64_t> resample_indices(int64_t n, Generator& generator) {
 
 Generator& detail::checked_generator(int64_t n, const BootstrapOptions& o) {
   if (n < 2) throw ValueError("bootstrap: needs at least 2 examples, got " + std::to_string(n));
-  if (!(o.level > 0 && o.level < 1)) throw ValueError("bootstrap: level must lie in (0, 1), got " + std::to_string(o.level));
+  if (!(o.level > 0 && o.level < 1)) throw ValueError("bootstrap: level must lie in (0, 1), got " + decimal(o.level));
   if (o.resamples < 2) throw ValueError("bootstrap: needs at least 2 resamples, got " + std::to_string(o.resamples));
   return o.generator ? *o.generator : default_generator();
 }

@@ -12,7 +12,7 @@ namespace {
 
 void check_probability(const char* op, double p, size_t at) {
   if (!(p >= 0 && p <= 1 + 1e-6))
-    throw ValueError(std::string(op) + ": number " + std::to_string(at) + " is " + std::to_string(p) + ", not a probability");
+    throw ValueError(std::string(op) + ": number " + std::to_string(at) + " is " + decimal(p) + ", not a probability");
 }
 
 struct Judged {

@@ -1,4 +1,4 @@
-// Retrieval with features of several models: whom a query is, whoever wrote the gallery, and how well models fit to earlier ones.
+// Retrieval across models: queries by one model against a gallery by another, and how compatible a model is with earlier ones.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -120,7 +120,7 @@ TestResult mcnemar_test(std::span<const double> a_correct, std::span<const doubl
   double only_a = 0, only_b = 0;
   for (size_t i = 0; i < d.size(); ++i) {
     for (double v : {a_correct[i], b_correct[i]})
-      if (v != 0 && v != 1) throw ValueError("mcnemar_test: value " + std::to_string(i) + " must be 0 or 1, it is " + std::to_string(v));
+      if (v != 0 && v != 1) throw ValueError("mcnemar_test: value " + std::to_string(i) + " must be 0 or 1, it is " + decimal(v));
     only_a += d[i] > 0 ? 1 : 0;
     only_b += d[i] < 0 ? 1 : 0;
   }

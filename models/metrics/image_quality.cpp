@@ -18,7 +18,7 @@ void check(const char* op, const Tensor& a, const Tensor& b, double range) {
   if (a.shape() != b.shape() || (a.rank() != 4 && a.rank() != 2))
     throw ShapeError(std::string(op) + ": takes two sets of images [B, C, H, W] or [H, W], got " + to_string(a.shape()) + " and " +
                      to_string(b.shape()));
-  if (!(range > 0)) throw ValueError(std::string(op) + ": the range must be positive, it is " + std::to_string(range));
+  if (!(range > 0)) throw ValueError(std::string(op) + ": the range must be positive, it is " + decimal(range));
 }
 
 Tensor wide(const Tensor& x) { return to(x, is_floating(x.dtype()) ? compute_dtype(x.dtype()) : f32); }

@@ -44,14 +44,14 @@ double incomplete_beta(double a, double b, double x) {
 }  // namespace
 
 double student_t_cdf(double t, double degrees) {
-  if (!(degrees > 0)) throw ValueError("student_t_cdf: degrees must be positive, got " + std::to_string(degrees));
+  if (!(degrees > 0)) throw ValueError("student_t_cdf: degrees must be positive, got " + decimal(degrees));
   double tail = 0.5 * incomplete_beta(degrees / 2, 0.5, degrees / (degrees + t * t));
   return t > 0 ? 1 - tail : tail;
 }
 
 double student_t_quantile(double p, double degrees) {
-  if (!(p > 0 && p < 1)) throw ValueError("student_t_quantile: p must lie in (0, 1), got " + std::to_string(p));
-  if (!(degrees > 0)) throw ValueError("student_t_quantile: degrees must be positive, got " + std::to_string(degrees));
+  if (!(p > 0 && p < 1)) throw ValueError("student_t_quantile: p must lie in (0, 1), got " + decimal(p));
+  if (!(degrees > 0)) throw ValueError("student_t_quantile: degrees must be positive, got " + decimal(degrees));
   // In the lower tail, where a small p is not rounded away: −t with P(T ≤ −t) = tail.
   double tail = std::min(p, 1 - p), low = 0, high = 1;
   while (student_t_cdf(-high, degrees) > tail) high *= 2;
@@ -65,7 +65,7 @@ double student_t_quantile(double p, double degrees) {
 
 Interval t_interval(std::span<const double> values, double level) {
   if (values.empty()) throw ValueError("t_interval: there are no values");
-  if (!(level > 0 && level < 1)) throw ValueError("t_interval: level must lie in (0, 1), got " + std::to_string(level));
+  if (!(level > 0 && level < 1)) throw ValueError("t_interval: level must lie in (0, 1), got " + decimal(level));
   double n = static_cast<double>(values.size()), mean = 0, squares = 0;
   for (double v : values) mean += v / n;
   for (double v : values) squares += (v - mean) * (v - mean);

@@ -74,7 +74,7 @@ PrecisionRecall precision_recall(const Tensor& real, const Tensor& samples, int6
 }
 
 double copy_threshold(const Tensor& held_out, const Tensor& training, double share) {
-  if (!(share >= 0 && share <= 1)) throw ValueError("copy_threshold: the share must lie in [0, 1], it is " + std::to_string(share));
+  if (!(share >= 0 && share <= 1)) throw ValueError("copy_threshold: the share must lie in [0, 1], it is " + decimal(share));
   return quantile(nearest(held_out, training).distance, share).item();
 }
 

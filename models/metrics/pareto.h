@@ -1,4 +1,4 @@
-// What cannot be had together: points of several measures of which less is better.
+// Pareto fronts: the points that no other beats in all of several measures (less is better).
 #pragma once
 #include <cstddef>
 #include <vector>

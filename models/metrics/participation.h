@@ -1,4 +1,5 @@
-// How many frequencies a vector is made of: periodic weights have one, weights that memorise have all.
+// Inverse participation ratio of a spectrum, how many frequencies a vector is made of: periodic weights have one, weights that memorise
+// have all.
 #pragma once
 #include <cstdint>
 #include <span>

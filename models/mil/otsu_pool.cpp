@@ -42,7 +42,7 @@ int64_t otsu_count(int64_t below, int64_t n, double portion) {
 }
 
 Tensor otsu_pool(const Tensor& maps, double portion) {
-  if (!(portion > 0 && portion <= 1)) throw ValueError("otsu_pool: the portion must lie in (0, 1], it is " + std::to_string(portion));
+  if (!(portion > 0 && portion <= 1)) throw ValueError("otsu_pool: the portion must lie in (0, 1], it is " + decimal(portion));
   if (maps.rank() < 2) throw ShapeError("otsu_pool: takes maps [B, ..], got " + to_string(maps.shape()));
   Tensor bags = flatten(maps, 1);
   int64_t count = bags.size(0), n = bags.size(1);

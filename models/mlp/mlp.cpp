@@ -24,7 +24,7 @@ void MlpConfig::check() const {
   for (int64_t width : hidden) require(width >= 1, "--hidden must be at least 1, it is " + std::to_string(width));
   bool known = activation == "relu" || activation == "gelu" || activation == "silu" || activation == "tanh";
   require(known, "--activation " + activation + " is unknown; choose relu, gelu, silu or tanh");
-  require(dropout >= 0 && dropout < 1, "--dropout must lie in [0, 1), it is " + std::to_string(dropout));
+  require(dropout >= 0 && dropout < 1, "--dropout must lie in [0, 1), it is " + decimal(dropout));
 }
 
 Mlp::Mlp(const MlpConfig& c)

@@ -39,10 +39,10 @@ void MoeConfig::check() const {
   require(kind != RouterKind::switched || top_k == 1, "--router switch takes one expert a token: --top-k 1, not " + std::to_string(top_k));
   require(token_ids >= 0, "moe: token_ids must not be negative, it is " + std::to_string(token_ids));
   require(capacity >= 0 && std::isfinite(capacity), "--capacity must be finite and not negative, it is " + std::to_string(capacity));
-  require(jitter >= 0 && jitter < 1, "--jitter must lie in [0, 1), it is " + std::to_string(jitter));
+  require(jitter >= 0 && jitter < 1, "--jitter must lie in [0, 1), it is " + decimal(jitter));
   require(inner >= 0, "--inner must not be negative, it is " + std::to_string(inner));
   require(shared_inner >= 0, "--shared must not be negative, it is " + std::to_string(shared_inner));
-  require(dropout >= 0 && dropout < 1, "--dropout must lie in [0, 1), it is " + std::to_string(dropout));
+  require(dropout >= 0 && dropout < 1, "--dropout must lie in [0, 1), it is " + decimal(dropout));
   nn::activation_named(activation);
 }
 

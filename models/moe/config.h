@@ -44,7 +44,7 @@ struct MoeConfig {
   static MoeConfig from_json(const std::string& json);
   /// Throws ConfigError naming the option that is out of range.
   void check() const;
-  /// `inner`, or what stands for 0 beside a dense network `dense` wide inside.
+  /// `inner`, or where it is 0 the default: the inner width of a dense network, shared by the top_k experts of a token.
   int64_t expert_inner(int64_t dense) const { return inner > 0 ? inner : dense / top_k; }
 };
 

@@ -13,7 +13,7 @@ namespace plumb::moe {
 /// equally many tokens. Call it on the device where the layer stays (between GPUs rows travel by NCCL), before optimisers are made.
 /// Throws ConfigError for more processes than experts, and for a layer that is shared out already; DeviceError for a GPU without NCCL.
 void share_out_experts(MoeFeedForward& layer, dist::Communicator& processes);
-/// Every layer of `model`. Which parameters are parts from then on says parallel::parted_parameters.
+/// Every layer of `model`. Which parameters are parts from then on says parallel::sharded_parameters.
 void share_out_experts_of(nn::Module& model, dist::Communicator& processes);
 /// Σ_r x_r of vectors x [n]; differentiable, where every process goes on with the sum. Done by all.
 Tensor sum_across(const Tensor& x, dist::Communicator& processes);

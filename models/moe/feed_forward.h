@@ -5,12 +5,12 @@
 #include "models/moe/experts.h"
 #include "models/moe/router.h"
 #include "models/nn/feed_forward.h"
-#include "models/parallel/parted_parameters.h"
+#include "models/parallel/sharded_parameters.h"
 
 namespace plumb::moe {
 
 /// y = Σ_{e chosen for x} w_e(x) expert_e(x) (+ shared(x)): the experts that `router` chooses, each token through its own few.
-class MoeFeedForward : public nn::Module, public nn::BottleneckPlace, public parallel::PartedModule {
+class MoeFeedForward : public nn::Module, public nn::BottleneckPlace, public parallel::ShardedModule {
  public:
   /// `layer` tells layers apart whose hashes must differ. Throws ConfigError as MoeConfig::check.
   MoeFeedForward(int64_t width, const MoeConfig& config, int64_t layer = 0);

@@ -13,8 +13,8 @@ namespace plumb::moe {
 /// Chooses experts for tokens, as RouterKind says. The gate is computed in f32 (f64 for f64 tokens) whatever autocast says. Noise, jitter
 /// and random experts come from the default generator; the first two in training only, as is the limit of capacity.
 ///
-/// Expert choice compares tokens with those that stand after them: in a language model what a token is told of them is little (whether
-/// they want the same experts) but not nothing, and token by token each expert takes the only one there is.
+/// Expert choice compares tokens with later ones. In a language model that leaks a little of the future (whether later tokens want the
+/// same experts), and in generation, token by token, each expert takes the only token there is.
 class Router : public nn::Module {
  public:
   /// The gate starts as nn::Linear without bias does; with noise both it and the noise's deviation start as 0, so that all experts start

@@ -115,7 +115,7 @@ void TabularMoe::replace_experts(F&& f) {
 }
 
 void TabularMoe::add_expert(double deviation) {
-  if (!(deviation >= 0)) throw ValueError("tabular mixture: the deviation must not be negative, it is " + std::to_string(deviation));
+  if (!(deviation >= 0)) throw ValueError("tabular mixture: the deviation must not be negative, it is " + decimal(deviation));
   replace_experts([&](const Tensor& p, bool of_gate) {
     Tensor centre = of_gate ? zeros_like(slice(p, 0, 0, 1)) : mean(p, {0}, true);
     return cat({p, centre + randn_like(centre) * deviation});

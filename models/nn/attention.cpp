@@ -37,7 +37,7 @@ MultiheadAttention::MultiheadAttention(int64_t width, int64_t heads, MultiheadAt
       heads_(heads),
       key_value_heads_(or_else(o.key_value_heads, heads)),
       dropout_(o.dropout) {
-  if (!(o.dropout >= 0 && o.dropout < 1)) throw ValueError("attention: dropout must lie in [0, 1), it is " + std::to_string(o.dropout));
+  if (!(o.dropout >= 0 && o.dropout < 1)) throw ValueError("attention: dropout must lie in [0, 1), it is " + decimal(o.dropout));
   register_module("query", query);
   register_module("key", key);
   register_module("value", value);

@@ -40,7 +40,7 @@ LowRankAdapter::LowRankAdapter(std::string name, Tensor weight, const LowRankOpt
   if (o.rank < 1 || o.rank > std::min(rows, columns))
     throw ValueError("low_rank: rank " + std::to_string(o.rank) + " does not lie between 1 and the smaller side of a weight " +
                      to_string(weight.shape()));
-  if (o.alpha < 0) throw ValueError("low_rank: alpha must not be negative, it is " + std::to_string(o.alpha));
+  if (o.alpha < 0) throw ValueError("low_rank: alpha must not be negative, it is " + decimal(o.alpha));
   if (o.dropout > 0 && (o.magnitude || weight.rank() != 2)) throw ValueError("low_rank: dropout is for linear layers without magnitude");
   if (o.magnitude) register_parameter("magnitude", magnitude, clone(flatten(row_lengths(weight.detach()))));
   if (o.start == LowRankStart::principal) {

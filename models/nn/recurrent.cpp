@@ -36,7 +36,7 @@ RecurrentLayers::RecurrentLayers(const char* layer, int64_t gates, int64_t input
   if (o.num_layers < 1)
     throw ValueError(std::string(layer) + ": the number of layers must be positive, it is " + std::to_string(o.num_layers));
   if (!(o.dropout >= 0 && o.dropout < 1))
-    throw ValueError(std::string(layer) + ": dropout must lie in [0, 1), it is " + std::to_string(o.dropout));
+    throw ValueError(std::string(layer) + ": dropout must lie in [0, 1), it is " + decimal(o.dropout));
   RecurrentCellOptions cell{o.bias, o.dtype, o.device};
   for (int64_t k = 0; k < o.num_layers; ++k) {
     std::string suffix = "_l" + std::to_string(k);

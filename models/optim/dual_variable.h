@@ -16,7 +16,7 @@ struct DualOptions {
   /// Throws ValueError unless 0 ≤ start ≤ cap, η ≥ 0, ξ ≥ 0, all but the cap finite.
   void check() const {
     auto require = [](bool holds, const char* what, double value) {
-      if (!holds) throw ValueError(std::string("dual: ") + what + ", it is " + std::to_string(value));
+      if (!holds) throw ValueError(std::string("dual: ") + what + ", it is " + decimal(value));
     };
     require(rate >= 0 && std::isfinite(rate), "the rate must be finite and not negative", rate);
     require(margin >= 0 && std::isfinite(margin), "the margin must be finite and not negative", margin);

@@ -67,8 +67,8 @@ void EvolutionOptions::check() const {
     throw ValueError("evolution: needs evaluations >= 0, population >= 1 and parents >= 1, got " + std::to_string(evaluations) + ", " +
                      std::to_string(population) + " and " + std::to_string(parents));
   if (!probability(linear) || !probability(mutation) || !probability(mutated))
-    throw ValueError("evolution: linear, mutation and mutated must lie in [0, 1], got " + std::to_string(linear) + ", " +
-                     std::to_string(mutation) + " and " + std::to_string(mutated));
+    throw ValueError("evolution: linear, mutation and mutated must lie in [0, 1], got " + decimal(linear) + ", " +
+                     decimal(mutation) + " and " + std::to_string(mutated));
   for (double d : deviations)
     if (!(d > 0)) throw ValueError("evolution: deviations must be positive, one is " + std::to_string(d));
 }

@@ -12,7 +12,7 @@ namespace {
 
 void check_share(const char* what, double share) {
   if (!(share >= 0 && share <= 1))
-    throw ValueError(std::string("genetic_search: ") + what + " must lie in [0, 1], it is " + std::to_string(share));
+    throw ValueError(std::string("genetic_search: ") + what + " must lie in [0, 1], it is " + decimal(share));
 }
 
 void check_genes(const std::vector<int>& choices) {

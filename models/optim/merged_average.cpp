@@ -34,7 +34,7 @@ void drop_adapters(nn::Module& model) {
 }
 
 void merged_ema_update(nn::Module& average, const nn::Module& source, double decay) {
-  if (!(decay >= 0 && decay <= 1)) throw ValueError("merged_ema_update: the decay " + std::to_string(decay) + " is outside [0, 1]");
+  if (!(decay >= 0 && decay <= 1)) throw ValueError("merged_ema_update: the decay " + decimal(decay) + " is outside [0, 1]");
   NoGrad off;
   StateDict from = merged_state(source), into = average.state();
   for (const auto& [name, tensor] : into)

@@ -84,8 +84,8 @@ GradientList mgda(const std::vector<GradientList>& objectives) { return weighted
 
 double adaptive_weight(const Tensor& first, const Tensor& second, const Tensor& parameter, AdaptiveWeightOptions o) {
   if (!(o.eps > 0) || !(o.low <= o.high))
-    throw ValueError("adaptive_weight: needs eps > 0 and low <= high, got " + std::to_string(o.eps) + ", " + std::to_string(o.low) +
-                     " and " + std::to_string(o.high));
+    throw ValueError("adaptive_weight: needs eps > 0 and low <= high, got " + decimal(o.eps) + ", " + decimal(o.low) +
+                     " and " + decimal(o.high));
   auto slope = [&](const Tensor& loss) { return norm(objective_gradients({loss}, {parameter})[0]); };
   return std::clamp(slope(first) / (slope(second) + o.eps), o.low, o.high);
 }

@@ -177,7 +177,7 @@ class GroupedOptimizer : public Optimizer {
   std::vector<Options> options_;
 };
 
-/// Throws ValueError "optimizer: what must wanted, it is value" unless `fine`.
+/// Throws ValueError "<optimizer>: <what> must <wanted>, it is <value>" unless `fine`.
 void check_option(bool fine, const char* optimizer, const char* what, const char* wanted, double value);
 
 }  // namespace plumb::optim

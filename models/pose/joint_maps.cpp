@@ -127,7 +127,7 @@ std::vector<double> object_keypoint_similarity(const Tensor& places, const Tenso
                      " constants do not fit [B, J, 2], [B, J, 3], B and J");
   for (const auto* all : {&area, &k})
     for (double v : *all)
-      if (!(v > 0)) throw ValueError("object_keypoint_similarity: areas and constants must be positive, one is " + std::to_string(v));
+      if (!(v > 0)) throw ValueError("object_keypoint_similarity: areas and constants must be positive, one is " + decimal(v));
   std::vector<double> p = to_vector(places), t = to_vector(truth), similarity;
   for (size_t b = 0; b < area.size(); ++b) {
     double total = 0, there = 0;

@@ -54,7 +54,7 @@ struct Grid {
 Grid grid_of(const Tensor& v, const Tensor& scale, const Tensor& offset, const FakeQuantizeOptions& o) {
   if (!is_floating(v.dtype())) unsupported_dtype("fake_quantize", v.dtype());
   if (o.codes.low >= o.codes.high)
-    throw ValueError("fake_quantize: code " + std::to_string(o.codes.low) + " is not below code " + std::to_string(o.codes.high));
+    throw ValueError("fake_quantize: code " + decimal(o.codes.low) + " is not below code " + decimal(o.codes.high));
   return {abs(broadcastable("scale", scale, v, o.axis)) + o.eps, offset.defined() ? broadcastable("offset", offset, v, o.axis) : Tensor(),
           static_cast<double>(o.codes.low), static_cast<double>(o.codes.high)};
 }

@@ -24,7 +24,7 @@ struct Values {
 
   Values(const std::vector<double>& all, int64_t wanted, const std::string& where) {
     for (double v : all)
-      if (!std::isfinite(v)) throw ValueError("fit_scale: " + where + " holds " + std::to_string(v));
+      if (!std::isfinite(v)) throw ValueError("fit_scale: " + where + " holds " + decimal(v));
     if (all.empty()) throw ValueError("fit_scale: " + where + " is empty");
     auto [least, most] = std::minmax_element(all.begin(), all.end());
     low = *least, high = *most;
@@ -58,9 +58,9 @@ struct Best {
 
 Best search(const Values& v, const CodeRange& codes, const FitOptions& o, const std::string& where) {
   if (o.symmetric ? v.low == 0 && v.high == 0 : v.low == v.high)
-    throw ValueError("fit_scale: " + where + " is " + std::to_string(v.low) + " everywhere, so no scale fits it");
+    throw ValueError("fit_scale: " + where + " is " + decimal(v.low) + " everywhere, so no scale fits it");
   if (codes.low == 0 && v.low < kNotNegative)
-    throw ValueError("fit_scale: " + where + " holds " + std::to_string(v.low) + ", and the codes start from 0");
+    throw ValueError("fit_scale: " + where + " holds " + decimal(v.low) + ", and the codes start from 0");
   Best best{{}, 0};
   double least = std::numeric_limits<double>::infinity();
   for (int64_t i = 0; i < o.steps; ++i) {
@@ -73,8 +73,8 @@ Best search(const Values& v, const CodeRange& codes, const FitOptions& o, const 
 void check(const Tensor& v, const CodeRange& codes, const FitOptions& o) {
   if (!is_floating(v.dtype())) unsupported_dtype("fit_scale", v.dtype());
   if (codes.low >= codes.high)
-    throw ValueError("fit_scale: code " + std::to_string(codes.low) + " is not below code " + std::to_string(codes.high));
-  if (!(o.p > 0)) throw ValueError("fit_scale: p must be positive, it is " + std::to_string(o.p));
+    throw ValueError("fit_scale: code " + decimal(codes.low) + " is not below code " + decimal(codes.high));
+  if (!(o.p > 0)) throw ValueError("fit_scale: p must be positive, it is " + decimal(o.p));
   if (o.steps < 1 || o.steps > 100) throw ValueError("fit_scale: steps must lie in [1, 100], they are " + std::to_string(o.steps));
 }
 

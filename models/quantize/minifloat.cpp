@@ -46,7 +46,7 @@ double Minifloat::round(double x) const {
   double most = magnitude(last_code());
   double y = minifloat::rounded(x, mantissa_bits, 1 - bias, most, saturate ? most : std::numeric_limits<double>::infinity());
   if (std::isinf(y) && specials != MinifloatSpecials::ieee)
-    throw ValueError("minifloat: " + std::to_string(x) + " is too large for a format without infinity");
+    throw ValueError("minifloat: " + decimal(x) + " is too large for a format without infinity");
   return y;
 }
 

@@ -17,7 +17,7 @@ constexpr std::array kRatios{0.0, 0.5, 0.25, -0.25, 0.125, -0.125, 0.0625, -0.06
 int log2_rounded(double positive) { return static_cast<int>(std::nearbyint(std::log2(positive))); }
 
 void check_finite(double w) {
-  if (!std::isfinite(w)) throw ValueError("rf8: " + std::to_string(w) + " has no code");
+  if (!std::isfinite(w)) throw ValueError("rf8: " + decimal(w) + " has no code");
 }
 
 // |RF8(w)| = 2^exponent (1 + ratio).
@@ -62,7 +62,7 @@ uint8_t rf8_encode(double w, int top) {
   check_finite(w);
   if (w == 0) return 0;
   Parts p = parts_of(std::abs(w), kResidualBits);
-  if (p.exponent > top) throw ValueError("rf8: " + std::to_string(w) + " is too large for exponents up to " + std::to_string(top));
+  if (p.exponent > top) throw ValueError("rf8: " + decimal(w) + " is too large for exponents up to " + std::to_string(top));
   int field = kRf8Exponents - (top - p.exponent);
   if (field < 1) return 0;
   size_t ratio = 0;

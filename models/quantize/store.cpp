@@ -22,7 +22,7 @@ bool all_zero(const std::vector<double>& row) {
 
 void check_finite(const std::vector<double>& row) {
   for (double v : row)
-    if (!std::isfinite(v)) throw ValueError("quantize: a weight is " + std::to_string(v));
+    if (!std::isfinite(v)) throw ValueError("quantize: a weight is " + decimal(v));
 }
 
 float integer_scale(const std::vector<double>& row, const StoreOptions& o) {

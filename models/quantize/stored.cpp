@@ -25,7 +25,7 @@ void check(const StoredTensor& s) {
   bool fits = s.scale.dtype() == f32 && (s.scale.numel() == 1 || (s.shape.rank() > 0 && s.scale.numel() == s.shape[0]));
   if (!fits) damaged(std::to_string(s.scale.numel()) + " scales do not fit " + to_string(s.shape));
   for (double scale : to_vector(s.scale))
-    if (!std::isfinite(scale) || (s.format == StorageFormat::rf8 && scale <= 0)) damaged("a scale of " + std::to_string(scale));
+    if (!std::isfinite(scale) || (s.format == StorageFormat::rf8 && scale <= 0)) damaged("a scale of " + decimal(scale));
 }
 
 int integer_at(const uint8_t* bytes, int64_t i, int bits) {

@@ -70,7 +70,7 @@ void ResNetConfig::check() const {
 void WideResNetConfig::check() const {
   at_least_one({{"--widen", widen}, {"channels", channels}, {"classes", classes}});
   require(depth >= 10 && depth % 6 == 4, "--depth " + std::to_string(depth) + " is not 6n + 4 with n at least 1 (10, 16, 22, …)");
-  require(dropout >= 0 && dropout < 1, "--dropout must lie in [0, 1), it is " + std::to_string(dropout));
+  require(dropout >= 0 && dropout < 1, "--dropout must lie in [0, 1), it is " + decimal(dropout));
   check_norm(norm, groups, 16);
 }
 

@@ -36,7 +36,7 @@ Checkpoint RunState::checkpoint(int64_t step) const {
   const Generator& generator = default_generator();
   FileMetadata values{{"generator_seed", std::to_string(generator.seed())}, {"generator_offset", std::to_string(generator.offset())}};
   for (size_t i = 0; i < optimizers.size(); ++i) {
-    optim::OptimizerState state = parted.whole_state(*optimizers[i]);
+    optim::OptimizerState state = sharded.whole_state(*optimizers[i]);
     tensors.merge(with_prefix(state.tensors, prefix_of_optimizer(i)));
     for (auto& [name, number] : state.scalars)
       values[prefix_of_optimizer(i) + name] = fmt::format("{}", number);  // shortest form that reads back exactly
@@ -60,7 +60,7 @@ void RunState::restore(const Checkpoint& checkpoint) {
     optim::OptimizerState state{without_prefix(checkpoint.tensors, prefix), {}};
     for (auto& [name, text] : checkpoint.values)
       if (name.starts_with(prefix)) state.scalars[name.substr(prefix.size())] = number_in<double>(checkpoint, name);
-    optimizers[i]->load_state(parted.own_state(*optimizers[i], std::move(state)));
+    optimizers[i]->load_state(sharded.own_state(*optimizers[i], std::move(state)));
   }
   default_generator().set_state(number_in<uint64_t>(checkpoint, "generator_seed"), number_in<uint64_t>(checkpoint, "generator_offset"));
   if (average) {

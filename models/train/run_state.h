@@ -6,7 +6,7 @@
 #include "models/nn/module.h"
 #include "models/optim/grad_scaler.h"
 #include "models/optim/optimizer.h"
-#include "models/parallel/parted_parameters.h"
+#include "models/parallel/sharded_parameters.h"
 #include "models/train/early_stopping.h"
 #include "models/train/run_directory.h"
 #include "models/train/weight_average.h"
@@ -17,14 +17,14 @@ namespace plumb::train {
 struct RunState {
   nn::Module& model;
   std::vector<optim::Optimizer*> optimizers;
-  parallel::PartedParameters parted;  ///< those of which this process has its rows alone
+  parallel::ShardedParameters sharded;  ///< those of which this process has its rows alone
   EarlyStopping stopping;
   std::optional<WeightAverage> average;
   std::optional<optim::GradScaler> scaler;
 
   /// Of rows that the processes share out, all in one, and this process's own of them.
-  StateDict whole(StateDict own) const { return parted.whole(model, std::move(own)); }
-  StateDict own(const StateDict& whole) const { return parted.own(model, whole); }
+  StateDict whole(StateDict own) const { return sharded.whole(model, std::move(own)); }
+  StateDict own(const StateDict& whole) const { return sharded.own(model, whole); }
 
   Checkpoint checkpoint(int64_t step) const;
   /// Everything as it was at the checkpoint. Throws IoError for a value that is missing or no number, and as the parts' load_state.

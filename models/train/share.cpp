@@ -36,13 +36,13 @@ Agreement agree(double own_loss, int own_signal) {
   return {sums[0] / world.size(), sums[1] > 0 ? SIGINT : sums[2] > 0 ? SIGTERM : 0};
 }
 
-void broadcast_state(nn::Module& model, bool buffers_alone, const parallel::PartedParameters* parted) {
+void broadcast_state(nn::Module& model, bool buffers_alone, const parallel::ShardedParameters* sharded) {
   dist::Communicator& world = dist::world();
   if (world.size() == 1) return;
   NoGrad off;
   std::vector<Tensor> tensors = model.buffers();
   if (!buffers_alone)
-    for (const Tensor& p : parted ? parted->same(model.parameters()) : model.parameters()) tensors.push_back(p);
+    for (const Tensor& p : sharded ? sharded->same(model.parameters()) : model.parameters()) tensors.push_back(p);
   for (const Tensor& t : tensors) {
     Tensor here = contiguous_data(to(t.detach(), cpu)), target = t.detach();
     world.broadcast(here);

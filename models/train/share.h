@@ -7,7 +7,7 @@
 #include "engine/core/generator.h"
 #include "engine/dist/collectives.h"
 #include "models/nn/module.h"
-#include "models/parallel/parted_parameters.h"
+#include "models/parallel/sharded_parameters.h"
 #include "models/train/run_directory.h"
 
 namespace plumb::train {
@@ -39,8 +39,8 @@ struct Agreement {
 Agreement agree(double own_loss, int own_signal);
 
 /// All processes' parameters and buffers become the first one's (buffers alone: batch norm's running statistics, which each keeps of its
-/// own parts). Parameters that are `parted` stay.
-void broadcast_state(nn::Module& model, bool buffers_alone, const parallel::PartedParameters* parted = nullptr);
+/// own parts). Parameters that are `sharded` stay.
+void broadcast_state(nn::Module& model, bool buffers_alone, const parallel::ShardedParameters* sharded = nullptr);
 
 /// While alive, waiting for other processes ends with dist::ProcessLost half a second after this one was told to stop: launchers tell all
 /// others when a process dies, and end them soon after.

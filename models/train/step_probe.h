@@ -1,4 +1,4 @@
-// Looking into steps of training: what train() does in the place of training while somebody wants to see (`plumb trace RUN`, `plumb graph
+// Hooks to observe training steps: while a probe is set, train() runs steps for it and writes nothing (`plumb trace RUN`, `plumb graph
 // RUN`).
 #pragma once
 #include <cstdint>
@@ -27,9 +27,9 @@ class StepProbe {
   virtual bool loss_made(const Tensor&, nn::Module&) { return true; }
 };
 
-/// Null, as a rule.
+/// The probe that is set, or null.
 StepProbe* step_probe();
-/// It must outlive its time here; null ends it.
+/// Sets the probe (null removes it); it must stay alive while it is set.
 void set_step_probe(StepProbe* probe);
 
 /// Around a phase of a step.

@@ -1,4 +1,4 @@
-// One step after the other.
+// The training loop: steps, evaluation, checkpoints, interruption.
 #include "models/train/trainer.h"
 
 #include <fcntl.h>
@@ -76,7 +76,7 @@ class Loop {
   RunState changing_parts() const;
   int64_t restore();
   void share_out();
-  bool shared_state() const { return state_.parted.any() || (training_.buckets && training_.buckets->scattered()); }
+  bool shared_state() const { return state_.sharded.any() || (training_.buckets && training_.buckets->scattered()); }
   void save();
   [[noreturn]] void lost();
   void one_step();
@@ -133,18 +133,8 @@ class EvaluationScope {
   Generator kept_;
 };
 
-StateDict copy_of(const StateDict& state) {
-  StateDict copies;
-  for (auto& [name, tensor] : state) {
-    Tensor copy = empty(tensor.shape(), tensor.dtype(), tensor.device(), "train");
-    copy_data(tensor, copy);
-    copies[name] = copy;
-  }
-  return copies;
-}
-
 RunState Loop::changing_parts() const {
-  RunState state{.model = *training_.model, .optimizers = {training_.optimizer}, .parted = parallel::parted_parameters(*training_.model),
+  RunState state{.model = *training_.model, .optimizers = {training_.optimizer}, .sharded = parallel::sharded_parameters(*training_.model),
                  .stopping = {options_.patience, training_.watched_highest}};
   state.optimizers.insert(state.optimizers.end(), training_.more_optimizers.begin(), training_.more_optimizers.end());
   if (options_.ema > 0) state.average.emplace(*training_.model, options_.ema);
@@ -166,11 +156,11 @@ void Loop::share_out() {
   if (training_.step)
     throw ConfigError("this kind of training alternates between networks and works with one process: start it without mpirun");
   if (options_.capture) throw ConfigError("--capture works with one process");
-  broadcast_state(*training_.model, false, &state_.parted);
+  broadcast_state(*training_.model, false, &state_.sharded);
   buckets_ = training_.buckets;
   if (buckets_) return;
   collectives_ = dist::world().collectives_on(nn::device_of(*training_.model));
-  own_buckets_ = std::make_unique<parallel::GradientBuckets>(state_.parted.same(training_.model->parameters()), *collectives_);
+  own_buckets_ = std::make_unique<parallel::GradientBuckets>(state_.sharded.same(training_.model->parameters()), *collectives_);
   buckets_ = own_buckets_.get();
 }
 
@@ -192,7 +182,7 @@ void Loop::lost() {
   progress_.finish();
   run_out_of_reach([&] {
     int config = open(run_.file("config.json").c_str(), O_RDONLY | O_CLOEXEC);
-    if (flock(config, LOCK_EX | LOCK_NB) != 0) return 0;  // another survivor is at it
+    if (flock(config, LOCK_EX | LOCK_NB) != 0) return 0;  // another process is already saving
     if (whole) save_in_place_of_first(run_, *whole);
     dist::say_anyway(
         fmt::format("plumb: a process was lost or told to stop; step {} is saved. Go on, by any number of processes, with --resume {}",
@@ -243,7 +233,7 @@ StateDict Loop::final_weights() const {
 
 Measures Loop::test() {
   EvaluationScope evaluation(*training_.model);
-  StateDict kept = copy_of(training_.model->state());
+  StateDict kept = clone(training_.model->state());
   training_.model->load_state(state_.own(final_weights()));
   Measures measures = training_.test();
   training_.model->load_state(kept);
@@ -350,7 +340,7 @@ void Loop::zero_grad() {
 
 double Loop::clip(const std::vector<Tensor>& parameters, double limit) {
   ProbedPhase phase("clip");
-  if (state_.parted.any() && buckets_) return state_.parted.clip_grad_norm(*buckets_, parameters, limit);
+  if (state_.sharded.any() && buckets_) return state_.sharded.clip_grad_norm(*buckets_, parameters, limit);
   return buckets_ ? buckets_->clip_norm(limit) : optim::clip_grad_norm(parameters, limit);
 }
 

@@ -10,7 +10,7 @@
 namespace plumb::train {
 
 WeightAverage::WeightAverage(const nn::Module& model, double decay) : decay_(decay) {
-  if (!(decay > 0 && decay < 1)) throw ValueError("ema: the decay must lie in (0, 1), it is " + std::to_string(decay));
+  if (!(decay > 0 && decay < 1)) throw ValueError("ema: the decay must lie in (0, 1), it is " + decimal(decay));
   for (auto& [name, tensor] : model.state()) {
     if (is_floating(tensor.dtype()) && item_size(tensor.dtype()) == 2)
       throw DTypeError("ema: \"" + name + "\" is " + std::string(plumb::name(tensor.dtype())) +

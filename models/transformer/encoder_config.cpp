@@ -27,7 +27,7 @@ void EncoderConfig::check() const {
   require_multiple("encoder", "width", width, "heads", heads);
   require_rate("encoder", "dropout", dropout);
   require_rate("encoder", "attention_dropout", attention_dropout);
-  require(norm_eps > 0, "encoder: norm_eps must be positive, it is " + std::to_string(norm_eps));
+  require(norm_eps > 0, "encoder: norm_eps must be positive, it is " + decimal(norm_eps));
   require(padding >= -1 && padding < vocab, "encoder: padding must be a token or -1, it is " + std::to_string(padding));
   nn::activation_named(activation);
 }

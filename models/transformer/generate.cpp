@@ -12,9 +12,9 @@
 namespace plumb::transformer {
 
 void SamplingOptions::check() const {
-  if (!(temperature >= 0)) throw ValueError("--temperature must not be negative, it is " + std::to_string(temperature));
+  if (!(temperature >= 0)) throw ValueError("--temperature must not be negative, it is " + decimal(temperature));
   if (top_k < 0) throw ValueError("--top-k must not be negative, it is " + std::to_string(top_k));
-  if (!(top_p > 0 && top_p <= 1)) throw ValueError("--top-p must lie in (0, 1], it is " + std::to_string(top_p));
+  if (!(top_p > 0 && top_p <= 1)) throw ValueError("--top-p must lie in (0, 1], it is " + decimal(top_p));
 }
 
 int32_t sample_token(const std::vector<double>& logits, const SamplingOptions& options, Generator& generator) {

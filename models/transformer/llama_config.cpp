@@ -28,12 +28,12 @@ void LlamaConfig::check() const {
   if (key_value_heads > 0) require_multiple("llama", "heads", heads, "key_value_heads", key_value_heads);
   int64_t one_head = head_width > 0 ? head_width : width / heads;
   require(one_head % 2 == 0, "llama: rotary positions need heads of even width, it is " + std::to_string(one_head));
-  require(rope_base > 0, "llama: rope_base must be positive, it is " + std::to_string(rope_base));
-  require(rope_factor > 0, "llama: rope_factor must be positive, it is " + std::to_string(rope_factor));
+  require(rope_base > 0, "llama: rope_base must be positive, it is " + decimal(rope_base));
+  require(rope_factor > 0, "llama: rope_factor must be positive, it is " + decimal(rope_factor));
   require(rope_high > rope_low,
-          "llama: rope_high must be above rope_low, they are " + std::to_string(rope_high) + " and " + std::to_string(rope_low));
+          "llama: rope_high must be above rope_low, they are " + decimal(rope_high) + " and " + decimal(rope_low));
   require(rope_original_context >= 0, "llama: rope_original_context must not be negative, it is " + std::to_string(rope_original_context));
-  require(norm_eps > 0, "llama: norm_eps must be positive, it is " + std::to_string(norm_eps));
+  require(norm_eps > 0, "llama: norm_eps must be positive, it is " + decimal(norm_eps));
   require_rate("llama", "dropout", dropout);
   nn::activation_named(activation);
 }

@@ -18,8 +18,8 @@ namespace plumb::transformer {
 MaskedTokens mask_tokens(const Tensor& tokens, const MaskingOptions& o, Generator& generator) {
   auto share = [](double v) { return v >= 0 && v <= 1; };
   if (!share(o.share) || !share(o.masked) || !share(o.random) || o.masked + o.random > 1)
-    throw ValueError("mask_tokens: share " + std::to_string(o.share) + ", masked " + std::to_string(o.masked) + " and random " +
-                     std::to_string(o.random) + " must lie in [0, 1], the last two together too");
+    throw ValueError("mask_tokens: share " + decimal(o.share) + ", masked " + decimal(o.masked) + " and random " +
+                     decimal(o.random) + " must lie in [0, 1], the last two together too");
   auto special = [&](int64_t token) { return std::find(o.special.begin(), o.special.end(), token) != o.special.end(); };
   std::vector<int64_t> ordinary;
   for (int64_t t = 0; t < o.vocab; ++t)

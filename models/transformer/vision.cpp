@@ -39,7 +39,7 @@ void VisionConfig::check() const {
   require_multiple("vision", "width", width, "heads", heads);
   require_rate("vision", "dropout", dropout);
   require_rate("vision", "attention_dropout", attention_dropout);
-  require(norm_eps > 0, "vision: norm_eps must be positive, it is " + std::to_string(norm_eps));
+  require(norm_eps > 0, "vision: norm_eps must be positive, it is " + decimal(norm_eps));
   require(pooling == "first" || pooling == "mean", "vision: pooling \"" + pooling + "\" is unknown; choose first or mean");
   nn::activation_named(activation);
 }

@@ -34,7 +34,7 @@ Tensor per_sample_cross_entropy(const Tensor& logits, const Tensor& mask) {
 Tensor soft_dice_loss(const Tensor& probabilities, const Tensor& target, double eps) {
   if (probabilities.rank() < 2 || probabilities.shape() != target.shape())
     throw ShapeError("soft_dice_loss: probabilities " + to_string(probabilities.shape()) + " with targets " + to_string(target.shape()));
-  if (!(eps > 0)) throw ValueError("soft_dice_loss: eps must be positive, it is " + std::to_string(eps));
+  if (!(eps > 0)) throw ValueError("soft_dice_loss: eps must be positive, it is " + decimal(eps));
   std::vector<int> over{0};
   for (int d = 2; d < probabilities.rank(); ++d) over.push_back(d);
   Tensor both = sum(probabilities * target, over), all = sum(square(probabilities), over) + sum(square(target), over);

@@ -59,7 +59,7 @@ void UnetConfig::check() const {
   require(levels() <= 16, "multipliers name " + std::to_string(levels()) + " levels; there can be 16");
   require(width <= kMostChannels, "width must be at most " + std::to_string(kMostChannels) + ", it is " + std::to_string(width));
   require(width % 2 == 0, "width must be even for the time embedding, it is " + std::to_string(width));
-  require(dropout >= 0 && dropout < 1, "dropout must lie in [0, 1), it is " + std::to_string(dropout));
+  require(dropout >= 0 && dropout < 1, "dropout must lie in [0, 1), it is " + decimal(dropout));
   for (int64_t l = 0; l < levels(); ++l) {
     int64_t m = multipliers[static_cast<size_t>(l)];
     require(m >= 1 && m <= kMostChannels,

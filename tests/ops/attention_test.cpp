@@ -216,7 +216,7 @@ TEST_CASE("rotary: scaled frequencies are kept where pairs turn often, slowed wh
   for (size_t i = 0; i < 4; ++i)
     CHECK(rotary_frequencies(8, {.scaling = {.factor = 4}})[i] == doctest::Approx(rotary_frequencies(8, {})[i] / 4).epsilon(1e-14));
   CHECK_THROWS_WITH_AS(rotary_embedding(zeros({1, 4}), tensor({0}), {.scaling = {.factor = 0}}),
-                       "rotary_embedding: the scaling factor must be positive, it is 0.000000", ValueError);
+                       "rotary_embedding: the scaling factor must be positive, it is 0", ValueError);
 }
 
 TEST_CASE("sinusoidal embedding: sines, then cosines, of falling frequencies") {

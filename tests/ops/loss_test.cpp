@@ -271,24 +271,24 @@ TEST_CASE("info_nce: values with and without directions, symmetric, with further
 TEST_CASE("losses: bad input is named") {
   Tensor x = zeros({2, 3});
   CHECK_THROWS_WITH_AS(mse_loss(zeros({3, 1}), zeros({3})), "mse_loss: the prediction is [3, 1], the target [3]", ShapeError);
-  CHECK_THROWS_WITH_AS(huber_loss(x, x, 0), "huber_loss: delta must be positive, it is 0.000000", ValueError);
-  CHECK_THROWS_WITH_AS(smooth_l1_loss(x, x, -1), "smooth_l1_loss: beta must not be negative, it is -1.000000", ValueError);
-  CHECK_THROWS_WITH_AS(binary_cross_entropy(x + 1.5, x), "binary_cross_entropy: probability 1.500000 is outside [0, 1]", ValueError);
-  CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(x, x - 1), "binary_cross_entropy_with_logits: target -1.000000 is outside [0, 1]",
+  CHECK_THROWS_WITH_AS(huber_loss(x, x, 0), "huber_loss: delta must be positive, it is 0", ValueError);
+  CHECK_THROWS_WITH_AS(smooth_l1_loss(x, x, -1), "smooth_l1_loss: beta must not be negative, it is -1", ValueError);
+  CHECK_THROWS_WITH_AS(binary_cross_entropy(x + 1.5, x), "binary_cross_entropy: probability 1.5 is outside [0, 1]", ValueError);
+  CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(x, x - 1), "binary_cross_entropy_with_logits: target -1 is outside [0, 1]",
                        ValueError);
   Tensor many = zeros({7, 9000}), late = zeros({7, 9000});  // in parts of several threads, and with strides: the first refused is named
   late.data<float>()[7 * 9000 - 2] = 3;
   late.data<float>()[7 * 9000 - 1] = 2;
-  CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(many, late), "binary_cross_entropy_with_logits: target 3.000000 is outside [0, 1]",
+  CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(many, late), "binary_cross_entropy_with_logits: target 3 is outside [0, 1]",
                        ValueError);
   CHECK_THROWS_WITH_AS(binary_cross_entropy_with_logits(transpose(many, 0, 1), transpose(late, 0, 1)),
-                       "binary_cross_entropy_with_logits: target 3.000000 is outside [0, 1]", ValueError);
-  CHECK_THROWS_WITH_AS(hinge_loss(x, x), "hinge_loss: target 0.000000 is neither 1 nor -1", ValueError);
+                       "binary_cross_entropy_with_logits: target 3 is outside [0, 1]", ValueError);
+  CHECK_THROWS_WITH_AS(hinge_loss(x, x), "hinge_loss: target 0 is neither 1 nor -1", ValueError);
   CHECK_THROWS_WITH_AS(multi_margin_loss(x, tensor({0, 3})), "multi_margin_loss: index 3 is outside [0, 3)", IndexError);
   CHECK_THROWS_WITH_AS(multi_margin_loss(x, tensor({0, -1})), "multi_margin_loss: index -1 is outside [0, 3)", IndexError);
-  CHECK_THROWS_WITH_AS(focal_loss(x, tensor({0, 1}), {.gamma = -1}), "focal_loss: gamma must not be negative, it is -1.000000", ValueError);
-  CHECK_THROWS_WITH_AS(gaussian_nll_loss(x, x, x - 1), "gaussian_nll_loss: variance -1.000000 is negative", ValueError);
-  CHECK_THROWS_WITH_AS(info_nce(x, x, {.temperature = 0}), "info_nce: temperature must be positive, it is 0.000000", ValueError);
+  CHECK_THROWS_WITH_AS(focal_loss(x, tensor({0, 1}), {.gamma = -1}), "focal_loss: gamma must not be negative, it is -1", ValueError);
+  CHECK_THROWS_WITH_AS(gaussian_nll_loss(x, x, x - 1), "gaussian_nll_loss: variance -1 is negative", ValueError);
+  CHECK_THROWS_WITH_AS(info_nce(x, x, {.temperature = 0}), "info_nce: temperature must be positive, it is 0", ValueError);
   CHECK_THROWS_WITH_AS(info_nce(zeros({3}), zeros({3})), "info_nce: queries and keys must be [batch, n], they are [3]", ShapeError);
   CHECK_THROWS_AS(cosine_embedding_loss(x, x, tensor({1})), ShapeError);
 }

@@ -116,7 +116,7 @@ TEST_CASE("masked_softmax: nothing outside the mask, zeros for rows without any"
 }
 
 TEST_CASE("softmax: bad input is named, and threads change no bit") {
-  CHECK_THROWS_WITH_AS(softmax(zeros({2}), 0, 0), "softmax: the temperature must be positive, it is 0.000000", ValueError);
+  CHECK_THROWS_WITH_AS(softmax(zeros({2}), 0, 0), "softmax: the temperature must be positive, it is 0", ValueError);
   CHECK_THROWS_AS(softmax(zeros({2}), 1), IndexError);
   int before = num_threads();
   Tensor x = sample({130, 301}, 2, f32), rows, columns;

@@ -160,7 +160,7 @@ TEST_CASE("quantile: linear interpolation over any dimensions") {
   CHECK(quantile(tensor({3.0}), 0.7).item() == doctest::Approx(3));
   CHECK(std::isnan(quantile(tensor({1.0, NAN, 2.0}), 0.0).item()));
   CHECK(quantile(tensor({-INFINITY, 1.0, 2.0}), 0.5).item() == 1);
-  CHECK_THROWS_WITH_AS(quantile(x, 1.5), "quantile: q = 1.500000 is outside [0, 1]", ValueError);
+  CHECK_THROWS_WITH_AS(quantile(x, 1.5), "quantile: q = 1.5 is outside [0, 1]", ValueError);
   CHECK_THROWS_AS(quantile(zeros({0}), 0.5), ValueError);
   CHECK_THROWS_WITH_AS(quantile(tensor({1, 2}), 0.5), "quantile: takes floating tensors, not i64", DTypeError);
 }

@@ -99,7 +99,7 @@ TEST_CASE("interpolate: what does not fit is named") {
   Tensor x = zeros({1, 2, 3, 4});
   CHECK_THROWS_WITH_AS(interpolate(x, {}), "interpolate: takes a size or a scale", ValueError);
   CHECK_THROWS_WITH_AS(interpolate(x, {.size = 2, .scale = 2}), "interpolate: takes a size or a scale", ValueError);
-  CHECK_THROWS_WITH_AS(interpolate(x, {.scale = -1}), "interpolate: the scale must be positive, it is -1.000000", ValueError);
+  CHECK_THROWS_WITH_AS(interpolate(x, {.scale = -1}), "interpolate: the scale must be positive, it is -1", ValueError);
   CHECK_THROWS_WITH_AS(interpolate(x, {.scale = 0.3}), "interpolate: cannot resize [3, 4] to [0, 1]", ShapeError);
   CHECK_THROWS_WITH_AS(interpolate(zeros({1, 2, 0}), {.size = 2}), "interpolate: cannot resize [0] to [2]", ShapeError);
   CHECK_THROWS_WITH_AS(interpolate(zeros({3, 4}), {.size = 2}),

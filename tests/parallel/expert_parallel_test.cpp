@@ -104,9 +104,9 @@ TEST_CASE("expert parallel: forward and backward are those of one process with a
     (balance.defined() ? loss + balance : loss).backward();
 
     share_out_experts(many, world);
-    parallel::PartedParameters parted = parallel::parted_parameters(many);
+    parallel::ShardedParameters sharded = parallel::sharded_parameters(many);
     CHECK(many.experts.up.weight.shape() == experts_of(one.experts.up.weight).shape());
-    parallel::GradientBuckets buckets(parted.same(many.parameters()), world);
+    parallel::GradientBuckets buckets(sharded.same(many.parameters()), world);
     Tensor own_x = clone(share(all)).requires_grad_();
     Routing own = many.router(own_x, share(ids));
     Tensor own_y = many.forward(own_x, own),
@@ -146,26 +146,27 @@ TEST_CASE("load_loss counts the tokens of all processes") {
   CHECK(difference(own.grad(), share(all.grad())) < 1e-12);
 }
 
-TEST_CASE("parted parameters: a checkpoint holds the experts of all processes, for any number of them") {
+TEST_CASE("sharded parameters: a checkpoint holds the experts of all processes, for any number of them") {
   dist::Communicator& world = dist::mpi_world();
   MoeFeedForward one = made({.experts = kExperts, .inner = 5, .bias = true}), many = one;
   share_out_experts_of(many, world);
-  parallel::PartedParameters parted = parallel::parted_parameters(many);
-  StateDict a = one.state(), b = parted.whole(many, many.state());
+  parallel::ShardedParameters sharded = parallel::sharded_parameters(many);
+  StateDict a = one.state(), b = sharded.whole(many, many.state());
   REQUIRE(a.size() == b.size());
   for (auto& [name, t] : a) CHECK(to_vector(b.at(name)) == to_vector(t));
-  for (auto& [name, t] : parted.own(many, a)) CHECK(to_vector(t) == to_vector(many.state().at(name)));
+  for (auto& [name, t] : sharded.own(many, a)) CHECK(to_vector(t) == to_vector(many.state().at(name)));
 
   StateDict odd = a;
   odd.at("experts.up.weight") = narrow(a.at("experts.up.weight"), 0, 0, 12);
-  CHECK_THROWS_WITH_AS(parted.own(many, odd), "parted parameters: \"experts.up.weight\" is [12, 5, 6], it should have 13 rows", ShapeError);
+  CHECK_THROWS_WITH_AS(sharded.own(many, odd), "sharded parameters: \"experts.up.weight\" is [12, 5, 6], it should have 13 rows",
+                       ShapeError);
 }
 
-TEST_CASE("parted parameters: an optimiser's state is that of one process, and goes back") {
+TEST_CASE("sharded parameters: an optimiser's state is that of one process, and goes back") {
   dist::Communicator& world = dist::mpi_world();
   MoeFeedForward one = made({.experts = kExperts, .inner = 5}), many = one;
   share_out_experts_of(many, world);
-  parallel::PartedParameters parted = parallel::parted_parameters(many);
+  parallel::ShardedParameters sharded = parallel::sharded_parameters(many);
   auto stepped = [&](MoeFeedForward& layer, auto&& part) {
     auto adam = std::make_unique<optim::AdamW>(layer.parameters());
     std::vector<Tensor> parameters = layer.parameters(), wholes = one.parameters();
@@ -173,26 +174,26 @@ TEST_CASE("parted parameters: an optimiser's state is that of one process, and g
     adam->step();
     return adam;
   };
-  auto adam = stepped(many, [&](const Tensor& whole, const Tensor& p) { return parted.contains(p) ? experts_of(whole) : whole; });
-  optim::OptimizerState found = parted.whole_state(*adam);
+  auto adam = stepped(many, [&](const Tensor& whole, const Tensor& p) { return sharded.contains(p) ? experts_of(whole) : whole; });
+  optim::OptimizerState found = sharded.whole_state(*adam);
   auto alone = stepped(one, [](const Tensor& whole, const Tensor&) { return whole; });
   optim::OptimizerState wanted = alone->state();
   REQUIRE(found.tensors.size() == wanted.tensors.size());
   for (auto& [name, t] : wanted.tensors) CHECK(difference(found.tensors.at(name), t) == 0);
-  for (auto& [name, t] : parted.own_state(*adam, wanted).tensors) CHECK(to_vector(t) == to_vector(adam->state().tensors.at(name)));
+  for (auto& [name, t] : sharded.own_state(*adam, wanted).tensors) CHECK(to_vector(t) == to_vector(adam->state().tensors.at(name)));
 }
 
-TEST_CASE("parted parameters: a clipped norm counts gradients that only one process has") {
+TEST_CASE("sharded parameters: a clipped norm counts gradients that only one process has") {
   dist::Communicator& world = dist::mpi_world();
   Tensor same = full({2}, 0.0, f64).requires_grad_(), own = full({1}, 0.0, f64).requires_grad_();
-  parallel::PartedParameters parted(world);
-  parted.add(own, world.size());
-  parallel::GradientBuckets buckets(parted.same({same, own}), world);
+  parallel::ShardedParameters sharded(world);
+  sharded.add(own, world.size());
+  parallel::GradientBuckets buckets(sharded.same({same, own}), world);
   buckets.backward(sum(same) * (3.0 / world.size()));
   own.set_grad(full({1}, 4.0, f64));
   double norm = std::sqrt(2 * 9.0 + 16.0 * world.size());
-  CHECK(parted.clip_grad_norm(buckets, {same, own}, INFINITY) == doctest::Approx(norm).epsilon(1e-14));
-  CHECK(parted.clip_grad_norm(buckets, {same, own}, 1) == doctest::Approx(norm).epsilon(1e-14));
+  CHECK(sharded.clip_grad_norm(buckets, {same, own}, INFINITY) == doctest::Approx(norm).epsilon(1e-14));
+  CHECK(sharded.clip_grad_norm(buckets, {same, own}, 1) == doctest::Approx(norm).epsilon(1e-14));
   CHECK(own.grad().item() == doctest::Approx(4 / norm).epsilon(1e-14));
   CHECK(to_vector(same.grad())[1] == doctest::Approx(3 / norm).epsilon(1e-14));
 }

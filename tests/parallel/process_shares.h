@@ -2,7 +2,7 @@
 #pragma once
 #include "engine/core/generator.h"
 #include "engine/dist/mpi.h"
-#include "models/parallel/parted_parameters.h"
+#include "models/parallel/sharded_parameters.h"
 #include "ops/random.h"
 #include "ops/shape.h"
 

@@ -110,7 +110,7 @@ class KernelPeer {
   const std::string& version() const { return version_; }
 
   void take_turn(std::vector<KernelTime>& round, double seconds) {
-    JsonObject reply = speaker_.turn(std::to_string(seconds)), times;
+    JsonObject reply = speaker_.turn(decimal(seconds)), times;
     reply.read("seconds", times);
     for (const std::string& name : times.names()) {
       KernelTime t{.name = name + "/torch"};

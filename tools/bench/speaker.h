@@ -1,4 +1,4 @@
-// A child that answers in JSON, a line at a time: a side of a comparison.
+// A child process that is asked and answers in JSON, a line at a time: a side of a comparison.
 #pragma once
 #include "engine/io/json_object.h"
 #include "tools/bench/child.h"
@@ -12,9 +12,9 @@ class Speaker {
   Speaker(std::string name, std::vector<std::string> command);
 
   JsonObject listen();
-  /// Says a line and listens.
+  /// Writes a line and reads the answer.
   JsonObject turn(const std::string& line);
-  /// Listens to its last words.
+  /// Reads its last line, and waits for its end.
   JsonObject finish();
 
  private:

@@ -43,7 +43,7 @@ void check(const StepsOptions& o, const std::vector<std::string>& known) {
   checked_device(o.compare.device);
 }
 
-// Ours must run. A peer that does not is left out with a line; if none runs, the comparison that was asked for is not to be had.
+// Ours must run. A peer that does not is left out with a line; if none runs, there is no comparison to make.
 void check_sides(const StepsOptions& o, const std::vector<SideResult>& results) {
   if (!results.at(0).problem.empty()) throw ConfigError(results[0].problem);
   std::vector<std::string> problems;

@@ -1,4 +1,4 @@
-// How far two words are apart.
+// Edit distance between words, for "did you mean".
 #pragma once
 #include <cstddef>
 #include <string_view>

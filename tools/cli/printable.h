@@ -1,4 +1,4 @@
-// What strangers' files say, on a terminal.
+// Makes text from untrusted files safe to print.
 #pragma once
 #include <string>
 

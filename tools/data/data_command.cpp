@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <cstdlib>
 #include <memory>
 
 #include "engine/core/error.h"
+#include "engine/data/files.h"
 #include "tools/commands.h"
 #include "tools/data/fetch.h"
 #include "tools/data/pretrained.h"
@@ -14,11 +14,9 @@
 namespace plumb::tools {
 namespace {
 
-std::string data_directory() { return std::getenv("PLUMB_DATA") ? std::getenv("PLUMB_DATA") : "data"; }
-
 struct FetchOptions {
   std::vector<std::string> names;
-  std::string directory = data_directory();
+  std::string directory = data::data_directory();
   bool list = false;
 };
 

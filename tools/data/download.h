@@ -11,7 +11,7 @@ using Progress = std::function<void(int64_t received, int64_t total)>;
 
 /// Writes what `url` serves to the file `part`. If `part` holds the beginning already, asks for the rest only, and starts over where the
 /// server cannot do that. A connection that breaks is taken up again as long as each attempt brings something.
-/// Throws IoError naming the address if it cannot be had (what has come so far stays in `part`), or `part` if it cannot be written.
+/// Throws IoError naming the address if it cannot be downloaded (what has come so far stays in `part`), or `part` if it cannot be written.
 void download(const std::string& url, const std::string& part, const Progress& progress = {});
 
 }  // namespace plumb::tools

@@ -29,12 +29,6 @@ Trained read_trained(const std::string& path) {
   return {FinetuneRun::from_json(directory.config()), directory.load_model()};
 }
 
-StateDict copies(const StateDict& state) {
-  StateDict copied;
-  for (const auto& [name, value] : state) copied[name] = clone(value.detach());
-  return copied;
-}
-
 int merge(const Options& o) {
   if (path_exists(o.out)) throw ConfigError(o.out + " exists already; choose another --out");
   std::vector<Trained> all;
@@ -51,7 +45,7 @@ int merge(const Options& o) {
     LoadedBase fresh = load(base);
     if (!merged.empty()) fresh.module().load_state(merged);
     take_in(fresh.module(), t.run.adapter, t.adapter);
-    merged = copies(without_adapters(fresh.module().state()));
+    merged = clone(without_adapters(fresh.module().state()));
   }
   base.save(merged, o.out);
   fmt::print("{}: {} with {}\n", o.out, base.path(), fmt::join(o.adapters, ", "));

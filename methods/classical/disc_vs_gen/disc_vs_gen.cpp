@@ -26,7 +26,7 @@ namespace plumb::methods::disc_vs_gen {
 GaussianNB::GaussianNB(int64_t classes, const NaiveBayesOptions& options) : options_(options), classes_(classes) {
   if (classes < 2) throw ValueError("naive_bayes: needs at least 2 classes, got " + std::to_string(classes));
   if (!(options.var_smoothing >= 0))
-    throw ValueError("naive_bayes: var_smoothing must not be negative, it is " + std::to_string(options.var_smoothing));
+    throw ValueError("naive_bayes: var_smoothing must not be negative, it is " + decimal(options.var_smoothing));
 }
 
 GaussianNB& GaussianNB::fit(const Tensor& x, const Tensor& labels) {

@@ -59,7 +59,7 @@ Factors spectral_completion(const ObservedMatrix& observed, int64_t k, Generator
 Factors gradient_descent(const ObservedMatrix& observed, int64_t k, const DescentOptions& o) {
   if (!(o.step > 0) || !(o.balance >= 0))
     throw ValueError("gradient_descent: the step must be positive and the balance not negative, they are " + std::to_string(o.step) +
-                     " and " + std::to_string(o.balance));
+                     " and " + decimal(o.balance));
   double p = observed.density();
   TruncatedSvd start = truncated_svd({observed, observed.by_row().value, 1 / p}, k, {.tolerance = kRoughStart, .generator = o.generator});
   Tensor root = sqrt(start.s), u = contiguous(start.u * root), v = contiguous(start.v * root);

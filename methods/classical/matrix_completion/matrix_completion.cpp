@@ -133,7 +133,7 @@ Tensor clipped_start(const ObservedMatrix& observed, int64_t k, double p, double
   double limit = 2 * clip * std::sqrt(static_cast<double>(k) / static_cast<double>(observed.rows()));
   Tensor kept = to(sum(square(leading.u), {1}, true) <= limit * limit, f64);
   if (sum(kept).item() < static_cast<double>(k))
-    throw ValueError("spectral_init: clipping at " + std::to_string(limit) + " leaves fewer than " + std::to_string(k) +
+    throw ValueError("spectral_init: clipping at " + decimal(limit) + " leaves fewer than " + std::to_string(k) +
                      " rows; the matrix is too coherent");
   return qr(leading.u * kept).q;
 }
@@ -143,7 +143,7 @@ Tensor clipped_start(const ObservedMatrix& observed, int64_t k, double p, double
 Tensor spectral_init(const ObservedMatrix& observed, int64_t k, double p, double clip, Generator* generator) {
   check_rank("spectral_init", k, observed.rows(), observed.columns());
   if (!(p > 0 && p <= 1)) throw ValueError("spectral_init: p must lie in (0, 1], it is " + std::to_string(p));
-  if (!(clip > 0)) throw ValueError("spectral_init: clip must be positive, it is " + std::to_string(clip));
+  if (!(clip > 0)) throw ValueError("spectral_init: clip must be positive, it is " + decimal(clip));
   int64_t multiply_adds = 0;
   return clipped_start(observed, k, p, clip, 1e-9, generator, multiply_adds);
 }
@@ -204,7 +204,7 @@ Completion alternating_minimization(const SparseObservations& observed, int64_t 
     found.underdetermined += short_lines(part.by_row(), k) + short_lines(part.by_column(), k);
   }
   uint64_t stream = generator.next_u64();
-  if (!(o.clip > 0)) throw ValueError("matrix_completion: clip must be positive, it is " + std::to_string(o.clip));
+  if (!(o.clip > 0)) throw ValueError("matrix_completion: clip must be positive, it is " + decimal(o.clip));
   Tensor u = clipped_start(turns.at(0), k, turns.at(0).density(), o.clip, kRoughStart, &generator, found.start_multiply_adds), v, start;
   int64_t m = observed.rows, n = observed.columns;
   for (int64_t half = 1; half <= 2 * rounds; ++half) {

@@ -129,7 +129,7 @@ std::vector<SparseObservations> split(const SparseObservations& observed, int64_
 }
 
 std::pair<SparseObservations, SparseObservations> hold_out(const SparseObservations& observed, double share, Generator& generator) {
-  if (!(share > 0 && share < 1)) throw ValueError("hold_out: the share must lie in (0, 1), it is " + std::to_string(share));
+  if (!(share > 0 && share < 1)) throw ValueError("hold_out: the share must lie in (0, 1), it is " + decimal(share));
   SparseObservations kept{observed.rows, observed.columns, {}, {}, {}}, held = kept;
   for (size_t i = 0; i < observed.value.size(); ++i) add_entry(generator.next_double() < share ? held : kept, observed, i);
   return {kept, held};

@@ -23,8 +23,8 @@ void check(const SdlData& d, int64_t rank, double xi, double nu, int64_t iterati
   if (rank < 1 || rank > most)
     throw ValueError("sdl: the rank " + std::to_string(rank) + " must lie in [1, " + std::to_string(most) + "] for data " +
                      to_string(d.x.shape()));
-  if (!(xi >= 0 && std::isfinite(xi))) throw ValueError("sdl: xi must be finite and not negative, it is " + std::to_string(xi));
-  if (!(nu >= 0 && std::isfinite(nu))) throw ValueError("sdl: nu must be finite and not negative, it is " + std::to_string(nu));
+  if (!(xi >= 0 && std::isfinite(xi))) throw ValueError("sdl: xi must be finite and not negative, it is " + decimal(xi));
+  if (!(nu >= 0 && std::isfinite(nu))) throw ValueError("sdl: nu must be finite and not negative, it is " + decimal(nu));
   if (iterations < 1) throw ValueError("sdl: needs at least 1 iteration, got " + std::to_string(iterations));
 }
 
@@ -39,7 +39,7 @@ Lpgd sdl_lpgd(const SdlData& data, const LpgdOptions& o) {
   NoGrad off;
   SdlData d = checked(data);
   check(d, o.rank, o.xi, o.nu, o.iterations);
-  if (!(o.tau >= 0 && std::isfinite(o.tau))) throw ValueError("sdl: tau must be finite and not negative, it is " + std::to_string(o.tau));
+  if (!(o.tau >= 0 && std::isfinite(o.tau))) throw ValueError("sdl: tau must be finite and not negative, it is " + decimal(o.tau));
   SdlModel start = o.start.w.defined() ? o.start : principal_start(d, o.rank, o.kind);
   double tau = o.tau > 0 ? o.tau : 1 / curvature(d, o.kind, o.xi, o.nu).smooth;
   Lpgd found{{}, lift(start), start.gamma, {}};

@@ -79,7 +79,7 @@ std::vector<double> losses(const Cell& cell, const SdlData& d, double nu) {
 void run(Cell& cell) {
   auto data = cell.shared("planted", [&] { return planted_problem(cell); });
   for (double nu : kNus) {
-    double optimum = *cell.shared("optimum " + std::to_string(nu), [&] { return least(cell, *data, nu); });
+    double optimum = *cell.shared("optimum " + decimal(nu), [&] { return least(cell, *data, nu); });
     double before = processor_seconds();
     std::vector<double> loss = losses(cell, *data, nu);
     cell.metric(time_metric(nu), processor_seconds() - before);

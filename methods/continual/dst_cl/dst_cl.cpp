@@ -24,13 +24,6 @@ StateDict unmasked(const nn::Module& model) {
   return out;
 }
 
-StateDict copies(const StateDict& state) {
-  NoGrad off;
-  StateDict out;
-  for (const auto& [name, tensor] : state) out[name] = clone(tensor.detach());
-  return out;
-}
-
 void put_back(nn::Module& model, const StateDict& kept) {
   StateDict now = unmasked(model);
   for (const auto& [name, value] : kept) copy_data(value, now.at(name));
@@ -115,7 +108,7 @@ void TaskIsolation::merge(const nn::Module& model, const std::vector<Tensor>& ma
   NoGrad off;
   auto weights = masked_weights(model);
   if (masks.size() != store_.size()) throw ShapeError(fmt::format("dst_cl: {} masks for {} weights", masks.size(), store_.size()));
-  Task task{{}, copies(unmasked(model))};
+  Task task{{}, clone(unmasked(model))};
   for (size_t l = 0; l < masks.size(); ++l) {
     if (masks[l].shape() != store_[l].shape())
       throw ShapeError("dst_cl: a mask " + to_string(masks[l].shape()) + " for a weight " + to_string(store_[l].shape()));

@@ -50,7 +50,7 @@ Tensor wdr_loss(const quantize::SuperNet& net, const WdrOptions& o) {
 }
 
 Tensor guided_loss(const Tensor& student, const Tensor& teacher, const Tensor& labels, double alpha) {
-  if (!(alpha >= 0 && alpha <= 1)) throw ValueError("guided_loss: alpha must lie in [0, 1], it is " + std::to_string(alpha));
+  if (!(alpha >= 0 && alpha <= 1)) throw ValueError("guided_loss: alpha must lie in [0, 1], it is " + decimal(alpha));
   Tensor soft = softmax(teacher.detach(), -1);
   return kl_div(student, soft, {.logits = true}) * alpha + cross_entropy(student, labels) * (1 - alpha);
 }

@@ -27,7 +27,7 @@ Tensor over_layers(const std::vector<sparsity::MaskTrace>& traces, F&& loss) {
 }
 
 void check_share(const char* what, double value) {
-  if (!(value >= 0 && value <= 1)) throw ValueError(std::string("ftwt: ") + what + " must lie in [0, 1], it is " + std::to_string(value));
+  if (!(value >= 0 && value <= 1)) throw ValueError(std::string("ftwt: ") + what + " must lie in [0, 1], it is " + decimal(value));
 }
 
 }  // namespace
@@ -75,10 +75,10 @@ SplitParameters split_parameters(const nn::Module& network) {
 }
 
 void TrainerOptions::check() const {
-  if (!(r <= 1)) throw ValueError("ftwt: r must not exceed 1, it is " + std::to_string(r));
+  if (!(r <= 1)) throw ValueError("ftwt: r must not exceed 1, it is " + decimal(r));
   if (steps < 1) throw ValueError("ftwt: steps must be positive, they are " + std::to_string(steps));
   check_share("the cooldown", cooldown);
-  if (!(mask_weight >= 0)) throw ValueError("ftwt: the weight of the mask loss must not be negative, it is " + std::to_string(mask_weight));
+  if (!(mask_weight >= 0)) throw ValueError("ftwt: the weight of the mask loss must not be negative, it is " + decimal(mask_weight));
 }
 
 optim::Schedule backbone_schedule(int64_t steps) { return optim::milestones({steps * 81 / 200, steps * 122 / 200, steps * 151 / 200}); }

@@ -24,7 +24,7 @@ moe::MoeGptConfig configuration(const transformer::GptConfig& gpt, int64_t exper
 Tensor Loss::mean() const { return total / static_cast<double>(tokens); }
 
 Loss consistency_loss(const Tensor& logits1, const Tensor& logits2, const Tensor& target, const Tensor& mask, const LossOptions& o) {
-  if (!(o.alpha >= 0)) throw ValueError("thor: alpha must not be negative, it is " + std::to_string(o.alpha));
+  if (!(o.alpha >= 0)) throw ValueError("thor: alpha must not be negative, it is " + decimal(o.alpha));
   Loss loss;
   loss.consistency = symmetric_kl(logits1, logits2, mask);
   loss.first = label_smoothed_cross_entropy(logits1, target, mask, o.smoothing);

@@ -52,9 +52,9 @@ void FeamoeOptions::check() const {
       "feamoe", {{"inputs", inputs}, {"experts", experts}, {"max_experts", max_experts}, {"window", window}, {"iterations", iterations}});
   require(experts <= max_experts,
           "feamoe: " + std::to_string(experts) + " experts at the start are more than max_experts " + std::to_string(max_experts));
-  require(lr > 0 && std::isfinite(lr), "feamoe: lr must be positive and finite, it is " + std::to_string(lr));
+  require(lr > 0 && std::isfinite(lr), "feamoe: lr must be positive and finite, it is " + decimal(lr));
   require(deviation >= 0 && std::isfinite(deviation),
-          "feamoe: deviation must be finite and not negative, it is " + std::to_string(deviation));
+          "feamoe: deviation must be finite and not negative, it is " + decimal(deviation));
   require_rate("feamoe", "min_share", min_share);
   objective.check();
 }

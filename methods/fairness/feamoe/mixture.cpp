@@ -31,7 +31,7 @@ Tensor MixtureOfLinearExperts::recourse_distance(const Tensor& x, bool detach_ga
 Tensor MixtureOfLinearExperts::mean_shares(const Tensor& x) const { return mean(gates(x), {0}); }
 
 std::vector<int64_t> MixtureOfLinearExperts::prune(const Tensor& x, double min_share) {
-  if (!(min_share >= 0 && min_share < 1)) throw ValueError("feamoe: min_share must lie in [0, 1), it is " + std::to_string(min_share));
+  if (!(min_share >= 0 && min_share < 1)) throw ValueError("feamoe: min_share must lie in [0, 1), it is " + decimal(min_share));
   NoGrad off;
   std::vector<double> share = to_vector(mean_shares(x));
   auto largest = std::max_element(share.begin(), share.end()) - share.begin();

@@ -15,7 +15,7 @@ namespace plumb::methods::feamoe {
 
 void ObjectiveOptions::check() const {
   fairness.check();
-  if (!(decay >= 0) || std::isinf(decay)) throw ValueError("feamoe: decay must be finite and not negative, it is " + std::to_string(decay));
+  if (!(decay >= 0) || std::isinf(decay)) throw ValueError("feamoe: decay must be finite and not negative, it is " + decimal(decay));
 }
 
 Tensor Objective::total() const { return likelihood + fairness + decay; }

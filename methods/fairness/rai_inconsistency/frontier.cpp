@@ -100,7 +100,7 @@ double ThresholdFrontier::joint_level() const { return feasibility({0, 1, 2}); }
 
 ThresholdFrontier frontier(const Tensor& p, const Tensor& y, const Tensor& a, int64_t grid, double budget) {
   if (grid < 1 || !(budget >= 0))
-    throw ValueError("frontier: needs a grid >= 1 and a budget >= 0, got " + std::to_string(grid) + " and " + std::to_string(budget));
+    throw ValueError("frontier: needs a grid >= 1 and a budget >= 0, got " + std::to_string(grid) + " and " + decimal(budget));
   std::map<int64_t, Group> groups = groups_of(p, y, a);
   std::vector<Level> first = levels_of(groups.begin()->second, grid), second = levels_of(groups.rbegin()->second, grid);
   double n0 = static_cast<double>(groups.begin()->second.all.size()), n1 = static_cast<double>(groups.rbegin()->second.all.size());

@@ -110,7 +110,7 @@ Tensor smooth_chebyshev(const std::vector<Tensor>& losses, const std::vector<dou
   if (losses.empty() || weights.size() != losses.size() || ideal.size() != losses.size())
     throw ShapeError("smooth_chebyshev: " + std::to_string(losses.size()) + " losses, " + std::to_string(weights.size()) + " weights, " +
                      std::to_string(ideal.size()) + " ideal values");
-  if (!(mu > 0)) throw ValueError("smooth_chebyshev: mu must be positive, it is " + std::to_string(mu));
+  if (!(mu > 0)) throw ValueError("smooth_chebyshev: mu must be positive, it is " + decimal(mu));
   std::vector<Tensor> scaled;
   for (size_t i = 0; i < losses.size(); ++i) scaled.push_back((losses[i] - ideal[i]) * (weights[i] / mu));
   return logsumexp(stack(scaled)) * mu;
@@ -118,7 +118,7 @@ Tensor smooth_chebyshev(const std::vector<Tensor>& losses, const std::vector<dou
 
 AugmentedLagrangian::AugmentedLagrangian(std::vector<double> bounds, double rho)
     : bounds_(std::move(bounds)), lambda_(bounds_.size()), rho_(rho) {
-  if (!(rho > 0)) throw ValueError("augmented_lagrangian: rho must be positive, it is " + std::to_string(rho));
+  if (!(rho > 0)) throw ValueError("augmented_lagrangian: rho must be positive, it is " + decimal(rho));
 }
 
 Tensor AugmentedLagrangian::loss(const std::vector<Tensor>& losses) const {
@@ -145,7 +145,7 @@ void TrainOptions::check(size_t objectives) const {
   double total = weights.empty() ? 1 : 0;
   for (double w : weights) {
     if (!(w >= 0) || std::isinf(w))
-      throw ValueError("train_multi_objective: weights must be finite and not negative, one is " + std::to_string(w));
+      throw ValueError("train_multi_objective: weights must be finite and not negative, one is " + decimal(w));
     total += w;
   }
   if (total == 0) throw ValueError("train_multi_objective: all weights are 0");

@@ -187,7 +187,7 @@ std::vector<double> row_losses(const Tensor& p, const Tensor& y) {
 PrivacyCost zcdp_cost(int64_t steps, double noise_multiplier, double delta) {
   if (steps < 0 || !(noise_multiplier > 0) || !(delta > 0 && delta < 1))
     throw ValueError("zcdp_cost: needs steps >= 0, a noise multiplier > 0 and 0 < delta < 1, got " + std::to_string(steps) + ", " +
-                     std::to_string(noise_multiplier) + " and " + std::to_string(delta));
+                     decimal(noise_multiplier) + " and " + decimal(delta));
   double rho = static_cast<double>(steps) / (2 * noise_multiplier * noise_multiplier);
   return {rho, rho + 2 * std::sqrt(rho * std::log(1 / delta))};
 }

@@ -95,7 +95,7 @@ Tensor scores(const Tensor& u, const Tensor& t, double scale) { return matmul(no
 
 Tensor coprompt_loss(const Tensor& u, const Tensor& t, double scale, const Tensor& label, const Tensor& frozen_u, const Tensor& frozen_t,
                      const ConsistencyOptions& o) {
-  if (o.lambda < 0) throw ValueError("coprompt: lambda must not be negative, it is " + std::to_string(o.lambda));
+  if (o.lambda < 0) throw ValueError("coprompt: lambda must not be negative, it is " + decimal(o.lambda));
   Tensor loss = cross_entropy(scores(u, t, scale), label);
   if (o.lambda == 0) return loss;
   if (o.text) loss = loss + consistency(t, frozen_t, o.distance) * o.lambda;

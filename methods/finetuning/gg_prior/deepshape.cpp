@@ -85,7 +85,7 @@ void deal_out(const DeepshapeReport& r, std::vector<int64_t>& k) {
 
 std::vector<double> reshaped(const std::vector<double>& w, const GeneralizedGaussian& target, double strength, double middle) {
   if (w.empty()) throw ValueError("deepshape: there are no weights");
-  if (!(strength >= 0 && strength <= 1)) throw ValueError("deepshape: the strength must be in [0, 1], it is " + std::to_string(strength));
+  if (!(strength >= 0 && strength <= 1)) throw ValueError("deepshape: the strength must be in [0, 1], it is " + decimal(strength));
   target.check();
   if (strength == 0) return w;
   std::vector<double> out(w.size());
@@ -103,8 +103,8 @@ void DeepshapeOptions::check() const {
   if (bits < 0 || bits > 30) throw ValueError("deepshape: bits must be in [0, 30], they are " + std::to_string(bits));
   if (tail_count < 0) throw ValueError("deepshape: tail_count must not be negative, it is " + std::to_string(tail_count));
   if (!(shape_factor > 0 && scale_factor > 0))
-    throw ValueError("deepshape: factors must be positive, they are " + std::to_string(shape_factor) + " and " +
-                     std::to_string(scale_factor));
+    throw ValueError("deepshape: factors must be positive, they are " + decimal(shape_factor) + " and " +
+                     decimal(scale_factor));
 }
 
 DeepshapeReport deepshape(const std::vector<Tensor>& parameters, const DeepshapeOptions& o) {

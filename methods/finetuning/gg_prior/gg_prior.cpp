@@ -29,7 +29,7 @@ void shrink(const Tensor& parameter, const ShapeFit& fit, int64_t count, const B
 
 GeneralizedGaussian start_of(const Shape& weight, const InitOptions& o) {
   if (weight.rank() < 2) throw ShapeError("gg_prior: a weight has at least two dimensions, got " + to_string(weight));
-  if (!(o.variance > 0)) throw ValueError("gg_prior: the variance must be positive, it is " + std::to_string(o.variance));
+  if (!(o.variance > 0)) throw ValueError("gg_prior: the variance must be positive, it is " + decimal(o.variance));
   GeneralizedGaussian{o.shape, 1}.check();
   int64_t fan = o.fan == nn::init::Fan::out ? weight[0] : weight[1];
   for (int i = 2; i < weight.rank(); ++i) fan *= weight[i];
@@ -59,7 +59,7 @@ ShapeFit backslash(const std::vector<Tensor>& parameters, const BackslashOptions
   NoGrad off;
   if (parameters.empty()) throw ValueError("backslash: there are no parameters");
   if (!(o.lambda >= 0 && o.offset >= 0))
-    throw ValueError("backslash: lambda and offset must not be negative, they are " + std::to_string(o.lambda) + " and " +
+    throw ValueError("backslash: lambda and offset must not be negative, they are " + decimal(o.lambda) + " and " +
                      std::to_string(o.offset));
   WeightMoments all = weight_moments(parameters);
   ShapeFit fit = fit_moments(all);
@@ -74,7 +74,7 @@ ShapeFit backslash(const std::vector<Tensor>& parameters, const BackslashOptions
 }
 
 Tensor rate_bits(const Tensor& weights, const GeneralizedGaussian& prior, double step) {
-  if (!(step > 0)) throw ValueError("rate_bits: the step must be positive, it is " + std::to_string(step));
+  if (!(step > 0)) throw ValueError("rate_bits: the step must be positive, it is " + decimal(step));
   prior.check();
   Tensor magnitude = abs(weights), zero = magnitude == 0;
   Tensor powers = where(zero, 0.0, pow(where(zero, 1.0, magnitude) / prior.scale, prior.shape));
@@ -84,7 +84,7 @@ Tensor rate_bits(const Tensor& weights, const GeneralizedGaussian& prior, double
 
 void prune_smallest(const std::vector<Tensor>& parameters, double share) {
   NoGrad off;
-  if (!(share >= 0 && share <= 1)) throw ValueError("prune_smallest: the share must be in [0, 1], it is " + std::to_string(share));
+  if (!(share >= 0 && share <= 1)) throw ValueError("prune_smallest: the share must be in [0, 1], it is " + decimal(share));
   std::vector<double> all;
   for (const Tensor& p : parameters)
     for (double w : to_vector(p.detach())) all.push_back(w);

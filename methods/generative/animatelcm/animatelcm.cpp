@@ -86,8 +86,8 @@ Tensor augmented_condition(const Tensor& frame, double mean, double std, Generat
 }
 
 void DistillOptions::check() const {
-  if (!(decay >= 0 && decay <= 1)) throw ValueError("animatelcm: the target's decay " + std::to_string(decay) + " is outside [0, 1]");
-  if (!(huber > 0)) throw ValueError("animatelcm: the Huber constant must be positive, it is " + std::to_string(huber));
+  if (!(decay >= 0 && decay <= 1)) throw ValueError("animatelcm: the target's decay " + decimal(decay) + " is outside [0, 1]");
+  if (!(huber > 0)) throw ValueError("animatelcm: the Huber constant must be positive, it is " + decimal(huber));
 }
 
 }  // namespace plumb::methods::animatelcm

@@ -162,9 +162,9 @@ Tensor discriminator_objective(const std::function<Tensor(const Tensor& x)>& dis
 }
 
 GammaStep gamma_step(double next, double gamma, double sigma_min) {
-  if (!(gamma >= 0 && gamma <= 1)) throw ValueError("gamma_step: gamma must lie in [0, 1], it is " + std::to_string(gamma));
+  if (!(gamma >= 0 && gamma <= 1)) throw ValueError("gamma_step: gamma must lie in [0, 1], it is " + decimal(gamma));
   if (!(sigma_min > 0 && next >= sigma_min))
-    throw ValueError("gamma_step: the next level " + std::to_string(next) + " must not lie below sigma_min " + std::to_string(sigma_min));
+    throw ValueError("gamma_step: the next level " + decimal(next) + " must not lie below sigma_min " + decimal(sigma_min));
   if (gamma == 0) return {next, 0};  // no rounding: nothing is to be drawn
   double end = std::sqrt(1 - gamma * gamma) * (next - sigma_min) + sigma_min;
   return {end, std::sqrt(std::max(next * next - end * end, 0.0))};

@@ -68,7 +68,7 @@ Answers segment_answers(const Velocity& student, const Velocity& target, const V
 }
 
 Tensor pseudo_huber(const Tensor& u, const Tensor& v, double h) {
-  if (!(h > 0)) throw ValueError("dcm: the Huber constant must be positive, it is " + std::to_string(h));
+  if (!(h > 0)) throw ValueError("dcm: the Huber constant must be positive, it is " + decimal(h));
   return pseudo_huber_loss(u, v, h) / h;
 }
 

@@ -37,7 +37,7 @@ Tensor sample(const Denoiser& model, const Shape& shape, const SampleOptions& o,
   std::vector<double> levels{o.sigma_max};
   levels.insert(levels.end(), o.levels.begin(), o.levels.end());
   if (!(levels.back() > o.sigma_min))
-    throw ValueError("sample: levels must lie above sigma_min " + std::to_string(o.sigma_min) + ", one is " +
+    throw ValueError("sample: levels must lie above sigma_min " + decimal(o.sigma_min) + ", one is " +
                      std::to_string(levels.back()));
   NoGrad off;
   Tensor x = randn(shape, {.dtype = dtype, .device = device, .generator = o.generator}) * o.sigma_max;

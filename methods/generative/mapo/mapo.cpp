@@ -31,7 +31,7 @@ Tensor score(const Tensor& u) {
 }
 
 void require(bool holds, const char* what, double value) {
-  if (!holds) throw ValueError(std::string("mapo: ") + what + ", it is " + std::to_string(value));
+  if (!holds) throw ValueError(std::string("mapo: ") + what + ", it is " + decimal(value));
 }
 
 void check_values(const Tensor& errors, const char* which) {

@@ -47,7 +47,7 @@ int64_t bottleneck_channels(const unet::UnetConfig& c) { return c.channels(c.lev
 PhasicUnet::PhasicUnet(const unet::Unet& net, const PhasicGate& gate, const VpSchedule& schedule)
     : gate_(gate), schedule_(schedule), base(net), fusion(this, "fusion", bottleneck_channels(net.config())) {
   if (!(gate.switch_time >= 0 && gate.switch_time <= static_cast<double>(schedule.steps())))
-    throw ValueError("phasic_unet: the switch time " + std::to_string(gate.switch_time) + " is outside [0, " +
+    throw ValueError("phasic_unet: the switch time " + decimal(gate.switch_time) + " is outside [0, " +
                      std::to_string(schedule.steps()) + "]");
   register_module("base", base);
 }

@@ -95,10 +95,10 @@ void AdaptOptions::check(int64_t steps) const {
   if (!(0 < detail_end && detail_end < content_end && content_end <= steps))
     throw ValueError("phasic: times must run 0 < detail_end < content_end <= " + std::to_string(steps) + ", they are " +
                      std::to_string(detail_end) + " and " + std::to_string(content_end));
-  if (!(base > 1)) throw ValueError("phasic: the base of the weights must be above 1, it is " + std::to_string(base));
+  if (!(base > 1)) throw ValueError("phasic: the base of the weights must be above 1, it is " + decimal(base));
   for (double weight : {detail_share, ddc, style})
-    if (!(weight >= 0)) throw ValueError("phasic: weights must not be negative, one is " + std::to_string(weight));
-  if (!(blend > 0)) throw ValueError("phasic: the exponent of the blend must be positive, it is " + std::to_string(blend));
+    if (!(weight >= 0)) throw ValueError("phasic: weights must not be negative, one is " + decimal(weight));
+  if (!(blend > 0)) throw ValueError("phasic: the exponent of the blend must be positive, it is " + decimal(blend));
 }
 
 PhasicAdaptation::PhasicAdaptation(PhasicUnet& model, ImageEncoder encoder, Tensor shots, Tensor direction, const AdaptOptions& options)

@@ -38,10 +38,10 @@ void PolicyGradientOptions::check() const {
   auto require = [](bool holds, const std::string& what) {
     if (!holds) throw ValueError("policy_gradient: " + what);
   };
-  require(clip > 0, "clip must be positive, it is " + std::to_string(clip));
-  require(rebel_beta > 0, "rebel_beta must be positive, it is " + std::to_string(rebel_beta));
+  require(clip > 0, "clip must be positive, it is " + decimal(clip));
+  require(rebel_beta > 0, "rebel_beta must be positive, it is " + decimal(rebel_beta));
   require(advantage_clip > 0 && max_norm > 0,
-          "advantage_clip and max_norm must be positive, they are " + std::to_string(advantage_clip) + " and " + std::to_string(max_norm));
+          "advantage_clip and max_norm must be positive, they are " + decimal(advantage_clip) + " and " + decimal(max_norm));
   require(minibatch >= 0 && accumulation >= 1 && inner >= 1, "needs minibatch >= 0, accumulation >= 1 and inner >= 1, got " +
                                                                  std::to_string(minibatch) + ", " + std::to_string(accumulation) + " and " +
                                                                  std::to_string(inner));

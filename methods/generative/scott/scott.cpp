@@ -25,8 +25,8 @@ void Options::check() const {
   if (levels.size() < 2) throw ValueError("scott: the grid has at least 2 noise levels, not " + std::to_string(levels.size()));
   if (interval < 1 || sub_steps < 1 || interval % sub_steps != 0)
     throw ValueError("scott: " + std::to_string(sub_steps) + " sub-steps do not divide " + std::to_string(interval) + " intervals");
-  if (!(adversarial >= 0)) throw ValueError("scott: the adversarial weight must not be negative, it is " + std::to_string(adversarial));
-  if (!(decay >= 0 && decay <= 1)) throw ValueError("scott: the target's decay must lie in [0, 1], it is " + std::to_string(decay));
+  if (!(adversarial >= 0)) throw ValueError("scott: the adversarial weight must not be negative, it is " + decimal(adversarial));
+  if (!(decay >= 0 && decay <= 1)) throw ValueError("scott: the target's decay must lie in [0, 1], it is " + decimal(decay));
   PairOptions{.levels = levels, .stride = interval}.check();
 }
 

@@ -40,7 +40,7 @@ std::vector<FeatureColumn> drop_values(const std::vector<FeatureColumn>& columns
 std::vector<FeatureColumn> narrow_columns(const std::vector<FeatureColumn>& columns, int64_t begin, int64_t end);
 
 struct FeatureTowerConfig {
-  std::vector<int64_t> cardinalities;  ///< of each feature; 0: its rows come with each batch (nn::ShardedEmbedding)
+  std::vector<int64_t> cardinalities;  ///< of each feature; 0: its rows come with each batch (parallel::ShardedEmbedding)
   int64_t width = 16;                  ///< of an embedding
   std::vector<int64_t> hidden{64};
   int64_t outputs = 32;

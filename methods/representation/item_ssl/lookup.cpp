@@ -68,8 +68,8 @@ std::vector<int64_t> power_law_rows(int64_t rows, int64_t count, double exponent
   return numbers;
 }
 
-LookupCost lookup_cost(nn::ShardedEmbedding& table, const LookupLoad& load, Generator& generator, dist::Communicator* processes) {
-  nn::FetchedRows rows;
+LookupCost lookup_cost(parallel::ShardedEmbedding& table, const LookupLoad& load, Generator& generator, dist::Communicator* processes) {
+  parallel::FetchedRows rows;
   return measure(
       table.rows(), load, generator, processes,
       [&](const Tensor& at) {

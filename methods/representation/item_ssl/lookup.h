@@ -5,7 +5,7 @@
 
 #include "engine/core/generator.h"
 #include "models/nn/embedding.h"
-#include "models/nn/sharded_embedding.h"
+#include "models/parallel/sharded_embedding.h"
 
 namespace plumb::methods::item_ssl {
 
@@ -26,7 +26,8 @@ struct LookupCost {
 };
 /// Of fetch and update. `generator` should differ between processes; times are those of the slowest. Throws ValueError for repeats < 1 or
 /// batch < 1.
-LookupCost lookup_cost(nn::ShardedEmbedding& table, const LookupLoad& load, Generator& generator, dist::Communicator* processes = nullptr);
+LookupCost lookup_cost(parallel::ShardedEmbedding& table, const LookupLoad& load, Generator& generator,
+                       dist::Communicator* processes = nullptr);
 /// Of embedding() in a plain table, backward() and Adam over all its rows.
 LookupCost dense_lookup_cost(const nn::Embedding& table, const LookupLoad& load, Generator& generator);
 

@@ -97,9 +97,9 @@ void TwoTower::check_users(const std::vector<int64_t>& users) const {
 
 Tensor TwoTower::regulariser(const std::vector<FeatureColumn>& first, const std::vector<FeatureColumn>& second,
                              const MaskPair& masks) const {
-  Tensor z1 = nn::gathered_rows(item_tower_(first, masks.first), options_.processes);
+  Tensor z1 = parallel::gathered_rows(item_tower_(first, masks.first), options_.processes);
   if (options_.regulariser == Regulariser::spread_out) return spread_out_loss(z1);
-  return item_ssl_loss(z1, nn::gathered_rows(item_tower_(second, masks.second), options_.processes), options_.tau_ssl);
+  return item_ssl_loss(z1, parallel::gathered_rows(item_tower_(second, masks.second), options_.processes), options_.tau_ssl);
 }
 
 double TwoTower::step(const std::vector<int64_t>& users, const std::vector<int64_t>& items, Generator& generator) {
@@ -129,8 +129,8 @@ double TwoTower::step(const std::vector<int64_t>& users, const std::vector<int64
   Share own = share_of(batch), own_drawn = share_of(static_cast<int64_t>(drawn.size()));
   std::vector<int64_t> numbers = part(items, own.begin, own.end), more = part(drawn, own_drawn.begin, own_drawn.end);
   numbers.insert(numbers.end(), more.begin(), more.end());
-  nn::FetchedRows user_rows = user_table_.fetch(from_vector(part(users, own.begin, own.end)));
-  nn::FetchedRows item_rows = item_table_.fetch(from_vector(numbers));
+  parallel::FetchedRows user_rows = user_table_.fetch(from_vector(part(users, own.begin, own.end)));
+  parallel::FetchedRows item_rows = item_table_.fetch(from_vector(numbers));
   clicked = narrow_columns(clicked, own.begin, own.end);
   clicked[0] = {narrow(item_rows.place, 0, 0, own.end - own.begin), {}, item_rows.values};
   if (beside)
@@ -139,8 +139,8 @@ double TwoTower::step(const std::vector<int64_t>& users, const std::vector<int64
       (*view)[0] = {narrow(item_rows.place, 0, own.end - own.begin, own_drawn.end - own_drawn.begin), {}, item_rows.values};
     }
 
-  Tensor queries = nn::gathered_rows(query_tower_({{user_rows.place, {}, user_rows.values}}), options_.processes);
-  Tensor answers = nn::gathered_rows(item_tower_(clicked, hidden), options_.processes);
+  Tensor queries = parallel::gathered_rows(query_tower_({{user_rows.place, {}, user_rows.values}}), options_.processes);
+  Tensor answers = parallel::gathered_rows(item_tower_(clicked, hidden), options_.processes);
   BatchSoftmaxOptions softmax;
   if (options_.log_q) softmax.log_q = log_probabilities(counts_, items);
   if (options_.drop_accidental_hits) softmax.item = from_vector(items);
@@ -153,7 +153,7 @@ double TwoTower::step(const std::vector<int64_t>& users, const std::vector<int64
   }
   adam_.zero_grad();
   loss.backward();
-  nn::sum_gradients(adam_.parameters(), options_.processes);
+  parallel::sum_gradients(adam_.parameters(), options_.processes);
   user_table_.update(user_rows, options_.adam);
   item_table_.update(item_rows, options_.adam);
   adam_.step();
@@ -163,7 +163,7 @@ double TwoTower::step(const std::vector<int64_t>& users, const std::vector<int64
 Tensor TwoTower::user_vectors(const std::vector<int64_t>& users) const {
   NoGrad off;
   check_users(users);
-  nn::FetchedRows rows = user_table_.fetch(from_vector(users));
+  parallel::FetchedRows rows = user_table_.fetch(from_vector(users));
   return normalize(query_tower_({{rows.place, {}, rows.values}}));
 }
 
@@ -175,10 +175,10 @@ Tensor TwoTower::item_vectors(const std::vector<int64_t>& items) const {
                                items.begin() + static_cast<int64_t>(std::min(items.size(), begin + kBlock)));
     std::vector<FeatureColumn> columns = columns_(block);
     Share own = share_of(static_cast<int64_t>(block.size()));
-    nn::FetchedRows rows = item_table_.fetch(from_vector(part(block, own.begin, own.end)));
+    parallel::FetchedRows rows = item_table_.fetch(from_vector(part(block, own.begin, own.end)));
     columns = narrow_columns(columns, own.begin, own.end);
     columns[0] = {rows.place, {}, rows.values};
-    blocks.push_back(nn::gathered_rows(normalize(item_tower_(columns)), options_.processes));
+    blocks.push_back(parallel::gathered_rows(normalize(item_tower_(columns)), options_.processes));
   }
   return blocks.empty() ? zeros({0, options_.outputs}, options_.dtype) : cat(blocks, 0);
 }

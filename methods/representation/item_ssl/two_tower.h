@@ -7,7 +7,7 @@
 
 #include "methods/representation/item_ssl/feature_tower.h"
 #include "methods/representation/item_ssl/item_ssl.h"
-#include "models/nn/sharded_embedding.h"
+#include "models/parallel/sharded_embedding.h"
 
 namespace plumb::methods::item_ssl {
 
@@ -39,9 +39,9 @@ struct TwoTowerOptions {
   dist::Communicator* processes = nullptr;
 };
 
-/// Users are their numbers, items their numbers and features. The two tables of numbers are nn::ShardedEmbedding, whose steps cost what
-/// they touch; all else is held by every process. Processes make each call together with the same arguments: each looks up and computes its
-/// share of a batch, the directions are exchanged, and each has the whole loss.
+/// Users are their numbers, items their numbers and features. The two tables of numbers are parallel::ShardedEmbedding, whose steps cost
+/// what they touch; all else is held by every process. Processes make each call together with the same arguments: each looks up and
+/// computes its share of a batch, the directions are exchanged, and each has the whole loss.
 class TwoTower {
  public:
   /// `set` gives the catalogue, its users, and in their training clicks how popular items are and what features tell of each other. The
@@ -63,8 +63,8 @@ class TwoTower {
   const ItemColumns& columns() const { return columns_; }
   const std::vector<int64_t>& counts() const { return counts_; }
   const std::vector<std::vector<double>>& mutual_information() const { return mutual_information_; }
-  nn::ShardedEmbedding& user_table() { return user_table_; }
-  nn::ShardedEmbedding& item_table() { return item_table_; }
+  parallel::ShardedEmbedding& user_table() { return user_table_; }
+  parallel::ShardedEmbedding& item_table() { return item_table_; }
   FeatureTower& query_tower() { return query_tower_; }
   FeatureTower& item_tower() { return item_tower_; }
 
@@ -82,7 +82,7 @@ class TwoTower {
   std::vector<int64_t> counts_;
   std::vector<std::vector<double>> mutual_information_;
   std::optional<CorrelatedMask> correlated_;
-  nn::ShardedEmbedding user_table_, item_table_;
+  parallel::ShardedEmbedding user_table_, item_table_;
   FeatureTower query_tower_, item_tower_;
   optim::Adam adam_;
   double main_loss_ = 0, regulariser_loss_ = 0;

@@ -26,7 +26,7 @@ double exponent_of(const std::vector<double>& items, const std::vector<double>& 
 item_ssl::LookupCost cost_of(const Cell& cell, int64_t items, const item_ssl::LookupLoad& load) {
   Generator g(cell.seed());
   if (cell.is("dense")) return item_ssl::dense_lookup_cost(nn::Embedding(items, kWidth), load, g);
-  nn::ShardedEmbedding table(items, kWidth, {.seed = cell.seed()});
+  parallel::ShardedEmbedding table(items, kWidth, {.seed = cell.seed()});
   return item_ssl::lookup_cost(table, load, g);
 }
 

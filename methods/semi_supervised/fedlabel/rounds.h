@@ -109,7 +109,7 @@ FedLabelUpdate fedlabel_client(Model& worker, const StateDict& global, const Cli
     }
     sgd.zero_grad();
   }
-  update.unsupervised = methods::detail::copied(student.state());
+  update.unsupervised = clone(student.state());
   return update;
 }
 

@@ -19,8 +19,8 @@ namespace plumb::methods::supnotmiwae {
 GpPrior::GpPrior(int64_t steps, const GpPriorOptions& o) {
   if (steps < 1) throw ValueError("gp_prior: there must be at least one step, there are " + std::to_string(steps));
   if (!(o.length_scale >= 0 && o.variance > 0 && o.jitter > 0))
-    throw ValueError("gp_prior: length scale, variance and jitter must be positive, they are " + std::to_string(o.length_scale) + ", " +
-                     std::to_string(o.variance) + " and " + std::to_string(o.jitter));
+    throw ValueError("gp_prior: length scale, variance and jitter must be positive, they are " + decimal(o.length_scale) + ", " +
+                     decimal(o.variance) + " and " + decimal(o.jitter));
   covariance_ = empty({steps, steps}, f64);
   double* c = covariance_.data<double>();
   for (int64_t i = 0; i < steps; ++i)

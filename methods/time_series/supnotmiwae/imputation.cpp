@@ -31,7 +31,7 @@ SeriesBatch SeriesBatch::cleaned() const {
 }
 
 Tensor obs_dropout(const Tensor& mask, double beta, int64_t samples, Generator& generator) {
-  if (!(beta >= 0 && beta < 1)) throw ValueError("obs_dropout: the rate must lie in [0, 1), it is " + std::to_string(beta));
+  if (!(beta >= 0 && beta < 1)) throw ValueError("obs_dropout: the rate must lie in [0, 1), it is " + decimal(beta));
   Shape shape = mask.shape();
   shape.insert(0, samples);
   if (beta == 0) return expand(unsqueeze(mask, 0), shape);

@@ -53,7 +53,7 @@ void Config::check() const {
   positive("J in training", train_samples);
   positive("K in tests", test_latents);
   positive("J in tests", test_samples);
-  if (!(beta >= 0 && beta < 1)) throw ValueError("supnotmiwae: beta must lie in [0, 1), it is " + std::to_string(beta));
+  if (!(beta >= 0 && beta < 1)) throw ValueError("supnotmiwae: beta must lie in [0, 1), it is " + decimal(beta));
   for (double least : {latent_deviation, data_deviation})
     if (!(least > 0 && least < 1)) throw ValueError("supnotmiwae: a least deviation must lie in (0, 1), it is " + std::to_string(least));
 }

@@ -76,7 +76,7 @@ SeriesEncoder surrogate_of(const SeriesClassifier& frozen_classifier, bool copy)
 void TimexOptions::check() const {
   require_positive("timex", {{"decoder layers", decoder_layers}, {"decoder inner width", decoder_inner}, {"prototypes", prototypes}});
   require(tau_mask > 0 && tau_prototype > 0, "timex: temperatures must be positive");
-  require(prior > 0 && prior < 1, "timex: the prior must lie in (0, 1), it is " + std::to_string(prior));
+  require(prior > 0 && prior < 1, "timex: the prior must lie in (0, 1), it is " + decimal(prior));
   require(mask_weight >= 0 && connect_weight >= 0 && explain_weight >= 0 && consistent_weight >= 0 && label_weight >= 0,
           "timex: weights of losses must not be negative");
 }
@@ -168,7 +168,7 @@ namespace {
 void check_training(int64_t epochs, int64_t batch, double lr) {
   if (epochs < 1 || batch < 2 || !(lr > 0))
     throw ValueError("timex: training needs at least 1 epoch, batches of at least 2 and a positive rate, got " + std::to_string(epochs) +
-                     ", " + std::to_string(batch) + " and " + std::to_string(lr));
+                     ", " + std::to_string(batch) + " and " + decimal(lr));
 }
 
 // Batches of one epoch in a new order; one series alone, which has no pairs, is left out.

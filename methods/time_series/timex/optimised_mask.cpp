@@ -19,7 +19,7 @@ namespace plumb::methods::timex {
 Tensor optimised_mask(const SeriesClassifier& classifier, const Tensor& x, const Tensor& times, const Tensor& baseline,
                       const OptimisedMaskOptions& o) {
   if (!(o.area > 0 && o.area < 1) || o.steps < 1)
-    throw ValueError("optimised_mask: the area must lie in (0, 1) and steps be at least 1, they are " + std::to_string(o.area) + " and " +
+    throw ValueError("optimised_mask: the area must lie in (0, 1) and steps be at least 1, they are " + decimal(o.area) + " and " +
                      std::to_string(o.steps));
   GradMode on(true);
   Tensor wanted;

@@ -63,7 +63,7 @@ Tensor label_consistency_loss(const Tensor& y, const Tensor& y_e, LabelForm form
 }
 
 Tensor gsat_loss(const Tensor& p, double r) {
-  if (!(r > 0 && r < 1)) throw ValueError("gsat_loss: the prior must lie in (0, 1), it is " + std::to_string(r));
+  if (!(r > 0 && r < 1)) throw ValueError("gsat_loss: the prior must lie in (0, 1), it is " + decimal(r));
   constexpr double kEps = 1e-6;
   Tensor q = 1 - p;
   return mean(p * log(p / r + kEps) + q * log(q / (1 - r + kEps) + kEps));
@@ -159,7 +159,7 @@ SaliencyMetrics mean_saliency_metrics(const Tensor& score, const Tensor& truth) 
 }
 
 Tensor occlude_lowest(const Tensor& x, const Tensor& score, double share, const Tensor& baseline) {
-  if (!(share >= 0 && share <= 1)) throw ValueError("occlude_lowest: the share must lie in [0, 1], it is " + std::to_string(share));
+  if (!(share >= 0 && share <= 1)) throw ValueError("occlude_lowest: the share must lie in [0, 1], it is " + decimal(share));
   if (x.shape() != score.shape())
     throw ShapeError("occlude_lowest: series " + to_string(x.shape()) + " and scores " + to_string(score.shape()) + " differ");
   Tensor flat = reshape(score, {x.size(0), -1}), place = argsort(argsort(flat, -1), -1);  // of each element from the lowest, 0 on

@@ -40,7 +40,7 @@ double next_t(double t) { return (1 + std::sqrt(1 + 4 * t * t)) / 2; }
 
 // The dual problem: max over |p| ≤ 1 of −½ ‖x − λ Dᵀp‖², whose gradient D(x − λ Dᵀp) has the Lipschitz constant 8 λ.
 Tensor tv_denoise(const Tensor& x, double lambda, int iterations) {
-  if (!(lambda >= 0)) throw ValueError("tv_denoise: lambda must not be negative, it is " + std::to_string(lambda));
+  if (!(lambda >= 0)) throw ValueError("tv_denoise: lambda must not be negative, it is " + decimal(lambda));
   if (lambda == 0) return x;
   NoGrad guard;
   Tensor p = zeros_like(gradient_of(x)), q = p;

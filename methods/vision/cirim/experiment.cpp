@@ -4,13 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <optional>
 
 #include "engine/autograd/grad_mode.h"
 #include "engine/data/dataset.h"
 #include "engine/data/digits/digits.h"
-#include "engine/io/file.h"
+#include "engine/data/files.h"
 #include "engine/io/nifti.h"
 #include "methods/vision/cirim/baselines.h"
 #include "methods/vision/cirim/cirim.h"
@@ -77,9 +76,8 @@ Tensor some_digits(int64_t count, int64_t size) {
 
 /// Four slices of a T1-weighted head, if the data is there.
 std::optional<Tensor> head_slices(int64_t size) {
-  const char* directory = std::getenv("PLUMB_DATA");
-  std::string path = directory ? std::string(directory) + "/mri/someones_anatomy.nii.gz" : "";
-  if (path.empty() || !path_exists(path)) return {};
+  std::string path = data::find_optional_data_file("", "mri", "someones_anatomy.nii");
+  if (path.empty()) return {};
   Tensor volume = load_nifti(path).values;
   std::vector<Tensor> slices;
   for (int64_t z : {18, 24, 30, 36}) slices.push_back(flip(transpose(select(volume, 2, z), 0, 1), {0}));

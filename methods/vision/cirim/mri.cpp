@@ -64,8 +64,8 @@ std::string MriOperator::warning() const {
   Tensor power = sum(square(maps_), {1, 4});
   double low = min(power).item(), high = max(power).item();
   if (low > 1 - 1e-3 && high < 1 + 1e-3) return "";
-  return "mri: coil maps are not normalised: the sum of their squares lies between " + std::to_string(low) + " and " +
-         std::to_string(high) + ", not at 1";
+  return "mri: coil maps are not normalised: the sum of their squares lies between " + decimal(low) + " and " +
+         decimal(high) + ", not at 1";
 }
 
 Tensor soft_dc(const Tensor& k, const Tensor& y, const Tensor& mask, const Tensor& w) { return k - w * mask * (k - y); }

@@ -72,10 +72,10 @@ Tensor sampling_mask(int64_t height, int64_t width, const MaskOptions& o, Genera
   bool columns = o.kind == MaskKind::equispaced_columns || o.kind == MaskKind::gaussian_columns;
   int64_t places = columns ? width : height * width;
   if (!(o.acceleration >= 1))
-    throw ValueError("sampling_mask: the acceleration must be at least 1, it is " + std::to_string(o.acceleration));
+    throw ValueError("sampling_mask: the acceleration must be at least 1, it is " + decimal(o.acceleration));
   auto count = static_cast<int64_t>(static_cast<double>(places) / o.acceleration);
   if (count < 1)
-    throw ValueError("sampling_mask: acceleration " + std::to_string(o.acceleration) + " leaves nothing of " + std::to_string(height) +
+    throw ValueError("sampling_mask: acceleration " + decimal(o.acceleration) + " leaves nothing of " + std::to_string(height) +
                      " × " + std::to_string(width));
   std::vector<float> drawn(static_cast<size_t>(places));
   if (o.kind == MaskKind::equispaced_columns) {

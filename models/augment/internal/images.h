@@ -13,6 +13,11 @@ struct Geometry {
   int64_t image() const { return channels * height * width; }
 };
 
+/// Throws ValueError where it does not hold: "random_flip: the rate must lie in [0, 1], it is 1.5".
+inline void require(bool holds, const char* name, const char* what, const char* wanted, double value) {
+  if (!holds) throw ValueError(std::string(name) + ": " + what + " must " + wanted + ", it is " + decimal(value));
+}
+
 /// Of f32 images [B, C, H, W] on the CPU; throws naming `name`.
 inline Geometry geometry(const char* name, const Tensor& images) {
   if (images.dtype() != f32) throw DTypeError(std::string(name) + ": takes f32 images, got " + std::string(plumb::name(images.dtype())));

@@ -1,4 +1,4 @@
-// Moving places between planes and windows, in transposes of 16 channels × 16 places where so many are to be had.
+// Moving places between planes and windows, in transposes of 16 channels × 16 places where that many are left.
 #include "ops/cpu/conv/winograd_tiles.h"
 
 #include "ops/cpu/gemm/kernels.h"

@@ -1,4 +1,4 @@
-// What is packed next is called into L2 while tiles are computed: to pack memory that comes from DRAM takes three times as long.
+// Prefetches the next panel into L2 while tiles are computed: to pack memory that comes from DRAM takes three times as long.
 #pragma once
 #include <cstdint>
 

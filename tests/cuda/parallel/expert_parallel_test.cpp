@@ -85,9 +85,9 @@ TEST_CASE("expert parallel: forward and backward between devices are those of on
 
     many.to(own_gpu());
     share_out_experts(many, world);
-    parallel::PartedParameters parted = parallel::parted_parameters(many);
+    parallel::ShardedParameters sharded = parallel::sharded_parameters(many);
     auto collectives = world.collectives_on(own_gpu());
-    parallel::GradientBuckets buckets(parted.same(many.parameters()), *collectives);
+    parallel::GradientBuckets buckets(sharded.same(many.parameters()), *collectives);
     Tensor own_x = clone(to(share(all), own_gpu())).requires_grad_();
     Routing own = many.router(own_x);
     Tensor own_y = many.forward(own_x, own), balance = importance_loss(own) + load_balance_loss(own);
@@ -102,7 +102,7 @@ TEST_CASE("expert parallel: forward and backward between devices are those of on
       Tensor expected = wanted[i].tensor.grad();
       CHECK(difference(found[i].tensor.grad(), wanted[i].name.starts_with("experts.") ? experts_of(expected) : expected) < 1e-12);
     }
-    StateDict whole = parted.whole(many, many.state());  // for checkpoints: on the CPU, with the experts of all
+    StateDict whole = sharded.whole(many, many.state());  // for checkpoints: on the CPU, with the experts of all
     for (auto& [name, t] : one.state()) CHECK(difference(whole.at(name), t) == 0);
   }
 }

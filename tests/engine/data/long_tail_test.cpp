@@ -35,7 +35,7 @@ TEST_CASE("long tail: counts fall as they should") {
   CHECK(hundred[50] == 48);
   CHECK(hundred[99] == 5);
   CHECK(long_tail_counts(7, 3, 1) == std::vector<int64_t>{7, 7, 7});
-  CHECK_THROWS_WITH_AS(long_tail_counts(7, 3, 0.5), "long_tail: the imbalance must be at least 1, it is 0.500000", ValueError);
+  CHECK_THROWS_WITH_AS(long_tail_counts(7, 3, 0.5), "long_tail: the imbalance must be at least 1, it is 0.5", ValueError);
 }
 
 TEST_CASE("long tail: a subset has its counts, in the original order, and another class may come first") {

@@ -333,9 +333,9 @@ TEST_CASE("sdl: bad input is named") {
   SdlData d = some_data(4, 10, 14);
   CHECK_THROWS_WITH_AS(sdl_lpgd(d, {.rank = 5}), "sdl: the rank 5 must lie in [1, 4] for data [4, 10]", ValueError);
   CHECK_THROWS_WITH_AS(sdl_bcd(d, {.rank = 0}), "sdl: the rank 0 must lie in [1, 4] for data [4, 10]", ValueError);
-  CHECK_THROWS_WITH_AS(sdl_bcd(d, {.xi = -1}), "sdl: xi must be finite and not negative, it is -1.000000", ValueError);
-  CHECK_THROWS_WITH_AS(sdl_lpgd(d, {.nu = -1}), "sdl: nu must be finite and not negative, it is -1.000000", ValueError);
-  CHECK_THROWS_WITH_AS(sdl_lpgd(d, {.tau = -1}), "sdl: tau must be finite and not negative, it is -1.000000", ValueError);
+  CHECK_THROWS_WITH_AS(sdl_bcd(d, {.xi = -1}), "sdl: xi must be finite and not negative, it is -1", ValueError);
+  CHECK_THROWS_WITH_AS(sdl_lpgd(d, {.nu = -1}), "sdl: nu must be finite and not negative, it is -1", ValueError);
+  CHECK_THROWS_WITH_AS(sdl_lpgd(d, {.tau = -1}), "sdl: tau must be finite and not negative, it is -1", ValueError);
   CHECK_THROWS_WITH_AS(sdl_lpgd(d, {.iterations = 0}), "sdl: needs at least 1 iteration, got 0", ValueError);
   CHECK_THROWS_WITH_AS(sdl_bcd(d, {.inner = 0}), "sdl: needs at least 1 inner step, got 0", ValueError);
   SdlData outside = d, short_labels = d, bad = d, covariates = d, one = d;

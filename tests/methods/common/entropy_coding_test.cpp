@@ -73,7 +73,7 @@ TEST_CASE("entropy_coding: bad input is told by its values") {
   CHECK_THROWS_WITH_AS(ExpGolombWriter(31), "exp_golomb: the order must be in [0, 30], it is 31", ValueError);
   std::vector<uint8_t> cut{0b00010000};
   CHECK_THROWS_WITH_AS(ExpGolombReader(cut, 4).next(), "exp_golomb: the bytes end within a number", IoError);
-  CHECK_THROWS_WITH_AS(grid_integers({tensor({1.0})}, 0), "grid_integers: the step must be positive, it is 0.000000", ValueError);
+  CHECK_THROWS_WITH_AS(grid_integers({tensor({1.0})}, 0), "grid_integers: the step must be positive, it is 0", ValueError);
   CHECK_THROWS_WITH_AS(grid_integers({}, 1), "grid_integers: there are no weights", ValueError);
   CHECK_THROWS_WITH_AS(grid_integers({tensor({1.0, std::nan("")})}, 1), "grid_integers: nan has no place on the grid", ValueError);
   CHECK_THROWS_WITH_AS(mean_bits({}, Coder::entropy), "mean_bits: nothing was counted", ValueError);

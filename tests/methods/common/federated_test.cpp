@@ -104,7 +104,7 @@ TEST_CASE("federated: the average by hand, weights and buffers and counters") {
   CHECK_THROWS_WITH_AS(average_states({}, {}), "average_states: there are no states", ValueError);
   CHECK_THROWS_WITH_AS(average_states({a, b}, {1}), "average_states: 2 states, but 1 weights", ValueError);
   CHECK_THROWS_WITH_AS(average_states({a, b}, {0, 0}), "average_states: no weight is above 0", ValueError);
-  CHECK_THROWS_WITH_AS(average_states({a, b}, {2, -1}), "average_states: weights must be finite and not negative, one is -1.000000",
+  CHECK_THROWS_WITH_AS(average_states({a, b}, {2, -1}), "average_states: weights must be finite and not negative, one is -1",
                        ValueError);
   CHECK_THROWS_WITH_AS(average_states({a, {{"w", tensor({1.0, 2.0})}, {"m", tensor({1})}}}, {1, 1}),
                        "average_states: one state has no \"n\"", ValueError);
@@ -118,7 +118,7 @@ TEST_CASE("federated: the proximal penalty and its gradient") {
   CHECK(penalty.item() == doctest::Approx(0.75));
   penalty.backward();
   CHECK(test::difference(p.grad(), tensor({0.3, 0.6}, f64)) < 1e-15);
-  CHECK_THROWS_WITH_AS(proximal_penalty({p}, {r}, -1), "proximal_penalty: mu must be finite and not negative, it is -1.000000", ValueError);
+  CHECK_THROWS_WITH_AS(proximal_penalty({p}, {r}, -1), "proximal_penalty: mu must be finite and not negative, it is -1", ValueError);
   CHECK_THROWS_WITH_AS(proximal_penalty({p}, {}, 1), "proximal_penalty: 1 parameters, but 0 to compare with", ShapeError);
   CHECK_THROWS_WITH_AS(proximal_penalty({p}, {zeros({3})}, 1), "proximal_penalty: parameter 0 is [2], its reference [3]", ShapeError);
 }
@@ -230,7 +230,7 @@ TEST_CASE("federated: what cannot be is named") {
   Generator g(0);
   CHECK_THROWS_WITH_AS(uniform_partition(3, 4, g), "uniform_partition: 3 examples do not go round 4 clients", ValueError);
   CHECK_THROWS_WITH_AS(dirichlet_partition(labels(1), 0, 1, g), "dirichlet_partition: clients must be at least 1, they are 0", ValueError);
-  CHECK_THROWS_WITH_AS(dirichlet_partition(labels(1), 2, 0, g), "dirichlet_partition: alpha must be positive and finite, it is 0.000000",
+  CHECK_THROWS_WITH_AS(dirichlet_partition(labels(1), 2, 0, g), "dirichlet_partition: alpha must be positive and finite, it is 0",
                        ValueError);
   CHECK_THROWS_WITH_AS(dirichlet_partition(labels(1) - 1, 2, 1, g), "dirichlet_partition: label 0 is negative, -1", ValueError);
   CHECK_THROWS_WITH_AS(dirichlet_partition(labels(1), 4, 1, g, 3),

@@ -71,5 +71,5 @@ TEST_CASE("ising: what is no lattice and no state is named") {
   CHECK_THROWS_WITH_AS(Ising({.side = 2}), "ising: the side must be at least 3, it is 2", ValueError);
   CHECK_THROWS_WITH_AS(EnumeratedIsing(Ising({.side = 5})), "ising: 2^25 states are too many to count; the side is at most 4", ValueError);
   CHECK_THROWS_WITH_AS(Ising().log_f(zeros({2, 9})), "ising: takes states [B, 16], got [2, 9]", ShapeError);
-  CHECK_THROWS_WITH_AS(Ising({.side = 3}).log_f(ones({1, 9}) * 2), "ising: a site is 0 or 1, one is 2.000000", ValueError);
+  CHECK_THROWS_WITH_AS(Ising({.side = 3}).log_f(ones({1, 9}) * 2), "ising: a site is 0 or 1, one is 2", ValueError);
 }

@@ -317,10 +317,10 @@ TEST_CASE("thor: bad input is told by its values") {
                        "symmetric_kl: logits of two models differ in shape: [3, 3] and [2, 3]", ShapeError);
   CHECK_THROWS_WITH_AS(thor::consistency_loss(z, z, tensor({0, 1})), "label_smoothed_cross_entropy: targets [2] do not fit logits [3, 3]",
                        ShapeError);
-  CHECK_THROWS_WITH_AS(thor::consistency_loss(z, z, targets(), {}, {.alpha = -1}), "thor: alpha must not be negative, it is -1.000000",
+  CHECK_THROWS_WITH_AS(thor::consistency_loss(z, z, targets(), {}, {.alpha = -1}), "thor: alpha must not be negative, it is -1",
                        ValueError);
   CHECK_THROWS_WITH_AS(label_smoothed_cross_entropy(z, targets(), {}, 0.7),
-                       "label_smoothed_cross_entropy: epsilon must lie in [0, 1 - 1/V] = [0, 0.666667], it is 0.700000", ValueError);
+                       "label_smoothed_cross_entropy: epsilon must lie in [0, 1 - 1/V] = [0, 0.666667], it is 0.7", ValueError);
   moe::MoeGpt model = made(2);
   moe::ExpertParameters parameters(model);
   CHECK_THROWS_WITH_AS(parameters.hand_out({}), "expert_parameters: 0 routings are not those of passes through 2 layers with experts",

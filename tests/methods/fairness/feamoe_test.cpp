@@ -210,7 +210,7 @@ TEST_CASE("feamoe: an expert behind a closed gate changes nothing, coming or goi
   CHECK(m.prune(b.x, 0).size() == 2);
   CHECK(m.prune(b.x, 0.999).size() == 1);  // the largest stays, however small
   CHECK(m.experts() == 1);
-  CHECK_THROWS_WITH_AS(m.prune(b.x, 1), "feamoe: min_share must lie in [0, 1), it is 1.000000", ValueError);
+  CHECK_THROWS_WITH_AS(m.prune(b.x, 1), "feamoe: min_share must lie in [0, 1), it is 1", ValueError);
 }
 
 TEST_CASE("feamoe: without penalties it is plain training of a mixture, to the last bit") {
@@ -386,8 +386,8 @@ TEST_CASE("feamoe: what cannot be is named") {
   CHECK_THROWS_WITH_AS(Feamoe({.inputs = 0}), "feamoe: inputs must be at least 1, it is 0", ConfigError);
   CHECK_THROWS_WITH_AS(Feamoe({.inputs = 3, .experts = 7}), "feamoe: 7 experts at the start are more than max_experts 6", ConfigError);
   CHECK_THROWS_WITH_AS(Feamoe({.inputs = 3, .objective = {.fairness = {.dp = -1}}}),
-                       "group fairness: the weight dp must be finite and not negative, it is -1.000000", ValueError);
-  CHECK_THROWS_WITH_AS(Feamoe({.inputs = 3, .objective = {.decay = -1}}), "feamoe: decay must be finite and not negative, it is -1.000000",
+                       "group fairness: the weight dp must be finite and not negative, it is -1", ValueError);
+  CHECK_THROWS_WITH_AS(Feamoe({.inputs = 3, .objective = {.decay = -1}}), "feamoe: decay must be finite and not negative, it is -1",
                        ValueError);
   Feamoe learner({.inputs = 3});
   Batch b = batch_of(10, 3, 1, f32);

@@ -138,8 +138,8 @@ TEST_CASE("rai_inconsistency: what is undefined is NaN, what makes no sense an e
   CHECK(std::isnan(rai::incompatibilities(p, y, a).kleinberg()));
   CHECK_THROWS_WITH_AS(rai::evaluate(p, y, zeros({4}, i64)), "rai_inconsistency: all 4 rows are of one group; gaps between groups need two",
                        ValueError);
-  CHECK_THROWS_WITH_AS(rai::evaluate(tensor({.9, 1.2, .6, .4}), y, a), "group_probabilities: probability 1 is 1.200000", ValueError);
-  CHECK_THROWS_WITH_AS(rai::evaluate(p, tensor({1, 0, 2, 0}), a), "group_probabilities: label 2 must be 0 or 1, it is 2.000000",
+  CHECK_THROWS_WITH_AS(rai::evaluate(tensor({.9, 1.2, .6, .4}), y, a), "group_probabilities: probability 1 is 1.2", ValueError);
+  CHECK_THROWS_WITH_AS(rai::evaluate(p, tensor({1, 0, 2, 0}), a), "group_probabilities: label 2 must be 0 or 1, it is 2",
                        ValueError);
   CHECK_THROWS_AS(rai::evaluate(p, tensor({1, 0}), a), ShapeError);
 }
@@ -188,7 +188,7 @@ TEST_CASE("rai_inconsistency: the frontier of thresholds, against an enumeration
   CHECK_THROWS_WITH_AS(rai::frontier(predictions(), tensor({1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0}), groups()),
                        "frontier: group 0 has no row with label 1", ValueError);
   CHECK_THROWS_WITH_AS(rai::frontier(predictions(), labels(), groups(), 0),
-                       "frontier: needs a grid >= 1 and a budget >= 0, got 0 and 0.050000", ValueError);
+                       "frontier: needs a grid >= 1 and a budget >= 0, got 0 and 0.05", ValueError);
 }
 
 TEST_CASE("rai_inconsistency: definitions contradict each other where base rates differ, and hardly where they do not") {
@@ -219,7 +219,7 @@ TEST_CASE("rai_inconsistency: PCGrad, MGDA and Chebyshev by the card's numbers")
   CHECK(rai::smooth_chebyshev(f, {.5, .5}, {0, 0}, .1).item() == doctest::Approx(.247408).epsilon(2e-6));
   CHECK(rai::smooth_chebyshev(f, {.5, .5}, {0, 0}, 1e-4).item() == doctest::Approx(.2).epsilon(1e-3));
   CHECK_THROWS_WITH_AS(rai::smooth_chebyshev(f, {.5}, {0, 0}, .1), "smooth_chebyshev: 2 losses, 1 weights, 2 ideal values", ShapeError);
-  CHECK_THROWS_WITH_AS(rai::smooth_chebyshev(f, {.5, .5}, {0, 0}, 0), "smooth_chebyshev: mu must be positive, it is 0.000000", ValueError);
+  CHECK_THROWS_WITH_AS(rai::smooth_chebyshev(f, {.5, .5}, {0, 0}, 0), "smooth_chebyshev: mu must be positive, it is 0", ValueError);
 }
 
 TEST_CASE("rai_inconsistency: an augmented Lagrangian finds the constrained minimum") {
@@ -308,7 +308,7 @@ TEST_CASE("rai_inconsistency: every way to combine objectives closes some of the
   CHECK_THROWS_WITH_AS(trained(p, two, {.weights = {1}}), "train_multi_objective: 2 objectives, 1 weights", ShapeError);
   CHECK_THROWS_WITH_AS(trained(p, two, {.weights = {0, 0}}), "train_multi_objective: all weights are 0", ValueError);
   CHECK_THROWS_WITH_AS(trained(p, two, {.weights = {1, -1}}),
-                       "train_multi_objective: weights must be finite and not negative, one is -1.000000", ValueError);
+                       "train_multi_objective: weights must be finite and not negative, one is -1", ValueError);
   CHECK_THROWS_WITH_AS(trained(p, two, {.combine = rai::Combine::epsilon_constraint}),
                        "train_multi_objective: 0 bounds for 2 objectives; the first has none", ShapeError);
   CHECK_THROWS_WITH_AS(trained(p, {}, {}), "train_multi_objective: there are no objectives", ValueError);

@@ -202,7 +202,7 @@ TEST_CASE("coprompt: bad input is told by its values") {
   CHECK_THROWS_WITH_AS(PromptLearner(small(), {.tokens = -1}), "coprompt: tokens must not be negative, they are -1", ValueError);
   CHECK_THROWS_WITH_AS(PromptLearner(small(), {}, ones({3, 8})), "coprompt: the context is [3, 8] instead of [2, 8]", ShapeError);
   CHECK_THROWS_WITH_AS(PromptLearner(small(), {.reduction = 5}), "coprompt: a reduction of 5 does not divide the width 16", ValueError);
-  CHECK_THROWS_WITH_AS(PromptLearner(small(), {.image_mix = 2}), "coprompt: an adapter's share must be in [0, 1], it is 2.000000",
+  CHECK_THROWS_WITH_AS(PromptLearner(small(), {.image_mix = 2}), "coprompt: an adapter's share must be in [0, 1], it is 2",
                        ValueError);
   CHECK_THROWS_WITH_AS(pack_texts({{3, 4, 5, 6, 7, 8, 9, 10}}, 9), "pack_texts: a text of 10 tokens is longer than the context of 9",
                        ValueError);
@@ -219,7 +219,7 @@ TEST_CASE("coprompt: bad input is told by its values") {
   CHECK_THROWS_WITH_AS(consistency(images(), ones({2, 4})), "coprompt: takes two matrices [n, e] of one shape, got [2, 3] and [2, 4]",
                        ShapeError);
   CHECK_THROWS_WITH_AS(coprompt_loss(images(), mixed_texts(), 4, tensor({0, 1}), images(), mixed_texts(), {.lambda = -1}),
-                       "coprompt: lambda must not be negative, it is -1.000000", ValueError);
+                       "coprompt: lambda must not be negative, it is -1", ValueError);
   PromptedClipConfig odd = small();
   odd.text_width = 9;
   CHECK_THROWS_AS(odd.check(), ConfigError);

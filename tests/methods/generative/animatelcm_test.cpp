@@ -52,7 +52,7 @@ TEST_CASE("animatelcm: the grid of the image-to-video form and its weights, work
   CHECK(near(levels, {700, 193.646, 40.0771, 5.23278, 0.292965, 0.002, 0}));
   CHECK(near(animatelcm::interval_weights(levels), {0.536481, 0.604463, 0.701111, 0.852372, 1.13140, 1.86165}));
   CHECK_THROWS_WITH_AS(animatelcm::interval_weights({1, 2}),
-                       "animatelcm: levels must descend to 0 at least, 1.000000 is followed by 2.000000", ValueError);
+                       "animatelcm: levels must descend to 0 at least, 1 is followed by 2", ValueError);
 }
 
 TEST_CASE("animatelcm: scalings without a least level, worked; at 0 the identity, and nothing infinite") {
@@ -273,9 +273,9 @@ TEST_CASE("animatelcm: options that make no distillation are errors of one line"
   TimeMlp student({.features = 4, .hidden = {8}});
   ContinuousVPrecondition precondition;
   CHECK_THROWS_WITH_AS(animatelcm::Distillation<TimeMlp>(student, precondition, {.decay = 1.5}),
-                       "animatelcm: the target's decay 1.500000 is outside [0, 1]", ValueError);
+                       "animatelcm: the target's decay 1.5 is outside [0, 1]", ValueError);
   CHECK_THROWS_WITH_AS(animatelcm::Distillation<TimeMlp>(student, precondition, {.huber = 0}),
-                       "animatelcm: the Huber constant must be positive, it is 0.000000", ValueError);
+                       "animatelcm: the Huber constant must be positive, it is 0", ValueError);
 }
 
 TEST_CASE("animatelcm: the experiment runs, and even a short training is nearer to videos than noise is") {

@@ -234,14 +234,14 @@ TEST_CASE("ctm: one step is the same for every gamma, and exact jumps sample the
 
 TEST_CASE("ctm: what cannot be is an error of one line") {
   CHECK_THROWS_WITH_AS(ctm::jump_towards(point(1), point(1), one(1), one(2)),
-                       "ctm: a jump goes down to a level 0 < s <= t, got s 2.000000 and t 1.000000", ValueError);
-  CHECK_THROWS_WITH_AS(ctm::jump_towards(point(1), point(1), one(0), one(0)), "ctm: the level t must be positive, it is 0.000000",
+                       "ctm: a jump goes down to a level 0 < s <= t, got s 2 and t 1", ValueError);
+  CHECK_THROWS_WITH_AS(ctm::jump_towards(point(1), point(1), one(0), one(0)), "ctm: the level t must be positive, it is 0",
                        ValueError);
   CHECK_THROWS_WITH_AS(ctm::exact_estimate(point(1), point(1), one(1), one(1)), "ctm: at s = t every estimate leads to x", ValueError);
   CHECK_THROWS_WITH_AS(ctm::gamma_sample(exact_jump, point(1), karras_sigmas(3), 1.5),
-                       "gamma_step: gamma must lie in [0, 1], it is 1.500000", ValueError);
+                       "gamma_step: gamma must lie in [0, 1], it is 1.5", ValueError);
   CHECK_THROWS_WITH_AS(ctm::gamma_sample(exact_jump, point(1), {1, 2}, 0),
-                       "gamma_sample: times must descend, 1.000000 is followed by 2.000000", ValueError);
+                       "gamma_sample: times must descend, 1 is followed by 2", ValueError);
   CHECK_THROWS_WITH_AS(ctm::gamma_sample(exact_jump, point(1), {1}, 0), "gamma_sample: needs at least 2 times, got 1", ValueError);
   CHECK_THROWS_WITH_AS((ctm::CtmOptions{.levels = 18, .max_steps = 18}.check()),
                        "ctm: max_steps must lie in [1, levels), got 18 of 18 levels", ValueError);

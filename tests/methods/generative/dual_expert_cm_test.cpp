@@ -108,7 +108,7 @@ TEST_CASE("dcm: a detail example and what the adversary sees of it, worked") {
 
 TEST_CASE("dcm: the Huber distance and the temporal term, worked") {
   CHECK(pseudo_huber(tensor({0.0, 0.001, -0.01, 0.5}, f64), zeros({4}, f64)).item() == doctest::Approx(0.127116).epsilon(1e-5));
-  CHECK_THROWS_WITH_AS(pseudo_huber(zeros({1}), zeros({1}), 0), "dcm: the Huber constant must be positive, it is 0.000000", ValueError);
+  CHECK_THROWS_WITH_AS(pseudo_huber(zeros({1}), zeros({1}), 0), "dcm: the Huber constant must be positive, it is 0", ValueError);
   Tensor u = reshape(tensor({0.0, 1.0, 3.0, 6.0, 5.0}, f64), {1, 1, 5, 1, 1}),
          v = reshape(tensor({0.0, 0.5, 3.5, 5.0, 5.5}, f64), {1, 1, 5, 1, 1});
   CHECK(temporal_coherence_loss(u, v, 1).item() == doctest::Approx(1.4375).epsilon(1e-12));
@@ -246,9 +246,9 @@ TEST_CASE("dcm: places are drawn from the whole range; ranges and levels that ca
   CHECK_THROWS_WITH_AS(split_at(schedule, 50), "dcm: the boundary 50 is outside [1, 49]", ValueError);
   CHECK_THROWS_WITH_AS(equal_segments(schedule, 51), "dcm: 51 segments of a grid of 50 levels", ValueError);
   CHECK_THROWS_WITH_AS(flow_sample(constant(0), zeros({1, 1}), {1, 0.5, 0.7}),
-                       "flow_sample: levels must descend within [0, 1], 0.500000 is followed by 0.700000", ValueError);
+                       "flow_sample: levels must descend within [0, 1], 0.5 is followed by 0.7", ValueError);
   CHECK_THROWS_WITH_AS(schedule.sigma(50), "flow_schedule: place 50 is outside [0, 50)", IndexError);
-  CHECK_THROWS_WITH_AS(DualExpert(small_network(), 1.5), "dcm: the boundary level 1.500000 is outside (0, 1)", ValueError);
+  CHECK_THROWS_WITH_AS(DualExpert(small_network(), 1.5), "dcm: the boundary level 1.5 is outside (0, 1)", ValueError);
 }
 
 TEST_CASE("dcm: the experiment runs; many steps of the teacher are its own reference") {

@@ -31,7 +31,7 @@ TEST_CASE("slct: c on the first grid and after each doubling, worked") {
        {std::pair{21, 0.0136353}, {41, 0.00614442}, {81, 0.00276883}, {161, 0.00124770}, {321, 0.000562247}, {641, 0.000253363}})
     CHECK(slct::adaptive_c(levels, 0.03456) == doctest::Approx(c).epsilon(1e-5));
   CHECK_THROWS_WITH_AS(slct::adaptive_c(1, 0.03), "adaptive_c: a grid has at least 2 levels, not 1", ValueError);
-  CHECK_THROWS_WITH_AS(slct::adaptive_c(11, 0), "adaptive_c: the first c must be positive, it is 0.000000", ValueError);
+  CHECK_THROWS_WITH_AS(slct::adaptive_c(11, 0), "adaptive_c: the first c must be positive, it is 0", ValueError);
 }
 
 TEST_CASE("slct: the recipe's c changes with the stage, its pairs carry coupled noise, and the low-noise loss its factor") {
@@ -113,9 +113,9 @@ TEST_CASE("slct: a loss that is not finite is no step, and is counted") {
 }
 
 TEST_CASE("slct: recipes that cannot be are errors of one line") {
-  CHECK_THROWS_WITH_AS(slct::recipe(1000, 4, {.s1 = 160, .share = 1.5}), "slct: share must lie in [0, 1], it is 1.500000", ValueError);
-  CHECK_THROWS_WITH_AS(slct::recipe(1000, 4, {.s1 = 160, .first_c = -1}), "slct: first_c must be positive, it is -1.000000", ValueError);
-  CHECK_THROWS_WITH_AS(slct::recipe(1000, 4, {.s1 = 160, .factor = -1}), "slct: factor must not be negative, it is -1.000000", ValueError);
+  CHECK_THROWS_WITH_AS(slct::recipe(1000, 4, {.s1 = 160, .share = 1.5}), "slct: share must lie in [0, 1], it is 1.5", ValueError);
+  CHECK_THROWS_WITH_AS(slct::recipe(1000, 4, {.s1 = 160, .first_c = -1}), "slct: first_c must be positive, it is -1", ValueError);
+  CHECK_THROWS_WITH_AS(slct::recipe(1000, 4, {.s1 = 160, .factor = -1}), "slct: factor must not be negative, it is -1", ValueError);
   TimeMlp net({.features = 4, .hidden = {8}});
   ConsistencyTraining<TimeMlp> training(net, slct::recipe(1000, 4, {.s1 = 160}));
   CHECK_THROWS_WITH_AS(training.losses(0, zeros({0, 4})), "consistency: the batch is empty: [0, 4]", ValueError);

@@ -328,7 +328,7 @@ TEST_CASE("item_ssl: rows of a power law: each has its probability, and no more 
   for (int64_t n : numbers) share[static_cast<size_t>(n)] += 1. / 20'000;
   for (size_t r = 0; r < 4; ++r)
     CHECK(share[r] == doctest::Approx(std::log((static_cast<double>(r) + 2) / (static_cast<double>(r) + 1)) / std::log(5)).epsilon(.05));
-  nn::ShardedEmbedding table(1000, 8);
+  parallel::ShardedEmbedding table(1000, 8);
   LookupCost cost = lookup_cost(table, {.batch = 64, .exponent = 1.1, .repeats = 3}, g);
   CHECK(cost.fetch_ns > 0);
   CHECK(cost.step_ns > cost.fetch_ns);

@@ -290,9 +290,9 @@ TEST_CASE("sampling masks: how many places, where, without and with the centre")
   for (int64_t i = 0; i < 32; ++i)
     for (int64_t j = 0; j + 1 < 32; ++j) touching += p[i * 32 + j] == 1 && p[i * 32 + j + 1] == 1;
   CHECK(touching == 0);
-  CHECK_THROWS_WITH_AS(sampling_mask(8, 8, {.acceleration = 0.5}, g), "sampling_mask: the acceleration must be at least 1, it is 0.500000",
+  CHECK_THROWS_WITH_AS(sampling_mask(8, 8, {.acceleration = 0.5}, g), "sampling_mask: the acceleration must be at least 1, it is 0.5",
                        ValueError);
-  CHECK_THROWS_WITH_AS(sampling_mask(8, 8, {.acceleration = 100}, g), "sampling_mask: acceleration 100.000000 leaves nothing of 8 × 8",
+  CHECK_THROWS_WITH_AS(sampling_mask(8, 8, {.acceleration = 100}, g), "sampling_mask: acceleration 100 leaves nothing of 8 × 8",
                        ValueError);
 }
 
@@ -328,7 +328,7 @@ TEST_CASE("total variation: the denoiser's optimality, and that it helps") {
   Tensor step = stack({tensor({{{0.0, 0.0, 1.0, 1.0}}}, f64), zeros({1, 1, 4}, f64)}, -1);
   Tensor expected = stack({tensor({{{0.05, 0.05, 0.95, 0.95}}}, f64), zeros({1, 1, 4}, f64)}, -1);
   CHECK(difference(tv_denoise(step, 0.1, 500), expected) < 1e-6);
-  CHECK_THROWS_WITH_AS(tv_denoise(x, -1), "tv_denoise: lambda must not be negative, it is -1.000000", ValueError);
+  CHECK_THROWS_WITH_AS(tv_denoise(x, -1), "tv_denoise: lambda must not be negative, it is -1", ValueError);
   Generator g(6);
   Tensor image = with_smooth_phase(unsqueeze(draw_ellipses(shepp_logan(), 32), 0), g), maps = coil_maps(4, 32, 32, g);
   MriOperator mri(maps, ifftshift(sampling_mask(32, 32, {}, g)));
@@ -383,7 +383,7 @@ TEST_CASE("cirim: what does not fit is refused") {
   CHECK_THROWS_WITH_AS(mri.forward(zeros({1, 4, 2, 2}, f64)), "mri: images [1, 4, 2, 2] do not fit the coil maps [1, 2, 2, 2, 2]",
                        ShapeError);
   CHECK(MriOperator(maps * 2, worked_mask()).warning() ==
-        "mri: coil maps are not normalised: the sum of their squares lies between 4.000000 and 4.000000, not at 1");
+        "mri: coil maps are not normalised: the sum of their squares lies between 4 and 4, not at 1");
   CHECK_THROWS_WITH_AS(RimBlock({.steps = 0}), "rim: there must be at least one step, T is 0", ValueError);
   CHECK_THROWS_AS(Cirim(0, {}), ValueError);
 }

@@ -27,7 +27,7 @@ TEST_CASE("radiograph: gamma is one power an image, for the given share of image
   }
   CHECK(std::abs(changed - 200) < 45);  // 4.5 deviations of 10
   CHECK(values(random_gamma(full({2, 1, 1, 1}, 0.25), 2, 2, 1, g)) == std::vector<float>{0.0625f, 0.0625f});
-  CHECK_THROWS_WITH_AS(random_gamma(zeros({1, 1, 1, 1}), 0, 1, 1, g), "random_gamma: gamma must be positive, it starts at 0.000000",
+  CHECK_THROWS_WITH_AS(random_gamma(zeros({1, 1, 1, 1}), 0, 1, 1, g), "random_gamma: gamma must be positive, it starts at 0",
                        ValueError);
 }
 
@@ -40,9 +40,9 @@ TEST_CASE("radiograph: noise has the deviation asked for and stays in [0, 1]") {
   auto black = values(random_noise(zeros({50, 1, 4, 4}), 0.1, 0.3, 1, g));
   CHECK(std::ranges::all_of(black, [](float v) { return v >= 0 && v <= 1; }));
   CHECK(values(random_noise(full({3, 1, 2, 2}, 0.5), 0.1, 0.1, 0, g)) == std::vector<float>(12, 0.5f));
-  CHECK_THROWS_WITH_AS(random_noise(zeros({1, 1, 1, 1}), 0.3, 0.1, 1, g), "random_noise: the range from 0.300000 to 0.100000 is not one",
+  CHECK_THROWS_WITH_AS(random_noise(zeros({1, 1, 1, 1}), 0.3, 0.1, 1, g), "random_noise: the range from 0.3 to 0.1 is not one",
                        ValueError);
-  CHECK_THROWS_WITH_AS(random_noise(zeros({1, 1, 1, 1}), 0, 0.1, 2, g), "random_noise: the rate must lie in [0, 1], it is 2.000000",
+  CHECK_THROWS_WITH_AS(random_noise(zeros({1, 1, 1, 1}), 0, 0.1, 2, g), "random_noise: the rate must lie in [0, 1], it is 2",
                        ValueError);
 }
 
@@ -60,7 +60,7 @@ TEST_CASE("radiograph: the view changes images, depends on the generator alone, 
   auto same = values(off(x, g)), original = values(x);
   for (size_t k = 0; k < same.size(); ++k) CHECK(std::abs(same[k] - original[k]) < 1e-6f);
   CHECK_THROWS_WITH_AS(radiograph_view({.padding = -1}), "radiograph_view: padding is -1", ValueError);
-  CHECK_THROWS_WITH_AS(radiograph_view({.degrees = -1}), "radiograph_view: degrees is -1.000000", ValueError);
+  CHECK_THROWS_WITH_AS(radiograph_view({.degrees = -1}), "radiograph_view: degrees is -1", ValueError);
   CHECK_THROWS_WITH_AS(radiograph_view({.gamma_low = 2, .gamma_high = 1}),
-                       "radiograph_view: the range from 2.000000 to 1.000000 is not one", ValueError);
+                       "radiograph_view: the range from 2 to 1 is not one", ValueError);
 }

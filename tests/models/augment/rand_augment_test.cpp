@@ -163,7 +163,7 @@ TEST_CASE("rand_augment: results depend on the generator alone, mistakes are nam
   CHECK(rand_augment(zeros({0, 1, 4, 4}), small_digits_policy(), g).shape() == Shape{0, 1, 4, 4});
   CHECK_THROWS_WITH_AS(rand_augment(x, {}, g), "rand_augment: the policy has no changes", ValueError);
   CHECK_THROWS_WITH_AS(rand_augment(x, {.changes = {{Change::invert}}, .rate = 2}, g),
-                       "rand_augment: the rate must lie in [0, 1], it is 2.000000", ValueError);
+                       "rand_augment: the rate must lie in [0, 1], it is 2", ValueError);
   CHECK_THROWS_WITH_AS(random_shift(x, -1, 0.5, g), "random_shift: the distance is -1 pixels", ValueError);
   CHECK_THROWS_WITH_AS(apply_change(zeros({4, 4}), Change::invert, 0, g), "apply_change: takes images [B, C, H, W], got [4, 4]",
                        ShapeError);

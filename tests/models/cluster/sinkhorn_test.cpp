@@ -57,9 +57,9 @@ TEST_CASE("sinkhorn: differentiable through its iterations") {
 TEST_CASE("sinkhorn: bad input is named") {
   CHECK_THROWS_WITH_AS(sinkhorn(zeros({3})), "sinkhorn: takes a matrix of costs, got [3]", ShapeError);
   CHECK_THROWS_WITH_AS(sinkhorn(zeros({2, 3}), zeros({3})), "sinkhorn: a must have 2 elements, it is [3]", ShapeError);
-  CHECK_THROWS_WITH_AS(sinkhorn(zeros({2, 2}), tensor({1.0, 0.0})), "sinkhorn: a must be positive, it holds 0.000000", ValueError);
+  CHECK_THROWS_WITH_AS(sinkhorn(zeros({2, 2}), tensor({1.0, 0.0})), "sinkhorn: a must be positive, it holds 0", ValueError);
   CHECK_THROWS_WITH_AS(sinkhorn(zeros({2, 2}), tensor({1.0, 1.0})),
-                       "sinkhorn: a and b must have equal sums, they have 2.000000 and 1.000000", ValueError);
+                       "sinkhorn: a and b must have equal sums, they have 2 and 1", ValueError);
   CHECK_THROWS_WITH_AS(sinkhorn(zeros({2, 2}), {}, {}, {.epsilon = 0}),
-                       "sinkhorn: epsilon must be positive and iterations at least 1, they are 0.000000 and 200", ValueError);
+                       "sinkhorn: epsilon must be positive and iterations at least 1, they are 0 and 200", ValueError);
 }

@@ -137,7 +137,7 @@ TEST_CASE("dual encoder: state and settings survive; what does not fit is named"
   Tensor images = test::sample({3, 4}, 2), texts = test::sample({3, 3}, 3);
   check_state_round_trip<Small>(a, b, [&](const Small& m) { return m.loss(images, texts); });
   CHECK(DualEncoderConfig::from_json(a.config().to_json()).to_json() == a.config().to_json());
-  CHECK_THROWS_WITH_AS(SharedSpace({.temperature = 0.001}), "dual_encoder: temperature must be at least 0.01, it is 0.001000", ConfigError);
+  CHECK_THROWS_WITH_AS(SharedSpace({.temperature = 0.001}), "dual_encoder: temperature must be at least 0.01, it is 0.001", ConfigError);
   CHECK_THROWS_WITH_AS(SharedSpace({.width = 0}), "dual_encoder: width must be at least 1, it is 0", ConfigError);
   CHECK_THROWS_WITH_AS(a.project_text(images), "dual_encoder: the text encoder is to give [B, 6], it gave [3, 4]", ShapeError);
   CHECK_THROWS_WITH_AS(symmetric_cross_entropy(zeros({2, 3})), "symmetric_cross_entropy: takes logits [n, n], got [2, 3]", ShapeError);

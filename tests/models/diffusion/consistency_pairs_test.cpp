@@ -70,9 +70,9 @@ TEST_CASE("pairs: distilled by the deterministic rule as by Euler's step, by sub
 
 TEST_CASE("pairs: grids that are none are errors of one line") {
   CHECK_THROWS_WITH_AS(PairSampler({.levels = {0.1, 0.3, 0.3}}),
-                       "consistency: noise levels must ascend from above 0, 0.300000 is followed by 0.300000", ValueError);
+                       "consistency: noise levels must ascend from above 0, 0.3 is followed by 0.3", ValueError);
   CHECK_THROWS_WITH_AS(PairSampler({.levels = {0.0, 0.3}}),
-                       "consistency: noise levels must ascend from above 0, 0.000000 is followed by 0.000000", ValueError);
+                       "consistency: noise levels must ascend from above 0, 0 is followed by 0", ValueError);
   CHECK_THROWS_WITH_AS(PairSampler({.levels = {0.1, 0.3}, .stride = 2}),
                        "consistency: pairs 2 intervals apart need more than 2 noise levels", ValueError);
   CHECK_THROWS_WITH_AS(PairSampler({.stride = 0}), "consistency: a pair lies at least 1 interval apart, not 0", ValueError);
@@ -93,7 +93,7 @@ TEST_CASE("low_noise_losses: worked, the mean over the selected alone, and 0 whe
   CHECK(5 * mean(losses).item() == doctest::Approx(12.625).epsilon(1e-10));
   CHECK(to_vector(losses)[1] == 0);
   CHECK(mean(low_noise_losses(p, u, 0)).item() == 0);
-  CHECK_THROWS_WITH_AS(low_noise_losses(p, u, 1.5), "low_noise_losses: the share must lie in [0, 1], it is 1.500000", ValueError);
+  CHECK_THROWS_WITH_AS(low_noise_losses(p, u, 1.5), "low_noise_losses: the share must lie in [0, 1], it is 1.5", ValueError);
 }
 
 TEST_CASE("ConsistencyTraining: c follows the grid where a schedule is given, and the low-noise loss is added with its factor") {

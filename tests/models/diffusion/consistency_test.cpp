@@ -179,15 +179,15 @@ TEST_CASE("ConsistencyTraining: the target is the student, or an average that fo
 
 TEST_CASE("consistency: what makes no grid, no batch or no distance is an error of one line") {
   CHECK_THROWS_WITH_AS(PairSampler({.sigma_min = 0}),
-                       "karras_sigmas: needs 0 < sigma_min < sigma_max and rho > 0, got 0.000000, 80.000000 and 7.000000", ValueError);
+                       "karras_sigmas: needs 0 < sigma_min < sigma_max and rho > 0, got 0, 80 and 7", ValueError);
   CHECK_THROWS_AS(PairSampler({.sigma_min = 2, .sigma_max = 1}), ValueError);
   CHECK_THROWS_WITH_AS(PairSampler({.s0 = 20, .s1 = 10}), "consistency: needs 1 <= s0 <= s1, got 20 and 10", ValueError);
-  CHECK_THROWS_WITH_AS(PairSampler({.std = 0}), "consistency: std must be positive, it is 0.000000", ValueError);
+  CHECK_THROWS_WITH_AS(PairSampler({.std = 0}), "consistency: std must be positive, it is 0", ValueError);
   PairSampler sampler;
   CHECK_THROWS_WITH_AS(sampler.draw(0, zeros({0, 4})), "consistency: the batch is empty: [0, 4]", ValueError);
   Tensor u = zeros({2, 3});
   CHECK_THROWS_WITH_AS(consistency_distances(ConsistencyMetric::pseudo_huber, u, u, -1),
-                       "pseudo_huber_distance: c must be positive, it is -1.000000", ValueError);
+                       "pseudo_huber_distance: c must be positive, it is -1", ValueError);
   CHECK_THROWS_AS(consistency_distances(ConsistencyMetric::mean_square, u, zeros({2, 4}), 0), ShapeError);
   CHECK(pseudo_huber_scale(3072) == doctest::Approx(0.0299300).epsilon(1e-5));
   CHECK(pseudo_huber_scale(64) == doctest::Approx(0.00432).epsilon(1e-9));

@@ -45,7 +45,7 @@ TEST_CASE("log_likelihood: nothing is recorded, and bad grids are named") {
   // D = 0 is a point mass at 0 with noise: x doubles from level 1 to 2, the trace is d ∫ dσ/σ by one trapezoid
   CHECK(to_vector(value)[0] == doctest::Approx(-0.5 * 8 / 4 - std::log(2 * M_PI * 4) + 2 * (1 + 0.5) / 2).epsilon(1e-12));
   CHECK_THROWS_WITH_AS(log_likelihood(nothing, x, {2, 1}),
-                       "log_likelihood: levels must ascend from above 0, 2.000000 is followed by 1.000000", ValueError);
+                       "log_likelihood: levels must ascend from above 0, 2 is followed by 1", ValueError);
   CHECK_THROWS_WITH_AS(log_likelihood(nothing, x, {1}), "log_likelihood: needs at least 2 levels, got 1", ValueError);
   CHECK_THROWS_WITH_AS(log_likelihood(nothing, x, {1, 2}, {.probes = -1}), "log_likelihood: probes must not be negative, it is -1",
                        ValueError);

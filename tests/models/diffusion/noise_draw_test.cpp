@@ -20,7 +20,7 @@ TEST_CASE("draw_places: each by its share, never one of weight 0") {
   }
   CHECK(draw_places({2}, 3, g) == std::vector<int64_t>{0, 0, 0});
   CHECK(draw_places({2}, 0, g).empty());
-  CHECK_THROWS_WITH_AS(draw_places({1, -1}, 1, g), "draw_places: weights must not be negative, one is -1.000000", ValueError);
+  CHECK_THROWS_WITH_AS(draw_places({1, -1}, 1, g), "draw_places: weights must not be negative, one is -1", ValueError);
   CHECK_THROWS_WITH_AS(draw_places({}, 1, g), "draw_places: needs a positive weight, there are 0 and their sum is 0", ValueError);
 }
 
@@ -36,7 +36,7 @@ TEST_CASE("karras_uniform_sigmas: uniform after the root, down to the depth aske
   }
   CHECK(std::abs(sum / n - 0.35) < 4 * 0.7 / std::sqrt(12.0 * n));
   CHECK(least < 0.001);
-  CHECK_THROWS_WITH_AS(karras_uniform_sigmas(1, {.depth = 0}, g), "karras_uniform_sigmas: depth must lie in (0, 1], it is 0.000000",
+  CHECK_THROWS_WITH_AS(karras_uniform_sigmas(1, {.depth = 0}, g), "karras_uniform_sigmas: depth must lie in (0, 1], it is 0",
                        ValueError);
   CHECK_THROWS_AS(karras_uniform_sigmas(1, {.sigma_min = 90}, g), ValueError);
 }

@@ -29,7 +29,7 @@ TEST_CASE("karras_sigmas: worked grids, in both orders, with exact ends") {
   CHECK_THROWS_WITH_AS(karras_sigmas(1), "karras_sigmas: a grid has at least 2 levels, 1 asked for", ValueError);
   CHECK_THROWS_AS(karras_sigmas(5, 0), ValueError);
   CHECK_THROWS_WITH_AS(karras_sigmas(5, 2, 1),
-                       "karras_sigmas: needs 0 < sigma_min < sigma_max and rho > 0, got 2.000000, 1.000000 and 7.000000", ValueError);
+                       "karras_sigmas: needs 0 < sigma_min < sigma_max and rho > 0, got 2, 1 and 7", ValueError);
 }
 
 TEST_CASE("VpSchedule: products of 1 - beta, worked values of the latent-diffusion schedules") {
@@ -78,7 +78,7 @@ TEST_CASE("VpSchedule: DDIM's levels go from the last step to 0, and tensors of 
   CHECK(a[0] == doctest::Approx(s.alpha_bar(999)).epsilon(1e-6));
   CHECK_THROWS_WITH_AS(s.alpha_bar(1000), "vp_schedule: time 1000 is outside [0, 1000)", IndexError);
   CHECK_THROWS_WITH_AS(s.sigmas(1001), "vp_schedule: 1001 of 1000 steps", ValueError);
-  CHECK_THROWS_WITH_AS(VpSchedule({0.1, 1.0}), "vp_schedule: every beta must lie in (0, 1), one is 1.000000", ValueError);
+  CHECK_THROWS_WITH_AS(VpSchedule({0.1, 1.0}), "vp_schedule: every beta must lie in (0, 1), one is 1", ValueError);
 }
 
 TEST_CASE("flow_levels: worked shifted levels, ending at 0") {

@@ -151,12 +151,12 @@ TEST_CASE("gaussian_log_prob: the mean over numbers, against the formula") {
 
 TEST_CASE("policies: bad input is one clear line") {
   CHECK_THROWS_WITH_AS(ConsistencyPolicy({}), "consistency_policy: the horizon must be at least 1, there are no times", ValueError);
-  CHECK_THROWS_WITH_AS(ConsistencyPolicy({80, 80}), "consistency_policy: times must descend, 80.000000 is followed by 80.000000",
+  CHECK_THROWS_WITH_AS(ConsistencyPolicy({80, 80}), "consistency_policy: times must descend, 80 is followed by 80",
                        ValueError);
-  CHECK_THROWS_WITH_AS(ConsistencyPolicy({80, 0.001}), "consistency_policy: times must lie above 0.002000, one is 0.001000", ValueError);
-  CHECK_THROWS_WITH_AS(ConsistencyPolicy({80}, 0), "consistency_policy: the last step needs a deviation above 0, it is 0.000000",
+  CHECK_THROWS_WITH_AS(ConsistencyPolicy({80, 0.001}), "consistency_policy: times must lie above 0.002, one is 0.001", ValueError);
+  CHECK_THROWS_WITH_AS(ConsistencyPolicy({80}, 0), "consistency_policy: the last step needs a deviation above 0, it is 0",
                        ValueError);
-  CHECK_THROWS_WITH_AS(AncestralPolicy({1, 2}), "ancestral_policy: times must descend, 1.000000 is followed by 2.000000", ValueError);
+  CHECK_THROWS_WITH_AS(AncestralPolicy({1, 2}), "ancestral_policy: times must descend, 1 is followed by 2", ValueError);
   VpSchedule schedule = VpSchedule::scaled_linear();
   CHECK_THROWS_WITH_AS(LatentConsistencyPolicy(schedule, {499, 999}),
                        "latent_consistency_policy: times must descend, 499 is followed by 999", ValueError);

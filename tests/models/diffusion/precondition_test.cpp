@@ -44,8 +44,8 @@ TEST_CASE("precondition: worked scalings") {
   CHECK(std::isfinite(v.at(0).noise));
   EdmPrecondition edm;
   check_scalings(edm.at(1), 0.2, 0.447214, 0.894427, 0);
-  CHECK_THROWS_WITH_AS(edm.at(0), "edm: sigma must be positive, it is 0.000000", ValueError);
-  CHECK_THROWS_WITH_AS(consistency.at(0.001), "consistency: sigma must be at least sigma_min, it is 0.001000", ValueError);
+  CHECK_THROWS_WITH_AS(edm.at(0), "edm: sigma must be positive, it is 0", ValueError);
+  CHECK_THROWS_WITH_AS(consistency.at(0.001), "consistency: sigma must be at least sigma_min, it is 0.001", ValueError);
 }
 
 TEST_CASE("precondition: a consistency model is the identity at its lowest level, bit for bit, and Euler's step is worked") {
@@ -97,7 +97,7 @@ TEST_CASE("loss_weight: worked weights, and each weighting equals the plain loss
   CHECK(loss_weight(0.05) == doctest::Approx(404));
   CHECK(loss_weight(0.1, {.weighting = Weighting::min_snr}) == 5);
   CHECK(loss_weight(1, {.weighting = Weighting::min_snr}) == 1);
-  CHECK_THROWS_WITH_AS(loss_weight(0), "loss_weight: sigma must be positive, it is 0.000000", ValueError);
+  CHECK_THROWS_WITH_AS(loss_weight(0), "loss_weight: sigma must be positive, it is 0", ValueError);
   manual_seed(3);
   Tensor clean = randn({4, 5}, {.dtype = f64}), noise = randn({4, 5}, {.dtype = f64}), sigma = rand({4}, {.dtype = f64}) + 0.3;
   Tensor x = clean + per_example(sigma, clean) * noise, said = randn({4, 5}, {.dtype = f64});

@@ -38,8 +38,8 @@ TEST_CASE("preference_pairs: the preferred come first, ties are left out, flip t
   CHECK_THROWS_WITH_AS(preference_pairs(first, second, tensor({0.5, 0.5, 0.5})), "preference_pairs: no pair is left: all 3 are ties",
                        ValueError);
   CHECK_THROWS_WITH_AS(preference_pairs(first, second, tensor({0.3, 1.0, 1.0})),
-                       "preference_pairs: a preference is 0, 0.5 or 1, one is 0.300000", ValueError);
-  CHECK_THROWS_WITH_AS(preference_pairs(first, second, said, {}, 2), "preference_pairs: flip must lie in [0, 1], it is 2.000000",
+                       "preference_pairs: a preference is 0, 0.5 or 1, one is 0.3", ValueError);
+  CHECK_THROWS_WITH_AS(preference_pairs(first, second, said, {}, 2), "preference_pairs: flip must lie in [0, 1], it is 2",
                        ValueError);
   CHECK_THROWS_WITH_AS(preference_pairs(first, zeros({3, 2}), said),
                        "preference_pairs: takes two [B, ..] of one shape, got [3, 1] and [3, 2]", ShapeError);
@@ -107,7 +107,7 @@ TEST_CASE("diffusion_dpo_loss: the worked values, and no gradient to the referen
   CHECK_FALSE(rw.grad().defined());
   CHECK(diffusion_dpo_loss({w, l}, {w, l}, 5000).item() == doctest::Approx(0.693147).epsilon(1e-6));
   CHECK(preference_accuracy({tensor({0.1, 0.5}), tensor({0.2, 0.4})}) == 0.5);
-  CHECK_THROWS_WITH_AS(diffusion_dpo_loss({w, l}, {rw, rl}, 0), "diffusion_dpo_loss: beta must be positive and finite, it is 0.000000",
+  CHECK_THROWS_WITH_AS(diffusion_dpo_loss({w, l}, {rw, rl}, 0), "diffusion_dpo_loss: beta must be positive and finite, it is 0",
                        ValueError);
   CHECK_THROWS_WITH_AS(diffusion_dpo_loss({w, tensor({0.1, 0.2})}, {rw, rl}),
                        "diffusion_dpo_loss: takes errors [B] of preferred and rejected samples, got [1] and [2]", ShapeError);

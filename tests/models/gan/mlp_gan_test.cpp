@@ -31,7 +31,7 @@ TEST_CASE("mlp_gan: examples of the width and range asked for, one logit each") 
   CHECK(copy.generator().parameters().size() == 4);
   CHECK_FALSE(copy.generator().parameters()[0].same_as(pair.generator().parameters()[0]));
   CHECK_THROWS_WITH_AS(MlpGan({.features = 0}), "mlp_gan: needs features and latent numbers, got 0 and 8", ConfigError);
-  CHECK_THROWS_WITH_AS(MlpGan({.low = 1, .high = 0}), "mlp_gan: the range [1.000000, 0.000000] is empty", ConfigError);
+  CHECK_THROWS_WITH_AS(MlpGan({.low = 1, .high = 0}), "mlp_gan: the range [1, 0] is empty", ConfigError);
 }
 
 TEST_CASE("mlp_gan: trained on points about (2, −1) it draws there; a loss added to the generator's holds it elsewhere") {

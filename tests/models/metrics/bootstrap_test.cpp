@@ -17,7 +17,7 @@ TEST_CASE("normal_quantile: known values, and the inverse of normal_cdf far out"
   CHECK(normal_quantile(1e-300) == doctest::Approx(-37.0471).epsilon(1e-5));
   for (double p : {1e-200, 1e-12, 0.01, 0.3, 0.49999, 0.7, 0.999})
     CHECK(normal_cdf(normal_quantile(p)) == doctest::Approx(p).epsilon(1e-12));
-  CHECK_THROWS_WITH_AS(normal_quantile(1), "normal_quantile: p must lie in (0, 1), got 1.000000", ValueError);
+  CHECK_THROWS_WITH_AS(normal_quantile(1), "normal_quantile: p must lie in (0, 1), got 1", ValueError);
 }
 
 TEST_CASE("bootstrap: percentiles of the resamples, moved by bias and acceleration") {
@@ -74,7 +74,7 @@ TEST_CASE("bootstrap: any statistic, and leaving out each example once") {
   bootstrap(5, statistic, {.resamples = 10, .generator = &g});
   CHECK(sums == std::vector<double>{14, 13, 12, 11, 10});
   CHECK_THROWS_WITH_AS(bootstrap(1, statistic), "bootstrap: needs at least 2 examples, got 1", ValueError);
-  CHECK_THROWS_WITH_AS(bootstrap(5, statistic, {.level = 1}), "bootstrap: level must lie in (0, 1), got 1.000000", ValueError);
+  CHECK_THROWS_WITH_AS(bootstrap(5, statistic, {.level = 1}), "bootstrap: level must lie in (0, 1), got 1", ValueError);
   CHECK_THROWS_WITH_AS(bootstrap(5, statistic, {.resamples = 1}), "bootstrap: needs at least 2 resamples, got 1", ValueError);
   CHECK_THROWS_WITH_AS(bootstrap(5, [](std::span<const int64_t>) { return NAN; }), "bootstrap: the statistic of the examples is NaN",
                        ValueError);

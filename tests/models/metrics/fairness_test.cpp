@@ -80,10 +80,10 @@ TEST_CASE("group_probabilities and the inequality of benefits: worked out indepe
 
 TEST_CASE("fairness: bad input is named") {
   CHECK_THROWS_WITH_AS(group_rates(tensor({0, 2}), tensor({0, 1}), tensor({0, 1})),
-                       "group_rates: decision 1 must be 0 or 1, it is 2.000000", ValueError);
+                       "group_rates: decision 1 must be 0 or 1, it is 2", ValueError);
   CHECK_THROWS_WITH_AS(group_rates(tensor({0, 1}), tensor({0, 1}), tensor({0})),
                        "group_rates: takes vectors of one length, got [2] and [1]", ShapeError);
-  CHECK_THROWS_WITH_AS(group_probabilities(tensor({1.5}), tensor({0}), tensor({0})), "group_probabilities: probability 0 is 1.500000",
+  CHECK_THROWS_WITH_AS(group_probabilities(tensor({1.5}), tensor({0}), tensor({0})), "group_probabilities: probability 0 is 1.5",
                        ValueError);
   CHECK_THROWS_WITH_AS(group_rates(zeros({0}), zeros({0}), zeros({0})), "group_rates: there are no examples", ValueError);
 }

@@ -61,7 +61,7 @@ TEST_CASE("mcnemar_test: 5 against 1 of the disagreements") {
   CHECK(mcnemar_test(a, b).statistic == 4);
   CHECK(mcnemar_test(a, b).p_value == doctest::Approx(2 * 7.0 / 64));
   CHECK(mcnemar_test(a, a).p_value == 1);
-  CHECK_THROWS_WITH_AS(mcnemar_test(std::vector<double>{2}, std::vector<double>{0}), "mcnemar_test: value 0 must be 0 or 1, it is 2.000000",
+  CHECK_THROWS_WITH_AS(mcnemar_test(std::vector<double>{2}, std::vector<double>{0}), "mcnemar_test: value 0 must be 0 or 1, it is 2",
                        ValueError);
 }
 

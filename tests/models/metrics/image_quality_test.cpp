@@ -87,7 +87,7 @@ TEST_CASE("psnr and nmse: one number an image") {
 TEST_CASE("image quality: bad input is named") {
   CHECK_THROWS_WITH_AS(psnr(zeros({4, 4}), zeros({4, 5})), "psnr: takes two sets of images [B, C, H, W] or [H, W], got [4, 4] and [4, 5]",
                        ShapeError);
-  CHECK_THROWS_WITH_AS(psnr(zeros({4, 4}), zeros({4, 4}), 0), "psnr: the range must be positive, it is 0.000000", ValueError);
+  CHECK_THROWS_WITH_AS(psnr(zeros({4, 4}), zeros({4, 4}), 0), "psnr: the range must be positive, it is 0", ValueError);
   CHECK_THROWS_WITH_AS(ssim(zeros({4, 9}), zeros({4, 9})), "ssim: images [4, 9] are smaller than the window of 7", ShapeError);
   CHECK_THROWS_WITH_AS(ssim(zeros({9, 9}), zeros({9, 9}), {.window = 4}), "ssim: the window must be odd, it is 4", ValueError);
 }

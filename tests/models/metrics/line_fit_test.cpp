@@ -40,8 +40,8 @@ TEST_CASE("line_fit: bad input is named") {
   CHECK_THROWS_WITH_AS(line_fit(two, three), "line_fit: 2 x and 3 y must be as many", ValueError);
   CHECK_THROWS_WITH_AS(line_fit(one, one), "line_fit: a line needs two points, got 1", ValueError);
   CHECK_THROWS_WITH_AS(line_fit(two, bad), "line_fit: point 1 is not finite", ValueError);
-  CHECK_THROWS_WITH_AS(line_fit(equal, two), "line_fit: all x are 2.000000", ValueError);
-  CHECK_THROWS_WITH_AS(power_law_fit(zero, two), "power_law_fit: point 0 (0.000000, 1.000000) must be positive", ValueError);
+  CHECK_THROWS_WITH_AS(line_fit(equal, two), "line_fit: all x are 2", ValueError);
+  CHECK_THROWS_WITH_AS(power_law_fit(zero, two), "power_law_fit: point 0 (0, 1) must be positive", ValueError);
 }
 
 TEST_CASE("line_fit: equal x whose mean is rounded are equal all the same") {

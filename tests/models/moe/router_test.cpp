@@ -325,7 +325,7 @@ TEST_CASE("router: settings that make none are named") {
   CHECK(message({.experts = 2, .top_k = 3}) == "--top-k must lie between 1 and --experts 2, it is 3");
   CHECK(message({.router = "switch"}) == "--router switch takes one expert a token: --top-k 1, not 2");
   CHECK(message({.router = "hash"}) == "moe: a hash router needs token_ids, the number of token ids");
-  CHECK(message({.capacity = -1}) == "--capacity must be finite and not negative, it is -1.000000");
+  CHECK(message({.capacity = -1}) == "--capacity must be finite and not negative, it is -1");
   CHECK_THROWS_WITH_AS(made({})(zeros({2, 4}, f64)), "router: takes x [.., 5], got [2, 4]", ShapeError);
   Router random(kWidth, {.router = "random_token"});
   random.kind = RouterKind::softmax;

@@ -40,5 +40,5 @@ TEST_CASE("cosine linear: rows start with length 1, and the gradient is that of 
 
 TEST_CASE("cosine linear: mistakes are named") {
   CHECK_THROWS_AS(nn::CosineLinear(0, 3), ValueError);
-  CHECK_THROWS_WITH_AS(nn::CosineLinear(2, 3, {.scale = 0}), "cosine_linear: the scale must be positive, it is 0.000000", ValueError);
+  CHECK_THROWS_WITH_AS(nn::CosineLinear(2, 3, {.scale = 0}), "cosine_linear: the scale must be positive, it is 0", ValueError);
 }

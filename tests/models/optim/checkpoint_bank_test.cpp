@@ -32,7 +32,7 @@ TEST_CASE("ema_coefficients: worked, of sum 1, and what the recursion that start
     CHECK(combined == doctest::Approx(average).epsilon(1e-12));
   }
   CHECK_THROWS_WITH_AS(ema_coefficients(1, 0.5), "ema_coefficients: takes at least 2 checkpoints, got 1", ValueError);
-  CHECK_THROWS_WITH_AS(ema_coefficients(5, 1), "ema_coefficients: the decay must lie in (0, 1), it is 1.000000", ValueError);
+  CHECK_THROWS_WITH_AS(ema_coefficients(5, 1), "ema_coefficients: the decay must lie in (0, 1), it is 1", ValueError);
   CHECK_THROWS_AS(ema_coefficients(5, 0), ValueError);
 }
 
@@ -89,7 +89,7 @@ TEST_CASE("checkpoint_bank: what does not fit is an error of one line") {
   CHECK_THROWS_WITH_AS(bank.offer(1, {ones({4})}), "checkpoint_bank: a checkpoint of 4 parameters among others of 3", ShapeError);
   bank.offer(1, {ones({3})});
   CHECK_THROWS_WITH_AS(bank.combined({1}), "checkpoint_bank: 1 coefficients for 2 checkpoints", ValueError);
-  CHECK_THROWS_WITH_AS(bank.combined({0.4, 0.4}), "checkpoint_bank: coefficients must sum to 1, they sum to 0.800000", ValueError);
+  CHECK_THROWS_WITH_AS(bank.combined({0.4, 0.4}), "checkpoint_bank: coefficients must sum to 1, they sum to 0.8", ValueError);
   CHECK_THROWS_WITH_AS(bank.combine({0.5, 0.5}, {ones({2})}), "checkpoint_bank: 3 parameters do not fit into 2", ShapeError);
   CHECK_THROWS_AS(CheckpointBank({.interval = 0}), ValueError);
   CHECK_THROWS_WITH_AS(CheckpointBank().matrix(), "checkpoint_bank: there are no checkpoints", ValueError);

@@ -18,9 +18,9 @@ TEST_CASE("DualVariable: rises while the constraint is broken, falls else, and s
   DualVariable capped({.start = 1, .rate = 10, .margin = 0, .cap = 4});
   CHECK(capped.update(100) == 4);
   CHECK_THROWS_WITH_AS(dual.update(NAN), "dual: the constrained quantity is NaN", ValueError);
-  CHECK_THROWS_WITH_AS(DualVariable({.rate = -1}), "dual: the rate must be finite and not negative, it is -1.000000", ValueError);
-  CHECK_THROWS_WITH_AS(DualVariable({.margin = -0.1}), "dual: the margin must be finite and not negative, it is -0.100000", ValueError);
-  CHECK_THROWS_WITH_AS(DualVariable({.start = 5, .cap = 2}), "dual: the start must lie in [0, cap], it is 5.000000", ValueError);
+  CHECK_THROWS_WITH_AS(DualVariable({.rate = -1}), "dual: the rate must be finite and not negative, it is -1", ValueError);
+  CHECK_THROWS_WITH_AS(DualVariable({.margin = -0.1}), "dual: the margin must be finite and not negative, it is -0.1", ValueError);
+  CHECK_THROWS_WITH_AS(DualVariable({.start = 5, .cap = 2}), "dual: the start must lie in [0, cap], it is 5", ValueError);
 }
 
 TEST_CASE("DualVariable: minimises x² where (x − 2)² ≤ 1, at x = 1 with λ = 1") {

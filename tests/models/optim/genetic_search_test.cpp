@@ -64,7 +64,7 @@ TEST_CASE("genetic_search: mistakes are named") {
   CHECK_THROWS_WITH_AS(genetic_search({}, matches, any), "genetic_search: there are no genes", ValueError);
   CHECK_THROWS_WITH_AS(genetic_search({2, 0}, matches, any), "genetic_search: gene 1 has no choices", ValueError);
   CHECK_THROWS_WITH_AS(genetic_search({2}, matches, any, {.mutation = 2}),
-                       "genetic_search: the mutation rate must lie in [0, 1], it is 2.000000", ValueError);
+                       "genetic_search: the mutation rate must lie in [0, 1], it is 2", ValueError);
   auto too_few = [](const std::vector<Choices>&) { return std::vector<double>{}; };
   CHECK_THROWS_WITH_AS(genetic_search({2}, too_few, any, {.population = 3}), "genetic_search: 0 scores for 3 candidates", ValueError);
 }

@@ -157,14 +157,14 @@ TEST_CASE("fit_scale: asymmetric ranges, codes from 0, and channels") {
 }
 
 TEST_CASE("fit_scale: what has no range is named") {
-  CHECK_THROWS_WITH_AS(fit_scale(zeros({4}), signed_codes(4)), "fit_scale: the tensor is 0.000000 everywhere, so no scale fits it",
+  CHECK_THROWS_WITH_AS(fit_scale(zeros({4}), signed_codes(4)), "fit_scale: the tensor is 0 everywhere, so no scale fits it",
                        ValueError);
   CHECK_THROWS_WITH_AS(fit_scale(tensor({{1.0, 2.0}, {0.0, 0.0}}), signed_codes(4), {.axis = 0}),
-                       "fit_scale: channel 1 is 0.000000 everywhere, so no scale fits it", ValueError);
+                       "fit_scale: channel 1 is 0 everywhere, so no scale fits it", ValueError);
   CHECK_THROWS_WITH_AS(fit_scale(full({3}, 2.0), signed_codes(4), {.symmetric = false}),
-                       "fit_scale: the tensor is 2.000000 everywhere, so no scale fits it", ValueError);
+                       "fit_scale: the tensor is 2 everywhere, so no scale fits it", ValueError);
   CHECK_THROWS_WITH_AS(fit_scale(tensor({-1.0, 2.0}), unsigned_codes(4)),
-                       "fit_scale: the tensor holds -1.000000, and the codes start from 0", ValueError);
+                       "fit_scale: the tensor holds -1, and the codes start from 0", ValueError);
   CHECK_THROWS_AS(fit_scale(tensor({1.0, INFINITY}), signed_codes(4)), ValueError);
   CHECK_THROWS_AS(fit_scale(example(), signed_codes(4), {.steps = 101}), ValueError);
 }

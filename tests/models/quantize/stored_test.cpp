@@ -48,7 +48,7 @@ TEST_CASE("rf8: every byte is a number that is encoded and decoded without loss;
   }
   CHECK(rf8_decode(rf8_encode(std::ldexp(1.0, -11), 3), 3) == std::ldexp(1.0, -11));  // the least exponent, 3 − 14
   CHECK(rf8_decode(rf8_encode(std::ldexp(1.0, -12), 3), 3) == 0);
-  CHECK_THROWS_WITH_AS(rf8_encode(100, 3), "rf8: 100.000000 is too large for exponents up to 3", ValueError);
+  CHECK_THROWS_WITH_AS(rf8_encode(100, 3), "rf8: 100 is too large for exponents up to 3", ValueError);
   CHECK_THROWS_AS(rf8(tensor({INFINITY})), ValueError);
   CHECK_THROWS_WITH_AS(rf8(tensor({1.0}), -1), "rf8: n must not be negative, it is -1", ValueError);
 }

@@ -200,7 +200,7 @@ TEST_CASE("masked tokens: state survives; what does not fit is named") {
   Generator g(1);
   CHECK_THROWS_WITH_AS(mask_tokens(tokens, {.mask_token = 1, .vocab = 4}, g), "mask_tokens: token 4 is outside [0, 4)", IndexError);
   CHECK_THROWS_WITH_AS(mask_tokens(tokens, {.mask_token = 1, .vocab = 9, .masked = 0.8, .random = 0.3}, g),
-                       "mask_tokens: share 0.150000, masked 0.800000 and random 0.300000 must lie in [0, 1], the last two together too",
+                       "mask_tokens: share 0.15, masked 0.8 and random 0.3 must lie in [0, 1], the last two together too",
                        ValueError);
   CHECK_THROWS_WITH_AS(mask_tokens(tokens, {.mask_token = 1, .vocab = 2, .special = {0}}, g),
                        "mask_tokens: of 2 tokens none can be drawn at random", ValueError);

@@ -21,9 +21,9 @@ RowRange rows_of(int64_t count, int rank, int size);
 /// Which parameters of a model are parts, along their first dimension, of larger ones whose other rows are on the other processes (experts
 /// that were shared out); the rest are the same on all. Wholes are put together on the CPU. What is said to be done by all is called by all
 /// processes together.
-class PartedParameters {
+class ShardedParameters {
  public:
-  explicit PartedParameters(dist::Communicator& processes) : processes_(&processes) {}
+  explicit ShardedParameters(dist::Communicator& processes) : processes_(&processes) {}
   /// `own` is this process's rows_of(rows, rank, size).
   void add(const Tensor& own, int64_t rows) { rows_[own.impl()] = rows; }
   bool any() const { return !rows_.empty(); }
@@ -51,15 +51,15 @@ class PartedParameters {
 };
 
 /// A module that can be shared out; a class derives from it beside nn::Module.
-class PartedModule {
+class ShardedModule {
  public:
-  virtual ~PartedModule() = default;
+  virtual ~ShardedModule() = default;
   /// Who has the other parts; null: all is here.
   virtual dist::Communicator* processes() const = 0;
   /// Parameters that are parts, each with the number of its whole's rows.
   virtual std::vector<std::pair<Tensor, int64_t>> parts() const = 0;
 };
 /// The parts of all such modules in `model`; none where nothing was shared out. Training (train::train) asks for it.
-PartedParameters parted_parameters(nn::Module& model);
+ShardedParameters sharded_parameters(nn::Module& model);
 
 }  // namespace plumb::parallel

@@ -1,5 +1,5 @@
 // The table's rows in memory, and the messages in which they travel: row numbers as i64, then rows.
-#include "models/nn/sharded_embedding.h"
+#include "models/parallel/sharded_embedding.h"
 
 #include <fmt/format.h>
 
@@ -13,7 +13,7 @@
 #include "ops/join.h"
 #include "ops/shape.h"
 
-namespace plumb::nn {
+namespace plumb::parallel {
 namespace {
 
 dist::Communicator& alone() {
@@ -231,4 +231,4 @@ void sum_gradients(const std::vector<Tensor>& parameters, dist::Communicator* pr
   }
 }
 
-}  // namespace plumb::nn
+}  // namespace plumb::parallel

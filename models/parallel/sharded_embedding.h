@@ -7,7 +7,7 @@
 #include "engine/dist/communicator.h"
 #include "models/optim/adam.h"
 
-namespace plumb::nn {
+namespace plumb::parallel {
 
 struct ShardedEmbeddingOptions {
   double scale = 0.1;  ///< rows start as U(−scale, scale)
@@ -72,4 +72,4 @@ Tensor gathered_rows(const Tensor& own, dist::Communicator* processes);
 /// without. All of one type, f32 or f64.
 void sum_gradients(const std::vector<Tensor>& parameters, dist::Communicator* processes);
 
-}  // namespace plumb::nn
+}  // namespace plumb::parallel

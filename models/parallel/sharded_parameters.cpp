@@ -1,5 +1,5 @@
 // Rows of all processes put together, and cut apart again.
-#include "models/parallel/parted_parameters.h"
+#include "models/parallel/sharded_parameters.h"
 
 #include <algorithm>
 #include <charconv>
@@ -36,14 +36,14 @@ void each_of_optimizer(const optim::Optimizer& optimizer, StateDict& state, F&& 
 
 RowRange rows_of(int64_t count, int rank, int size) { return {count * rank / size, count * (rank + 1) / size}; }
 
-std::vector<Tensor> PartedParameters::same(const std::vector<Tensor>& all) const {
+std::vector<Tensor> ShardedParameters::same(const std::vector<Tensor>& all) const {
   std::vector<Tensor> chosen;
   for (const Tensor& p : all)
     if (!contains(p)) chosen.push_back(p);
   return chosen;
 }
 
-double PartedParameters::clip_grad_norm(GradientBuckets& buckets, const std::vector<Tensor>& all, double max_norm) const {
+double ShardedParameters::clip_grad_norm(GradientBuckets& buckets, const std::vector<Tensor>& all, double max_norm) const {
   NoGrad off;
   std::vector<Tensor> own;
   for (const Tensor& p : all)
@@ -58,7 +58,7 @@ double PartedParameters::clip_grad_norm(GradientBuckets& buckets, const std::vec
   return norm;
 }
 
-Tensor PartedParameters::gathered(const Tensor& own, int64_t rows) const {
+Tensor ShardedParameters::gathered(const Tensor& own, int64_t rows) const {
   NoGrad off;
   Tensor here = contiguous_data(to(own.detach(), cpu));
   Shape shape = own.shape();
@@ -71,29 +71,29 @@ Tensor PartedParameters::gathered(const Tensor& own, int64_t rows) const {
   return all;
 }
 
-Tensor PartedParameters::cut(const std::string& name, const Tensor& whole, int64_t rows) const {
+Tensor ShardedParameters::cut(const std::string& name, const Tensor& whole, int64_t rows) const {
   if (whole.rank() == 0 || whole.size(0) != rows)
-    throw ShapeError("parted parameters: \"" + name + "\" is " + to_string(whole.shape()) + ", it should have " + std::to_string(rows) +
+    throw ShapeError("sharded parameters: \"" + name + "\" is " + to_string(whole.shape()) + ", it should have " + std::to_string(rows) +
                      " rows");
   auto [begin, end] = rows_of(rows, processes_->rank(), processes_->size());
   return narrow(whole, 0, begin, end - begin);
 }
 
-StateDict PartedParameters::whole(const nn::Module& model, StateDict state) const {
+StateDict ShardedParameters::whole(const nn::Module& model, StateDict state) const {
   each_of_model(model, state, [&](const std::string&, Tensor& tensor, const Tensor& parameter) {
     if (contains(parameter)) tensor = gathered(tensor, rows_.at(parameter.impl()));
   });
   return state;
 }
 
-StateDict PartedParameters::own(const nn::Module& model, StateDict whole) const {
+StateDict ShardedParameters::own(const nn::Module& model, StateDict whole) const {
   each_of_model(model, whole, [&](const std::string& name, Tensor& tensor, const Tensor& parameter) {
     if (contains(parameter)) tensor = cut(name, tensor, rows_.at(parameter.impl()));
   });
   return whole;
 }
 
-optim::OptimizerState PartedParameters::whole_state(const optim::Optimizer& optimizer) const {
+optim::OptimizerState ShardedParameters::whole_state(const optim::Optimizer& optimizer) const {
   optim::OptimizerState state = optimizer.state();
   each_of_optimizer(optimizer, state.tensors, [&](const std::string&, Tensor& tensor, const Tensor& parameter) {
     if (contains(parameter)) tensor = gathered(tensor, rows_.at(parameter.impl()));
@@ -101,22 +101,22 @@ optim::OptimizerState PartedParameters::whole_state(const optim::Optimizer& opti
   return state;
 }
 
-optim::OptimizerState PartedParameters::own_state(const optim::Optimizer& optimizer, optim::OptimizerState whole) const {
+optim::OptimizerState ShardedParameters::own_state(const optim::Optimizer& optimizer, optim::OptimizerState whole) const {
   each_of_optimizer(optimizer, whole.tensors, [&](const std::string& name, Tensor& tensor, const Tensor& parameter) {
     if (contains(parameter)) tensor = cut(name, tensor, rows_.at(parameter.impl()));
   });
   return whole;
 }
 
-PartedParameters parted_parameters(nn::Module& model) {
-  PartedParameters parted(dist::world());
+ShardedParameters sharded_parameters(nn::Module& model) {
+  ShardedParameters sharded(dist::world());
   for (auto& [name, module] : model.named_modules()) {
-    auto* shared = dynamic_cast<PartedModule*>(module);
+    auto* shared = dynamic_cast<ShardedModule*>(module);
     if (!shared || !shared->processes()) continue;
-    if (!parted.any()) parted = PartedParameters(*shared->processes());
-    for (auto& [own, rows] : shared->parts()) parted.add(own, rows);
+    if (!sharded.any()) sharded = ShardedParameters(*shared->processes());
+    for (auto& [own, rows] : shared->parts()) sharded.add(own, rows);
   }
-  return parted;
+  return sharded;
 }
 
 }  // namespace plumb::parallel

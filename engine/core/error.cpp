@@ -1,0 +1,16 @@
+// Numbers in messages.
+#include "engine/core/error.h"
+
+#include <charconv>
+#include <cmath>
+
+namespace plumb {
+
+std::string decimal(double x) {
+  bool plain = x == 0 || (std::abs(x) >= 1e-4 && std::abs(x) < 1e16);
+  char text[32];
+  char* end = std::to_chars(text, text + sizeof text, x, plain ? std::chars_format::fixed : std::chars_format::scientific).ptr;
+  return {text, end};
+}
+
+}  // namespace plumb
