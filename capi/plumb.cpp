@@ -4,6 +4,7 @@
 #include <plumb/version.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -132,6 +133,9 @@ plumb_status plumb_from_data(const void* data, int32_t rank, const int64_t* shap
     Tensor x = empty(shape_of(rank, shape), type_of(dtype));
     if (x.numel() == 0) return x;
     if (!data) throw ValueError("plumb_from_data: NULL in the place of the elements");
+    const auto* bytes = static_cast<const unsigned char*>(data);
+    if (x.dtype() == boolean && std::any_of(bytes, bytes + x.numel(), [](unsigned char b) { return b > 1; }))
+      throw ValueError("plumb_from_data: an element of a bool tensor is neither 0 nor 1");
     std::memcpy(x.raw_data(), data, static_cast<size_t>(x.numel()) * item_size(x.dtype()));
     return x;
   });
@@ -248,8 +252,12 @@ plumb_status plumb_detach(const plumb_tensor* x, plumb_tensor** out) {
 plumb_status plumb_add_scaled(plumb_tensor* x, double scale, const plumb_tensor* change) {
   return guarded([&] {
     NoGrad no_grad;
-    Tensor target = value_of(x);
-    copy_data(target + scale * value_of(change), target);
+    Tensor target = value_of(x), sum = target + scale * value_of(change);
+    if (!is_floating(target.dtype()) && (is_floating(value_of(change).dtype()) || scale != std::trunc(scale)))
+      throw DTypeError("plumb_add_scaled: a fraction does not fit into a tensor of " + std::string(name(target.dtype())));
+    if (sum.shape() != target.shape())
+      throw ShapeError("plumb_add_scaled: " + to_string(value_of(change).shape()) + " does not fit into " + to_string(target.shape()));
+    copy_data(sum, target);
   });
 }
 

@@ -43,7 +43,8 @@ const Method& find_method(std::string_view slug) {
     if (m.slug == slug) return m;
   std::string message = "there is no method \"" + std::string(slug) + "\"";
   auto closest = std::ranges::min_element(shelf(), {}, [&](const Method& m) { return edits(m.slug, slug); });
-  if (closest != shelf().end() && edits(closest->slug, slug) <= 3) message += "; do you mean \"" + std::string(closest->slug) + "\"?";
+  if (closest != shelf().end() && edits(closest->slug, slug) <= std::min<size_t>(3, slug.size() / 2))
+    message += "; do you mean \"" + std::string(closest->slug) + "\"?";
   else message += "; `plumb methods` lists them";
   throw ConfigError(message);
 }

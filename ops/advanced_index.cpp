@@ -1,6 +1,7 @@
 // Indexing over several dimensions. The indexed dimensions are brought side by side and merged into one, the index tensors become
 // places along it, and gathering or scattering along one dimension does the rest, derivatives included.
 #include <algorithm>
+#include <cmath>
 
 #include "engine/autograd/record.h"
 #include "ops/create.h"
@@ -147,6 +148,9 @@ Tensor masked_select(const Tensor& x, const Tensor& mask) {
 
 Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value) {
   check_mask("masked_fill", x, mask);
+  if (!is_floating(x.dtype()) && value.value() != std::trunc(value.value()))
+    throw DTypeError("masked_fill: a fraction does not fit into a tensor of " + std::string(name(x.dtype())) +
+                     "; convert the tensor to f32 first");
   return where(mask, scalar_tensor(value, x.dtype(), x.device()), x);
 }
 Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
@@ -177,6 +181,8 @@ Tensor slice_assign(const Tensor& x, const Tensor& src, int dim, int64_t start, 
 Tensor one_hot(const Tensor& label, int64_t classes) {
   NoGrad off;
   if (classes < -1) throw ValueError("one_hot: the number of classes is negative: " + std::to_string(classes));
+  if (classes < 0 && label.numel() > 0 && min(label).item<int64_t>() < 0)
+    throw IndexError("one_hot: labels must not be negative, one is " + std::to_string(min(label).item<int64_t>()));
   Tensor labels = detail::checked_index("one_hot", label, 0, classes < 0 ? INT64_MAX : classes);
   if (classes < 0) classes = labels.numel() == 0 ? 0 : max(labels).item<int64_t>() + 1;
   return to(unsqueeze(labels, -1) == arange(classes, i64, label.device()), i64);

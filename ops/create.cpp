@@ -45,6 +45,7 @@ Tensor linspace(double start, double end, int64_t count, DType dtype, Device dev
 }
 
 Tensor eye(int64_t rows, int64_t columns, DType dtype, Device device) {
+  if (rows < 0) throw ShapeError("eye: the size must not be negative, it is " + std::to_string(rows));
   Tensor y = zeros({rows, columns < 0 ? rows : columns}, dtype, device), main = diagonal(y);
   fill_(main, 1);
   return y;

@@ -1,6 +1,7 @@
 // Central differences beside grad().
 #include "ops/gradcheck.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -121,6 +122,8 @@ class Element {
 
 GradcheckResult compare(const char* op, const TensorFunction& f, const std::vector<Tensor>& inputs, const GradcheckOptions& options) {
   check_inputs(op, inputs);
+  if (std::ranges::none_of(inputs, [](const Tensor& x) { return is_floating(x.dtype()); }))
+    throw ValueError(std::string(op) + ": there is no floating input to take a derivative in");
   WeightedSum loss(f, inputs, options.seed);
   std::vector<Tensor> analytic = loss.gradients();
   GradcheckResult result;

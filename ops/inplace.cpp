@@ -19,7 +19,8 @@ static void binary_(const char* name, BinaryOp op, Tensor& a, const Tensor& b, T
   check_writable(name, a);
   if (broadcast_shapes(name, a.shape(), b.shape()) != a.shape())
     throw ShapeError(std::string(name) + ": " + to_string(b.shape()) + " does not fit into " + to_string(a.shape()));
-  if (!is_floating(a.dtype()) && is_floating(b.dtype())) throw fractions_lost(name, a);
+  if (!is_floating(a.dtype()) && (is_floating(b.dtype()) || op == BinaryOp::div)) throw fractions_lost(name, a);
+  if (a.dtype() == boolean) throw DTypeError(std::string(name) + ": does not take bool tensors; convert them first");
   bool shared = a.impl()->storage == b.impl()->storage;
   if (write_is_recorded(a) || (grad_enabled() && b.requires_grad()))  // what `plain` saves of b must not be overwritten
     return assign(name, a, to(plain(recorded_value(a), shared ? clone(b) : b), a.dtype()));
@@ -42,6 +43,7 @@ void div_(Tensor& a, const Tensor& b) { binary_("div_", BinaryOp::div, a, b, div
 static void scalar_(const char* name, UnaryOp op, Tensor& a, Scalar b, Tensor (*plain)(const Tensor&, Scalar)) {
   check_writable(name, a);
   if (!is_floating(a.dtype()) && b.value() != std::trunc(b.value())) throw fractions_lost(name, a);
+  if (a.dtype() == boolean) throw DTypeError(std::string(name) + ": does not take bool tensors; convert them first");
   if (write_is_recorded(a)) return assign(name, a, plain(recorded_value(a), b));
   kernel::unary(a.device(), op, a, b.value(), 0, a);
   a.impl()->storage->bump_version();
@@ -69,6 +71,7 @@ void copy_(Tensor& target, const Tensor& source) {
 
 void masked_fill_(Tensor& a, const Tensor& condition, Scalar value) {
   check_writable("masked_fill_", a);
+  if (!is_floating(a.dtype()) && value.value() != std::trunc(value.value())) throw fractions_lost("masked_fill_", a);
   Tensor filled = where(condition, scalar_tensor(value, a.dtype(), a.device()), recorded_value(a));
   if (filled.shape() != a.shape())
     throw ShapeError("masked_fill_: the mask " + to_string(condition.shape()) + " does not fit into " + to_string(a.shape()));

@@ -16,7 +16,13 @@
 namespace plumb {
 namespace detail {
 
+// Kernels do not know for whom they compute.
+static void check_numbers(const char* name, DType type) {
+  if (type == boolean) throw DTypeError(std::string(name) + ": does not take bool tensors; convert them first");
+}
+
 Tensor unary(const char* name, UnaryOp op, const Tensor& x, double a, double b) {
+  check_numbers(name, x.dtype());
   Tensor y = empty_for(x.shape(), x.dtype(), x.device(), name, x);
   kernel::unary(x.device(), op, x, a, b, y);
   return y;
@@ -33,6 +39,7 @@ void check_same_device(const char* name, const Tensor& a, const Tensor& b) {
 
 Tensor binary(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
   check_same_device(name, a, b);
+  check_numbers(name, a.dtype());
   DType type = a.dtype() == b.dtype() ? a.dtype() : f32;
   if (a.shape() == b.shape()) {
     Tensor out = empty_for(a.shape(), type, a.device(), name, a, b);

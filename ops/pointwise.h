@@ -1,5 +1,6 @@
 // Arithmetic, comparisons and selection, element by element. Shapes broadcast (NumPy's rule), types are promoted (array-API rules;
-// a plain number keeps the tensor's type). Throws ShapeError when shapes do not broadcast, DeviceError when devices differ.
+// a plain number keeps the tensor's type, unless it is of a higher kind: a fraction makes integers f32, an integer makes bools i64). Throws
+// ShapeError when shapes do not broadcast, DeviceError when devices differ.
 #pragma once
 #include "engine/core/tensor.h"
 
@@ -18,7 +19,7 @@ Tensor neg(const Tensor& a);
 /// 0.
 Tensor floor_divide(const Tensor& a, const Tensor& b);
 Tensor remainder(const Tensor& a, const Tensor& b);
-/// a^b. The derivative in b is a^b log a, taken as 0 where a = 0 and b ≥ 0.
+/// a^b. Integers are taken as f32. The derivative in b is a^b log a, taken as 0 where a = 0 and b ≥ 0.
 Tensor pow(const Tensor& a, const Tensor& b);
 Tensor pow(const Tensor& a, Scalar b);
 Tensor pow(Scalar a, const Tensor& b);

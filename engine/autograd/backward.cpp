@@ -257,8 +257,9 @@ void BackwardPass::visit(Node& node, Grads& gradients) {
     if (on_path == on_path_.end() || !on_path->second) return;
   }
   if (node.released)
-    throw AutogradError(std::string("backward: what ") + node.name +
-                        " saved was freed by an earlier backward; pass retain_graph = true to that one to go through the graph twice");
+    throw AutogradError(
+        std::string("backward: what ") + node.name +
+        " saved was freed by an earlier backward; that one must retain the graph (retain_graph) for another to go through it");
   for (size_t i = 0; i < node.outputs.size(); ++i)
     if (!gradients[i].defined()) gradients[i] = zeros(node.outputs[i].shape, node.outputs[i].dtype, node.outputs[i].device);
   if (watcher()) [[unlikely]] watcher()->backward_begins(node.name);

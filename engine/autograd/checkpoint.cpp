@@ -59,6 +59,7 @@ std::vector<Tensor> checkpoint(const std::function<std::vector<Tensor>()>& f) {
 }
 
 Tensor checkpoint(const std::function<Tensor()>& f) {
+  if (!f) throw ValueError("checkpoint: there is no function to run");
   return checkpoint(std::function<std::vector<Tensor>()>([f] { return std::vector<Tensor>{f()}; }))[0];
 }
 

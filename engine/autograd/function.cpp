@@ -5,13 +5,23 @@
 
 namespace plumb {
 
+const Tensor& BackwardContext::gradient(size_t k) const {
+  if (k >= gradients_.size())
+    throw IndexError(std::string(name_) + ": there is no output " + std::to_string(k) + ", there are " + std::to_string(gradients_.size()));
+  return gradients_[static_cast<int>(k)];
+}
+
 Tensor BackwardContext::input(size_t i) const {
   if (keep_ != Keep::inputs && keep_ != Keep::all) throw AutogradError(std::string(name_) + ": its inputs were not kept for backward");
+  if (i >= inputs_)
+    throw IndexError(std::string(name_) + ": there is no input " + std::to_string(i) + ", there are " + std::to_string(inputs_));
   return saved_[i];
 }
 
 Tensor BackwardContext::output(size_t k) const {
   if (keep_ != Keep::outputs && keep_ != Keep::all) throw AutogradError(std::string(name_) + ": its outputs were not kept for backward");
+  if (k >= gradients_.size())
+    throw IndexError(std::string(name_) + ": there is no output " + std::to_string(k) + ", there are " + std::to_string(gradients_.size()));
   return saved_[k + (keep_ == Keep::all ? inputs_ : 0)];
 }
 
@@ -24,11 +34,13 @@ bool shares_storage(const Tensor& y, const std::vector<Tensor>& inputs) {
   return false;
 }
 
-std::vector<Tensor> run_unrecorded(const std::vector<Tensor>& inputs, const ForwardFunction& forward) {
+std::vector<Tensor> run_unrecorded(const char* name, const std::vector<Tensor>& inputs, const ForwardFunction& forward) {
   NoGrad off;
   std::vector<Tensor> x;
   for (const Tensor& input : inputs) x.push_back(input.defined() ? input.detach() : input);
   std::vector<Tensor> y = forward(x);
+  for (size_t k = 0; k < y.size(); ++k)
+    if (!y[k].defined()) throw AutogradError(std::string(name) + ": output " + std::to_string(k) + " of its forward has no value");
   for (Tensor& output : y)
     if (output.impl()->base || shares_storage(output, inputs)) output = engine_operations().clone(output);
   return y;
@@ -38,7 +50,7 @@ std::vector<Tensor> run_unrecorded(const std::vector<Tensor>& inputs, const Forw
 
 std::vector<Tensor> apply(const char* name, const std::vector<Tensor>& inputs, const ForwardFunction& forward, BackwardFunction backward,
                           Keep keep) {
-  std::vector<Tensor> outputs = run_unrecorded(inputs, forward);
+  std::vector<Tensor> outputs = run_unrecorded(name, inputs, forward);
   std::vector<Shape> shapes;
   std::vector<Tensor> kept;
   for (const Tensor& x : inputs) shapes.push_back(x.defined() ? x.shape() : Shape{});

@@ -16,8 +16,8 @@ class BackwardContext {
  public:
   BackwardContext(const char* name, const Grads& gradients, const Saved& saved, Needs needs, Keep keep, size_t inputs)
       : name_(name), gradients_(gradients), saved_(saved), needs_(needs), keep_(keep), inputs_(inputs) {}
-  /// The gradient of output k.
-  const Tensor& gradient(size_t k = 0) const { return gradients_[k]; }
+  /// The gradient of output k. All three throw IndexError where there is none of that number.
+  const Tensor& gradient(size_t k = 0) const;
   /// Input i and output k as they were. Throw AutogradError if Keep left them out, or if they were changed in place since.
   Tensor input(size_t i = 0) const;
   Tensor output(size_t k = 0) const;
@@ -52,7 +52,7 @@ std::vector<Tensor> apply(const char* name, const std::vector<Tensor>& inputs, c
 /// `backward` gives the gradients of the inputs, in order; an entry may stay undefined where the gradient is zero or not needed. Written in
 /// operations, it can itself be differentiated (create_graph); written otherwise, it cannot. `name`, a literal, is what errors name. An
 /// output that is an input or a view of one is copied. Throws AutogradError, in the backward pass, if the number of gradients is wrong,
-/// ShapeError if a shape is.
+/// ShapeError if a shape is, and at once if an output has no value.
 template <typename Forward, typename Backward>
 auto apply(const char* name, const std::vector<Tensor>& inputs, Forward forward, Backward backward, Keep keep = Keep::all) {
   if constexpr (std::is_convertible_v<std::invoke_result_t<Forward&, const std::vector<Tensor>&>, Tensor>)

@@ -122,7 +122,10 @@ void CapturedStep::reset() {
   if (impl_) impl_->forget();
 }
 
-CapturedStep capture(std::function<Tensor()> step, Device device) { return {std::move(step), device}; }
+CapturedStep capture(std::function<Tensor()> step, Device device) {
+  if (!step) throw ValueError("capture: there is no step to run");
+  return {std::move(step), device};
+}
 
 void eagerly(const std::function<void()>& work) {
   CapturedStep::Impl* impl = std::exchange(capturing, nullptr);

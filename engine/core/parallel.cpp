@@ -9,6 +9,7 @@
 #include <exception>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -45,6 +46,8 @@ int wait_for_change(const std::atomic<int>& value, int old) {
   return value.load();
 }
 
+constexpr int kMostThreads = 4096;  // more is a slip of the pen
+
 int available_cores() {
 #ifdef __linux__
   cpu_set_t cores;
@@ -59,8 +62,8 @@ int default_threads() {
   int n = 0;
   const char* end = text + std::strlen(text);
   const auto [parsed, error] = std::from_chars(text, end, n);
-  if (error != std::errc{} || parsed != end || n < 1)
-    throw ConfigError("PLUMB_NUM_THREADS: \"" + std::string(text) + "\" is not a whole number of at least 1");
+  if (error != std::errc{} || parsed != end || n < 1 || n > kMostThreads)
+    throw ConfigError("PLUMB_NUM_THREADS: \"" + std::string(text) + "\" is not a whole number from 1 to " + std::to_string(kMostThreads));
   return n;
 }
 
@@ -124,7 +127,13 @@ class Pool {
 
  private:
   void start_workers() {
-    while (static_cast<int>(workers_.size()) + 1 < threads()) workers_.emplace_back(&Pool::work, this, epoch_.load());
+    try {
+      while (static_cast<int>(workers_.size()) + 1 < threads()) workers_.emplace_back(&Pool::work, this, epoch_.load());
+    } catch (const std::system_error&) {
+      std::string room = std::to_string(workers_.size() + 1), wanted = std::to_string(threads());
+      stop_workers();
+      throw ConfigError("threads: the system gives " + room + " of " + wanted + "; set_num_threads or PLUMB_NUM_THREADS asks for fewer");
+    }
   }
 
   void stop_workers() {
@@ -217,6 +226,7 @@ int num_threads() { return pool().threads(); }
 
 void set_num_threads(int n) {
   if (n < 1) throw ConfigError("set_num_threads: " + std::to_string(n) + " threads; at least 1 is needed");
+  if (n > kMostThreads) throw ConfigError("set_num_threads: " + std::to_string(n) + " threads; at most " + std::to_string(kMostThreads));
   if (in_loop) throw ConfigError("set_num_threads: called inside a parallel_for");
   pool().set_threads(n);
 }

@@ -53,7 +53,8 @@ class Tensor {
 
   /// The only element, converted to T. Throws ShapeError unless numel() is 1.
   template <typename T = double> T item() const {
-    if constexpr (std::is_integral_v<T>) return static_cast<T>(item_integer());
+    if constexpr (std::is_same_v<T, bool>) return item_double() != 0;
+    else if constexpr (std::is_integral_v<T>) return static_cast<T>(item_integer());
     else return static_cast<T>(item_double());
   }
 

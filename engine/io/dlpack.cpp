@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <type_traits>
@@ -139,6 +140,12 @@ Tensor tensor_over(const Array& array, Storage::Release release, void* context) 
   if (reinterpret_cast<uintptr_t>(first) % item_size(dtype) != 0)
     throw ValueError(fmt::format("from_dlpack: the {} elements are not aligned to {} bytes; make a copy of the array first", name(dtype),
                                  item_size(dtype)));
+  if (dtype == boolean && device.type == DeviceType::cpu) {
+    Tensor rows = contiguous_data(view_of(from_blob(first, {g.extent}, dtype, nullptr, nullptr, device), g.shape, g.strides, 0));
+    const auto* bytes = static_cast<const unsigned char*>(rows.raw_data());
+    if (std::any_of(bytes, bytes + rows.numel(), [](unsigned char b) { return b > 1; }))
+      throw ValueError("from_dlpack: an element of a bool array is neither 0 nor 1");
+  }
   Tensor elements = from_blob(first, {g.extent}, dtype, release, context, device);
   return alias(view_of(elements, g.shape, g.strides, 0));
 }

@@ -8,11 +8,14 @@
 
 #include "engine/core/error.h"
 #include "engine/data/internal/portable_math.h"
+#include "models/augment/internal/images.h"
 #include "ops/pointwise.h"
 #include "ops/random.h"
 
 namespace plumb::augment {
 namespace {
+
+using detail::require;
 
 struct Extent {
   int64_t batch, channels, length;

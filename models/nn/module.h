@@ -75,8 +75,9 @@ struct LoadReport {
 ///
 /// How it works: a module knows its members by their distance in bytes from itself, so the copy of a module, whose members lie at the
 /// same distances, knows its own members without registering anything again, and nothing points upwards that a move would have to mend.
-/// What is registered must therefore be a member (direct, or in an std::array or std::optional) of the object that registers it; lists
-/// of children on the heap are ModuleList and Sequential. How the tensors come to be copied is told in internal/copy_session.h.
+/// What is registered must therefore be a member (direct, or in an std::array or std::optional) of the object that registers it, never in
+/// a std::unique_ptr or std::vector: those move their elements away from it. Lists of children on the heap are ModuleList and Sequential.
+/// How the tensors come to be copied is told in internal/copy_session.h.
 class Module {
  public:
   virtual ~Module();

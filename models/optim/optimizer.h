@@ -165,12 +165,19 @@ class GroupedOptimizer : public Optimizer {
     for (Tensor& p : group.parameters) add_parameter(std::move(p), options_.size() - 1);
     return options_.size() - 1;
   }
-  /// A group's options, which may be changed between steps.
-  Options& options(size_t group = 0) { return options_.at(group); }
+  /// A group's options, which may be changed between steps. Throws IndexError where there is no such group.
+  Options& options(size_t group = 0) {
+    check_group(group);
+    return options_[group];
+  }
 
  protected:
-  double& lr_of(size_t group) override { return options_.at(group).lr; }
+  double& lr_of(size_t group) override { return options(group).lr; }
   size_t group_count() const override { return options_.size(); }
+  void check_group(size_t group) const {
+    if (group >= options_.size())
+      throw IndexError("optimizer: there is no group " + std::to_string(group) + ", there are " + std::to_string(options_.size()));
+  }
   const Options& options_of(const Slot& slot) const { return options_[slot.group]; }
 
  private:

@@ -138,6 +138,17 @@ static void errors_have_a_code_and_a_message(void) {
   CHECK(plumb_add(NULL, a, &out) == PLUMB_ERROR_VALUE && !strcmp(plumb_last_error(), "plumb: NULL in the place of a tensor"));
   CHECK(plumb_add(a, a, NULL) == PLUMB_ERROR_VALUE && !strcmp(plumb_last_error(), "plumb: NULL in the place of a result"));
   CHECK(plumb_from_dlpack(NULL, &out) == PLUMB_ERROR_VALUE);
+  {
+    const unsigned char flags[] = {1, 2};
+    const int64_t whole[] = {5, 6}, two[] = {2};
+    plumb_tensor* n = NULL;
+    CHECK(plumb_from_data(flags, 1, two, PLUMB_BOOL, &out) == PLUMB_ERROR_VALUE);
+    CHECK(!strcmp(plumb_last_error(), "plumb_from_data: an element of a bool tensor is neither 0 nor 1"));
+    OK(plumb_from_data(whole, 1, two, PLUMB_I64, &n));
+    CHECK(plumb_add_scaled(n, 0.5, n) == PLUMB_ERROR_DTYPE);
+    CHECK(!strcmp(plumb_last_error(), "plumb_add_scaled: a fraction does not fit into a tensor of i64"));
+    plumb_free(n);
+  }
   CHECK(out == NULL);
   plumb_free(a);
 }

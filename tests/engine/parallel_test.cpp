@@ -123,6 +123,7 @@ TEST_CASE("set_num_threads: refuses what makes no sense") {
   Threads scope(2);
   CHECK(num_threads() == 2);
   CHECK_THROWS_WITH_AS(set_num_threads(0), "set_num_threads: 0 threads; at least 1 is needed", ConfigError);
+  CHECK_THROWS_WITH_AS(set_num_threads(100000), "set_num_threads: 100000 threads; at most 4096", ConfigError);
   CHECK_THROWS_AS(parallel_for(4, 1, [](int64_t, int64_t) { set_num_threads(3); }), ConfigError);
   CHECK(num_threads() == 2);
 }

@@ -252,6 +252,12 @@ TEST_CASE("conv2d: autocast computes in 16 bits and gives gradients in f32") {
   CHECK(gradients(y, {x, w}, false)[1].dtype() == f32);
 }
 
+TEST_CASE("autocast: takes bf16, f16 and f32") {
+  CHECK_THROWS_WITH_AS(Autocast(i64), "autocast: takes bf16, f16 or f32, not i64", DTypeError);
+  CHECK_THROWS_AS(Autocast(f64), DTypeError);
+  CHECK(Autocast::type() == f32);
+}
+
 TEST_CASE("conv: what does not fit is named") {
   Tensor x = zeros({1, 4, 5, 6}), w = zeros({6, 4, 3, 3});
   CHECK_THROWS_WITH_AS(conv2d(x, zeros({6, 3, 3, 3})), "conv2d: 1 group and 4 channels do not fit: input [1, 4, 5, 6], weight [6, 3, 3, 3]",

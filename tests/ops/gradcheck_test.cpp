@@ -81,6 +81,7 @@ TEST_CASE("gradcheck: keeps strides and leaves the inputs as they were") {
 TEST_CASE("gradcheck: refuses inputs that differences cannot work with") {
   TensorFunction f = [](const Tensor& x) { return x * 2.0; };
   CHECK_THROWS_WITH_AS(gradcheck(f, {tensor({1.0})}), "gradcheck: input 0 is f32; differences need f64", DTypeError);
+  CHECK_THROWS_WITH_AS(gradcheck(f, {tensor({1})}), "gradcheck: there is no floating input to take a derivative in", ValueError);
   CHECK_THROWS_WITH_AS(gradcheck(f, {expand(tensor({1.0}, f64), {3})}),
                        "gradcheck: elements of input 0 overlap (an expanded tensor); clone it first", ValueError);
   CHECK_THROWS_WITH_AS(gradcheck(f, {kX, select(kX, 0, 0)}), "gradcheck: inputs 0 and 1 share memory; clone one of them", ValueError);

@@ -210,7 +210,9 @@ TEST_CASE("masks: nonzero, masked_select, masked_fill, one_hot, slice_assign") {
   CHECK(masked_select(many, big).numel() == count);
   CHECK(min(masked_select(many, big)).item() > 1);
   CHECK(to_vector(masked_fill(select(x, 0, 0), select(x, 0, 0) == 0, 7)) == std::vector<double>{1, 7, -2});
-  CHECK(masked_fill(tensor({1, 2}), tensor({true, false}), 9.5).dtype() == i64);
+  CHECK(masked_fill(tensor({1, 2}), tensor({true, false}), 9.0).dtype() == i64);
+  CHECK_THROWS_WITH_AS(masked_fill(tensor({1, 2}), tensor({true, false}), 9.5),
+                       "masked_fill: a fraction does not fit into a tensor of i64; convert the tensor to f32 first", DTypeError);
   CHECK(to_vector<int64_t>(one_hot(tensor({2, 0}), 4)) == std::vector<int64_t>{0, 0, 1, 0, 1, 0, 0, 0});
   CHECK(one_hot(tensor({{2, 0}})).shape() == Shape{1, 2, 3});
   CHECK(to_vector(slice_assign(zeros({4}), tensor({1.0, 2.0}), 0, 0, 4, 2)) == std::vector<double>{1, 0, 2, 0});

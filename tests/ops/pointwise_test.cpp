@@ -316,6 +316,15 @@ TEST_CASE("in place: results stand in the tensor itself, through any view, in it
   CHECK_THROWS_AS(add_(one, zeros({3, 2})), ShapeError);
 }
 
+TEST_CASE("pointwise: bools are refused under the operation's own name") {
+  Tensor flag = tensor({true, false});
+  CHECK_THROWS_WITH_AS(neg(flag), "neg: does not take bool tensors; convert them first", DTypeError);
+  CHECK_THROWS_WITH_AS(abs(flag), "abs: does not take bool tensors; convert them first", DTypeError);
+  CHECK_THROWS_WITH_AS(add_(flag, flag), "add_: does not take bool tensors; convert them first", DTypeError);
+  Tensor n = tensor({4, 6});
+  CHECK_THROWS_WITH_AS(div_(n, n), doctest::Contains("div_: a fraction does not fit into a tensor of i64"), DTypeError);
+}
+
 TEST_CASE("in place: integers refuse what has a fraction, and stay as they were") {
   Tensor n = full({3}, 5, i64);
   CHECK_THROWS_WITH_AS(add_(n, 0.5), doctest::Contains("a fraction does not fit into a tensor of i64"), DTypeError);

@@ -22,6 +22,7 @@ TEST_CASE("plumb: mistakes on the command line are one line with a hint and exit
     const char *arguments, *err;
   } mistakes[] = {
       {"inof", "plumb: unknown command inof, did you mean info? (see plumb --help)\n"},
+      {"train foo", "plumb: train: unknown command foo (see plumb train --help)\n"},
       {"data fetsh", "plumb: data: unknown command fetsh, did you mean fetch? (see plumb data --help)\n"},
       {"data subset x --out y --cuont 3",
        "plumb: data subset: unknown option --cuont, did you mean --count? (see plumb data subset --help)\n"},

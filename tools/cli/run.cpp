@@ -44,7 +44,7 @@ std::string closest(const CLI::App& app, const std::string& word) {
     for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
   for (const CLI::App* sub : app.get_subcommands({})) known.push_back(sub->get_name());
   std::string best;
-  size_t least = std::max<size_t>(2, word.size() / 3) + 1;
+  size_t least = std::min(word.size() / 2, std::max<size_t>(2, word.size() / 3)) + 1;
   for (const std::string& candidate : known) {
     if (candidate.starts_with("-") != word.starts_with("-")) continue;
     size_t distance = edit_distance(word, candidate);

@@ -76,6 +76,21 @@ TEST_CASE("apply: wrong numbers and shapes of gradients are named; a changed inp
   CHECK_THROWS_AS(sum(y).backward(), AutogradError);
 }
 
+TEST_CASE("apply: outputs without a value, and inputs and outputs that there are not, are named") {
+  Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
+  auto id = [](const std::vector<Tensor>& in) { return in[0] * 1.0; };
+  auto nothing = [](const BackwardContext&) -> Grads { return {Tensor()}; };
+  CHECK_THROWS_WITH_AS(apply("empty", {x}, [](const std::vector<Tensor>&) { return Tensor(); }, nothing),
+                       "empty: output 0 of its forward has no value", AutogradError);
+  auto asking = [&](auto&& ask) { return sum(apply("ask", {x}, id, [ask](const BackwardContext& c) -> Grads { return ask(c); })); };
+  CHECK_THROWS_WITH_AS(asking([](const BackwardContext& c) { return c.gradient(3); }).backward(), "ask: there is no output 3, there are 1",
+                       IndexError);
+  CHECK_THROWS_WITH_AS(asking([](const BackwardContext& c) { return c.output(1); }).backward(), "ask: there is no output 1, there are 1",
+                       IndexError);
+  CHECK_THROWS_WITH_AS(asking([](const BackwardContext& c) { return c.input(1); }).backward(), "ask: there is no input 1, there are 1",
+                       IndexError);
+}
+
 TEST_CASE("apply: without inputs that need gradients nothing is recorded") {
   CHECK_FALSE(cube(tensor({1.0})).requires_grad());
   NoGrad off;

@@ -52,6 +52,8 @@ TEST_CASE("access: sizes, strides, typed data, single elements") {
   CHECK(tensor({{2.75}}, f16).item() == 2.75);
   CHECK(tensor({(int64_t{1} << 60) + 1}).item<int64_t>() == (int64_t{1} << 60) + 1);
   CHECK(tensor({true}).item<bool>());
+  CHECK(tensor({0.5}).item<bool>());
+  CHECK_FALSE(tensor({0.0}).item<bool>());
   CHECK_THROWS_WITH_AS(Tensor().shape(), "tensor: used before it was given a value", ValueError);
   CHECK_FALSE(Tensor().defined());
 }

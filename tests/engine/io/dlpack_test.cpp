@@ -149,5 +149,6 @@ TEST_CASE("dlpack: what cannot be taken is refused by name, and still belongs to
   refused([](Foreign& w) { w.managed.array.data = nullptr; }, "from_dlpack: the array has elements but no data");
   refused([](Foreign& w) { w.managed.array.byte_offset = 2; },
           "from_dlpack: the f32 elements are not aligned to 4 bytes; make a copy of the array first");
+  refused([](Foreign& w) { w.managed.array.type = {dlpack::kBool, 8, 1}; }, "from_dlpack: an element of a bool array is neither 0 nor 1");
   CHECK_THROWS_WITH_AS(from_dlpack(static_cast<dlpack::ManagedTensor*>(nullptr)), "from_dlpack: null", ValueError);
 }
