@@ -1,5 +1,9 @@
 # Install rules: headers under include/plumb with the paths they have here, the library, the command, and packages that
 # find_package(plumb CONFIG) and pkg-config find.
+if(PLUMB_QUICK)
+  install(CODE "message(FATAL_ERROR \"Plumb: this build directory has what the quick start needs, a part of the library; configure it with -DPLUMB_QUICK=OFF first\")")
+  return()
+endif()
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/plumb)
 

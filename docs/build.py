@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GUIDES = [  # in the order of the contents
     ("Begin", ["index", "tour"]),
     ("Concepts", ["tensors", "autograd", "kernels", "memory", "random", "determinism", "threads", "data", "checkpoints", "distributed", "precision", "errors"]),
-    ("How to", ["looking", "board", "trace", "graph", "inspect", "explain", "add_an_operation", "add_a_kernel", "add_a_method", "benchmarks"]),
+    ("How to", ["looking", "board", "trace", "graph", "inspect", "explain", "add_an_operation", "add_a_kernel", "add_a_method", "benchmarks", "environment"]),
 ]
 DOCUMENTS = {"README.md": "readme.html", "ARCHITECTURE.md": "architecture.html", "RESULTS.md": "results.html", "methods/README.md": "methods/shelf.html",
              "examples/README.md": "examples.html", "bench/scale.md": "scale.html"}

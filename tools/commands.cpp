@@ -2,6 +2,7 @@
 #include "tools/commands.h"
 
 #include <array>
+#include <string>
 
 namespace plumb::tools {
 
@@ -20,6 +21,14 @@ std::span<const Command* const> commands() {
                                     &data_command,  &info_command};
 #endif
   return table;
+}
+
+std::string left_out() {
+#ifdef PLUMB_QUICK
+  return "; this build has what the quick start needs, `bash tools/test.sh` builds everything";
+#else
+  return "";
+#endif
 }
 
 }  // namespace plumb::tools

@@ -27,6 +27,8 @@ Action choose(CommandLine& line, std::span<const Command* const> commands);
 
 /// All commands, in the order of `plumb --help`.
 std::span<const Command* const> commands();
+/// Why a command may be missing, to be said after its name; empty in a whole build.
+std::string left_out();
 
 /// The whole program: parses, runs, and turns errors into one line `plumb: <command>: message` on stderr. Returns the exit code:
 /// 0, what the action returned, 2 for bad input and anything the machine refused, 1 for a defect of the program.

@@ -99,6 +99,7 @@ std::string usage_message(CLI::App& root, const CLI::ParseError& error) {
     std::string word = left.front().substr(0, left.front().find('='));
     what = (word.starts_with("-") ? "unknown option " : takes_commands ? "unknown command " : "unexpected argument ") + word;
     if (std::string near = closest(app, word); !near.empty()) what += ", did you mean " + near + "?";
+    else if (takes_commands && !word.starts_with("-")) what += left_out();
   }
   return what + " (see plumb " + (path.empty() ? "" : path + " ") + "--help)";
 }
