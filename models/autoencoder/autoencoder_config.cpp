@@ -51,35 +51,37 @@ std::string VqVaeConfig::to_json() const { return fields_to_json(*this, vqvae_fi
 VqVaeConfig VqVaeConfig::from_json(const std::string& text) { return fields_from_json<VqVaeConfig>("vqvae", text, vqvae_fields); }
 
 void AutoencoderConfig::check() const {
-  require_positive("autoencoder",
-                   {{"channels", channels}, {"side", side}, {"width", width}, {"blocks", blocks}, {"groups", groups}, {"latent", latent}});
-  not_negative("autoencoder", {{"sigma", sigma}});
-  require(!multipliers.empty(), "autoencoder: multipliers must name at least one level");
-  require_rate("autoencoder", "dropout", dropout);
-  require(levels() <= 16, "autoencoder: multipliers name " + std::to_string(levels()) + " levels; there can be 16");
+  require_positive(
+      "autoencoder",
+      {{"channels", channels}, {"side", side}, {"--width", width}, {"--blocks", blocks}, {"--groups", groups}, {"--latent", latent}});
+  not_negative("autoencoder", {{"--sigma", sigma}});
+  require(!multipliers.empty(), "autoencoder: --multipliers must name at least one level");
+  require_rate("autoencoder", "--dropout", dropout);
+  require(levels() <= 16, "autoencoder: --multipliers name " + std::to_string(levels()) + " levels; there can be 16");
   require(width <= kMostChannels,
-          "autoencoder: width must be at most " + std::to_string(kMostChannels) + ", it is " + std::to_string(width));
+          "autoencoder: --width must be at most " + std::to_string(kMostChannels) + ", it is " + std::to_string(width));
   for (int64_t m : multipliers)
     require(m >= 1 && m <= kMostChannels,
-            "autoencoder: multipliers must lie in [1, " + std::to_string(kMostChannels) + "], one is " + std::to_string(m));
-  require(width % groups == 0, "autoencoder: " + std::to_string(groups) + " groups do not divide the " + std::to_string(width) +
+            "autoencoder: --multipliers must lie in [1, " + std::to_string(kMostChannels) + "], one is " + std::to_string(m));
+  require(width % groups == 0, "autoencoder: --groups " + std::to_string(groups) + " does not divide the " + std::to_string(width) +
                                    " channels of the first convolution");
   for (int64_t l = 0; l < levels(); ++l)
-    require(channels_at(l) % groups == 0, "autoencoder: " + std::to_string(groups) + " groups do not divide the " +
+    require(channels_at(l) % groups == 0, "autoencoder: --groups " + std::to_string(groups) + " does not divide the " +
                                               std::to_string(channels_at(l)) + " channels of level " + std::to_string(l));
-  require(side % (int64_t{1} << (levels() - 1)) == 0,
-          "autoencoder: images of side " + std::to_string(side) + " cannot be halved " + std::to_string(levels() - 1) + " times");
+  require(side % (int64_t{1} << (levels() - 1)) == 0, "autoencoder: images of side " + std::to_string(side) + " cannot be halved " +
+                                                          std::to_string(levels() - 1) +
+                                                          " times, once for each of --multipliers after the first");
 }
 
 void VaeConfig::check() const {
   network.check();
-  not_negative("vae", {{"beta", beta}, {"free_bits", free_bits}});
+  not_negative("vae", {{"--beta", beta}, {"--free-bits", free_bits}});
 }
 
 void QuantizerConfig::check() const {
-  require_positive("vqvae", {{"codes", codes}});
-  not_negative("vqvae", {{"commitment", commitment}, {"restart", restart}});
-  require_rate("vqvae", "decay", decay);
+  require_positive("vqvae", {{"--codes", codes}});
+  not_negative("vqvae", {{"--commitment", commitment}, {"--restart", restart}});
+  require_rate("vqvae", "--codebook-decay", decay);
 }
 
 void VqVaeConfig::check() const {

@@ -30,18 +30,18 @@ void PromptedClipConfig::check() const {
   require_positive("prompted_clip", {{"image_height", image_height},
                                      {"image_width", image_width},
                                      {"channels", channels},
-                                     {"patch", patch},
-                                     {"layers", layers},
-                                     {"heads", heads},
-                                     {"vision_width", vision_width},
+                                     {"--patch", patch},
+                                     {"--layers", layers},
+                                     {"--heads", heads},
+                                     {"--width", vision_width},
                                      {"text_width", text_width},
                                      {"width", width}});
-  require_multiple("prompted_clip", "image_height", image_height, "patch", patch);
-  require_multiple("prompted_clip", "image_width", image_width, "patch", patch);
-  require_multiple("prompted_clip", "vision_width", vision_width, "heads", heads);
-  require_multiple("prompted_clip", "text_width", text_width, "heads", heads);
+  require_multiple("prompted_clip", "image_height", image_height, "--patch", patch);
+  require_multiple("prompted_clip", "image_width", image_width, "--patch", patch);
+  require_multiple("prompted_clip", "--width", vision_width, "--heads", heads);
+  require_multiple("prompted_clip", "text_width", text_width, "--heads", heads);
   require(vocab >= 3, "prompted_clip: vocab must hold padding, begin and end, it is " + std::to_string(vocab));
-  require(context >= 2, "prompted_clip: context must be at least 2, it is " + std::to_string(context));
+  require(context >= 2, "prompted_clip: --context must be at least 2, it is " + std::to_string(context));
 }
 
 static int64_t prompt_length(const Prompts& prompts) { return prompts.empty() ? 0 : prompts.front().size(0); }

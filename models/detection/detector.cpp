@@ -35,28 +35,28 @@ DetectorConfig DetectorConfig::from_json(const std::string& text) { return field
 void DetectorConfig::check() const {
   require_positive("detector", {{"channels", channels},
                                 {"classes", classes},
-                                {"backbone_width", backbone_width},
-                                {"width", width},
-                                {"proposals", proposals},
-                                {"stages", stages},
+                                {"--backbone-width", backbone_width},
+                                {"--width", width},
+                                {"--proposals", proposals},
+                                {"--stages", stages},
                                 {"heads", heads},
                                 {"inner", inner},
-                                {"dynamic", dynamic},
-                                {"roi_size", roi_size},
+                                {"--dynamic", dynamic},
+                                {"--roi-size", roi_size},
                                 {"roi_sampling", roi_sampling},
                                 {"noise_steps", noise_steps}});
-  require_multiple("detector", "backbone_width", backbone_width, "the groups of its norm,", 4);
-  require_multiple("detector", "width", width, "heads", heads);
-  require(width % 2 == 0, "detector: width must be even, it is " + std::to_string(width));
+  require_multiple("detector", "--backbone-width", backbone_width, "the groups of its norm,", 4);
+  require_multiple("detector", "--width", width, "the heads of attention,", heads);
+  require(width % 2 == 0, "detector: --width must be even, it is " + std::to_string(width));
   require(!blocks.empty() && blocks.size() <= 4,
-          "detector: needs blocks for one to four stages, they are given for " + std::to_string(blocks.size()));
-  for (int64_t n : blocks) require_positive("detector", {{"blocks", n}});
+          "detector: --blocks must be given for one to four stages, they are for " + std::to_string(blocks.size()));
+  for (int64_t n : blocks) require_positive("detector", {{"--blocks", n}});
   require(first_level >= 0 && first_level < static_cast<int64_t>(blocks.size()),
-          "detector: first_level must be one of the " + std::to_string(blocks.size()) + " stages, it is " + std::to_string(first_level));
+          "detector: --first-level must be one of the " + std::to_string(blocks.size()) + " stages, it is " + std::to_string(first_level));
   require(roi_cells > 0 && signal_scale > 0, "detector: roi_cells and signal_scale must be positive");
-  require(start == "noise" || start == "learned", "detector: start \"" + start + "\" is unknown; choose noise or learned");
+  require(start == "noise" || start == "learned", "detector: --start \"" + start + "\" is unknown; choose noise or learned");
   require(matching == "one_to_one" || matching == "dynamic_k",
-          "detector: matching \"" + matching + "\" is unknown; choose one_to_one or dynamic_k");
+          "detector: --matching \"" + matching + "\" is unknown; choose one_to_one or dynamic_k");
 }
 
 namespace {

@@ -18,15 +18,15 @@ EncoderConfig EncoderConfig::from_json(const std::string& text) { return fields_
 
 void EncoderConfig::check() const {
   require_positive("encoder", {{"vocab", vocab},
-                               {"layers", layers},
-                               {"heads", heads},
-                               {"width", width},
-                               {"inner", inner},
-                               {"context", context},
+                               {"--layers", layers},
+                               {"--heads", heads},
+                               {"--width", width},
+                               {"--inner", inner},
+                               {"--context", context},
                                {"token_types", token_types}});
-  require_multiple("encoder", "width", width, "heads", heads);
-  require_rate("encoder", "dropout", dropout);
-  require_rate("encoder", "attention_dropout", attention_dropout);
+  require_multiple("encoder", "--width", width, "--heads", heads);
+  require_rate("encoder", "--dropout", dropout);
+  require_rate("encoder", "--attention-dropout", attention_dropout);
   require(norm_eps > 0, "encoder: norm_eps must be positive, it is " + decimal(norm_eps));
   require(padding >= -1 && padding < vocab, "encoder: padding must be a token or -1, it is " + std::to_string(padding));
   nn::activation_named(activation);

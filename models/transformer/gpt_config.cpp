@@ -19,7 +19,7 @@ void GptConfig::check() const {
   for (auto [name, value] : {std::pair{"vocab", vocab}, {"layers", layers}, {"heads", heads}, {"width", width}, {"context", context}})
     require(value >= 1, std::string("--") + name + " must be at least 1, it is " + std::to_string(value));
   require(width % heads == 0, "--width " + std::to_string(width) + " is not a multiple of --heads " + std::to_string(heads));
-  require(inner >= 0, "gpt: inner must not be negative, it is " + std::to_string(inner));
+  require(inner >= 0, "--inner must not be negative, it is " + std::to_string(inner));
   require(norm_eps > 0, "gpt: norm_eps must be positive, it is " + decimal(norm_eps));
   nn::activation_named(activation);
   require(dropout >= 0 && dropout < 1, "--dropout must lie in [0, 1), it is " + decimal(dropout));

@@ -28,15 +28,15 @@ TranslatorConfig TranslatorConfig::from_json(const std::string& text) {
 void TranslatorConfig::check() const {
   require_positive("translator", {{"source_vocab", source_vocab},
                                   {"target_vocab", target_vocab},
-                                  {"encoder_layers", encoder_layers},
-                                  {"decoder_layers", decoder_layers},
-                                  {"heads", heads},
-                                  {"width", width},
-                                  {"inner", inner},
+                                  {"--layers", encoder_layers},
+                                  {"--decoder-layers", decoder_layers},
+                                  {"--heads", heads},
+                                  {"--width", width},
+                                  {"--inner", inner},
                                   {"context", context}});
-  require_multiple("translator", "width", width, "heads", heads);
-  require(width % 2 == 0, "translator: sinusoidal positions need an even width, it is " + std::to_string(width));
-  require_rate("translator", "dropout", dropout);
+  require_multiple("translator", "--width", width, "--heads", heads);
+  require(width % 2 == 0, "translator: sinusoidal positions need an even --width, it is " + std::to_string(width));
+  require_rate("translator", "--dropout", dropout);
   for (auto [name, token] : {std::pair{"padding", padding}, {"begin", begin}, {"end", end}})
     require(token >= 0 && token < target_vocab,
             std::string("translator: ") + name + " must be a token of the target, it is " + std::to_string(token));

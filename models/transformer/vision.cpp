@@ -28,19 +28,19 @@ void VisionConfig::check() const {
   require_positive("vision", {{"image_height", image_height},
                               {"image_width", image_width},
                               {"channels", channels},
-                              {"patch", patch},
+                              {"--patch", patch},
                               {"classes", classes},
-                              {"layers", layers},
-                              {"heads", heads},
-                              {"width", width},
-                              {"inner", inner}});
-  require_multiple("vision", "image_height", image_height, "patch", patch);
-  require_multiple("vision", "image_width", image_width, "patch", patch);
-  require_multiple("vision", "width", width, "heads", heads);
-  require_rate("vision", "dropout", dropout);
+                              {"--layers", layers},
+                              {"--heads", heads},
+                              {"--width", width},
+                              {"--inner", inner}});
+  require_multiple("vision", "image_height", image_height, "--patch", patch);
+  require_multiple("vision", "image_width", image_width, "--patch", patch);
+  require_multiple("vision", "--width", width, "--heads", heads);
+  require_rate("vision", "--dropout", dropout);
   require_rate("vision", "attention_dropout", attention_dropout);
   require(norm_eps > 0, "vision: norm_eps must be positive, it is " + decimal(norm_eps));
-  require(pooling == "first" || pooling == "mean", "vision: pooling \"" + pooling + "\" is unknown; choose first or mean");
+  require(pooling == "first" || pooling == "mean", "vision: --pooling \"" + pooling + "\" is unknown; choose first or mean");
   nn::activation_named(activation);
 }
 

@@ -34,10 +34,10 @@ SegmentationConfig SegmentationConfig::from_json(const std::string& text) {
 }
 
 void SegmentationConfig::check() const {
-  for (auto [name, value] : {std::pair{"in_channels", in_channels}, {"classes", classes}, {"width", width}})
+  for (auto [name, value] : {std::pair{"in_channels", in_channels}, {"classes", classes}, {"--width", width}})
     require(value >= 1, std::string(name) + " must be at least 1, it is " + std::to_string(value));
-  require(depth >= 1 && depth <= 6, "depth must lie in [1, 6], it is " + std::to_string(depth));
-  require(!bilinear || width % 2 == 0, "width must be even for a bilinear decoder, it is " + std::to_string(width));
+  require(depth >= 1 && depth <= 6, "--depth must lie in [1, 6], it is " + std::to_string(depth));
+  require(!bilinear || width % 2 == 0, "--width must be even for a bilinear decoder, it is " + std::to_string(width));
 }
 
 DoubleConv::Layers::Layers(nn::Module* parent, std::string name, int64_t in, int64_t out, int64_t middle)

@@ -47,32 +47,33 @@ bool UnetConfig::attends(int64_t level) const { return std::ranges::find(attenti
 void UnetConfig::check() const {
   for (auto [name, value] : {std::pair{"in_channels", in_channels},
                              {"out_channels", out_channels},
-                             {"width", width},
-                             {"blocks", blocks},
-                             {"heads", heads},
-                             {"groups", groups},
+                             {"--width", width},
+                             {"--blocks", blocks},
+                             {"--heads", heads},
+                             {"--groups", groups},
                              {"transformer_depth", transformer_depth}})
     require(value >= 1, std::string(name) + " must be at least 1, it is " + std::to_string(value));
   for (auto [name, value] : {std::pair{"head_width", head_width}, {"embedding", embedding}, {"classes", classes}, {"context", context}})
     require(value >= 0, std::string(name) + " must not be negative, it is " + std::to_string(value));
-  require(!multipliers.empty(), "multipliers must name at least one level");
-  require(levels() <= 16, "multipliers name " + std::to_string(levels()) + " levels; there can be 16");
-  require(width <= kMostChannels, "width must be at most " + std::to_string(kMostChannels) + ", it is " + std::to_string(width));
-  require(width % 2 == 0, "width must be even for the time embedding, it is " + std::to_string(width));
-  require(dropout >= 0 && dropout < 1, "dropout must lie in [0, 1), it is " + decimal(dropout));
+  require(!multipliers.empty(), "--multipliers must name at least one level");
+  require(levels() <= 16, "--multipliers name " + std::to_string(levels()) + " levels; there can be 16");
+  require(width <= kMostChannels, "--width must be at most " + std::to_string(kMostChannels) + ", it is " + std::to_string(width));
+  require(width % 2 == 0, "--width must be even for the time embedding, it is " + std::to_string(width));
+  require(dropout >= 0 && dropout < 1, "--dropout must lie in [0, 1), it is " + decimal(dropout));
   for (int64_t l = 0; l < levels(); ++l) {
     int64_t m = multipliers[static_cast<size_t>(l)];
     require(m >= 1 && m <= kMostChannels,
-            "multipliers must lie in [1, " + std::to_string(kMostChannels) + "], one is " + std::to_string(m));
+            "--multipliers must lie in [1, " + std::to_string(kMostChannels) + "], one is " + std::to_string(m));
     int64_t c = channels(l), per_head = head_width > 0 ? head_width : heads;
     require(c % groups == 0,
-            std::to_string(groups) + " groups do not divide the " + std::to_string(c) + " channels of level " + std::to_string(l));
+            "--groups " + std::to_string(groups) + " does not divide the " + std::to_string(c) + " channels of level " + std::to_string(l));
     if (attends(l) || (middle_attention && l == levels() - 1))
-      require(c % per_head == 0, (head_width > 0 ? "head_width " : "heads ") + std::to_string(per_head) + " does not divide the " +
+      require(c % per_head == 0, (head_width > 0 ? "head_width " : "--heads ") + std::to_string(per_head) + " does not divide the " +
                                      std::to_string(c) + " channels of level " + std::to_string(l));
   }
   for (int64_t l : attention_levels)
-    require(l >= 0 && l < levels(), "attention level " + std::to_string(l) + " is outside [0, " + std::to_string(levels()) + ")");
+    require(l >= 0 && l < levels(),
+            "--attention " + std::to_string(l) + " is outside [0, " + std::to_string(levels()) + "), the levels of --multipliers");
 }
 
 }  // namespace plumb::unet

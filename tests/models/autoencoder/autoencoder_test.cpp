@@ -223,12 +223,13 @@ TEST_CASE("autoencoder: configurations and inputs that do not fit are named") {
     change(c);
     return c;
   };
-  CHECK_THROWS_WITH_AS(Autoencoder(with([](auto& c) { c.side = 9; })), "autoencoder: images of side 9 cannot be halved 1 times",
+  CHECK_THROWS_WITH_AS(Autoencoder(with([](auto& c) { c.side = 9; })),
+                       "autoencoder: images of side 9 cannot be halved 1 times, once for each of --multipliers after the first",
                        ConfigError);
   CHECK_THROWS_WITH_AS(Autoencoder(with([](auto& c) { c.groups = 3; })),
-                       "autoencoder: 3 groups do not divide the 4 channels of the first convolution", ConfigError);
-  CHECK_THROWS_WITH_AS(Autoencoder(with([](auto& c) { c.latent = 0; })), "autoencoder: latent must be at least 1, it is 0", ConfigError);
-  CHECK_THROWS_WITH_AS(Vae({.network = kSmall, .beta = -1}), "vae: beta must not be negative, it is -1", ConfigError);
+                       "autoencoder: --groups 3 does not divide the 4 channels of the first convolution", ConfigError);
+  CHECK_THROWS_WITH_AS(Autoencoder(with([](auto& c) { c.latent = 0; })), "autoencoder: --latent must be at least 1, it is 0", ConfigError);
+  CHECK_THROWS_WITH_AS(Vae({.network = kSmall, .beta = -1}), "vae: --beta must not be negative, it is -1", ConfigError);
   CHECK_THROWS_WITH_AS(AutoencoderConfig::from_json(R"({"likelihood": "poisson"})"), "autoencoder: likelihood cannot be \"poisson\"",
                        ConfigError);
   VaeConfig vae{.network = vector_form(7), .beta = 0.5, .free_bits = 0.25};

@@ -194,8 +194,8 @@ TEST_CASE("vqvae: configurations that do not fit are named") {
   vector.vector = true;
   CHECK_THROWS_WITH_AS(VqVae({.network = vector}), "vqvae: the latent must be a map, whose places are quantised one by one; vector is set",
                        ConfigError);
-  CHECK_THROWS_WITH_AS(VqVae({.network = kSmall, .quantizer = {.codes = 0}}), "vqvae: codes must be at least 1, it is 0", ConfigError);
-  CHECK_THROWS_WITH_AS(VqVae({.network = kSmall, .quantizer = {.decay = 1}}), "vqvae: decay must lie in [0, 1), it is 1",
+  CHECK_THROWS_WITH_AS(VqVae({.network = kSmall, .quantizer = {.codes = 0}}), "vqvae: --codes must be at least 1, it is 0", ConfigError);
+  CHECK_THROWS_WITH_AS(VqVae({.network = kSmall, .quantizer = {.decay = 1}}), "vqvae: --codebook-decay must lie in [0, 1), it is 1",
                        ConfigError);
 }
 

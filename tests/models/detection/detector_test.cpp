@@ -264,11 +264,11 @@ TEST_CASE("box decoder and detector: names, starts and errors") {
   CHECK_THROWS_WITH_AS(noise.detect(zeros({1, 1, 16, 16})), "detector: takes images [B, 3, H, W], got [1, 1, 16, 16]", ShapeError);
   CHECK_THROWS_WITH_AS(noise.detect(zeros({1, 3, 16, 16}), {.steps = 0}), "detect: needs at least one step, not 0", ValueError);
   config.start = "random";
-  CHECK_THROWS_WITH_AS(Detector{config}, "detector: start \"random\" is unknown; choose noise or learned", ConfigError);
+  CHECK_THROWS_WITH_AS(Detector{config}, "detector: --start \"random\" is unknown; choose noise or learned", ConfigError);
   config = {.backbone_width = 10};
-  CHECK_THROWS_WITH_AS(Detector{config}, "detector: backbone_width 10 is not a multiple of the groups of its norm, 4", ConfigError);
+  CHECK_THROWS_WITH_AS(Detector{config}, "detector: --backbone-width 10 is not a multiple of the groups of its norm, 4", ConfigError);
   config = {.blocks = {1, 1}};
-  CHECK_THROWS_WITH_AS(Detector{config}, "detector: first_level must be one of the 2 stages, it is 2", ConfigError);
+  CHECK_THROWS_WITH_AS(Detector{config}, "detector: --first-level must be one of the 2 stages, it is 2", ConfigError);
 }
 
 TEST_CASE("detector: what is found in an image does not depend on its batch; state and copies survive") {

@@ -104,7 +104,7 @@ TEST_CASE("dcgan: configurations and inputs that do not fit are named") {
       "dcgan: images of side 30 cannot be grown; the side must be 4, 5, 6 or 7 times a power of two from 2 on (8, 28, 32, 64, …)",
       ConfigError);
   CHECK_THROWS_AS(Dcgan({.side = 4}), ConfigError);
-  CHECK_THROWS_WITH_AS(Dcgan({.latent = 0}), "dcgan: latent must be at least 1, it is 0", ConfigError);
+  CHECK_THROWS_WITH_AS(Dcgan({.latent = 0}), "dcgan: --latent must be at least 1, it is 0", ConfigError);
   Dcgan pair(kSmall);
   Generator random(1);
   CHECK_THROWS_WITH_AS(pair.generate(zeros({2, 4}), random), "dcgan: takes random numbers [B, 3], got [2, 4]", ShapeError);

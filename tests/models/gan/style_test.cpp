@@ -290,8 +290,8 @@ TEST_CASE("style gan: configurations and inputs that do not fit are named") {
       StyleGan({.side = 27}),
       "style: images of side 27 cannot be grown; the side must be 4, 5, 6 or 7 times a power of two from 2 on (8, 28, 32, 64, …)",
       ConfigError);
-  CHECK_THROWS_WITH_AS(StyleGan({.mapping_layers = 9}), "style: mapping_layers must lie in [1, 8], it is 9", ConfigError);
-  CHECK_THROWS_WITH_AS(StyleGan({.mixing = 1.5}), "style: mixing must lie in [0, 1], it is 1.5", ConfigError);
+  CHECK_THROWS_WITH_AS(StyleGan({.mapping_layers = 9}), "style: --mapping-layers must lie in [1, 8], it is 9", ConfigError);
+  CHECK_THROWS_WITH_AS(StyleGan({.mixing = 1.5}), "style: --mixing must lie in [0, 1], it is 1.5", ConfigError);
   StyleGan pair(kSmall);
   Generator random(1);
   CHECK_THROWS_WITH_AS(pair.generate(zeros({2, 4}), random), "style: takes random numbers [B, 3], got [2, 4]", ShapeError);

@@ -79,8 +79,8 @@ TEST_CASE("encoder: wrong sizes and settings are named") {
   CHECK_THROWS_WITH_AS(model(zeros({1, 4}, i64), zeros({1, 3}, boolean)), "encoder: mask is [1, 3], tokens are [1, 4]", ShapeError);
   EncoderConfig config = small();
   config.heads = 3;
-  CHECK_THROWS_WITH_AS(Encoder{config}, "encoder: width 8 is not a multiple of heads 3", ConfigError);
-  CHECK_THROWS_WITH_AS(EncoderConfig::from_json(R"({"layers": 0})"), "encoder: layers must be at least 1, it is 0", ConfigError);
+  CHECK_THROWS_WITH_AS(Encoder{config}, "encoder: --width 8 is not a multiple of --heads 3", ConfigError);
+  CHECK_THROWS_WITH_AS(EncoderConfig::from_json(R"({"layers": 0})"), "encoder: --layers must be at least 1, it is 0", ConfigError);
   CHECK_THROWS_AS(EncoderConfig::from_json(R"({"layers": "many"})"), ConfigError);
   CHECK(EncoderConfig::from_json(small().to_json()).to_json() == small().to_json());
 }

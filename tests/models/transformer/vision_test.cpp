@@ -63,10 +63,10 @@ TEST_CASE("vision transformer: starts undecided; a state loads into another; set
   CHECK_THROWS_WITH_AS(a(zeros({2, 2, 6, 4})), "vision: takes images [B, 2, 4, 6], got [2, 2, 6, 4]", ShapeError);
   VisionConfig config = small();
   config.patch = 4;
-  CHECK_THROWS_WITH_AS(VisionTransformer{config}, "vision: image_width 6 is not a multiple of patch 4", ConfigError);
+  CHECK_THROWS_WITH_AS(VisionTransformer{config}, "vision: image_width 6 is not a multiple of --patch 4", ConfigError);
   config = small();
   config.pooling = "last";
-  CHECK_THROWS_WITH_AS(VisionTransformer{config}, "vision: pooling \"last\" is unknown; choose first or mean", ConfigError);
+  CHECK_THROWS_WITH_AS(VisionTransformer{config}, "vision: --pooling \"last\" is unknown; choose first or mean", ConfigError);
   nn::PatchEmbedding patches(1, 4, 3);
   CHECK(patches(zeros({2, 1, 6, 9})).shape() == Shape{2, 6, 4});
   CHECK_THROWS_WITH_AS(patches(zeros({2, 1, 6, 8})),

@@ -85,7 +85,7 @@ TEST_CASE("intersection_over_union: counted by hand, NaN for a class that nobody
 }
 
 TEST_CASE("segmentation: what does not fit is named") {
-  CHECK_THROWS_WITH_AS(SegmentationUnet({.depth = 7}), "segmentation: depth must lie in [1, 6], it is 7", ConfigError);
+  CHECK_THROWS_WITH_AS(SegmentationUnet({.depth = 7}), "segmentation: --depth must lie in [1, 6], it is 7", ConfigError);
   SegmentationUnet net({.in_channels = 1, .width = 2, .depth = 2});
   CHECK_THROWS_WITH_AS(net(zeros({1, 1, 3, 8})), "segmentation: takes images [B, 1, H, W] of at least 4×4, got [1, 1, 3, 8]", ShapeError);
 }

@@ -330,16 +330,18 @@ TEST_CASE("unet: configurations and inputs that do not fit are named") {
     change(c);
     return c;
   };
-  CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.groups = 3; })), "unet: 3 groups do not divide the 4 channels of level 0", ConfigError);
-  CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.heads = 3; })), "unet: heads 3 does not divide the 8 channels of level 1", ConfigError);
-  CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.attention_levels = {2}; })), "unet: attention level 2 is outside [0, 2)", ConfigError);
-  CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.multipliers = {}; })), "unet: multipliers must name at least one level", ConfigError);
+  CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.groups = 3; })), "unet: --groups 3 does not divide the 4 channels of level 0",
+                       ConfigError);
+  CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.heads = 3; })), "unet: --heads 3 does not divide the 8 channels of level 1", ConfigError);
+  CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.attention_levels = {2}; })),
+                       "unet: --attention 2 is outside [0, 2), the levels of --multipliers", ConfigError);
+  CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.multipliers = {}; })), "unet: --multipliers must name at least one level", ConfigError);
   CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.width = int64_t{1} << 62; })),
-                       "unet: width must be at most 1048576, it is 4611686018427387904", ConfigError);
+                       "unet: --width must be at most 1048576, it is 4611686018427387904", ConfigError);
   CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.multipliers = {int64_t{1} << 61}; })),
-                       "unet: multipliers must lie in [1, 1048576], one is 2305843009213693952", ConfigError);
+                       "unet: --multipliers must lie in [1, 1048576], one is 2305843009213693952", ConfigError);
   CHECK_THROWS_WITH_AS(Unet(with([](auto& c) { c.multipliers = std::vector<int64_t>(65, 1); })),
-                       "unet: multipliers name 65 levels; there can be 16", ConfigError);
+                       "unet: --multipliers name 65 levels; there can be 16", ConfigError);
   CHECK_THROWS_WITH_AS(UnetConfig::from_json(R"({"resample": "magic"})"), "unet: resample cannot be \"magic\"", ConfigError);
   CHECK_THROWS_AS(UnetConfig::from_json(R"({"width": "wide"})"), ConfigError);
   CHECK_THROWS_WITH_AS(UnetConfig::from_json("[]"), "unet: not a JSON object", ConfigError);
