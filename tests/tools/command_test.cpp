@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "tests/tools/run_command.h"
 
@@ -104,4 +105,20 @@ TEST_CASE("plumb: a path that is not UTF-8 is one clear line") {
   CHECK(o.code == 2);
   CHECK(o.err == "plumb: train gpt: data[0] is not UTF-8, which JSON cannot hold; rename the file or convert its text to UTF-8\n");
   CHECK(run_shell("test -e " + scratch.path("run")).code != 0);
+}
+
+TEST_CASE("plumb: numbers that are not finite are refused, whatever the option, before anything is done") {
+  plumb_test::Scratch scratch;
+  std::string out = " --out " + scratch.path("run");
+  for (const char* command : {"train gpt --data x --clip inf", "train gpt --data x --lr nan", "train unet --data digits --noise-mean nan",
+                              "train vae --data digits --beta inf", "train consistency --data digits --grid 0.1 inf",
+                              "train forecast --data x --lags 1e999", "sample x --temperature nan", "sample x --churn inf",
+                              "audit x --data y --protected z --split nan", "bench kernels --seconds inf"}) {
+    std::string option = std::string(command).substr(std::string(command).rfind("--"));
+    Outcome o = run_plumb(command + (std::string(command).starts_with("train") ? out : ""));
+    CHECK(o.code == 2);
+    CHECK_MESSAGE(o.err.find(option.substr(0, option.find(' ')) + ": must be a finite number, it is ") != std::string::npos, o.err);
+    CHECK(std::count(o.err.begin(), o.err.end(), '\n') == 1);
+  }
+  CHECK(!std::filesystem::exists(scratch.path("run")));
 }

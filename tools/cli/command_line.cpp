@@ -2,8 +2,11 @@
 #include "tools/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <optional>
+#include <type_traits>
 #include <vector>
 
 namespace plumb::tools {
@@ -17,8 +20,21 @@ constexpr bool has_default(const T& value) {
 }
 
 template <typename T>
+constexpr bool holds_fractions =
+    std::is_same_v<T, double> || std::is_same_v<T, std::optional<double>> || std::is_same_v<T, std::vector<double>>;
+
+// "inf", "nan" and "1e999" are numbers to the parser, but no option means them: they would fail late, or train garbage.
+std::string finiteness_problem(const std::string& text) {
+  char* end = nullptr;
+  double value = std::strtod(text.c_str(), &end);
+  return end == text.c_str() || std::isfinite(value) ? "" : "must be a finite number, it is " + text;
+}
+
+template <typename T>
 CLI::Option* add(CLI::App& app, const char* name, T& value, const std::string& help) {
-  return app.add_option(name, value, help);
+  CLI::Option* option = app.add_option(name, value, help);
+  if constexpr (holds_fractions<T>) option->check(finiteness_problem, "");
+  return option;
 }
 
 }  // namespace
