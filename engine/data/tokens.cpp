@@ -103,6 +103,7 @@ Batch RandomWindows::operator()(int64_t step) const {
 ConsecutiveWindows::ConsecutiveWindows(TokenStream text, int64_t context, int64_t batch)
     : text_(std::move(text)), context_(context), batch_(batch) {
   check_window_sizes(context, batch);
+  batch_ = std::min(batch, std::max<int64_t>(1, text_.size()));  // there are no more windows, and sums of both stay within 64 bits
   if (text_.size() < 2)
     throw ConfigError(fmt::format("windows: {} has {} tokens{}; at least 2 are needed", text_.name(), text_.whole(),
                                   text_.size() == text_.whole() ? "" : fmt::format(", {} of them in this part", text_.size())));

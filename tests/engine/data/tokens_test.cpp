@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
 #include <numeric>
 #include <set>
 
@@ -134,4 +135,11 @@ TEST_CASE("consecutive windows: a text of one token is refused") {
   CHECK_THROWS_WITH_AS(ConsecutiveWindows(data::split(counting(5)).validation, 4, 2),
                        "windows: data/tiny.txt has 5 tokens, 1 of them in this part; at least 2 are needed", ConfigError);
   CHECK_THROWS_WITH_AS(ConsecutiveWindows(counting(10), 4, 2)[2], "windows: batch 2 is outside [0, 2)", IndexError);
+}
+
+TEST_CASE("consecutive windows: a batch larger than all windows takes them all, however large") {
+  ConsecutiveWindows windows(counting(10), 4, std::numeric_limits<int64_t>::max());
+  CHECK(windows.size() == 2);  // two whole windows, and the one target that is left
+  CHECK(windows[0].size() == 2);
+  CHECK(windows[1].size() == 1);
 }
