@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <optional>
 
@@ -90,10 +91,15 @@ LabelledImages directory_set(const std::string& directory, bool labelled) {
   return folder_of_folders(directory);
 }
 
-bool is_test(const std::string& file) {
-  return fs::path(file).filename().string().find("test") != std::string::npos ||
-         fs::path(file).filename().string().find("t10k") != std::string::npos;
+// Whether the name of a file has a word that begins so: "test_batch.bin" and "my-test.bin", but not "latest.bin".
+bool has_word(const std::string& file, const std::string& beginning) {
+  std::string name = fs::path(file).filename().string();
+  for (size_t at = name.find(beginning); at != std::string::npos; at = name.find(beginning, at + 1))
+    if (at == 0 || !std::isalpha(static_cast<unsigned char>(name[at - 1]))) return true;
+  return false;
 }
+
+bool is_test(const std::string& file) { return has_word(file, "test") || has_word(file, "t10k"); }
 
 LabelledImages cifar_files(const std::vector<std::string>& files) {
   std::vector<std::string> train, test;
@@ -139,28 +145,36 @@ LabelledImages recognised(const std::vector<std::string>& names, bool labelled) 
 
 }  // namespace
 
-static LabelledImages load(const std::vector<std::string>& names, bool labelled) {
+static LabelledImages read_parts(const std::vector<std::string>& names, bool labelled) {
   if (names.empty())
     throw ConfigError(fmt::format("--data is missing: give a directory or files of {}images", labelled ? "labelled " : ""));
-  LabelledImages images = recognised(names, labelled);
+  return recognised(names, labelled);
+}
+
+// Fills in what images have in common. `name` is what they are called in errors.
+static LabelledImages checked(LabelledImages images, const std::string& name) {
   if (images.train.size() == 0 || images.test.size() == 0)
-    throw ConfigError(fmt::format("{}: the {} part has no images", names[0], images.train.size() == 0 ? "training" : "test"));
+    throw ConfigError(fmt::format("{}: the {} part has no images", name, images.train.size() == 0 ? "training" : "test"));
   images.shape = images.train[0].image.shape();
   if (Shape other = images.test[0].image.shape(); other != images.shape)
-    throw ConfigError(fmt::format("{}: images of the test part are {}, those of the training part {}", names[0], to_string(other),
-                                  to_string(images.shape)));
+    throw ConfigError(
+        fmt::format("{}: images of the test part are {}, those of the training part {}", name, to_string(other), to_string(images.shape)));
   std::vector<int64_t> train = images.train.labels(), test = images.test.labels();
   images.classes = std::max<int64_t>(*std::ranges::max_element(train) + 1, static_cast<int64_t>(images.class_names.size()));
   for (size_t i = 0; i < test.size(); ++i)
     if (test[i] >= images.classes)
-      throw ConfigError(fmt::format("{}: label {} of test image {} is outside [0, {}), the labels of the training part", names[0], test[i],
-                                    i, images.classes));
-  if (labelled && images.classes < 2) throw ConfigError(names[0] + ": all labels are 0; a classifier needs at least two classes");
+      throw ConfigError(fmt::format("{}: label {} of test image {} is outside [0, {}), the labels of the training part", name, test[i], i,
+                                    images.classes));
   return images;
 }
 
-LabelledImages load_labelled_images(const std::vector<std::string>& names) { return load(names, true); }
-LabelledImages load_images(const std::vector<std::string>& names) { return load(names, false); }
+LabelledImages load_labelled_images(const std::vector<std::string>& names) {
+  LabelledImages images = checked(read_parts(names, true), names[0]);
+  if (images.classes < 2) throw ConfigError(names[0] + ": all labels are 0; a classifier needs at least two classes");
+  return images;
+}
+
+LabelledImages load_images(const std::vector<std::string>& names) { return checked(read_parts(names, false), names[0]); }
 
 std::vector<std::string> lasting_names(std::vector<std::string> names) {
   for (std::string& name : names)
@@ -179,11 +193,15 @@ LabelledImages load_same_images(const std::vector<std::string>& names, const std
 LabelledImages images_to_measure(const std::vector<std::string>& given, const std::vector<std::string>& own, const std::string& sha256,
                                  const Shape& shape, bool labelled) {
   if (given.empty()) return load_same_images(own, sha256);
-  LabelledImages images = load(given, labelled);
+  LabelledImages images = read_parts(given, labelled);
+  bool seen = fingerprint(images) == sha256;  // all but what was split off
+  if (!images.own_test && !seen) {
+    images.test = data::concat({images.train, images.test});
+    if (images.train.size() == 0) images.train = images.test;  // of one image there are no two parts
+  }
+  images = checked(std::move(images), given[0]);
   if (images.shape != shape)
     throw ConfigError(fmt::format("{}: images are {}, those of the run {}", given[0], to_string(images.shape), to_string(shape)));
-  bool seen = fingerprint(images) == sha256;  // all but what was split off
-  if (!images.own_test && !seen) images.test = data::concat({images.train, images.test});
   return images;
 }
 
