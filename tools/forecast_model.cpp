@@ -12,6 +12,7 @@
 #include "models/nn/placement.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
+#include "tools/cli/header_option.h"
 #include "tools/train/run_config.h"
 
 namespace plumb::tools {
@@ -45,11 +46,15 @@ ForecastRun::ForecastRun() {
   training.lr = 5e-3, training.min_lr = 1e-5, training.weight_decay = 0, training.beta2 = 0.999;
 }
 
-std::string ForecastRun::to_json() const { return run_json("forecast", *this, fields).text(); }
+std::string ForecastRun::to_json() const {
+  JsonObject json = run_json("forecast", *this, fields);
+  json.set("header", header);
+  return json.text();
+}
 
 ForecastRun ForecastRun::from_json(const std::string& json) {
   ForecastRun run;
-  read_run("forecast", json, run, fields);
+  read_run("forecast", json, run, fields).read("header", run.header);  // which older runs do not have
   return run;
 }
 
@@ -65,6 +70,7 @@ void ForecastRun::check() const {
           fmt::format("--lags must lie between 0 and --order {}, it is {}", network.order, lags));
   require(strength >= 0, fmt::format("--strength must not be negative, it is {}", strength));
   require(fill_gaps >= 0, fmt::format("--fill-gaps must not be negative, it is {}", fill_gaps));
+  checked_header(header);
   require(delimiter.size() == 1, "--delimiter must be one character, it is \"" + delimiter + "\"");
   require(validation >= 0 && test >= 0 && validation + test < 1,
           fmt::format("--validation {} and --test {} must not be negative and leave something to train on", validation, test));
@@ -75,7 +81,7 @@ double ForecastRun::lambda() const {
 }
 
 ForecastSeries read_series(ForecastRun& run, const std::string& path) {
-  data::LongSeries series = data::csv_series(path, run.column, {.delimiter = run.delimiter[0]});
+  data::LongSeries series = data::csv_series(path, run.column, {.header = checked_header(run.header), .delimiter = run.delimiter[0]});
   run.column = series.name;
   for (size_t t = 0; t < series.values.size(); ++t)
     require(!std::isinf(series.values[t]), fmt::format("{}: column \"{}\" is infinite in row {}", path, run.column, t + 1));

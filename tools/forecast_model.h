@@ -16,6 +16,7 @@ struct ForecastRun {
   std::string data_sha256;  ///< of its bytes
   std::string column;       ///< the series
   std::string delimiter = ",";
+  std::string header = "auto";  ///< whether the file's first line has names: auto, yes or no
   methods::ar_net::ArNetConfig network{.order = 24};
   std::string loss = "mse";             ///< or huber
   double lags = 0;                      ///< how many are expected to count; 0: no regulariser

@@ -11,6 +11,7 @@
 #include "engine/data/dataset.h"
 #include "engine/data/files.h"
 #include "ops/index.h"
+#include "tools/cli/header_option.h"
 #include "tools/train/run_config.h"
 
 namespace plumb::tools {
@@ -30,6 +31,7 @@ constexpr int64_t kMostClasses = 100;
 CsvOptions csv_options(const TabularRun& run) {
   CsvOptions options = run.encoder.options();
   options.delimiter = run.delimiter[0];
+  options.header = checked_header(run.header);
   return options;
 }
 
@@ -104,6 +106,7 @@ std::string TabularRun::to_json() const {
   std::vector<JsonObject> columns;
   for (const data::EncodedColumn& c : encoder.columns()) columns.push_back(JsonObject::parse(c.to_json(), "column"));
   json.set("columns", columns);
+  json.set("header", header);
   return json.text();
 }
 
@@ -112,6 +115,7 @@ TabularRun TabularRun::from_json(const std::string& text) {
   JsonObject json = read_run("tabular", text, run, fields);
   std::vector<JsonObject> stored;
   json.read("columns", stored);
+  json.read("header", run.header);  // which older runs do not have
   require(!stored.empty(), "config.json: columns is missing");
   std::vector<data::EncodedColumn> columns;
   for (const JsonObject& c : stored) columns.push_back(data::EncodedColumn::from_json(c.text()));
@@ -124,6 +128,7 @@ void TabularRun::check() const {
   network.check();
   require(model == "mlp" || model == "logistic", "--model " + model + " is unknown; choose mlp or logistic");
   require(model == "mlp" || network.hidden.empty(), "--hidden: logistic regression has no hidden layers");
+  checked_header(header);
   require(delimiter.size() == 1, "--delimiter must be one character, it is \"" + delimiter + "\"");
   require(max_categories >= 1, fmt::format("--max-categories must be at least 1, it is {}", max_categories));
   require(validation >= 0 && test >= 0 && validation + test < 1,
@@ -152,6 +157,7 @@ static CsvTable load_table(const TabularRun& run, const std::string& path, CsvOp
 TabularRows read_new_table(TabularRun& run) {
   CsvOptions options;
   options.delimiter = run.delimiter[0];
+  options.header = checked_header(run.header);
   options.categorical = run.categorical;
   TabularRows rows = with_target(run, load_table(run, run.data, options));
   for (const std::string& name : run.drop) rows.csv[name];  // throws for one that is not there

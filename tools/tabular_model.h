@@ -18,6 +18,7 @@ struct TabularRun {
   std::string model = "mlp";  ///< or logistic: no hidden layer
   mlp::MlpConfig network{.hidden = {64, 64}};
   std::string delimiter = ",";
+  std::string header = "auto";           ///< whether the table's first line has names: auto, yes or no
   std::vector<std::string> categorical;  ///< columns whose numbers are names
   std::vector<std::string> drop;         ///< columns that are not read
   int64_t max_categories = 100;          ///< of a column of texts

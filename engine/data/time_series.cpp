@@ -82,7 +82,8 @@ LongSeries csv_series(const std::string& path, const std::string& column, const 
     // Where the second line has no number either, only its names tell a header.
     CsvOptions with_header = options;
     with_header.header = CsvOptions::Header::present;
-    CsvTable named = found ? CsvTable{} : load_csv(path, with_header);
+    bool asked = found || options.header != CsvOptions::Header::automatic;
+    CsvTable named = asked ? CsvTable{} : load_csv(path, with_header);
     if (!found && find_column(named, column)) table = std::move(named), found = find_column(table, column);
     if (!found) throw_io_error("series", path, fmt::format("there is no column \"{}\"; there are {}", column, column_names(table)));
     if (found->categorical)

@@ -19,7 +19,10 @@
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tools/cli/header_option.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/forecast_model.h"
+#include "tools/output_file.h"
 #include "tools/train/kinds.h"
 
 namespace plumb::tools {
@@ -122,9 +125,10 @@ int train_run(const train::RunDirectory& directory, const ForecastRun& run, cons
   return settings.train_model(directory, network, training, static_cast<double>(settings.batch), "windows");
 }
 
-int start(ForecastRun& run, const std::string& out) {
+int start(ForecastRun& run, const CommandLine& line, const std::string& out) {
   require(!run.data.empty(), "--data is missing: give a CSV file");
   run.check();
+  refuse_unheeded(line, {{{"--strength"}, run.lags > 0, "without --lags there is no regulariser to weigh"}});
   ForecastSeries series = read_series(run, run.data);
   auto [validation, test] = cuts(run, series.size());
   std::vector<double> learned = to_vector(narrow(series.values, 0, 0, validation));
@@ -151,6 +155,7 @@ Action define(CommandLine& line) {
   line.option("--data", run->data, "a CSV file with a value a row, in order of time; gzipped or not");
   line.option("--column", run->column, "the series; without it the last column of numbers");
   line.option("--delimiter", run->delimiter, "between fields");
+  line.option("--header", run->header, kHeaderHelp);
   line.option("--order", run->network.order, "lags that are read: so many values before");
   line.option("--horizon", run->network.horizon, "values that are predicted at once");
   line.option("--hidden", run->network.hidden,
@@ -163,7 +168,7 @@ Action define(CommandLine& line) {
   line.option("--test", run->test, "share of the series, its end, that the result is measured on; 0: none");
   run->training.define(line, "windows");
   return start_or_resume(
-      line, "forecast", [run](const std::string& out) { return start(*run, out); }, resume);
+      line, "forecast", [run, line](const std::string& out) { return start(*run, line, out); }, resume);
 }
 
 // On the run's own test part, or on all of another file's column of that name.
@@ -190,6 +195,7 @@ std::string csv_field(const std::string& text) {
 int predict(const train::RunDirectory& directory, const PredictRequest& request) {
   ForecastRun run = ForecastRun::from_json(directory.config());
   require(request.steps >= 0, fmt::format("--steps must not be negative, it is {}", request.steps));
+  if (!request.out.empty()) check_can_write(request.out);
   ForecastSeries series = read_series(run, request.data.empty() ? run.data : request.data);
   ArNet network = load_forecaster(run, directory);
   std::string text = "step," + csv_field(run.column) + "\n";

@@ -13,6 +13,8 @@
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tools/cli/header_option.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/tabular_model.h"
 #include "tools/train/kinds.h"
 
@@ -20,6 +22,7 @@ namespace plumb::tools {
 namespace {
 
 constexpr int64_t kEvalBatch = 2000;
+constexpr int64_t kMostEpochs = 1'000'000;  // steps are counted in 64 bits
 
 struct Options {
   TabularRun run;
@@ -84,13 +87,15 @@ int train_run(const train::RunDirectory& directory, const TabularRun& run, const
   return settings.train_model(directory, network, training, static_cast<double>(settings.batch), "rows");
 }
 
-int start(Options& o, const std::string& out, bool hidden_given) {
+int start(Options& o, const CommandLine& line, const std::string& out) {
   TabularRun& run = o.run;
   require(!run.data.empty(), "--data is missing: give a CSV file");
   require(!run.target.empty(), "--target is missing: give the column to predict");
-  require(o.epochs >= 0, "--epochs must not be negative");
-  if (run.model == "logistic" && !hidden_given) run.network.hidden.clear();
+  require(o.epochs >= 0 && o.epochs <= kMostEpochs, fmt::format("--epochs must lie between 0 and {}, it is {}", kMostEpochs, o.epochs));
+  if (run.model == "logistic" && !line.given("--hidden")) run.network.hidden.clear();
   run.check();
+  refuse_unheeded(line,
+                  {{{"--activation", "--dropout"}, run.model == "mlp", "logistic regression has no hidden layers, only --model mlp has"}});
   TabularRows rows = read_new_table(run);
   run.data = std::filesystem::absolute(run.data).lexically_normal().string();
   run.data_sha256 = data::hash_files({run.data})[0].sha256;
@@ -127,13 +132,14 @@ Action define(CommandLine& line) {
   line.option("--drop", r.drop, "columns to leave out");
   line.option("--max-categories", r.max_categories, "different texts that a column may have");
   line.option("--delimiter", r.delimiter, "between fields");
+  line.option("--header", r.header, kHeaderHelp);
   line.option("--validation", r.validation, "share of the rows to choose settings by; 0: none");
   line.option("--test", r.test, "share of the rows that the result is measured on, and audited; 0: none");
   line.option("--epochs", o->epochs, "passes over the training rows, instead of --steps");
   r.training.define(line, "rows");
   line.exclude("--epochs", "--steps");
   return start_or_resume(
-      line, "tabular", [o, line](const std::string& out) { return start(*o, out, line.given("--hidden")); }, resume);
+      line, "tabular", [o, line](const std::string& out) { return start(*o, line, out); }, resume);
 }
 
 int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& names) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "engine/io/csv.h"
 #include "engine/io/file.h"
@@ -195,4 +196,25 @@ TEST_CASE("train forecast: --early-stop without a validation part and --recomput
     CHECK(o.code == 2);
     CHECK_MESSAGE(o.err.find(word) != std::string::npos, o.err);
   }
+}
+
+TEST_CASE("train forecast: a header of numbers is one where --header or --column says so, for eval and predict too") {
+  plumb_test::Scratch scratch;
+  std::string years = "2020,2021\n";
+  for (int t = 0; t < 120; ++t) years += std::to_string(t % 5) + "," + std::to_string(t % 7) + "\n";
+  std::string start = "train forecast --data " + scratch.put("years.csv", years) + " --order 7 --steps 5 --out ";
+  for (const auto& [name, options, values] : {std::tuple{"plain", "", "\"1\", 121 values"},
+                                              {"given", " --header yes", "\"2021\", 120 values"},
+                                              {"named", " --column 2020", "\"2020\", 120 values"}}) {
+    Outcome o = run_plumb(start + scratch.path(name) + options);
+    REQUIRE_MESSAGE(o.code == 0, o.err);
+    CHECK_MESSAGE(o.err.find(std::string("forecast: ") + values) != std::string::npos, o.err);
+    CHECK(run_plumb("eval " + scratch.path(name)).code == 0);
+  }
+  CHECK(run_plumb("predict " + scratch.path("given")).out.starts_with("step,2021\n1,"));
+  Outcome none = run_plumb(start + scratch.path("x") + " --header no --column 2020");
+  CHECK(none.code == 2);
+  CHECK_MESSAGE(none.err.find("there is no column \"2020\"; there are \"0\", \"1\"") != std::string::npos, none.err);
+  CHECK(run_plumb(start + scratch.path("x") + " --header maybe").err ==
+        "plumb: train forecast: --header maybe is unknown; choose yes, no or auto\n");
 }

@@ -158,3 +158,16 @@ TEST_CASE("eval: the run's own table, given by name, is measured on its test par
   REQUIRE(run_plumb(r.train("own")).code == 0);
   CHECK(nlohmann::json::parse(run_plumb("eval " + r.run("own") + " --data " + r.data).out)["rows"] == 80);
 }
+
+TEST_CASE("train tabular: a header of numbers is one where --header says so, when the run is measured too") {
+  plumb_test::Scratch scratch;
+  std::string table = "0,1\n";
+  for (int i = 0; i < 80; ++i) table += std::to_string(i % 9) + "," + (i % 2 ? "7\n" : "8\n");
+  std::string path = scratch.put("t.csv", table), start = "train tabular --data " + path + " --target 1 --batch 8 --steps 5 --out ";
+  Outcome rows = run_plumb(start + scratch.path("rows")), names = run_plumb(start + scratch.path("names") + " --header yes");
+  REQUIRE_MESSAGE(rows.code == 0, rows.err);
+  REQUIRE_MESSAGE(names.code == 0, names.err);
+  CHECK(rows.err.find("3 classes") != std::string::npos);  // the first line's 1 beside 7 and 8
+  CHECK(names.err.find("2 classes") != std::string::npos);
+  CHECK(nlohmann::json::parse(run_plumb("eval " + scratch.path("names")).out)["rows"] == 16);
+}
