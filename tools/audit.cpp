@@ -19,6 +19,7 @@
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "tools/commands.h"
+#include "tools/output_file.h"
 #include "tools/progress_bar.h"
 #include "tools/tabular_model.h"
 
@@ -176,6 +177,24 @@ std::string file_name(std::string column) {
   return column;
 }
 
+// Where the page goes, and its numbers beside it; these are not written beside a device or a pipe.
+struct Files {
+  std::string page, numbers;
+};
+Files files_of(const Options& o, const train::RunDirectory& directory) {
+  Files files{.page = o.out.empty() ? directory.file("audit-" + file_name(o.protected_column) + ".html") : o.out};
+  const std::string& page = files.page;
+  if (!std::filesystem::exists(page) || std::filesystem::is_regular_file(page) || std::filesystem::is_directory(page))
+    files.numbers = (page.ends_with(".html") ? page.substr(0, page.size() - 5) : page) + ".json";
+  for (const std::string& path : {files.page, files.numbers}) {
+    if (path.empty()) continue;
+    if (o.out.empty() && std::filesystem::is_symlink(path))
+      throw IoError(path + " is a link, which may lead out of the run; take it away, or give --out");
+    check_can_write(path);
+  }
+  return files;
+}
+
 void check(const Options& o) {
   require(o.threshold > 0 && o.threshold <= 1, fmt::format("--threshold must lie in (0, 1], it is {}", o.threshold));
   require(o.budget >= 0, fmt::format("--budget must not be negative, it is {}", o.budget));
@@ -188,6 +207,7 @@ int audit_run(const Options& o) {
   if (std::string kind = kind_of(directory); kind != "tabular")
     throw ConfigError(o.run + " is a run of train " + kind + "; runs of train tabular are audited");
   TabularRun run = TabularRun::from_json(directory.config());
+  Files files = files_of(o, directory);
   int64_t positive = positive_class(o, run);
   TabularRows rows = read_table(run, o.data);
   std::vector<std::string> notes;
@@ -219,14 +239,10 @@ int audit_run(const Options& o) {
   if (run.encoder.inputs_of(o.protected_column).empty()) in.notes.push_back("The model does not read \"" + o.protected_column + "\".");
 
   rai::Audit result = rai::audit(in, default_generator());
-  std::string page = o.out.empty() ? directory.file("audit-" + file_name(o.protected_column) + ".html") : o.out;
-  std::string numbers = (page.ends_with(".html") ? page.substr(0, page.size() - 5) : page) + ".json";
-  for (const std::string& path : {page, numbers})
-    if (o.out.empty() && std::filesystem::is_symlink(path))
-      throw IoError(path + " is a link, which may lead out of the run; take it away, or give --out");
-  write_file_atomic(page, rai::audit_page(in, result));
-  write_file_atomic(numbers, rai::audit_json(in, result));
-  fmt::print("{}\n{}: the page; {}: its numbers\n", rai::audit_text(in, result), page, numbers);
+  write_file_atomic(files.page, rai::audit_page(in, result));
+  if (!files.numbers.empty()) write_file_atomic(files.numbers, rai::audit_json(in, result));
+  fmt::print("{}\n{}: the page{}\n", rai::audit_text(in, result), files.page,
+             files.numbers.empty() ? "" : "; " + files.numbers + ": its numbers");
   return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "engine/io/npy.h"
 #include "models/transformer/sentence_encoder.h"
 #include "tools/commands.h"
+#include "tools/output_file.h"
 #include "tools/progress_bar.h"
 
 namespace plumb::tools {
@@ -32,6 +33,7 @@ int embed(const Options& o) {
   std::vector<std::string> texts = o.texts;
   if (!o.file.empty()) append_lines(o.file, texts);
   if (texts.empty()) throw ConfigError("give a text or --file");
+  if (!o.out.empty()) check_can_write(o.out);
   auto encoder = transformer::SentenceEncoder::load(o.model);
   Tensor embeddings = encoder.embed(texts, o.batch, progress_bar("embed", "texts"));
   if (!o.out.empty()) {

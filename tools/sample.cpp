@@ -7,6 +7,7 @@
 
 #include "models/transformer/beam_search.h"
 #include "models/transformer/generate.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/commands.h"
 #include "tools/language_model.h"
 #include "tools/progress_bar.h"
@@ -23,6 +24,7 @@ struct Options {
   uint64_t seed = 0;
   transformer::SamplingOptions sampling;
   ImageSampleOptions images;
+  CommandLine line;
 };
 
 TextWriter trained_writer(const train::RunDirectory& run) {
@@ -35,6 +37,11 @@ TextWriter trained_writer(const train::RunDirectory& run) {
 }
 
 int write_text(const TextWriter& writer, const Options& o) {
+#ifndef PLUMB_QUICK
+  refuse_unheeded(o.line, {{image_options(), false, o.run + " writes text, and this is for images"}});
+#endif
+  refuse_unheeded(o.line,
+                  {{{"--temperature", "--top-k", "--top-p", "--seed"}, o.beams == 0, "--beams draws nothing, it takes the likeliest"}});
   std::vector<int32_t> prompt = writer.tokenizer.encode(o.prompt);
   if (prompt.empty()) throw ConfigError("--prompt is empty; give at least one character");
   auto write = [](const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); };
@@ -65,15 +72,19 @@ int sample(const Options& o) {
   if (auto writer = pretrained_writer(o.run)) return write_text(*writer, o);
   auto run = train::RunDirectory::open(o.run);
   std::string kind = kind_of(run);
-  if (kind == "unet") return sample_images(run, o.images, o.seed);
-  if (kind == "consistency") return sample_few_steps(run, o.images, o.seed);
-  if (kind == "vae" || kind == "gan") return sample_latent_images(run, o.images, o.seed);
+  bool images = kind == "unet" || kind == "consistency" || kind == "vae" || kind == "gan";
+  refuse_unheeded(o.line, {{{"--prompt", "--tokens", "--temperature", "--top-k", "--top-p", "--beams"},
+                            !images,
+                            o.run + " draws images, and this is for text"}});
+  if (kind == "unet") return sample_images(run, o.images, o.seed, o.line);
+  if (kind == "consistency") return sample_few_steps(run, o.images, o.seed, o.line);
+  if (kind == "vae" || kind == "gan") return sample_latent_images(run, o.images, o.seed, o.line);
 #endif
   return write_text(trained_writer(train::RunDirectory::open(o.run)), o);
 }
 
 Action define(CommandLine& line) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<Options>(Options{.line = line});
   line.required("run", o->run, "run directory, or a directory with a pretrained GPT-2 or Llama");
   line.option("--prompt", o->prompt, "text: what to go on from");
   line.option("--tokens", o->tokens, "text: how many to write");

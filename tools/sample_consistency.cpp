@@ -5,6 +5,7 @@
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/consistency_model.h"
 #include "tools/image_judge.h"
 #include "tools/labelled_images.h"
@@ -12,16 +13,13 @@
 
 namespace plumb::tools {
 
-int sample_few_steps(const train::RunDirectory& directory, const ImageSampleOptions& o, uint64_t seed) {
-  check_count(o);
-  for (auto [given, name] : {std::pair{o.guidance.has_value(), "--guidance"},
-                             {o.sampler.has_value(), "--sampler"},
-                             {o.eta.has_value(), "--eta"},
-                             {o.churn.has_value(), "--churn"},
-                             {o.truncation != 1, "--truncation"},
-                             {o.reconstruct, "--reconstruct"}})
-    require(!given, std::string(name) + ": runs of train consistency are sampled with --steps, --levels and --gamma");
+int sample_few_steps(const train::RunDirectory& directory, const ImageSampleOptions& o, uint64_t seed, const CommandLine& line) {
+  check_request(o);
   ConsistencyRun run = ConsistencyRun::from_json(directory.config());
+  refuse_unheeded(line, {{{"--guidance", "--sampler", "--eta", "--churn", "--truncation", "--reconstruct"},
+                          false,
+                          "runs of train consistency are sampled with --steps, --levels and --gamma"},
+                         {{"--gamma"}, run.method == "ctm", "only runs of --method ctm put noise back, this is one of " + run.method}});
   require(o.levels.empty() || !o.steps, "--levels are the steps already; leave --steps out");
   FewStepSampling sampling{.steps = o.steps.value_or(run.sample_steps), .levels = o.levels, .gamma = o.gamma.value_or(run.gamma)};
   size_t calls = levels_of(run, sampling).size();

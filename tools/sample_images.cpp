@@ -11,9 +11,11 @@
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/diffusion_model.h"
 #include "tools/image_judge.h"
 #include "tools/labelled_images.h"
+#include "tools/output_file.h"
 
 namespace plumb::tools {
 namespace {
@@ -60,11 +62,18 @@ void define_image_options(CommandLine& line, ImageSampleOptions& o) {
               "precision, recall, copies");
 }
 
-void check_count(const ImageSampleOptions& o) {
+std::vector<const char*> image_options() {
+  return {"--class", "--count", "--steps",      "--levels",      "--gamma", "--guidance", "--sampler",
+          "--eta",   "--churn", "--truncation", "--reconstruct", "--out",   "--judge"};
+}
+
+void check_request(const ImageSampleOptions& o) {
   require(o.count >= 1, fmt::format("--count must be at least 1, it is {}", o.count));
   require(!o.label || *o.label >= -1, fmt::format("--class must be a class, or -1 for none, it is {}", o.label.value_or(0)));
   require(!o.steps || *o.steps >= 1, fmt::format("--steps must be at least 1, it is {}", o.steps.value_or(1)));
   require(o.judge.empty() || o.count > 3, fmt::format("--judge needs more than 3 images, --count is {}", o.count));
+  check_can_write(o.out);
+  if (!o.judge.empty()) train::RunDirectory::open(o.judge);
 }
 
 Tensor wanted_labels(int64_t classes, const ImageSampleOptions& o) {
@@ -82,12 +91,19 @@ void save_picture(const ImageSampleOptions& o, const Tensor& images) {
   save_png(o.out, train::image_grid(narrow(images, 0, 0, std::min(kInPicture, count)), {.columns = count >= 10 ? 10 : count}));
 }
 
-int sample_images(const train::RunDirectory& directory, const ImageSampleOptions& o, uint64_t seed) {
+int sample_images(const train::RunDirectory& directory, const ImageSampleOptions& o, uint64_t seed, const CommandLine& line) {
   NoGrad off;
-  check_count(o);
-  require(o.levels.empty() && !o.gamma, "--levels and --gamma are for runs of train consistency");
+  check_request(o);
   DiffusionRun run = DiffusionRun::from_json(directory.config());
   ImageSampling sampling = chosen(run, o);
+  const std::string& sampler = sampling.sampler;
+  refuse_unheeded(
+      line, {{{"--levels", "--gamma"}, false, "it is for runs of train consistency"},
+             {{"--truncation"}, false, "it is for style-based GANs"},
+             {{"--reconstruct"}, false, "it is for autoencoders"},
+             {{"--guidance"}, run.network.classes > 0, "the run knows no classes to follow"},
+             {{"--eta"}, sampler == "ddim", "only --sampler ddim puts noise back by it, this is " + sampler},
+             {{"--churn"}, sampler == "heun" || sampler == "euler", "only --sampler heun and euler add noise by it, this is " + sampler}});
   Tensor labels = wanted_labels(run.network.classes, o);
   DiffusionModel model = load_diffusion(directory, run);
   Generator generator(seed);

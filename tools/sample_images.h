@@ -24,16 +24,20 @@ struct ImageSampleOptions {
 };
 
 void define_image_options(CommandLine& line, ImageSampleOptions& options);
-/// Draws, writes the picture, and prints a JSON object with what was measured if there is a judge. Returns the exit code.
-int sample_images(const train::RunDirectory& directory, const ImageSampleOptions& options, uint64_t seed);
+/// What it defines.
+std::vector<const char*> image_options();
+/// Draws, writes the picture, and prints a JSON object with what was measured if there is a judge. Returns the exit code. Throws
+/// ConfigError, before anything is drawn, for an option of `line` that such a run does not heed.
+int sample_images(const train::RunDirectory& directory, const ImageSampleOptions& options, uint64_t seed, const CommandLine& line);
 /// The same for runs of `train consistency`.
-int sample_few_steps(const train::RunDirectory& directory, const ImageSampleOptions& options, uint64_t seed);
+int sample_few_steps(const train::RunDirectory& directory, const ImageSampleOptions& options, uint64_t seed, const CommandLine& line);
 /// The same for runs of `train vae` and `train gan`, whose images have no class and are made in one step whatever --steps says.
-int sample_latent_images(const train::RunDirectory& directory, const ImageSampleOptions& options, uint64_t seed);
-/// The first hundred images (more would be too small to see) as a PNG at options.out. Throws ConfigError, before anything is drawn, for a
-/// count that is no number of images or too small for the judge: check_count.
+int sample_latent_images(const train::RunDirectory& directory, const ImageSampleOptions& options, uint64_t seed, const CommandLine& line);
+/// The first hundred images (more would be too small to see) as a PNG at options.out.
 void save_picture(const ImageSampleOptions& options, const Tensor& images);
-void check_count(const ImageSampleOptions& options);
+/// Throws, before anything is drawn, ConfigError for a count that is no number of images or too small for the judge, IoError for a picture
+/// that cannot be written or a judge that is not there.
+void check_request(const ImageSampleOptions& options);
 /// The class asked for, or every one in turn (−1 where the run has none): [count]. Throws ConfigError for a class outside the run's.
 Tensor wanted_labels(int64_t classes, const ImageSampleOptions& options);
 /// Whether each of them is a class.

@@ -5,6 +5,7 @@
 #include "models/train/image_grid.h"
 #include "ops/shape.h"
 #include "tools/autoencoder_model.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/gan_model.h"
 #include "tools/image_judge.h"
 #include "tools/labelled_images.h"
@@ -27,8 +28,9 @@ void finish(const ImageSampleOptions& o, const std::string& model, const std::ve
   if (!o.judge.empty()) print_measures(model, data, samples, o.judge);
 }
 
-void from_autoencoder(const train::RunDirectory& directory, const ImageSampleOptions& o, Generator& random) {
-  require(o.truncation == 1, "--truncation is for style-based GANs");
+void from_autoencoder(const train::RunDirectory& directory, const ImageSampleOptions& o, Generator& random, const CommandLine& line) {
+  refuse_unheeded(line,
+                  {{{"--truncation"}, false, "it is for style-based GANs"}, {{"--seed"}, !o.reconstruct, "reconstructions are not drawn"}});
   TrainedAutoencoder trained = load_autoencoder(directory);
   if (!o.reconstruct)
     return finish(o, trained.run.model, trained.run.data, sample(trained, o.count, random, progress_bar("sample", "images")));
@@ -41,10 +43,10 @@ void from_autoencoder(const train::RunDirectory& directory, const ImageSampleOpt
   fmt::print(stderr, "{} test images, a row of their reconstructions under each row: {}\n", count, o.out);
 }
 
-void from_gan(const train::RunDirectory& directory, const ImageSampleOptions& o, Generator& random) {
-  require(!o.reconstruct, "--reconstruct is for autoencoders");
+void from_gan(const train::RunDirectory& directory, const ImageSampleOptions& o, Generator& random, const CommandLine& line) {
   GanRun run = GanRun::from_json(directory.config());
-  require(o.truncation == 1 || run.model == "style", "--truncation is for style-based GANs");
+  refuse_unheeded(
+      line, {{{"--reconstruct"}, false, "it is for autoencoders"}, {{"--truncation"}, run.model == "style", "it is for style-based GANs"}});
   auto pair = load_gan(directory, run);
   if (auto* style = dynamic_cast<gan::StyleGan*>(pair.get())) style->truncation = o.truncation;
   finish(o, run.model, run.data, sample(*pair, run, o.count, random, progress_bar("sample", "images")));
@@ -52,14 +54,15 @@ void from_gan(const train::RunDirectory& directory, const ImageSampleOptions& o,
 
 }  // namespace
 
-int sample_latent_images(const train::RunDirectory& directory, const ImageSampleOptions& o, uint64_t seed) {
-  check_count(o);
-  require(o.levels.empty() && !o.gamma, "--levels and --gamma are for runs of train consistency");
-  require(!o.label, "--class: runs of train vae and train gan do not know classes");
+int sample_latent_images(const train::RunDirectory& directory, const ImageSampleOptions& o, uint64_t seed, const CommandLine& line) {
+  check_request(o);
+  refuse_unheeded(line, {{{"--levels", "--gamma"}, false, "it is for runs of train consistency"},
+                         {{"--sampler", "--eta", "--churn"}, false, "it is for runs of train unet"},
+                         {{"--class", "--guidance"}, false, "runs of train vae and train gan do not know classes"}});
   if (o.steps.value_or(1) > 1) fmt::print(stderr, "--steps {}: a {} draws in one step\n", *o.steps, kind_of(directory));
   Generator random(seed);
-  if (kind_of(directory) == "vae") from_autoencoder(directory, o, random);
-  else from_gan(directory, o, random);
+  if (kind_of(directory) == "vae") from_autoencoder(directory, o, random, line);
+  else from_gan(directory, o, random, line);
   return 0;
 }
 

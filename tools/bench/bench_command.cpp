@@ -1,6 +1,7 @@
 // `plumb bench`: how fast this build is on this machine.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <memory>
@@ -14,9 +15,17 @@
 #include "tools/bench/scaling.h"
 #include "tools/bench/step_worker.h"
 #include "tools/cli/device_option.h"
+#include "tools/cli/heeded_options.h"
+#include "tools/output_file.h"
 
 namespace plumb::tools {
 namespace {
+
+bool names_torch(const std::vector<std::string>& peers) {
+  return std::ranges::any_of(peers, [](const std::string& name) { return name.starts_with("torch"); });
+}
+
+constexpr const char* kNoPython = "only --against torch runs it";
 
 struct Output {
   std::string html;
@@ -58,8 +67,10 @@ Action define_kernels(CommandLine& line) {
   line.option("--rounds", o->settings.rounds, "in each of which every row has a turn");
   line.option("--seconds", o->settings.seconds, "spent on each row, a round");
   output_options(line, o->output);
-  return [o] {
+  return [o, line] {
     check(o->settings);
+    refuse_unheeded(line, {{{"--python"}, names_torch(o->settings.against), kNoPython}});
+    if (!o->output.html.empty()) check_can_write(o->output.html);
     std::vector<JsonObject> rows = time_kernels(o->settings);
     BenchReport report(o->output.json, o->output.html);
     report_all(rows, report);
@@ -93,8 +104,9 @@ Action define_scaling(CommandLine& line) {
   line.option("--rounds", o->rounds, "in each of which every size has a turn");
   line.option("--size", o->size, "of the workloads of threads: tiny, small or gpt2");
   output_options(line, *output);
-  return [o, output] {
+  return [o, output, line] {
     at_least_one("--rounds", o->rounds);
+    refuse_unheeded(line, {{{"--size"}, o->only.empty() || std::ranges::count(o->only, "threads") > 0, "it is of --only threads"}});
     step_size_from_name(o->size);
     BenchReport report(output->json, output->html);
     run_scaling(*o, report);
@@ -112,7 +124,8 @@ struct AllOptions {
 };
 
 // Kernels first: where plumb_bench is missing, that is said before minutes have passed.
-int run_all(const AllOptions& o) {
+int run_all(const AllOptions& o, const CommandLine& line) {
+  refuse_unheeded(line, {{{"--python"}, names_torch(o.against), kNoPython}});
   KernelSettings kernels{
       .against = {"plain", "openblas"}, .python = o.python, .binary = o.binary, .rounds = o.rounds, .seconds = o.seconds};
   StepsOptions steps{.bench = "steps", .python = o.python, .compare = {.rounds = o.rounds, .size = o.size}};
@@ -128,6 +141,7 @@ int run_all(const AllOptions& o) {
   profile.against.clear();
   half.compare.dtype = "bf16";
   half.only = {"gpt", "moe"};
+  if (!o.output.html.empty()) check_can_write(o.output.html);
   std::vector<JsonObject> kernel_rows = time_kernels(kernels);
   BenchReport report(o.output.json, o.output.html);
   report_all(kernel_rows, report);
@@ -146,7 +160,7 @@ Action define_all(CommandLine& line) {
   line.option("--seconds", o->seconds, "spent on each row of a kernel, a round");
   line.option("--size", o->size, "of the workloads: tiny, small or gpt2");
   output_options(line, o->output);
-  return [o] { return run_all(*o); };
+  return [o, line] { return run_all(*o, line); };
 }
 
 Action define_page(CommandLine& line) {

@@ -8,6 +8,7 @@
 #include "engine/io/file.h"
 #include "tools/bench/page.h"
 #include "tools/bench/row.h"
+#include "tools/output_file.h"
 
 namespace plumb::tools {
 namespace {
@@ -89,7 +90,7 @@ std::string row_text(const JsonObject& row) {
 }
 
 BenchReport::BenchReport(bool json, std::string html) : json_(json), html_(std::move(html)) {
-  if (!html_.empty()) AtomicFile probe(html_);  // where a page cannot be written, that is said before anything is measured
+  if (!html_.empty()) check_can_write(html_);  // where a page cannot be written, that is said before anything is measured
   add(environment_row());
 }
 

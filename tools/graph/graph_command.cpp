@@ -8,6 +8,7 @@
 #include "engine/io/file.h"
 #include "tools/commands.h"
 #include "tools/graph/drawing.h"
+#include "tools/output_file.h"
 #include "tools/probe_run.h"
 #include "tools/step_model.h"
 
@@ -67,6 +68,8 @@ NamedGraph graph_of_model(const Options& o) {
 int graph(const Options& o) {
   if (o.folding.depth < 0) throw ConfigError(fmt::format("--depth must not be negative, it is {}", o.folding.depth));
   check_model_or_run(o.model);
+  for (const std::string& path : {o.dot, o.svg})
+    if (!path.empty()) check_can_write(path);
   auto [name, graph] = graph_of_model(o);
   std::string title = fmt::format("{}: {} operations, {} parameter tensors", name, graph.operations.size(), graph.parameters.size());
   std::string dot = as_dot(graph, o.folding, title), svg = o.svg.empty() ? "" : dot_to_svg(dot);

@@ -8,6 +8,7 @@
 #include "methods/page.h"
 #include "methods/tables.h"
 #include "tools/commands.h"
+#include "tools/output_file.h"
 
 namespace plumb::tools {
 namespace {
@@ -53,6 +54,7 @@ std::string markdown(const Stored& methods, const Stored& common) {
 int report(const Options& o) {
   std::string path = o.source + "/RESULTS.md";
   if (!path_exists(path)) throw ConfigError(path + " is not there; give --source the directory of Plumb's sources");
+  check_can_write(o.html);  // before RESULTS.md is written
   Stored stored = stored_results(o.source, shelf()), common = stored_results(o.source, tables());
   std::string text = read_file(path);
   text = text.substr(0, text.find(kMark));

@@ -3,9 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 
 #include "engine/core/error.h"
+#include "engine/io/file.h"
 #include "methods/runner.h"
 #include "methods/tables.h"
 #include "models/train/interrupt.h"
@@ -56,6 +58,8 @@ int run_method(const Options& o) {
                  .variants = o.variants,
                  .out = o.out.empty() ? "runs/" + slug : o.out,
                  .command = command_of(o)};
+  if (path_exists(run.out) && !std::filesystem::is_directory(run.out))
+    throw ConfigError(run.out + " is no directory; choose another --out");
   run.machine = fmt::format("{} cores, {}", sysconf(_SC_NPROCESSORS_ONLN), cpu_model());
   constexpr int64_t kTicks = 1000;
   train::Progress bar(slug, kTicks);

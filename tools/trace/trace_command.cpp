@@ -7,6 +7,7 @@
 #include "models/train/share.h"
 #include "tools/cli/device_option.h"
 #include "tools/commands.h"
+#include "tools/output_file.h"
 #include "tools/probe_run.h"
 #include "tools/trace/chrome_trace.h"
 #include "tools/trace/summary.h"
@@ -43,6 +44,7 @@ int trace(const Options& o) {
     throw ConfigError("--dtype " + o.dtype + " is unknown; choose f32, bf16 or f16");
   SummaryBy by = summary_by_from_name(o.by);
   check_model_or_run(o.model);
+  if (!o.out.empty() && train::writes_files()) check_can_write(o.out);
   TracedSteps traced = traced_steps(o);
   fmt::print("{}\n{}", traced.about, summary_page(traced.trace, by, static_cast<size_t>(o.rows)));
   if (o.out.empty() || !train::writes_files()) return 0;
