@@ -29,6 +29,7 @@ using namespace methods;
 
 constexpr std::array kMethods{"uda", "shrinkmatch", "simmatchv2", "semixup", "fixmatch", "supervised"};
 constexpr int64_t kEmbedding = 32, kNeighbours = 8, kQueuedBatches = 8;
+constexpr int64_t kMostRatio = 1 << 20;  // the images of a step are counted in 64 bits
 constexpr double kProgressDecay = 0.99, kTeacher = 0.99;
 
 Tensor channels(const std::vector<double>& values) {
@@ -88,7 +89,7 @@ void SslRun::check() const {
   require(validation > 0 || training.early_stop == 0, "--early-stop needs a validation part: --validation must not be 0");
   require(std::ranges::find(kMethods, method) != kMethods.end(), "--method " + method + " is unknown; choose " + ssl_method_names());
   require(model == "cnn" || model == "wide-resnet", "--model " + model + " is unknown; choose cnn or wide-resnet");
-  require(ratio >= 1, fmt::format("--ratio must be at least 1, it is {}", ratio));
+  require(ratio >= 1 && ratio <= kMostRatio, fmt::format("--ratio must lie between 1 and {}, it is {}", kMostRatio, ratio));
   require(weight >= 0, fmt::format("--weight must not be negative, it is {}", weight));
   require(validation >= 0 && validation < 1, fmt::format("--validation must lie in [0, 1), it is {}", validation));
   require(threshold > 0 && threshold < 1, fmt::format("--threshold must lie in (0, 1), it is {}", threshold));

@@ -146,3 +146,11 @@ TEST_CASE("train clip, eval and finetune: what cannot be is one line, and nothin
           "--data: give one CSV file");
   refused("finetune " + bars.file("base") + " --rank 1000 --data " + bars.file("bars.csv") + " --out " + bars.file("out"), "rank");
 }
+
+TEST_CASE("train clip: --recompute is refused, since there are no blocks to compute again") {
+  plumb_test::Scratch scratch;
+  Outcome o = run_plumb("train clip --recompute --out " + scratch.path("x"));
+  CHECK(o.code == 2);
+  CHECK(o.err == "plumb: train clip: --recompute: a dual encoder has no blocks to compute again; choose a smaller --batch\n");
+  CHECK(!path_exists(scratch.path("x")));
+}

@@ -15,6 +15,7 @@
 #include "tools/bench/statistics.h"
 #include "tools/bench/step_worker.h"
 #include "tools/cli/device_option.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/cli/winograd_option.h"
 
 namespace plumb::tools {
@@ -92,6 +93,7 @@ void compare_steps(const StepsOptions& o, const std::string& work, const std::ve
 
 void profile_steps(const StepsOptions& o, BenchReport& report) {
   if (!o.against.empty()) throw ConfigError("--profile looks into our own steps; leave --against out");
+  if (o.compare.dtype == "tf32") throw ConfigError("--dtype tf32: --profile looks into steps of f32, bf16 and f16; choose one of those");
   set_winograd(o.compare.winograd);
   for (const std::string& work : o.only.empty() ? step_workloads() : o.only) {
     if (work == "tiny") throw ConfigError("--only " + work + " has no profile; choose from gpt, moe, unet, resnet");
@@ -121,7 +123,16 @@ std::vector<std::string> known_to(const std::string& bench) {
   return bench == "steps" ? steps_known() : bench == "overhead" ? overhead_known() : step_workloads();
 }
 
-int run(const Options& o) {
+void refuse_unheeded_options(const CommandLine& line, const StepsOptions& o) {
+  bool torch = std::ranges::any_of(o.against, [](const std::string& name) { return name.starts_with("torch"); });
+  refuse_unheeded(line, {{{"--rounds", "--capture"}, !o.profile, "--profile looks into steps of one process, one by one"},
+                         {{"--threads"}, !o.profile, "--profile looks into this process, whose threads PLUMB_NUM_THREADS chooses"},
+                         {{"--capture"}, o.compare.device != "cpu", "the CPU is given its work call by call, only --device cuda is not"},
+                         {{"--python"}, torch, "only --against torch runs it"}});
+}
+
+int run(const Options& o, const CommandLine& line) {
+  refuse_unheeded_options(line, o.steps);
   check_steps(o.steps);
   BenchReport report(o.json, o.html);
   run_steps(o.steps, report);
@@ -146,7 +157,7 @@ Action define(CommandLine& line, const char* bench, CompareSettings defaults) {
     line.flag("--profile", o->steps.profile, "where the time of a step goes, kernel by kernel, in place of how long it takes");
   line.option("--html", o->html, "a page to write");
   line.flag("--json", o->json, "one JSON object a line");
-  return [o] { return run(*o); };
+  return [o, line] { return run(*o, line); };
 }
 
 Action define_worker(CommandLine& line) {

@@ -1,11 +1,12 @@
 // `plumb data`: fetching published data sets, drawing subsets, training small models to start from.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 
 #include "engine/core/error.h"
-#include "engine/data/files.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/commands.h"
 #include "tools/data/fetch.h"
 #include "tools/data/pretrained.h"
@@ -35,7 +36,11 @@ Action define_fetch(CommandLine& line) {
   line.option("names", o->names, "data sets; none lists them all");
   line.option("--to", o->directory, "data directory; by default $PLUMB_DATA, or data");
   line.flag("--list", o->list, "list the data sets and their terms");
-  return [o] { return fetch_sets(*o); };
+  line.exclude("--list", "names");
+  return [o, line] {
+    refuse_unheeded(line, {{{"--to"}, !o->names.empty(), "no data set is named that could be fetched there"}});
+    return fetch_sets(*o);
+  };
 }
 
 Action define_subset(CommandLine& line) {
@@ -46,8 +51,11 @@ Action define_subset(CommandLine& line) {
   line.option("--seed", o->seed, "of the draw");
   line.option("--indices", o->indices, "take these records instead: a list as an earlier draw wrote it");
   line.exclude("--indices", "--count");
+  line.exclude("--indices", "--seed");
   line.flag("--header", o->csv_header, "keep the first row of a CSV file");
-  return [o] {
+  return [o, line] {
+    refuse_unheeded(
+        line, {{{"--header"}, o->input.ends_with(".csv") || o->input.ends_with(".csv.gz"), o->input + " is no CSV file by its name"}});
     if (o->count == 0 && o->indices.empty()) throw ConfigError("give --count or --indices");
     write_subset(*o);
     fmt::print("{} and {}.indices\n", o->output, o->output);
@@ -64,7 +72,12 @@ Action define_pretrained(CommandLine& line) {
   line.option("--sources", o->sources, "gpt-sources: directory with C++ sources");
   line.option("--steps", o->steps, "training steps of each; 0: as plumb train has them");
   line.flag("--list", o->list, "list the models");
-  return [o] { return make_pretrained(*o); };
+  line.exclude_others("--list");
+  return [o, line] {
+    refuse_unheeded(
+        line, {{{"--sources"}, o->names.empty() || std::ranges::count(o->names, "gpt-sources") > 0, "only gpt-sources learns from them"}});
+    return make_pretrained(*o);
+  };
 }
 
 constexpr Command kFetch{"fetch", "download published data sets from their own addresses, checked", define_fetch};

@@ -15,6 +15,7 @@
 #include "models/require.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
+#include "tools/cli/heeded_options.h"
 
 namespace plumb::tools {
 
@@ -56,6 +57,15 @@ void AdapterSettings::check() const {
     require(value >= 0, fmt::format("--{} must not be negative, it is {}", name, value));
   require(directions >= 1, fmt::format("--directions must be at least 1, it is {}", directions));
   require(keep_samples >= 1, fmt::format("--keep-samples must be at least 1, it is {}", keep_samples));
+}
+
+void AdapterSettings::refuse_others(const CommandLine& line) const {
+  std::string others = ", this is " + adapter;
+  refuse_unheeded(line, {{{"--eta"}, is("allora"), "it is --adapter allora's" + others},
+                         {{"--consistency", "--diversity", "--spectrum"}, is("ba-lora"), "it is --adapter ba-lora's" + others},
+                         {{"--alignment", "--task", "--collision", "--directions", "--keep-samples"},
+                          is("alignguard"),
+                          "it is --adapter alignguard's" + others}});
 }
 
 nn::LowRankOptions AdapterSettings::options() const {

@@ -31,6 +31,8 @@ struct AdapterSettings {
   void define(CommandLine& line);
   /// Throws ConfigError naming the option that is out of range, or of another adapter.
   void check() const;
+  /// Throws ConfigError for an option of `line` that is another adapter's.
+  void refuse_others(const CommandLine& line) const;
   nn::LowRankOptions options() const;
   bool is(const char* name) const { return adapter == name; }
 };

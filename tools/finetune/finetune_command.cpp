@@ -5,6 +5,7 @@
 
 #include "engine/io/file.h"
 #include "engine/io/safetensors.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/commands.h"
 #include "tools/finetune/finetune_run.h"
 #include "tools/train/run_config.h"
@@ -72,12 +73,14 @@ int tune(const train::RunDirectory& directory, const FinetuneRun& run, const Bas
 }
 
 // Whatever can be refused is refused before the directory is made.
-int start(Options& o, const std::string& out) {
+int start(Options& o, const CommandLine& line, const std::string& out) {
   FinetuneRun& run = o.run;
   require(!o.base.empty(), "give the run or the pretrained directory to start from");
   require(!run.data.empty(), "--data is missing: give what to learn from, text files or images");
   run.check();
+  run.adapter.refuse_others(line);
   Base base = Base::open(o.base);
+  refuse_unheeded(line, {{{"--context"}, base.is_text(), o.base + " does not learn from text"}});
   run.base = base.path(), run.base_kind = base.kind();
   if (base.is_text())
     describe_text(run);
@@ -113,7 +116,7 @@ Action define(CommandLine& line) {
   o->run.adapter.define(line);
   o->run.training.define(line, "sequences, images or pairs");
   return start_or_resume(
-      line, "finetune", [o](const std::string& out) { return start(*o, out); }, resume);
+      line, "finetune", [o, line](const std::string& out) { return start(*o, line, out); }, resume);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "methods/common/mix_objective.h"
 #include "models/augment/augment.h"
 #include "ops/loss.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/classifier_objective.h"
 #include "tools/image_classifier.h"
 #include "tools/train/kinds.h"
@@ -17,6 +18,8 @@
 
 namespace plumb::tools {
 namespace {
+
+constexpr int64_t kMostEpochs = 1'000'000;  // steps are counted in 64 bits
 
 struct Options {
   ClassifierRun run;
@@ -121,7 +124,6 @@ void configure(Options& o, const LabelledImages& images) {
     run.vit.dropout = o.dropout;
     check_patch(run.vit.patch, run.vit.image_height, run.vit.image_width);
   } else if (run.model == "resnet") {
-    require(o.dropout == 0, "--dropout: a resnet has none; choose --model wide-resnet or mlp");
     run.resnet = o.imagenet ? resnet::ResNetConfig::imagenet(o.depth) : resnet::ResNetConfig::cifar(o.depth, o.width);
     if (o.imagenet) run.resnet.width = o.width;
     run.resnet.norm = o.norm, run.resnet.groups = o.groups, run.resnet.channels = images.shape[0], run.resnet.classes = images.classes;
@@ -141,13 +143,30 @@ void configure(Options& o, const LabelledImages& images) {
   run.check();
 }
 
-int start(Options& o, const std::string& out) {
+// Each network has options of its own.
+void refuse_unheeded_options(const CommandLine& line, const ClassifierRun& run) {
+  const std::string& model = run.model;
+  bool mlp = model == "mlp", resnet = model == "resnet", wide = model == "wide-resnet";
+  if (run.kind == "classifier")
+    refuse_unheeded(line, {{{"--depth"}, resnet || wide, "an mlp's layers are --hidden"},
+                           {{"--width", "--imagenet"}, resnet, "only --model resnet has it, this is " + model},
+                           {{"--widen"}, wide, "only --model wide-resnet has it, this is " + model},
+                           {{"--hidden", "--activation"}, mlp, "only --model mlp has it, this is " + model},
+                           {{"--norm", "--groups"}, resnet || wide, "only --model resnet and wide-resnet have norms"},
+                           {{"--groups"}, word_of(line, "--norm") == "group", "only --norm group has groups"},
+                           {{"--dropout"}, mlp || wide, "a resnet has none, only --model wide-resnet and mlp do"}});
+  refuse_unheeded(line, {{{"--reparam-a", "--reparam-b"}, run.recipe.reparam != "none", "it is --reparam weight-compander's"},
+                         {{"--distil-weight"}, run.recipe.distil != "none", "it is --distil ps-kd's"}});
+}
+
+int start(Options& o, const CommandLine& line, const std::string& out) {
   ClassifierRun& run = o.run;
   run.test = !o.no_test;
-  require(o.epochs >= 0, "--epochs must not be negative");
+  require(o.epochs >= 0 && o.epochs <= kMostEpochs, fmt::format("--epochs must lie between 0 and {}, it is {}", kMostEpochs, o.epochs));
   run.training.check();  // before images are read, which takes its time
   set_loss_parameter(run.recipe, o.loss_parameter);
   run.recipe.check();
+  refuse_unheeded_options(line, run);
   LabelledImages images = load_labelled_images(run.data);
   run.data = lasting_names(run.data);
   configure(o, images);
@@ -231,7 +250,7 @@ Action define_rest(CommandLine& line, const std::shared_ptr<Options>& o) {
   line.option("--epochs", o->epochs, "passes over the training images, instead of --steps");
   r.training.define(line, "images");
   line.exclude("--epochs", "--steps");
-  return start_or_resume(line, r.kind, [o](const std::string& out) { return start(*o, out); }, resume);
+  return start_or_resume(line, r.kind, [o, line](const std::string& out) { return start(*o, line, out); }, resume);
 }
 
 int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& names) {

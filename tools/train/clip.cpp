@@ -10,6 +10,7 @@
 #include "ops/pointwise.h"
 #include "ops/random.h"
 #include "ops/shape.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/clip_model.h"
 #include "tools/train/kinds.h"
 
@@ -51,8 +52,9 @@ int train_run(const train::RunDirectory& directory, const ClipRun& run, const To
   return settings.train_model(directory, model.module(), training, static_cast<double>(settings.batch), "images");
 }
 
-int start(ClipRun& run, const std::string& out) {
+int start(ClipRun& run, const CommandLine& line, const std::string& out) {
   run.check();
+  refuse_unheeded(line, {{{"--channels"}, run.data != kDigitPairsData || run.model.channels == 1, "digit-pairs are grey, of one channel"}});
   if (run.data == kDigitPairsData) run.model.channels = 1;
   CaptionedParts parts = load_captioned(run.data, run.model.channels);
   run.data = lasting_captioned_name(run.data);
@@ -94,9 +96,9 @@ Action define(CommandLine& line) {
   o->training.define(line, "images");
   return start_or_resume(
       line, "clip",
-      [o, width](const std::string& out) {
+      [o, width, line](const std::string& out) {
         o->model.vision_width = o->model.text_width = o->model.width = *width;
-        return start(*o, out);
+        return start(*o, line, out);
       },
       resume);
 }

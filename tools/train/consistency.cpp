@@ -14,6 +14,7 @@
 #include "ops/pointwise.h"
 #include "ops/random.h"
 #include "ops/shape.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/consistency_methods.h"
 #include "tools/image_judge.h"
 #include "tools/labelled_images.h"
@@ -91,11 +92,20 @@ int train_run(const train::RunDirectory& directory, const ConsistencyRun& run, c
   return settings.train_model(directory, model, training, static_cast<double>(settings.batch), "images");
 }
 
-int start(Options& o, const std::string& out) {
+void refuse_unheeded_options(const CommandLine& line, const ConsistencyRun& run) {
+  bool distils = consistency_method(run.method).needs_teacher;
+  refuse_unheeded(line, {{{"--guidance"}, distils, "--method " + run.method + " has no teacher to guide"},
+                         {{"--s0"}, !distils, "--method " + run.method + " has one grid from first to last, of --s1 intervals"},
+                         {{"--solver-steps", "--gamma"}, run.method == "ctm", "it is --method ctm's, this is " + run.method}});
+}
+
+int start(Options& o, const CommandLine& line, const std::string& out) {
   ConsistencyRun& run = o.run;
   run.check();  // before images are read, which takes its time
+  refuse_unheeded_options(line, run);
   LabelledImages images = load_images(run.data);
   int64_t classes = o.unconditional || images.classes < 2 ? 0 : images.classes;
+  refuse_unheeded(line, {{{"--class-dropout", "--guidance"}, classes > 0, "the images are shown without classes"}});
   run.data = lasting_names(run.data);
   run.data_sha256 = fingerprint(images);
   run.class_names = images.class_names;
@@ -178,7 +188,7 @@ Action define(CommandLine& line) {
   r.training.define(line, "images");
   auto begin = [o, line](const std::string& out) {
     settle(line, o->run);
-    return start(*o, out);
+    return start(*o, line, out);
   };
   return start_or_resume(line, "consistency", begin, resume);
 }

@@ -14,6 +14,7 @@
 #include "ops/join.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/train/detector_run.h"
 #include "tools/train/kinds.h"
 #include "tools/train/run_config.h"
@@ -136,8 +137,10 @@ int train_run(const train::RunDirectory& directory, const DetectorRun& run) {
   return settings.train_model(directory, model, training, static_cast<double>(settings.batch), "images");
 }
 
-int start(const DetectorRun& run, const std::string& out) {
+int start(const DetectorRun& run, const CommandLine& line, const std::string& out) {
   run.check();
+  refuse_unheeded(line,
+                  {{{"--denoising-steps"}, run.network.start == "noise", "learned boxes are not denoised, only those of --start noise"}});
   return train_run(train::RunDirectory::create(out, run.to_json()), run);
 }
 
@@ -170,7 +173,7 @@ Action define(CommandLine& line) {
   line.option("--data-seed", run->data_seed, "of the rendered images");
   run->training.define(line, "images");
   return start_or_resume(
-      line, "detector", [run](const std::string& out) { return start(*run, out); }, resume);
+      line, "detector", [run, line](const std::string& out) { return start(*run, line, out); }, resume);
 }
 
 // `plumb eval RUN`: on the run's own test images.

@@ -10,6 +10,7 @@
 #include "models/nn/placement.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/gan_model.h"
 #include "tools/image_judge.h"
 #include "tools/labelled_images.h"
@@ -68,10 +69,19 @@ int train_run(const train::RunDirectory& directory, const GanRun& run, const Lab
                       settings.train_options(static_cast<double>(settings.batch * run.options.critic_steps), "images"));
 }
 
-int start(GanRun& run, const std::string& out) {
+void refuse_unheeded_options(const CommandLine& line, const GanRun& run) {
+  refuse_unheeded(line, {{{"--widest", "--style", "--mapping-layers", "--mixing", "--deviation-group"},
+                          run.model == "style",
+                          "only --model style has it, this is " + run.model},
+                         {{"--r1-every"}, run.options.r1 > 0, "without --r1 there is no such penalty"},
+                         {{"--path-every"}, run.options.path_length > 0, "without --path-length there is no such penalty"}});
+}
+
+int start(GanRun& run, const CommandLine& line, const std::string& out) {
   run.options.loss = gan::gan_loss_named(run.loss);
   run.options.clip = run.training.clip;
   run.check();
+  refuse_unheeded_options(line, run);
   LabelledImages images = load_images(run.data);
   run.data = lasting_names(run.data);
   run.data_sha256 = fingerprint(images);
@@ -156,7 +166,7 @@ Action define(CommandLine& line) {
     if (!line.given("--min-lr")) run.training.min_lr = 0.1 * run.training.lr;
     run.dcgan.width = run.style.width = o->width;
     run.dcgan.latent = run.style.latent = o->latent;
-    return start(run, out);
+    return start(run, line, out);
   };
   return start_or_resume(line, "gan", begin, resume);
 }

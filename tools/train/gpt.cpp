@@ -63,9 +63,9 @@ Action define(CommandLine& line) {
   line.flag("--bias", model.bias, "biases in linear layers and norms");
   line.flag("--untied", o->untied, "an output projection of its own");
   o->run.training.define(line, "sequences");
-  auto start = [o](const std::string& out) {
+  auto start = [o, line](const std::string& out) {
     o->run.model.tied = !o->untied;
-    return start_text(o->run, out);
+    return start_text(line, o->run, out);
   };
   return start_or_resume(line, "gpt", start,
                          [](const train::RunDirectory& run) { return resume_text(GptRun::from_json(run.config()), run); });

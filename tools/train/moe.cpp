@@ -11,6 +11,7 @@
 #include "engine/io/safetensors.h"
 #include "models/moe/expert_parallel.h"
 #include "ops/pointwise.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/train/gpt_run.h"
 #include "tools/train/kinds.h"
 #include "tools/train/moe_run.h"
@@ -163,8 +164,12 @@ int start(Options& o, const std::string& out) {
   if (o.swiglu) run.model.moe.gated = true, run.model.moe.activation = "silu";
   if (kind == moe::RouterKind::switched && !o.line.given("--top-k")) run.model.moe.top_k = 1;
   run.losses.balance = o.balance.value_or(moe::has_gate(kind) && kind != moe::RouterKind::expert_choice ? 0.01 : 0);
+  refuse_unheeded(o.line, {{{"--raw-gates"},
+                            kind == moe::RouterKind::softmax || kind == moe::RouterKind::sigmoid,
+                            "only --router softmax and sigmoid divide weights by their sum"},
+                           {{"--jitter"}, moe::has_gate(kind), "--router " + run.model.moe.router + " has no gate"}});
   if (!run.upcycle.empty()) take_dense(run);
-  return start_text(run, out);
+  return start_text(o.line, run, out);
 }
 
 Action define(CommandLine& line) {

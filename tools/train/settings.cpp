@@ -22,6 +22,7 @@
 #include "models/train/share.h"
 #include "models/train/step_probe.h"
 #include "tools/cli/device_option.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/cli/winograd_option.h"
 
 namespace plumb::tools {
@@ -68,12 +69,14 @@ void TrainingSettings::define(CommandLine& line, const std::string& items) {
   line.option("--winograd", winograd, kWinogradHelp);
 }
 
+static constexpr int64_t kMostBatch = int64_t{1} << 30;  // its products with a context or an image stay within 64 bits
+
 void TrainingSettings::check() const {
   require(dtype == "f32" || dtype == "tf32" || dtype == "bf16" || dtype == "f16" || dtype == "f64",
           "--dtype " + dtype + " is unknown; choose f32, tf32, bf16, f16 or f64");
   check_winograd(winograd);
   require(optimizer == "adamw" || optimizer == "sgd", "--optimizer " + optimizer + " is unknown; choose adamw or sgd");
-  require(batch >= 1, "--batch must be at least 1, it is " + std::to_string(batch));
+  require(batch >= 1 && batch <= kMostBatch, fmt::format("--batch must lie between 1 and {}, it is {}", kMostBatch, batch));
   require(steps >= 1, "--steps must be at least 1, it is " + std::to_string(steps));
   require(accumulate >= 1, "--accumulate must be at least 1, it is " + std::to_string(accumulate));
   require(batch % accumulate == 0, fmt::format("--accumulate {} does not divide --batch {}", accumulate, batch));
@@ -216,6 +219,15 @@ int go_on(const std::string& path, const std::string& kind, const std::function<
   return 0;
 }
 
+// What the kind's own options cannot know of those that all have.
+void refuse_unheeded_settings(const CommandLine& line) {
+  std::string optimizer = word_of(line, "--optimizer");
+  refuse_unheeded(
+      line, {{{"--beta1", "--beta2"}, optimizer != "sgd", "--optimizer sgd has --momentum instead"},
+             {{"--momentum"}, optimizer != "adamw", "--optimizer adamw has --beta1 and --beta2 instead"},
+             {{"--capture"}, word_of(line, "--device") != "cpu", "the CPU is given its work call by call, only --device cuda is not"}});
+}
+
 }  // namespace
 
 Action start_or_resume(CommandLine line, const std::string& kind, std::function<int(const std::string&)> start,
@@ -232,6 +244,7 @@ Action start_or_resume(CommandLine line, const std::string& kind, std::function<
     if (!line.given("--out")) throw ConfigError("--out is missing: give the run directory to make");
     if (!train::may_begin_at(paths->out))
       throw ConfigError(paths->out + " exists already; choose another --out, or go on with it: --resume " + paths->out);
+    refuse_unheeded_settings(line);
     dist::world().barrier();  // all have looked before one makes it
     return start(paths->out);
   };

@@ -7,6 +7,7 @@
 
 #include "engine/core/generator.h"
 #include "engine/data/step_batches.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/image_classifier.h"
 #include "tools/ssl_model.h"
 #include "tools/train/kinds.h"
@@ -91,7 +92,7 @@ int train_run(const train::RunDirectory& directory, const SslRun& run, const Ssl
 // Where a folder stays when the run is gone on with from elsewhere.
 std::string lasting(const std::string& folder) { return folder.empty() ? folder : lasting_names({folder})[0]; }
 
-int start(Options& o, const std::string& out) {
+int start(Options& o, const CommandLine& line, const std::string& out) {
   SslRun& run = o.run;
   const std::vector<std::string>& kinds = words_of(run.views);
   auto kind = std::ranges::find(kinds, o.views);
@@ -99,6 +100,11 @@ int start(Options& o, const std::string& out) {
   run.views = static_cast<methods::ImageKind>(kind - kinds.begin());
   run.threshold = o.threshold.value_or(own_threshold(run.method));
   run.check();  // before images are read, which takes its time
+  refuse_unheeded(line,
+                  {{{"--ratio", "--threshold", "--weight"}, run.uses_unlabelled(), "--method supervised learns from labelled images alone"},
+                   {{"--threshold"}, run.method != "semixup", "--method semixup counts every image"},
+                   {{"--width", "--features"}, run.model == "cnn", "only --model cnn has it, this is " + run.model},
+                   {{"--depth", "--widen"}, run.model == "wide-resnet", "only --model wide-resnet has it, this is " + run.model}});
   require(!run.labelled.empty(), "--labelled is missing: give a folder with a subfolder of images for each class");
   require(!run.unlabelled.empty() || !run.uses_unlabelled(),
           "--unlabelled is missing: give a folder of images; only --method supervised does without");
@@ -172,7 +178,7 @@ Action define(CommandLine& line) {
   line.option("--widen", r.widen, "a wide-resnet's width, times 16");
   line.option("--validation", r.validation, "share of the labelled images to choose settings by; 0: none");
   r.training.define(line, "labelled images");
-  return start_or_resume(line, "ssl", [o](const std::string& out) { return start(*o, out); }, resume);
+  return start_or_resume(line, "ssl", [o, line](const std::string& out) { return start(*o, line, out); }, resume);
 }
 
 }  // namespace

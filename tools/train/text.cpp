@@ -12,6 +12,7 @@
 #include "models/train/progress.h"
 #include "models/transformer/generate.h"
 #include "ops/shape.h"
+#include "tools/cli/heeded_options.h"
 
 namespace plumb::tools {
 namespace {
@@ -80,9 +81,10 @@ void define_text(CommandLine& line, TextRun& run) {
   line.option("--vocab", run.bpe_vocab, "vocabulary of bpe");
 }
 
-int start_text(TextRun& run, const std::string& out) {
+int start_text(const CommandLine& line, TextRun& run, const std::string& out) {
   if (run.data.empty()) throw ConfigError("--data is missing: give the text files to learn from");
   run.check();
+  refuse_unheeded(line, {{{"--vocab"}, run.tokenizer == "bpe", "only --tokenizer bpe learns a vocabulary of a given size"}});
   std::string text = read_texts(run.data);
   for (std::string& path : run.data) path = std::filesystem::absolute(path).lexically_normal().string();
   run.data_sha256 = sha256(text);

@@ -10,6 +10,7 @@
 #include "ops/create.h"
 #include "ops/join.h"
 #include "ops/reduce.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/diffusion_model.h"
 #include "tools/labelled_images.h"
 #include "tools/train/kinds.h"
@@ -73,9 +74,10 @@ int train_run(const train::RunDirectory& directory, const DiffusionRun& run, con
   return settings.train_model(directory, model.network(), training, static_cast<double>(settings.batch), "images");
 }
 
-int start(Options& o, const std::string& out) {
+int start(Options& o, const CommandLine& line, const std::string& out) {
   DiffusionRun& run = o.run;
   run.check();  // before images are read, which takes its time
+  refuse_unheeded(line, {{{"--class-dropout", "--guidance"}, !o.unconditional, "--unconditional has no classes"}});
   LabelledImages images = o.unconditional ? load_images(run.data) : load_labelled_images(run.data);
   run.data = lasting_names(run.data);
   run.data_sha256 = fingerprint(images);
@@ -98,7 +100,12 @@ int resume(const train::RunDirectory& directory) {
 // `plumb eval RUN`: the weighted denoising error on images that were not trained on.
 int evaluate(const train::RunDirectory& directory, const std::vector<std::string>& data) {
   DiffusionRun run = DiffusionRun::from_json(directory.config());
-  data::Dataset images = images_to_measure(data, run.data, run.data_sha256, Shape(run.image), run.network.classes > 0).test;
+  bool labelled = run.network.classes > 0;
+  LabelledImages given = images_to_measure(data, run.data, run.data_sha256, Shape(run.image), labelled);
+  std::string source = data.empty() ? run.data[0] : data[0];
+  require(!labelled || given.classes <= run.network.classes,
+          fmt::format("{}: has {} classes, the run {}", source, given.classes, run.network.classes));
+  data::Dataset images = labelled ? labelled_as(given, run.class_names, source) : given.test;
   DiffusionModel model = load_diffusion(directory, run);
   NoGrad off;
   fmt::print("{{\"loss\": {}, \"images\": {}}}\n", mean_loss(model, run, images), images.size());
@@ -125,7 +132,7 @@ Action define(CommandLine& line) {
   line.option("--sample-steps", r.sampling.steps, "noise levels of a sample");
   line.option("--validation", r.validation, "share of the training part to measure the loss on");
   r.training.define(line, "images");
-  return start_or_resume(line, "unet", [o](const std::string& out) { return start(*o, out); }, resume);
+  return start_or_resume(line, "unet", [o, line](const std::string& out) { return start(*o, line, out); }, resume);
 }
 
 }  // namespace

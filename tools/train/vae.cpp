@@ -12,6 +12,7 @@
 #include "ops/pointwise.h"
 #include "ops/shape.h"
 #include "tools/autoencoder_model.h"
+#include "tools/cli/heeded_options.h"
 #include "tools/labelled_images.h"
 #include "tools/train/kinds.h"
 
@@ -62,10 +63,20 @@ int train_run(const train::RunDirectory& directory, const AutoencoderRun& run, c
   return settings.train_model(directory, *model, training, static_cast<double>(settings.batch), "images");
 }
 
-int start(AutoencoderRun& run, const std::string& out) {
+void refuse_unheeded_options(const CommandLine& line, const AutoencoderRun& run) {
+  refuse_unheeded(
+      line, {{{"--beta", "--free-bits"}, run.model == "vae", "only --model vae has a divergence, this is " + run.model},
+             {{"--codes", "--commitment", "--codebook-decay", "--restart"},
+              run.model == "vqvae",
+              "only --model vqvae has a codebook, this is " + run.model},
+             {{"--sigma"}, run.network.likelihood == autoencoder::Likelihood::gaussian, "only --likelihood gaussian has a deviation"}});
+}
+
+int start(AutoencoderRun& run, const CommandLine& line, const std::string& out) {
   run.network.channels = 1, run.network.side = int64_t{1} << (run.network.levels() - 1);  // any that fits, before the images are known
   if (run.model == "vqvae") run.network.vector = false;
   run.check();
+  refuse_unheeded_options(line, run);
   LabelledImages images = load_images(run.data);
   run.data = lasting_names(run.data);
   run.data_sha256 = fingerprint(images);
@@ -132,13 +143,13 @@ Action define(CommandLine& line) {
   line.option("--restart", r.quantizer.restart, "vqvae: uses a batch below which a code starts again from the data; 0: never");
   line.option("--validation", r.validation, "share of the training part to measure the loss on");
   r.training.define(line, "images");
-  auto begin = [o](const std::string& out) {
+  auto begin = [o, line](const std::string& out) {
     require(o->likelihood == "bernoulli" || o->likelihood == "gaussian",
             "--likelihood " + o->likelihood + " is unknown; choose bernoulli or gaussian");
     o->run.network.likelihood = o->likelihood == "gaussian" ? autoencoder::Likelihood::gaussian : autoencoder::Likelihood::bernoulli;
     o->run.network.vector = !o->map;
     o->run.network.attention = !o->no_attention;
-    return start(o->run, out);
+    return start(o->run, line, out);
   };
   return start_or_resume(line, "vae", begin, resume);
 }

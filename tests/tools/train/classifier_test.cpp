@@ -221,3 +221,45 @@ TEST_CASE("eval of a classifier: given class folders are taken by their names; o
   CHECK(unknown.code == 2);
   CHECK_MESSAGE(unknown.err.find("the run knows no class \"abstract\"; it has bright, dark, middle") != std::string::npos, unknown.err);
 }
+
+TEST_CASE("train classifier: a file is of the test part if a word of its name begins with test, not if one ends with it") {
+  Runs r;
+  auto cifar = [&](const std::string& name, int64_t n) { save_cifar(r.run(name), {two_tones(n, {3, 32, 32}), alternating(n, i64), {}}); };
+  cifar("latest.bin", 60), cifar("my-test.bin", 20);
+  Outcome alone = run_plumb(r.train("alone", r.run("latest.bin"), 2));
+  CHECK_MESSAGE(alone.err.find("to train on, 6 to validate, 6 to test") != std::string::npos, alone.err);
+  Outcome both = run_plumb(r.train("both", r.run("latest.bin") + " " + r.run("my-test.bin"), 2));
+  CHECK_MESSAGE(both.err.find("54 to train on, 6 to validate, 20 to test") != std::string::npos, both.err);
+}
+
+TEST_CASE("eval: a folder of a single class, even of one image, is measured; one is trained on two or more") {
+  Runs r;
+  for (int i = 0; i < 20; ++i)
+    for (const char* name : {"bright", "dark"})
+      image_file(r.run("all/" + std::string(name) + "/" + std::to_string(i) + ".png"), 4,
+                 static_cast<uint8_t>((name[0] == 'b' ? 160 : 20) + 3 * i));
+  REQUIRE(run_plumb(r.train("a", r.run("all"), 60)).code == 0);
+  REQUIRE(run_plumb("train unet --data " + r.run("all") +
+                    " --width 8 --multipliers 1 2 --attention 1 --groups 4 --batch 4 --sample-steps 1 --steps 1 --validation 0.2 --out " +
+                    r.run("u"))
+              .code == 0);
+  fs::create_directories(r.run("some"));
+  fs::copy(r.run("all/dark"), r.run("some/dark"), fs::copy_options::recursive);
+  image_file(r.run("one/dark/0.png"), 4, 30);
+  for (auto [folder, images] : {std::pair{"some", 20}, {"one", 1}}) {
+    Outcome o = run_plumb("eval " + r.run("a") + " --data " + r.run(folder));
+    REQUIRE_MESSAGE(o.code == 0, o.err);
+    auto json = nlohmann::json::parse(o.out);
+    CHECK(json["images"] == images);
+    CHECK(json["accuracy"] == 1);  // dark is the second class of the run
+    Outcome drawn = run_plumb("eval " + r.run("u") + " --data " + r.run(folder));
+    CHECK_MESSAGE(drawn.code == 0, drawn.err);
+  }
+  Outcome trained = run_plumb(r.train("x", r.run("some")));
+  CHECK(trained.code == 2);
+  CHECK(trained.err.find("all labels are 0; a classifier needs at least two classes") != std::string::npos);
+  image_file(r.run("other/grey/0.png"), 4, 30);
+  CHECK(run_plumb("eval " + r.run("u") + " --data " + r.run("other")).err.find("the run knows no class \"grey\"; it has bright, dark") !=
+        std::string::npos);
+  CHECK(run_plumb(r.train("x") + " --epochs 9223372036854775807").code == 2);
+}

@@ -71,3 +71,14 @@ TEST_CASE("train encoder: options and archives that will not do are named") {
                        ("film reviews: " + scratch.path("other.tar") + ": holds no file like neg/cv000_….txt or pos/cv000_….txt").c_str(),
                        plumb::IoError);
 }
+
+TEST_CASE("train encoder: --early-stop without a validation part and --recompute are refused") {
+  Scratch scratch;
+  std::string start = "train encoder --data x --out " + scratch.path("run");
+  CHECK(run_plumb(start + " --validation 0 --early-stop 1").err ==
+        "plumb: train encoder: --early-stop needs a validation part: --validation must not be 0\n");
+  Outcome again = run_plumb(start + " --recompute");
+  CHECK(again.code == 2);
+  CHECK(again.err == "plumb: train encoder: --recompute: a sentence encoder has no blocks to compute again\n");
+  CHECK(!std::filesystem::exists(scratch.path("run")));
+}

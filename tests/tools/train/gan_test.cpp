@@ -99,8 +99,8 @@ TEST_CASE("train gan: what is wrong is named before anything is made") {
                                   {" --loss minimax", "gan: loss \"minimax\" is unknown"},
                                   {" --r1 -1", "--r1 must not be negative"},
                                   {" --accumulate 2", "--accumulate: a GAN's batches are not taken apart"},
-                                  {" --latent 0", "dcgan: latent must be at least 1, it is 0"},
-                                  {" --model style --mapping-layers 9", "style: mapping_layers must lie in [1, 8], it is 9"}}) {
+                                  {" --latent 0", "dcgan: --latent must be at least 1, it is 0"},
+                                  {" --model style --mapping-layers 9", "style: --mapping-layers must lie in [1, 8], it is 9"}}) {
     Outcome bad = run_plumb("train gan --data digits --out " + r.run("bad") + options);
     CHECK(bad.code == 2);
     CHECK_MESSAGE(bad.err.find(message) != std::string::npos, bad.err);
@@ -111,4 +111,17 @@ TEST_CASE("train gan: what is wrong is named before anything is made") {
         std::string::npos);
   CHECK(run_plumb("sample " + r.run("g") + " --class 3 --out " + r.run("x.png"))
             .err.find("--class: runs of train vae and train gan do not know classes") != std::string::npos);
+}
+
+TEST_CASE("train gan: what two optimisers that take turns cannot do is refused") {
+  Runs r;
+  for (auto [option, message] : {std::pair{" --recompute", "--recompute: a GAN has no blocks to compute again; choose a smaller --batch"},
+                                 {" --capture", "--capture"},
+                                 {" --shard-optimizer", "--capture and --shard-optimizer: a GAN's two optimisers take turns"},
+                                 {" --dtype f16", "--dtype f16: a GAN's losses are not scaled, which f16 needs; choose bf16"}}) {
+    Outcome o = run_plumb(r.train("bad", 1, option));
+    CHECK(o.code == 2);
+    CHECK_MESSAGE(o.err.find(message) != std::string::npos, o.err);
+    CHECK(!path_exists(r.run("bad")));
+  }
 }

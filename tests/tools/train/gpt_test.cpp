@@ -188,6 +188,8 @@ TEST_CASE("train gpt: bad input is one line that names it, exit code 2, and noth
   refused("train gpt --data " + r.data() + " --width 10 --heads 3" + out, "--width 10 is not a multiple of --heads 3");
   refused("train gpt --data " + r.data() + " --steps 0" + out, "--steps must be at least 1");
   refused("train gpt --data " + r.data() + " --tokenizer words" + out, "--tokenizer words is unknown");
+  refused("train gpt --data " + r.data() + " --batch 9223372036854775807" + out,
+          "--batch must lie between 1 and 1073741824, it is 9223372036854775807");
   refused("train gpt --data " + r.data() + " --accumulate 5" + out, "--accumulate 5 does not divide --batch 12");
   refused("train gpt --data " + r.data() + " --optimizer lbfgs" + out, "--optimizer lbfgs is unknown");
   refused("train gpt --data " + r.data() + " --ema 1" + out, "--ema must lie in [0, 1)");

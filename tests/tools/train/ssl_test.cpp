@@ -167,3 +167,13 @@ TEST_CASE("train ssl: options out of range are one line") {
   check_error("train ssl --steps 2 --unlabelled " + f.path("many") + " --out " + f.path("bad"), "--labelled is missing");
   CHECK(!path_exists(f.path("bad")));
 }
+
+TEST_CASE("train ssl: what a run without a validation part, or with views drawn on the way, cannot do is refused") {
+  Folders f;
+  check_error(f.train("bad", "uda", 2, " --early-stop 1 --eval-every 1"),
+              "--early-stop needs a validation part: --validation must not be 0");
+  check_error(f.train("bad", "uda", 2, " --ratio 9223372036854775807"),
+              "--ratio must lie between 1 and 1048576, it is 9223372036854775807");
+  check_error(f.train("bad", "uda", 2, " --device cuda"), "--device");
+  CHECK(!path_exists(f.path("bad")));
+}

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "engine/io/file.h"
 #include "engine/io/image.h"
@@ -101,7 +102,7 @@ TEST_CASE("train unet: without classes, and what is wrong is named before anythi
   for (auto [options, message] : {Wrong{" --sampler plms", "sampler \"plms\" is unknown; choose from euler"},
                                   {" --multipliers 1 1 1 1 1", "5 levels need images whose sides are multiples of 16, they are 8×8"},
                                   {" --winograd 3x3", "--winograd 3x3 is unknown; choose off, 2x2 or 4x4"},
-                                  {" --groups 3", "3 groups do not divide the 8 channels"},
+                                  {" --groups 3", "--groups 3 does not divide the 8 channels"},
                                   {" --class-dropout 1", "--class-dropout must lie in [0, 1), it is 1"}}) {
     Outcome bad = run_plumb("train unet --data digits --width 8 --out " + r.run("bad") + options +
                             (std::string(options).find("groups") == std::string::npos ? " --groups 4" : ""));
@@ -110,4 +111,23 @@ TEST_CASE("train unet: without classes, and what is wrong is named before anythi
     CHECK(!path_exists(r.run("bad")));
   }
   CHECK(run_plumb("sample " + r.run("free") + " --count 0").err.find("--count must be at least 1, it is 0") != std::string::npos);
+}
+
+TEST_CASE("sample: a judge of images without a class says nothing of what was asked, and needs more than three of them") {
+  Runs r;
+  REQUIRE(run_plumb(r.train("free", 1, " --unconditional")).code == 0);
+  REQUIRE(run_plumb(r.train("known", 1)).code == 0);
+  REQUIRE(run_plumb("train classifier --data digits --model mlp --hidden 8 --batch 16 --steps 2 --out " + r.run("judge")).code == 0);
+  auto judged = [&](const std::string& run, const std::string& more) {
+    return run_plumb("sample " + r.run(run) + " --steps 1 --count 8 --out " + r.run("x.png") + " --judge " + r.run("judge") + more);
+  };
+  for (const auto& [run, more, asked] : {std::tuple{"free", "", false}, {"known", " --class -1", false}, {"known", "", true}}) {
+    Outcome o = judged(run, more);
+    REQUIRE_MESSAGE(o.code == 0, o.err);
+    CHECK(nlohmann::json::parse(o.out).contains("as_asked") == asked);
+  }
+  CHECK(judged("known", " --count 3").code == 2);
+  CHECK(run_plumb("sample " + r.run("known") + " --count 3 --judge " + r.run("judge")).err ==
+        "plumb: sample: --judge needs more than 3 images, --count is 3\n");
+  CHECK(run_plumb("sample " + r.run("known") + " --class -2").err == "plumb: sample: --class must be a class, or -1 for none, it is -2\n");
 }
