@@ -2,6 +2,7 @@
 #include "models/optim/muon.h"
 
 #include "models/nn/init.h"
+#include "ops/shape.h"
 #include "optimizer_checks.h"
 
 using namespace plumb;
@@ -119,4 +120,16 @@ TEST_CASE("muon: a saved state goes on bit by bit; a matrix problem is solved") 
     muon.step();
   }
   CHECK(optim::distance({p}, {target}) < 0.05 * optim::norm({target}));
+}
+
+TEST_CASE("muon: a 16-bit matrix is the rounding of its f32 master after every step") {
+  Tensor p = waves({4, 7}, 1, bf16).requires_grad_();
+  std::vector<double> before = to_vector(p);
+  optim::Muon muon({p}, {.lr = 0.05});
+  for (int t = 1; t <= 2; ++t) {
+    p.set_grad(waves({4, 7}, t, bf16));
+    muon.step();
+    CHECK(to_vector(to(muon.state().tensors.at("0.master"), bf16)) == to_vector(p));
+  }
+  CHECK(to_vector(p) != before);
 }

@@ -5,6 +5,7 @@
 
 #include "engine/core/parallel.h"
 #include "models/optim/adam.h"
+#include "ops/shape.h"
 #include "optimizer_checks.h"
 
 using namespace plumb;
@@ -163,4 +164,29 @@ TEST_CASE("optimizer: parameters must be floating, defined and given once") {
   CHECK_THROWS_WITH_AS(optim::AdamW({p, p}, {}), "optimizer: a parameter of shape [1] is given twice", ValueError);
   CHECK_THROWS_WITH_AS(optim::AdamW({Tensor()}, {}), "optimizer: a parameter is undefined", ValueError);
   CHECK_THROWS_WITH_AS(optim::AdamW({ones({1}, i64)}, {}), "optimizer: a parameter is i64", DTypeError);
+}
+
+TEST_CASE("optimizer: a 16-bit parameter may grow, its f32 master with it") {
+  Tensor small = ones({2, 3}, bf16).requires_grad_(), large = ones({4, 3}, bf16).requires_grad_();
+  optim::AdamW adamw({small}, {.lr = 0.25, .weight_decay = 0});
+  small.set_grad(ones({2, 3}, bf16));
+  adamw.step();
+  adamw.replace_parameter(small, large);
+  large.set_grad(ones({4, 3}, bf16));
+  adamw.step();
+  Tensor master = adamw.state().tensors.at("0.master");
+  REQUIRE(master.shape() == Shape{4, 3});
+  for (double v : to_vector(large)) CHECK(v < 1);
+  CHECK(to_vector(to(master, bf16)) == to_vector(large));
+}
+
+TEST_CASE("optimizer: a state that is refused leaves the rates as they were") {
+  Tensor a = ones({2, 3}).requires_grad_(), b = ones({3, 2}).requires_grad_();
+  optim::AdamW from({a}, {.lr = 0.5}), other({b}, {.lr = 0.1});
+  a.set_grad(ones({2, 3}));
+  from.set_lr_scale(0.25);
+  from.step();
+  CHECK_THROWS_AS(other.load_state(from.state()), ShapeError);
+  CHECK(other.state().scalars.at("lr_scale") == 1);
+  CHECK(other.state().scalars.at("group.0.lr") == 0.1);
 }
