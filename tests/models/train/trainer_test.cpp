@@ -9,15 +9,18 @@
 #include "engine/io/file.h"
 #include "engine/io/image.h"
 #include "models/nn/linear.h"
+#include "models/nn/norm.h"
 #include "models/optim/adam.h"
 #include "models/optim/schedule.h"
 #include "models/train/metrics.h"
 #include "models/train/run_lock.h"
 #include "models/train/trainer.h"
 #include "models/train/weight_average.h"
+#include "ops/elementary.h"
 #include "ops/loss.h"
 #include "ops/pointwise.h"
 #include "ops/random.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
 #include "tests/scratch.h"
 
@@ -297,4 +300,77 @@ TEST_CASE("trainer: a directory that another process trains is left alone") {
   CHECK_FALSE(task.scratch.has("run/metrics.jsonl"));
   CHECK(task.run({.steps = 3}) == 0);
   CHECK(task.run({.steps = 3}) == 0);  // a run that has ended holds nothing
+}
+
+TEST_CASE("trainer: checkpoints are written after every so many steps and at the end; the newest two stay") {
+  Task task;
+  task.run({.steps = 7, .checkpoint_every = 3});
+  CHECK_FALSE(task.scratch.has("run/checkpoints/step-00000003.safetensors"));
+  CHECK(task.scratch.has("run/checkpoints/step-00000006.safetensors"));
+  CHECK(task.directory().latest()->step == 7);
+}
+
+TEST_CASE("trainer: the final measures and the text are of the averaged weights; the last checkpoint keeps training's own") {
+  Task plain, averaged;
+  std::vector<float> tested, sampled;
+  averaged.training.test = [&] { return Measures{{"test_loss", (tested = averaged.weights(), 1.0)}}; };
+  averaged.training.sample = [&] { return sampled = averaged.weights(), std::string("text"); };
+  plain.run({.steps = 6});
+  averaged.run({.steps = 6, .ema = 0.9});
+  CHECK(tested == averaged.saved());
+  CHECK(sampled == averaged.saved());
+  StateDict own = without_prefix(averaged.directory().latest()->tensors, "model.");
+  CHECK(std::vector<float>{own.at("weight").data<float>()[0], own.at("weight").data<float>()[1], own.at("bias").data<float>()[0]} ==
+        plain.weights());
+}
+
+TEST_CASE("trainer: early stopping looks at the averaged weights and keeps the best of them") {
+  Task stopped, plain;
+  std::vector<std::vector<float>> seen, expected;
+  const double losses[] = {3, 1, 2};
+  stopped.training.validate = [&] { return seen.push_back(stopped.weights()), Measures{{"val_loss", losses[seen.size() - 1]}}; };
+  plain.training.validate = [&] { return expected.push_back(plain.weights()), Measures{}; };
+  stopped.run({.steps = 6, .eval_every = 2, .ema = 0.9, .patience = 5});
+  plain.run({.steps = 6, .eval_every = 2, .ema = 0.9});
+  CHECK(seen == expected);
+  CHECK(stopped.saved() == expected[1]);
+}
+
+TEST_CASE("trainer: how long the scale of the loss has stood goes on with the run") {
+  Task task;
+  task.run({.steps = 4, .scale_loss = true});
+  CHECK(task.directory().latest()->values.at("steps_since_loss_scale") == "4");
+  std::filesystem::remove(task.scratch.path("run/model.safetensors"));
+  task.run({.steps = 6, .scale_loss = true});
+  CHECK(task.directory().latest()->values.at("steps_since_loss_scale") == "6");
+}
+
+TEST_CASE("trainer: a gradient that is infinite without any scale of the loss is no matter of range") {
+  Task task;
+  task.training.loss = [&](const Part&) { return sum(sqrt(task.model.weight - task.model.weight.detach())); };  // √ at 0
+  CHECK_THROWS_WITH_AS(task.run({.steps = 30, .scale_loss = true}), doctest::Contains("step 17: the gradient norm is inf"),
+                       ValueError);  // 65536 = 2^16
+}
+
+TEST_CASE("trainer: what made a loss infinite is looked for with the same random numbers") {
+  Task task;
+  std::vector<float> drawn;
+  task.training.loss = [&](const Part&) {
+    Tensor u = rand({1});
+    drawn.push_back(u.item<float>());
+    return sum(task.model.weight) * u.item() / zeros({});
+  };
+  CHECK_THROWS_WITH_AS(task.run({.steps = 2}), doctest::Contains("step 1: the loss is"), ValueError);
+  REQUIRE(drawn.size() == 2);
+  CHECK(drawn[0] == drawn[1]);
+}
+
+TEST_CASE("weight average: whole numbers, which have no mean, are those of the model") {
+  nn::BatchNorm norm(2);
+  WeightAverage average(norm, 0.9);
+  for (int step = 0; step < 3; ++step) {
+    norm(randn({4, 2}));
+    average.update();
+  }
+  CHECK(average.state().at("num_batches_tracked").item<int64_t>() == 3);
 }
