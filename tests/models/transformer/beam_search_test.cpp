@@ -95,3 +95,53 @@ TEST_CASE("beam search: bad prompts and options are named") {
   CHECK_THROWS_WITH_AS(beam_search(gpt, {1}, {.beams = 0}), "beam_search: beams and max_tokens must be at least 1, they are 0 and 100",
                        ValueError);
 }
+
+namespace {
+
+// p(token | the last one), whatever came before: rows of probabilities.
+class Chain final : public CausalDecoder {
+ public:
+  explicit Chain(std::vector<std::vector<double>> rows) : rows_(std::move(rows)) {}
+  Tensor next(const Tensor& tokens, KeyValueCache& cache) const override {
+    std::vector<double> logits;
+    auto all = to_vector<int64_t>(tokens);
+    auto length = static_cast<size_t>(tokens.size(1));
+    for (size_t last = length - 1; last < all.size(); last += length)
+      for (double p : rows_[static_cast<size_t>(all[last])]) logits.push_back(std::log(p));
+    cache.length += tokens.size(1);
+    return from_vector(logits, {tokens.size(0), static_cast<int64_t>(rows_.size())});
+  }
+  KeyValueCache make_cache(int64_t batch) const override { return {1, batch, 1, context(), 1}; }
+  int64_t context() const override { return 16; }
+
+ private:
+  std::vector<std::vector<double>> rows_;
+};
+
+}  // namespace
+
+TEST_CASE("beam search: sequences that end leave their places to others of that length") {
+  // Of the first tokens the end is likeliest; the second beam is 2, which is worth less than 1 at first and more in the end.
+  Chain chain({{0.02, 0.3, 0.18, 0.5}, {0.3, 0.3, 0.3, 0.1}, {0.001, 0.001, 0.001, 0.997}, {0.25, 0.25, 0.25, 0.25}});
+  auto found = beam_search(chain, {0}, {.beams = 2, .max_tokens = 3, .length_penalty = 0, .end_token = kEnd});
+  REQUIRE(found.size() == 2);
+  CHECK(found[0].tokens == std::vector<int32_t>{kEnd});
+  CHECK(found[1].tokens == std::vector<int32_t>{2, kEnd});
+  CHECK(found[1].score == doctest::Approx(std::log(0.18 * 0.997)));
+}
+
+TEST_CASE("beam search: an end counts only if it is among the beams; one beam is greedy there too") {
+  Chain chain({{0.05, 0.6, 0.05, 0.3}, {0.05, 0.4, 0.3, 0.25}, {0.25, 0.25, 0.25, 0.25}, {0.25, 0.25, 0.25, 0.25}});
+  auto found = beam_search(chain, {0}, {.beams = 1, .max_tokens = 2, .length_penalty = 0, .end_token = kEnd});
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].tokens == std::vector<int32_t>{1, 1});
+}
+
+TEST_CASE("beam search: with a length penalty it goes on while a longer sequence can still win") {
+  // The end after one token has log 0.5; 1 1 1 has log(0.45 · 0.95²) / 3, which is more, though log 0.45 is less.
+  Chain chain({{0.03, 0.45, 0.02, 0.5}, {0.02, 0.95, 0.02, 0.01}, {0.25, 0.25, 0.25, 0.25}, {0.25, 0.25, 0.25, 0.25}});
+  auto found = beam_search(chain, {0}, {.beams = 1, .max_tokens = 3, .end_token = kEnd});
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].tokens == std::vector<int32_t>{1, 1, 1});
+  CHECK(found[0].score == doctest::Approx(std::log(0.45 * 0.95 * 0.95) / 3));
+}

@@ -128,3 +128,14 @@ TEST_CASE("gpt: the configuration survives JSON, and tied weights are one tensor
   // embeddings 7·8 and 4·8, one block of 12·8² + 2·8, a norm of 8; no head of its own
   CHECK(tied.num_parameters() == 56 + 32 + 768 + 16 + 8);
 }
+
+TEST_CASE("sample_token: every draw takes one number, the greedy one too") {
+  Generator plain(3), drawn(3);
+  std::vector<double> logits{0.0, 1.0, 2.0};
+  for (double temperature : {0.0, 1.0, 0.0}) {
+    sample_token(logits, {.temperature = temperature}, drawn);
+    plain.next_double();
+    CHECK(drawn.offset() == plain.offset());
+  }
+  CHECK(drawn.next_double() == plain.next_double());
+}
