@@ -166,4 +166,8 @@ TEST_CASE("guidance: both conventions' worked numbers, one call of twice the bat
   CHECK(to_vector(d(zeros({1, 2}, f64), full({1}, 20.0, f64))) == to_vector(c));
   CHECK(calls == 1);
   CHECK(plain == 1);
+  d(zeros({1, 2}, f64), full({1}, 10.0, f64));  // the upper end is within, the lower is not
+  CHECK(calls == 2);
+  d(zeros({1, 2}, f64), full({1}, 0.1, f64));
+  CHECK(calls == 2);
 }

@@ -175,3 +175,28 @@ TEST_CASE("samplers: unknown names, grids that do not descend and options out of
   CHECK_THROWS_WITH_AS(sample(exact, x, {1}), "sample: heun needs at least 2 noise levels, got 1", ValueError);
   CHECK_THROWS_WITH_AS(sample(exact, x, {1, 0}, {.eta = 2}), "sample: eta must lie in [0, 1], it is 2", ValueError);
 }
+
+TEST_CASE("samplers: churn raises a level by at most its factor √2, and only between its bounds") {
+  std::vector<double> asked;
+  Denoiser d = [&](const Tensor& x, const Tensor& sigma) { return asked.push_back(max(sigma).item()), zeros_like(x); };
+  Generator noise(2);
+  Tensor x = ones({3, 1}, f64);
+  sample(d, x, {8, 4, 2, 1}, {.sampler = Sampler::euler, .churn = 1000, .churn_min = 3, .churn_max = 5, .generator = &noise});
+  REQUIRE(asked.size() == 3);
+  CHECK(asked[0] == 8);  // above churn_max
+  CHECK(asked[1] == doctest::Approx(4 * std::sqrt(2.0)).epsilon(1e-12));
+  CHECK(asked[2] == 2);  // below churn_min
+  asked.clear();
+  sample(d, x, {8, 4, 2, 1}, {.sampler = Sampler::euler, .churn = 0.3, .generator = &noise});
+  CHECK(asked[0] == doctest::Approx(8 * 1.1).epsilon(1e-12));  // a third of it in each of three steps
+}
+
+TEST_CASE("samplers: between the steps of a consistency model the noise that its smallest level stands for is left out") {
+  std::vector<Tensor> seen;
+  Denoiser d = [&](const Tensor& x, const Tensor&) { return seen.push_back(x), zeros_like(x); };
+  Generator noise(4), same(4);
+  sample(d, ones({5, 2}, f64), {9, 5}, {.sampler = Sampler::consistency, .sigma_min = 3, .generator = &noise});
+  REQUIRE(seen.size() == 2);
+  Tensor expected = randn_like(seen[1], &same) * 4.0;  // √(5² − 3²)
+  CHECK(max(abs(seen[1] - expected)).item() < 1e-14);
+}
