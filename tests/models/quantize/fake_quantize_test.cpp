@@ -168,3 +168,23 @@ TEST_CASE("fit_scale: what has no range is named") {
   CHECK_THROWS_AS(fit_scale(tensor({1.0, INFINITY}), signed_codes(4)), ValueError);
   CHECK_THROWS_AS(fit_scale(example(), signed_codes(4), {.steps = 101}), ValueError);
 }
+
+TEST_CASE("fake_quantize: the offset's gradient is multiplied as the scale's is") {
+  Tensor v = tensor({-9.0, 0.1, 9.0}, f64), s = number(0.25), b = number(0.1).requires_grad_();
+  sum(fake_quantize(v, s, b, {.codes = signed_codes(3), .gradient_scale = 0.25})).backward();
+  CHECK(b.grad().item() == 0.5);  // two of three lie beyond the codes
+}
+
+TEST_CASE("fit_scale: errors are those of a sample, the range that of all; of equal errors the widest range is kept") {
+  std::vector<double> values;
+  for (int i = 0; i < 200; ++i) {
+    values.push_back(i % 40 == 0 ? 1 : 0);   // on the grid of step 1, which is that of the whole range
+    values.push_back(i == 20 ? 3.5 : 0.8);   // most of them on that of step 0.8
+  }
+  Tensor v = from_vector(values);
+  FittedScale sampled = fit_scale(v, signed_codes(3), {.max_elements = 200}), all = fit_scale(v, signed_codes(3));
+  CHECK(sampled.scale.item() == 1);
+  CHECK(sampled.shrunk[0] == 0);
+  CHECK(all.shrunk[0] > 0);
+  CHECK(fit_scale(tensor({1e-200, -3e-201}, f64), signed_codes(3)).shrunk[0] == 0);  // powers of such errors are all 0
+}

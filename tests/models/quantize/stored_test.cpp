@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "models/quantize/fit_scale.h"
 #include "models/quantize/rf8.h"
 #include "models/quantize/store.h"
 #include "models/train/run_directory.h"
@@ -142,4 +143,14 @@ TEST_CASE("stored: damaged files and states that cannot be written are named") {
   state.plain.clear();
   state.coded["x"] = encode(ones({2, 2}), {.bits = 4});
   CHECK_THROWS_WITH_AS(save_stored(path, state), "quantize: x is stored as int4, others as int8", ValueError);
+}
+
+TEST_CASE("encode: of 8 bits' range four hundredths may be given up; scales are never below f32's normal numbers") {
+  std::vector<double> values;
+  for (int i = 0; i < 40000; ++i) values.push_back(std::sin(i));
+  values[101] = 8;  // between the sampled elements, which all gain by a smaller scale
+  Tensor x = from_vector(values);
+  CHECK(fit_scale(x, signed_codes(8), {.steps = 40, .max_elements = 1 << 14}).shrunk[0] > 4);
+  CHECK(to_vector(encode(x, {.per_channel = false}).scale)[0] >= 0.96 * 16 / 255 * (1 - 1e-6));
+  CHECK(to_vector(encode(tensor({{1e-60, 0.0, -1e-60}}, f64), {}).scale)[0] == std::ldexp(1.0, -126));
 }
