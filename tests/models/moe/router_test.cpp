@@ -338,3 +338,12 @@ TEST_CASE("router: settings that make none are named") {
   for (const char* kind : {"random_batch", "random_sequence", "random_token", "softmax", "expert_choice"})
     CHECK(Router(kWidth, {.router = kind})(zeros({0, 3, kWidth})).tokens == 0);
 }
+
+TEST_CASE("router: sigmoid scores that all round to nothing give weights of nothing, not NaN") {
+  Router router(2, {.experts = 3, .top_k = 2, .router = "sigmoid"}, 0);
+  Tensor gate = router.gate->weight.detach();
+  copy_data(full({3, 2}, -100.0), gate);  // e^-200 is below every f32
+  Routing r = router(ones({4, 2}));
+  for (double w : to_vector(r.weight)) CHECK(w == 0);
+  for (double p : to_vector(r.probability)) CHECK(p == 0);
+}

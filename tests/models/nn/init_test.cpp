@@ -126,3 +126,15 @@ TEST_CASE("init: what cannot be is refused with its reason") {
   CHECK_THROWS_AS(init::normal(v, 0, -1), ValueError);
   CHECK_THROWS_WITH_AS(nn::Linear(0, 3), "linear: sizes must be positive, got 0 → 3", ValueError);
 }
+
+TEST_CASE("init: orthogonal matrices are not biased towards the signs that the factorisation gives") {
+  Generator generator(5);
+  int positive = 0;
+  for (int draw = 0; draw < 32; ++draw) {
+    Tensor w = empty({3, 3}, f64);
+    init::orthogonal(w, 1, generator);
+    positive += to_vector(w)[0] > 0;
+  }
+  CHECK(positive > 4);  // 16 are expected, with a deviation of 2.8
+  CHECK(positive < 28);
+}

@@ -229,3 +229,15 @@ TEST_CASE("low rank: a weight that is tied to another parameter gets no adapter"
   nn::add_adapter(model, "a", {.rank = 2, .start = nn::LowRankStart::principal}, {});
   CHECK(test::difference(model(tokens), before) < 1e-5);
 }
+
+TEST_CASE("low rank: an adapter added to a model in evaluation mode does not drop out") {
+  Tensor x = test::sample({3, 5}, 1);
+  nn::Linear layer(5, 6, {.dtype = f64});
+  layer.eval();
+  nn::add_adapter(layer, "a", {.rank = 2, .dropout = 0.5});
+  stir(layer, 5);
+  const nn::LowRankAdapter& a = layer.adapters->front();
+  CHECK(test::difference(layer(x), linear(x, layer.weight + a.change(), layer.bias)) < 1e-14);
+  layer.train();
+  CHECK(test::difference(layer(x), linear(x, layer.weight + a.change(), layer.bias)) > 1e-3);
+}
