@@ -240,3 +240,24 @@ TEST_CASE("augment: empty batches pass, mistakes are named") {
   CHECK_THROWS_WITH_AS(cutmix(zeros({1, 1, 2, 2}), full({1}, 0, i64), 3, 0, g), "cutmix: alpha must be positive, it is 0",
                        ValueError);
 }
+
+TEST_CASE("augment: saturation moves all colours of an image from their grey by one factor") {
+  const float colour[] = {0.4f, 0.5f, 0.6f};
+  const double grey = 0.299 * 0.4 + 0.587 * 0.5 + 0.114 * 0.6;
+  Tensor x = empty({16, 3, 2, 2}, f32);
+  for (int64_t k = 0; k < x.numel(); ++k) x.data<float>()[k] = colour[k / 4 % 3];
+  Generator g(8);
+  Tensor y = colour_jitter(x, {.saturation = 0.5}, g);
+  double least = INFINITY, most = 0;
+  for (int64_t i = 0; i < 16; ++i) {
+    double factor = (static_cast<double>(at(y, i, 2, 1, 1)) - grey) / (0.6 - grey);
+    least = std::min(least, factor), most = std::max(most, factor);
+    for (int64_t c = 0; c < 3; ++c)
+      CHECK(static_cast<double>(at(y, i, c, 0, 1)) ==
+            doctest::Approx(grey + factor * (static_cast<double>(colour[c]) - grey)).epsilon(1e-5));
+  }
+  CHECK(least >= 0.5 - 1e-5);
+  CHECK(most <= 1.5 + 1e-5);
+  CHECK(least < 0.8);
+  CHECK(most > 1.2);
+}

@@ -54,6 +54,8 @@ TEST_CASE("wilcoxon_test: exact sums of ranks, with ties and zeros, and the appr
     more.push_back(i % 3 == 0 ? -i : i);
   }
   CHECK(wilcoxon_test(more, nothing(61)).p_value == doctest::Approx(wilcoxon_test(sixty, nothing(60)).p_value).epsilon(0.25));
+  double deviation = std::sqrt(61.0 * 62 * 123 / 6 / 4), below = 61.0 * 62 / 4 - 630;  // 630: the ranks 3 + 6 + … + 60
+  CHECK(wilcoxon_test(more, nothing(61)).p_value == doctest::Approx(std::erfc(below / deviation / std::sqrt(2.0))).epsilon(1e-9));
 }
 
 TEST_CASE("mcnemar_test: 5 against 1 of the disagreements") {

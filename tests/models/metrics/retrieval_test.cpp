@@ -46,6 +46,11 @@ TEST_CASE("retrieval: ties keep the order, left-out documents count nothing") {
   CHECK(std::isnan(recall_at_k(s, tensor({{true, false, false, true}}), 2)));  // nothing left to find
 }
 
+TEST_CASE("retrieval: a relevance below 0 gains nothing") {
+  Tensor s = tensor({{3.0, 2.0, 1.0}});
+  CHECK(ndcg_at_k(s, tensor({{-5.0, 1.0, 0.0}})) == doctest::Approx(ndcg_at_k(s, tensor({{0.0, 1.0, 0.0}}))));
+}
+
 TEST_CASE("retrieval: bad input is named") {
   CHECK_THROWS_WITH_AS(recall_at_k(scores(), relevance(), 0), "recall_at_k: k must be at least 1, it is 0", ValueError);
   CHECK_THROWS_WITH_AS(ndcg_at_k(scores(), zeros({3})), "ndcg_at_k: takes scores and relevance [Q, D], got [4, 5] and [3]", ShapeError);
