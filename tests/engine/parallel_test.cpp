@@ -94,6 +94,22 @@ TEST_CASE("parallel_for: an exception reaches the caller, and the pool goes on w
   }
 }
 
+TEST_CASE("parallel_for: after an exception no further range begins") {
+  Threads scope(2);
+  std::atomic<int> begun = 0;
+  std::atomic<int64_t> items = 0;
+  const auto body = [&](int64_t begin, int64_t end) {
+    const bool first = begun++ == 0;
+    items += end - begin;
+    for (int wait = 0; begun < 2 && wait < 5000; wait++) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (first) throw std::runtime_error("the first");
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // until the exception has been caught
+  };
+  CHECK_THROWS_WITH_AS(parallel_for(1000, 1, body), "the first", std::runtime_error);
+  CHECK(begun >= 2);
+  CHECK(items < 1000);
+}
+
 TEST_CASE("parallel_for: several threads may call it at once") {
   Threads scope(3);
   std::atomic<int> wrong = 0;

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "engine/core/error.h"
+#include "engine/data/files.h"
 #include "tools/cli/heeded_options.h"
 #include "tools/commands.h"
 #include "tools/data/fetch.h"

@@ -392,3 +392,26 @@ TEST_CASE("rows gathered at once equal rows stacked one by one") {
   CHECK(to_vector(gathered.index) == to_vector(stacked.index));
   CHECK(d.size() == 25);
 }
+
+TEST_CASE("weighted: an example drawn several times by one order over another gets numbers of its own each time") {
+  Dataset noisy = numbered(1).map([](Sample s, Generator& g) {
+    s.features = from_vector(std::vector<double>{g.next_double()});
+    return s;
+  });
+  Dataset d = noisy.weighted({1}, {.count = 2}).weighted({1, 1}, {.seed = 1, .count = 12});
+  std::set<double> drawn;
+  for (int64_t i = 0; i < d.size(); ++i) drawn.insert(d[i].features.item());
+  CHECK(drawn.size() == 12);
+}
+
+TEST_CASE("class_balanced: what does not divide evenly falls on any class") {
+  Dataset d = numbered(6).class_balanced({.count = 4});  // three classes: one of them twice
+  std::set<int64_t> twice;
+  for (int64_t epoch = 0; epoch < 40; ++epoch) {
+    std::map<int64_t, int> times;
+    for (int64_t i : indices(d, {.epoch = epoch})) ++times[i % 3];
+    for (auto [label, count] : times)
+      if (count == 2) twice.insert(label);
+  }
+  CHECK(twice.size() == 3);
+}

@@ -89,6 +89,9 @@ TEST_CASE("csv: quotes, line ends, blanks, empty lines and other delimiters") {
   CHECK(tabs.columns.size() == 3);
   CHECK(std::isnan(tabs.columns[1].values[0]));
   CHECK(table(scratch, "1;2\n", {.delimiter = ';'}).columns.size() == 2);
+  CsvTable quoted = table(scratch, "a\n\"\"\n\nb\n", {.header = CsvOptions::Header::absent});
+  CHECK(quoted.rows == 3);  // an empty field in quotes is a row, an empty line none
+  CHECK(table(scratch, "1\n+-5\n").columns[0].categories == Texts{"+-5", "1"});  // two signs are no number
   CHECK(load_csv(scratch.put("a.csv.gz", gzip("1,2\n"))).columns[1].values == Numbers{2});
 }
 

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "engine/io/bpe.h"
 #include "engine/io/file.h"
 #include "tests/engine/io/damage.h"
 
@@ -267,4 +268,23 @@ TEST_CASE("byte pairs: the vocabulary of a real text is learnt and encodes it") 
   std::vector<int32_t> tokens = t.encode(text);
   CHECK(t.decode(tokens) == text);
   CHECK(tokens.size() < text.size() / 3);
+}
+
+TEST_CASE("byte pairs: equal merges, equal spellings and added tokens that begin alike are told apart") {
+  auto encoded = [](const BytePairVocabulary& v, const char* text) {
+    std::vector<int32_t> tokens;
+    make_byte_pairs(v)->encode(text, tokens);
+    return tokens;
+  };
+  // Of equal merges the last counts: b c comes before a b then.
+  BytePairVocabulary twice{.tokens = {"a", "b", "c", "ab", "bc"}, .merges = {{0, 1}, {1, 2}, {0, 1}}};
+  CHECK(encoded(twice, "abc") == std::vector<int32_t>{0, 4});
+  // The piece " a", which the added space makes, is the ordinary token, not the added one that is spelt so.
+  BytePairVocabulary spelt{
+      .tokens = {" ", "a", " a", " a"}, .merges = {{0, 1}}, .added = {{.text = " a", .id = 3}}, .add_prefix_space = true};
+  CHECK(encoded(spelt, "a") == std::vector<int32_t>{2});
+  CHECK(encoded(spelt, "a a") == std::vector<int32_t>{2, 3});
+  // The longest added token is taken, in whatever order they are listed.
+  BytePairVocabulary alike{.tokens = {"x", "<s>", "<s>x"}, .added = {{.text = "<s>", .id = 1}, {.text = "<s>x", .id = 2}}};
+  CHECK(encoded(alike, "<s>xx<s>") == std::vector<int32_t>{2, 0, 1});
 }
