@@ -140,3 +140,10 @@ TEST_CASE("consecutive windows: a text of one token is refused") {
 TEST_CASE("token stream: tokens of more than 16 bits are kept") {
   for (int32_t largest : {65535, 65536, 1 << 20}) CHECK(TokenStream({7, largest}, "text")[1] == largest);
 }
+
+TEST_CASE("consecutive windows: a batch larger than all windows takes them all, however large") {
+  ConsecutiveWindows windows(counting(10), 4, std::numeric_limits<int64_t>::max());
+  CHECK(windows.size() == 2);  // two whole windows, and the one target that is left
+  CHECK(windows[0].size() == 2);
+  CHECK(windows[1].size() == 1);
+}
