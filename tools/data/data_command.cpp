@@ -66,7 +66,7 @@ Action define_subset(CommandLine& line) {
 
 Action define_pretrained(CommandLine& line) {
   auto o = std::make_shared<PretrainedOptions>();
-  o->data = data_directory();
+  o->data = data::data_directory();
   line.option("names", o->names, "gpt-shakespeare, gpt-sources, image-encoder or dual-encoder; none makes them all");
   line.option("--to", o->directory, "directory of their runs; what is finished there is left as it is, what was stopped goes on");
   line.option("--from", o->data, "data directory; by default $PLUMB_DATA, or data");
