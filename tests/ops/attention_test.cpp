@@ -237,3 +237,15 @@ TEST_CASE("attention: a query or keys of NaN give NaN, not what a query gives th
   Tensor nothing = scaled_dot_product_attention(ones({1, 1, 2, 4}), k, v, {.mask = zeros({2, 3}, boolean)});
   CHECK(to_vector(nothing) == std::vector<double>(8, 0));
 }
+
+TEST_CASE("attention: weights are dropped at the given rate, whatever the number of keys") {
+  for (int64_t keys : {4, 5, 7}) {
+    manual_seed(6);
+    const int64_t queries = 2000 / keys;
+    Tensor q = zeros({1, 1, queries, keys}), k = zeros({1, 1, keys, keys}), v = zeros({1, 1, keys, keys});
+    for (int64_t i = 0; i < keys; ++i) v.data<float>()[i * keys + i] = 1;  // so that the result is the weights
+    int64_t dropped = 0;
+    for (double weight : to_vector(scaled_dot_product_attention(q, k, v, {.dropout = 0.25}))) dropped += weight == 0;
+    CHECK(std::abs(static_cast<double>(dropped) - 500) < 80);  // four standard deviations
+  }
+}

@@ -136,3 +136,11 @@ TEST_CASE("cross_entropy: bad input is named") {
   CHECK_THROWS_AS(cross_entropy(x, tensor({0, 1, 2})), ShapeError);
   CHECK_THROWS_AS(cross_entropy(x, ones({2, 2})), ShapeError);
 }
+
+TEST_CASE("cross_entropy: a row of -inf has an infinite loss and a finite gradient") {
+  Tensor x = full({2, 3}, -INFINITY).requires_grad_();
+  Tensor loss = cross_entropy(x, tensor({0, 2}), {.reduction = Reduction::sum});
+  CHECK(loss.item() == INFINITY);
+  loss.backward();
+  CHECK(to_vector(x.grad()) == std::vector<double>{-1, 0, 0, 0, 0, -1});
+}

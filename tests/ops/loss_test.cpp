@@ -304,3 +304,18 @@ TEST_CASE("losses: what has no probability counts nothing") {
   kl_div(q, tensor({1., 0.}, f64)).backward();
   CHECK(to_vector(q.grad()) == std::vector<double>{-1, 0});
 }
+
+TEST_CASE("nll_loss: what counts nothing may be impossible") {
+  Tensor log_p = tensor({{-INFINITY, 0.0}, {-0.5, -1.0}});
+  CHECK(nll_loss(log_p, tensor({-100, 0})).item() == doctest::Approx(0.5));
+  CHECK(nll_loss(log_p, tensor({0, 1}), {.weight = tensor({0.0, 1.0})}).item() == doctest::Approx(1));
+}
+
+TEST_CASE("sigmoid_focal_loss: with alpha 0 positives count nothing, below 0 all count alike") {
+  Tensor x = tensor({0.5, 0.5}), y = tensor({1.0, 0.0});
+  auto losses = [&](double alpha) { return to_vector(sigmoid_focal_loss(x, y, {.alpha = alpha, .reduction = Reduction::none})); };
+  std::vector<double> none = losses(0), all = losses(-1);
+  CHECK(none[0] == 0);
+  CHECK(none[1] == all[1]);
+  CHECK(all[0] > 0);
+}

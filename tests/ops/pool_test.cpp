@@ -221,3 +221,9 @@ TEST_CASE("pooling: what does not fit is named") {
   CHECK_THROWS_WITH_AS(adaptive_max_pool1d(zeros({2, 0}), 2), "adaptive_max_pool1d: there is nothing to divide: input [2, 0]", ShapeError);
   CHECK_THROWS_WITH_AS(global_avg_pool(zeros({2, 3})), "global_avg_pool: takes [batch, channels, ..], got [2, 3]", ShapeError);
 }
+
+TEST_CASE("pooling: rounded up, no window begins in the padding at the end") {
+  Tensor x = reshape(tensor({1.0, 2.0, 3.0, 4.0, 5.0}), {1, 1, 5});  // windows at -1 and 2; one at 5 would see padding alone
+  CHECK(to_vector(avg_pool1d(x, 2, {.stride = 3, .padding = 1, .ceil_mode = true})) == std::vector<double>{0.5, 3.5});
+  CHECK(to_vector(max_pool1d(x, 2, {.stride = 3, .padding = 1, .ceil_mode = true})) == std::vector<double>{1, 4});
+}
