@@ -215,3 +215,10 @@ TEST_CASE("dr_tune: the experiment runs: everything is measured, and calibrated 
   CHECK(measured(results, "DR-Tune", "cosine of class centres") > 0.98);
   CHECK(measured(results, "DR-Tune", "cosine of class centres") > measured(results, "DR, no calibration", "cosine of class centres"));
 }
+
+TEST_CASE("dr_tune: how sure the head is of other classes' rows does not touch a class's centre") {
+  Tensor d = tensor({{1.0, 0.0}, {3.0, 0.0}, {5000.0, 0.0}}, f64), w = tensor({{1.0, 0.0}, {0.0, 1.0}}, f64);
+  Tensor centre = class_weighted_centers(d, tensor({0, 0, 1}), w);
+  double share = 1 / (1 + std::exp(2.0));  // of the first row; e^(1 − 5000) is 0
+  CHECK(centre.data<double>()[0] == Approx(share + 3 * (1 - share)).epsilon(1e-12));
+}

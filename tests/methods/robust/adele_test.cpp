@@ -338,3 +338,8 @@ TEST_CASE("adele: the experiment measures every variant at the smoke budget") {
     CHECK((labels > 20 && labels < 100));
   }
 }
+
+TEST_CASE("adele: scaled sides are rounded to the nearest, and never to nothing") {
+  CHECK(adele::resized_to_scale(zeros({1, 1, 5, 4}), 0.7).shape() == Shape{1, 1, 4, 3});
+  CHECK(adele::resized_to_scale(zeros({1, 1, 5, 4}), 0.01).shape() == Shape{1, 1, 1, 1});
+}

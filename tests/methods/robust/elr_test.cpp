@@ -261,3 +261,9 @@ TEST_CASE("elr: the experiment measures every variant at the smoke budget") {
     CHECK(m["corrected at 40 % (%)"] > m["memorised at 40 % (%)"]);  // early learning comes first
   }
 }
+
+TEST_CASE("elr: what a clamp adds to the probabilities is divided out of the targets") {
+  PerSampleEma targets(1, 3, 0.5, f64);
+  elr::elr_loss(tensor({{0.0, 0.0, 9.0}}, f64), tensor({2}), tensor({0}), targets, {.clamp = 0.25});
+  check_close(targets.table(), {0.5 * 0.25 / 1.25, 0.5 * 0.25 / 1.25, 0.5 * 0.75 / 1.25}, 1e-12);
+}

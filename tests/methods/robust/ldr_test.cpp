@@ -207,3 +207,10 @@ TEST_CASE("ldr: the experiment measures every variant at the smoke budget") {
   CHECK(measured(results, "cross entropy", "top-1, clean (%)") > 30);  // far above chance after few steps
   CHECK(measured(results, "LDR-KL", "top-1, clean (%)") > 30);
 }
+
+TEST_CASE("ldr: lambdas of rows are constants") {
+  Tensor f = example().requires_grad_(), lambdas = tensor({0.5}, f64).requires_grad_();
+  sum(ldr::ldr_kl_rows(f, tensor({0}), lambdas, 0.1)).backward();
+  CHECK(f.grad().defined());
+  CHECK_FALSE(lambdas.grad().defined());
+}

@@ -248,3 +248,8 @@ TEST_CASE("shrinkmatch: the experiment measures every variant at the smoke budge
   CHECK(m["no shrinking"]["used, 2 labels a class (%)"] == doctest::Approx(100));
   CHECK(m["ShrinkMatch"]["used, 2 labels a class (%)"] > m["FixMatch"]["used, 2 labels a class (%)"]);
 }
+
+TEST_CASE("shrinkmatch: a probability equal to the threshold is sure, though both were rounded to f32") {
+  for (double threshold : {0.7, 0.8, 0.9, 0.95})  // 0.9 is a little less in f32
+    CHECK(to_vector<int>(shrink_plan(tensor({{threshold, 1 - threshold, 0.0}}, f32), threshold).certain)[0] == 1);
+}
