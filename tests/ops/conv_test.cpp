@@ -253,8 +253,8 @@ TEST_CASE("conv2d: autocast computes in 16 bits and gives gradients in f32") {
 }
 
 TEST_CASE("autocast: takes bf16, f16 and f32") {
-  CHECK_THROWS_WITH_AS(Autocast(i64), "autocast: takes bf16, f16 or f32, not i64", DTypeError);
-  CHECK_THROWS_AS(Autocast(f64), DTypeError);
+  CHECK_THROWS_WITH_AS(Autocast{i64}, "autocast: takes bf16, f16 or f32, not i64", DTypeError);
+  CHECK_THROWS_AS(Autocast{f64}, DTypeError);
   CHECK(Autocast::type() == f32);
 }
 
