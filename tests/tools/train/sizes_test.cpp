@@ -22,7 +22,7 @@ TEST_CASE("train: a size that makes no network is named by its option, and nothi
                                   {"vae --data digits --free-bits -1", "--free-bits must not be negative"},
                                   {"gan --data digits --width 0", "--width must be at least 1, it is 0"},
                                   {"gan --data digits --model style --deviation-group 0", "--deviation-group must be at least 1, it is 0"},
-                                  {"vit --data digits --patch 4 --heads 3", "--width 64 is not a multiple of --heads 3"},
+                                  {"vit --data digits --patch 4 --heads 3", "--width 128 is not a multiple of --heads 3"},
                                   {"translate --decoder-layers 0", "--decoder-layers must be at least 1, it is 0"},
                                   {"translate --width 9 --heads 3", "need an even --width, it is 9"},
                                   {"encoder --data x --inner 0", "--inner must be at least 1, it is 0"},
