@@ -108,7 +108,8 @@ void draw(Cell& cell, const Setting& s, const GrokkingPoint& p) {
   auto x = static_cast<double>(p.epoch);
   cell.point(s.name + ": accuracy (%)", "epoch", x, 100 * p.test_accuracy, "test");
   cell.point(s.name + ": accuracy (%)", "epoch", x, 100 * p.train_accuracy, "train");
-  cell.point(s.name + ": samples with a sum of exactly 1 (%)", "epoch", x, 100 * p.collapse_rate);
+  if (!recipe_of(cell).stablemax)  // whose logits are large and whose loss takes no such sum
+    cell.point(s.name + ": samples with a sum of exactly 1 (%)", "epoch", x, 100 * p.collapse_rate);
   cell.point(s.name + ": cos(−gradient, weights)", "epoch", x, p.alignment);
   cell.point(s.name + ": norm of the weights", "epoch", x, p.weight_norm);
 }
@@ -142,7 +143,6 @@ void measure(Cell& cell, const Setting& s, const GrokkingLog& log) {
   int64_t reached = log.epoch_reaching(0.95, GrokkingLog::Part::test);
   cell.metric(s.name + ": test accuracy (%)", 100 * end.test_accuracy);
   cell.metric(s.name + ": epochs to 95 % (all if never)", static_cast<double>(reached < 0 ? s.epochs : reached));
-  cell.metric(s.name + ": collapsed softmax (%)", 100 * end.collapse_rate);
 }
 
 std::vector<Setting> settings(const Cell& cell) {
@@ -173,7 +173,6 @@ Experiment experiment() {
     std::string name = setting;
     e.metrics.push_back({name + ": test accuracy (%)"});
     e.metrics.push_back({name + ": epochs to 95 % (all if never)", Better::lower});
-    e.metrics.push_back({name + ": collapsed softmax (%)", Better::lower});
   }
   e.variants = {{kSoftmax32, "cross-entropy in f32, no regularisation"},
                 {kSoftmax16, "cross-entropy with every intermediate rounded to f16"},
