@@ -192,6 +192,7 @@ struct VariantPlan {
   Variant variant;
   Method method;
   double alignment = 0, task = 0, collision = 0;  // in units of the multiplier that is tuned
+  bool apart = false;                             // then λ_NC has a multiplier of its own, sought after the other
 };
 
 const std::vector<VariantPlan>& plans() {
@@ -208,19 +209,37 @@ const std::vector<VariantPlan>& plans() {
       {{"without task", "λ_A and λ_NC"}, Method::guard, 0.25, 0, 0.1},
       {{"without collision", "λ_A and λ_T"}, Method::guard, 0.25, 0.5, 0},
       {{"AGL, two adapters", "D_A and D_T are adapters of rank 2 each, so that E_geo acts"}, Method::two_adapters, 0.25, 0.5, 0.1},
+      {{"AGL, two adapters, λ_NC apart", "the same, λ_NC tuned for itself after the common multiplier"},
+       Method::two_adapters, 0.25, 0.5, 0.1, true},
+      {{"AGL, λ_NC apart", "all terms, split by the projector, λ_NC tuned for itself after the common multiplier"},
+       Method::guard, 0.25, 0.5, 0.1, true},
       {{"AGL", "all terms, split by the projector"}, Method::guard, 0.25, 0.5, 0.1},
   };
   return all;
 }
 
-constexpr std::array kMultipliers{0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0};
-constexpr std::array kRates{1e-3, 3e-3, 1e-2};
+// Wide enough that no variant's choice lies at an end of it.
+constexpr std::array kMultipliers{1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4};
+constexpr std::array kRates{3e-4, 1e-3, 3e-3, 1e-2, 3e-2};
 
 Recipe recipe(const VariantPlan& plan, double lr, size_t setting) {
   double m = kMultipliers[setting];
   Recipe r{plan.method, lr, {.alignment = plan.alignment * m, .task = plan.task * m, .collision = plan.collision * m}, 0.25 * m};
   if (plan.method == Method::projection) r.strength = static_cast<double>(setting + 1) / static_cast<double>(kMultipliers.size());
   return r;
+}
+
+std::vector<Recipe> recipes_of(const VariantPlan& plan, double lr) {
+  std::vector<Recipe> all;
+  for (size_t k = 0; k < kMultipliers.size(); ++k) all.push_back(recipe(plan, lr, k));
+  return all;
+}
+
+// The same but for λ_NC, which goes through the grid alone.
+std::vector<Recipe> with_collisions(const VariantPlan& plan, const Recipe& chosen) {
+  std::vector<Recipe> all(kMultipliers.size(), chosen);
+  for (size_t k = 0; k < kMultipliers.size(); ++k) all[k].guard.collision = plan.collision * kMultipliers[k];
+  return all;
 }
 
 bool has_setting(const VariantPlan& plan) { return plan.method != Method::full && plan.method != Method::lora; }
@@ -262,20 +281,37 @@ double best_rate(Cell& cell, Method method, int64_t steps) {
 }
 
 // The setting that keeps most refusals among those that cost at most a point of LoRA's accuracy; without one, the most accurate.
-size_t best_setting(Cell& cell, const VariantPlan& plan, double lr, int64_t steps) {
-  if (cell.budget() == Budget::smoke || !has_setting(plan)) return 2;
+size_t best_setting(Cell& cell, const std::vector<Recipe>& settings, double lr, int64_t steps) {
   auto problems = tuning_problems(cell);
   double enough = *cell.shared("accuracy of LoRA", [&] { return score(*problems, {Method::lora, lr}, steps).accuracy; }) - 1;
   size_t chosen = 0;
   std::optional<Score> best;
-  for (size_t k = 0; k < kMultipliers.size(); ++k) {
-    cell.progress(static_cast<double>(k) / static_cast<double>(2 * kMultipliers.size()));
-    Score s = score(*problems, recipe(plan, lr, k), steps);
+  for (size_t k = 0; k < settings.size(); ++k) {
+    cell.progress(static_cast<double>(k) / static_cast<double>(2 * settings.size()));
+    Score s = score(*problems, settings[k], steps);
     bool fine = s.accuracy >= enough, best_fine = best && best->accuracy >= enough;
     bool better = !best || (fine && (!best_fine || s.refusal > best->refusal)) || (!fine && !best_fine && s.accuracy > best->accuracy);
     if (better) best = s, chosen = k;
   }
   return chosen;
+}
+
+// All settings of a variant and which of them was chosen.
+struct Choice {
+  std::vector<Recipe> settings;
+  size_t chosen;
+  const Recipe& recipe() const { return settings[chosen]; }
+};
+
+Choice choose(Cell& cell, const VariantPlan& plan, double lr, int64_t steps) {
+  constexpr size_t kUntuned = 6;  // a multiplier of 1
+  Choice choice{recipes_of(plan, lr), kUntuned};
+  if (cell.budget() == Budget::smoke || !has_setting(plan)) return choice;
+  choice.chosen = best_setting(cell, choice.settings, lr, steps);
+  if (!plan.apart) return choice;
+  choice.settings = with_collisions(plan, choice.recipe());
+  choice.chosen = best_setting(cell, choice.settings, lr, steps);
+  return choice;
 }
 
 // -- measuring --------------------------------------------------------------------------------------
@@ -296,17 +332,17 @@ double dominated_area(std::vector<Score> points) {
 }
 
 // All settings of a variant on this seed's problem, and no penalty at all, which each of them can be.
-double pareto(Cell& cell, const VariantPlan& plan, const Problem& p, double lr, int64_t steps) {
+double pareto(Cell& cell, const VariantPlan& plan, const Problem& p, const Choice& choice, int64_t steps) {
   std::vector<Score> points;
   auto add = [&](const Recipe& r) {
     points.push_back(score({p}, r, steps));
     cell.point("Refusal against task accuracy", "task accuracy (%)", points.back().accuracy, points.back().refusal);
   };
-  add({plan.method == Method::full ? Method::full : Method::lora, lr});
+  add({plan.method == Method::full ? Method::full : Method::lora, choice.recipe().lr});
   if (has_setting(plan) && cell.budget() != Budget::smoke)
-    for (size_t k = 0; k < kMultipliers.size(); ++k) {
-      cell.progress(0.5 + static_cast<double>(k) / static_cast<double>(2 * kMultipliers.size()));
-      add(recipe(plan, lr, k));
+    for (size_t k = 0; k < choice.settings.size(); ++k) {
+      cell.progress(0.5 + static_cast<double>(k) / static_cast<double>(2 * choice.settings.size()));
+      add(choice.settings[k]);
     }
   return dominated_area(points);
 }
@@ -340,18 +376,19 @@ void run(Cell& cell) {
   auto problem =
       cell.shared("problem", [&] { return make_problem(cell.seed(), cell.pick<int64_t>(12, 40, 40), cell.pick<int64_t>(24, 128, 128)); });
   double lr = best_rate(cell, plan.method, steps);
-  size_t setting = best_setting(cell, plan, lr, steps);
-  Recipe chosen = recipe(plan, lr, setting);
+  Choice choice = choose(cell, plan, lr, steps);
+  const Recipe& chosen = choice.recipe();
   Tuned tuned = fine_tune(*problem, chosen, steps);
   double kept = refusal(tuned.net, problem->marked);
   cell.metric(kRefusal, kept);
   cell.metric(kDrift, problem->refusal - kept);
   cell.metric(kAccuracy, accuracy(tuned.net, problem->test.x, problem->test.label));
-  cell.metric(kPareto, pareto(cell, plan, *problem, lr, steps));
+  cell.metric(kPareto, pareto(cell, plan, *problem, choice, steps));
   cell.metric(kCosine, tuned.geodesic);
+  cell.point("Rate that was chosen", "seed", static_cast<double>(cell.seed()), lr);
   if (has_setting(plan))
     cell.point("Setting that was chosen", "seed", static_cast<double>(cell.seed()),
-               plan.method == Method::projection ? chosen.strength : kMultipliers[setting]);
+               plan.method == Method::projection ? chosen.strength : kMultipliers[choice.chosen]);
   if (cell.budget() != Budget::smoke) draw_forgetting(cell, *problem, chosen, steps);
 }
 
