@@ -25,7 +25,9 @@ class DigitVectors {
   Shape shape(int64_t n) const { return {n, rows.size(1)}; }
   /// n rows drawn with replacement.
   Tensor batch(int64_t n, Generator& generator = default_generator()) const;
-  /// The Fréchet distance between samples [n, 64] and all digits, in pixels of this scale; infinite for samples that are not finite.
+  /// The Fréchet distance between samples [n, 64] and all digits, in pixels of this scale; infinite for samples that are not finite. For
+  /// raw samples: most pixels of a digit lie on the border of the range, so that clipping takes half of their noise away and moves their
+  /// mean.
   double frechet_distance(const Tensor& samples) const;
   /// Rows kept between the darkest and the brightest pixel.
   Tensor clipped(const Tensor& rows) const;

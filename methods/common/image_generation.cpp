@@ -96,7 +96,7 @@ Tensor ImageProblem::in_parts(const Tensor& x, bool probabilities) const {
   NoGrad off;
   std::vector<Tensor> parts;
   for (int64_t first = 0; first < x.size(0); first += kPart) {
-    Tensor part = narrow(x, 0, first, std::min(kPart, x.size(0) - first));
+    Tensor part = clipped(narrow(x, 0, first, std::min(kPart, x.size(0) - first)));
     parts.push_back(probabilities ? softmax((*oracle_)(part), 1) : oracle_->features(part));
   }
   return cat(parts);

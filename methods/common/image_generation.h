@@ -36,12 +36,12 @@ class ImageProblem {
   Network network(bool second_time = false) const;
   Tensor batch(int64_t n) const;
   Shape shape(int64_t n) const { return {n, 3, rows.size(2), rows.size(3)}; }
-  /// Infinite for samples that are not finite.
+  /// Of samples kept to [−1, 1], as pictures are stored: the classifier knows no others. Infinite for samples that are not finite.
   double frechet_distance(const Tensor& samples) const;
   Tensor clipped(const Tensor& samples) const;
   /// In [0, 1], on the CPU.
   Tensor images(const Tensor& samples) const;
-  /// The classifier's features [n, 64], and its probabilities [n, classes].
+  /// The classifier's features [n, 64], and its probabilities [n, classes], of samples kept to [−1, 1].
   Tensor features(const Tensor& samples) const;
   Tensor probabilities(const Tensor& samples) const;
 
