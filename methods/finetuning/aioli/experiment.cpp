@@ -1,4 +1,5 @@
-// Three groups of text for one small language model: verse, C++, and sums that are soon learned. Who chooses their proportions best?
+// Three groups of text for one small language model: verse, film reviews, and sums that are soon learned. Who chooses their proportions
+// best?
 #include "methods/experiment.h"
 
 #include <algorithm>
@@ -17,8 +18,8 @@ namespace {
 using namespace data_mixing;
 using transformer::Gpt;
 
-constexpr double kRho = 0.5, kEta = 2, kSkillItEta = 0.05;
-constexpr const char* kShort[] = {"verse", "C++", "sums"};
+constexpr double kRho = 0.5, kEta = 0.1, kSkillItEta = 0.05;
+constexpr const char* kShort[] = {"verse", "reviews", "sums"};
 
 struct Work {
   int64_t steps, round, batch, width, context, windows, law_rounds, law_steps, proxy, graph, runs, static_runs;
@@ -138,7 +139,7 @@ Experiment experiment() {
           .claim = "proportions chosen by a law that is estimated from the run itself give a lower average test perplexity than equal ones",
           .metrics = {{"average test perplexity", Better::lower},
                       {"perplexity of verse", Better::lower},
-                      {"perplexity of C++", Better::lower},
+                      {"perplexity of reviews", Better::lower},
                       {"perplexity of sums", Better::lower},
                       {"steps of all runs", Better::neither}},
           .variants = {{"stratified", "a third each"},

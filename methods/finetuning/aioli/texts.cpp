@@ -4,10 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <filesystem>
 
 #include "engine/data/files.h"
+#include "engine/data/film_reviews.h"
 #include "engine/data/text.h"
 #include "engine/io/file.h"
 #include "engine/io/tokenizer.h"
@@ -15,7 +14,6 @@
 namespace plumb::methods::aioli {
 namespace {
 
-namespace fs = std::filesystem;
 using Words = std::vector<const char*>;
 
 const char* one_of(const Words& words, Generator& g) { return words[g.next_below(words.size())]; }
@@ -30,28 +28,12 @@ std::string verse_line(Generator& g) {
   return fmt::format("{} {} {} {}{}\n", one_of(openings, g), one_of(subjects, g), one_of(verbs, g), one_of(objects, g), one_of(ends, g));
 }
 
-std::string code_expression(Generator& g) {
-  static const Words names{"x", "y", "count", "total", "rows", "width", "index", "value"}, operators{" + ", " - ", " * ", " / ", " % "};
-  return fmt::format("{}{}{}", one_of(names, g), one_of(operators, g),
-                     below(2, g) ? std::string(one_of(names, g)) : std::to_string(below(100, g)));
-}
-
-std::string code_function(Generator& g) {
-  static const Words types{"int64_t", "double", "bool", "size_t"},
-      names{"mean_of", "find_row", "add_all", "width_of", "next_index", "count_even"},
-      variables{"x", "y", "count", "total", "rows", "value"};
-  std::string out = fmt::format("{} {}({} {}) {{\n", one_of(types, g), one_of(names, g), one_of(types, g), one_of(variables, g));
-  for (int64_t n = 1 + below(4, g); n > 0; --n) switch (below(3, g)) {
-      case 0:
-        out += fmt::format("  {} {} = {};\n", one_of(types, g), one_of(variables, g), code_expression(g));
-        break;
-      case 1:
-        out += fmt::format("  for (size_t i = 0; i < {}; ++i) {} += {};\n", one_of(variables, g), one_of(variables, g), code_expression(g));
-        break;
-      default:
-        out += fmt::format("  if ({} < {}) return {};\n", one_of(variables, g), one_of(variables, g), code_expression(g));
-    }
-  return out + fmt::format("  return {};\n}}\n\n", one_of(variables, g));
+std::string review_sentence(Generator& g) {
+  static const Words openings{"the", "this", "his latest", "a rather", "her"},
+      kinds{"dull", "charming", "slow", "clever", "forgettable", "sharp"}, things{"film", "script", "plot", "comedy", "director", "ending"},
+      verbs{"never finds", "deserves", "falls short of", "turns into", "lacks"},
+      ends{"a single laugh", "its audience", "two hours of your time", "the original", "any real surprise"};
+  return fmt::format("{} {} {} {} {} . ", one_of(openings, g), one_of(kinds, g), one_of(things, g), one_of(verbs, g), one_of(ends, g));
 }
 
 template <typename Piece>
@@ -83,11 +65,15 @@ NamedText verse(size_t bytes, bool carried, Generator& g) {
   return {"tiny Shakespeare", plain(read_text(path)).substr(0, bytes)};
 }
 
-NamedText code(size_t bytes, bool carried, Generator& g) {
-  const char* named = std::getenv("PLUMB_SOURCE");
-  std::string own = carried ? "" : project_code(named ? named : ".", bytes);
-  if (own.empty()) return {"generated C++", generated_code(bytes, g)};
-  return {"C++ of this project", own};
+NamedText reviews(size_t bytes, bool carried, Generator& g) {
+  if (carried || data::find_optional_data_file("", "text", "review_polarity.tar.gz").empty())
+    return {"generated reviews", generated_reviews(bytes, g)};
+  std::string text;
+  for (const data::Review& r : data::film_reviews()) {
+    if (text.size() >= bytes) break;
+    text += plain(r.text);
+  }
+  return {"film reviews", text.substr(0, bytes)};
 }
 
 }  // namespace
@@ -108,28 +94,16 @@ std::string generated_verse(size_t bytes, Generator& g) {
   });
 }
 
-std::string generated_code(size_t bytes, Generator& g) {
-  return repeated(bytes, [&] { return code_function(g); });
-}
-
-std::string project_code(const std::string& directory, size_t bytes) {
-  if (!path_exists(directory + "/engine/core/tensor.h") || !path_exists(directory + "/ARCHITECTURE.md")) return "";
-  std::vector<std::string> paths;
-  for (const char* folder : {"engine", "models", "ops"})
-    for (const auto& entry : fs::recursive_directory_iterator(fs::path(directory) / folder))
-      if (entry.is_regular_file() && (entry.path().extension() == ".h" || entry.path().extension() == ".cpp"))
-        paths.push_back(entry.path().string());
-  std::sort(paths.begin(), paths.end());
-  std::string out;
-  for (const std::string& path : paths) {
-    if (out.size() >= bytes) break;
-    out += plain(read_file(path));
-  }
-  return out.substr(0, bytes);
+std::string generated_reviews(size_t bytes, Generator& g) {
+  return repeated(bytes, [&] {
+    std::string out;
+    for (int64_t n = 4 + below(8, g); n > 0; --n) out += review_sentence(g);
+    return out + "\n";
+  });
 }
 
 Texts make_texts(size_t bytes, bool carried, Generator& g) {
-  std::vector<NamedText> all{verse(bytes, carried, g), code(bytes, carried, g), {"sums", generated_sums(bytes, g)}};
+  std::vector<NamedText> all{verse(bytes, carried, g), reviews(bytes, carried, g), {"sums", generated_sums(bytes, g)}};
   std::string together;
   for (const NamedText& t : all) together += t.text;
   Tokenizer tokenizer = Tokenizer::characters(together);

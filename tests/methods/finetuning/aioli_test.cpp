@@ -202,11 +202,11 @@ TEST_CASE("aioli: the three texts are what they say, and cover their tokens") {
     CHECK(a + b == c);
   }
   CHECK(lines > 180);
-  CHECK(aioli::project_code("/nowhere", 100).empty());
+  CHECK(aioli::generated_reviews(500, g).size() == 500);
   aioli::Texts texts = aioli::make_texts(4000, true, g);
   REQUIRE(texts.groups.size() == 3);
   CHECK(texts.groups[0].name == "generated verse");
-  CHECK(texts.groups[1].name == "generated C++");
+  CHECK(texts.groups[1].name == "generated reviews");
   for (const auto& t : texts.groups) {
     CHECK(t.train.size() == 3200);
     CHECK(t.validation.size() == 400);
