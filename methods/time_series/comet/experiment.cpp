@@ -14,8 +14,9 @@ constexpr double kSimclrTemperature = 0.1;
 void run(Cell& cell) {
   PretrainOptions o{.comet = {.weights = kAll, .tau = kTau, .own_views = false}, .simclr_temperature = kSimclrTemperature};
   if (cell.is("no pre-training")) o.kind = Pretraining::none;
-  if (cell.is("SimCLR")) o.kind = Pretraining::simclr;
-  if (cell.is("sample + observation")) o.comet.weights = kSteps;
+  if (cell.variant().starts_with("SimCLR")) o.kind = Pretraining::simclr;
+  if (cell.variant().starts_with("sample + observation")) o.comet.weights = kSteps;
+  o.grouped = !cell.variant().ends_with(", random batches");
   if (cell.is("patient")) o.comet.weights = kPatient;
   run_heartbeats(cell, o);
 }
@@ -32,7 +33,10 @@ Experiment experiment() {
                    {"SimCLR", "windows' vectors of two views contrasted by cosines"},
                    {"patient", "the patient level alone, as CLOCS"},
                    {"sample + observation", "the two lower levels, as TS2Vec"},
-                   {"COMET", "all four levels alike"}},
+                   {"SimCLR, random batches", "in which few windows are of one recording"},
+                   {"sample + observation, random batches", "the same batches for the two lower levels"},
+                   {"COMET, random batches", "the same for all four: few have a partner in their recording"},
+                   {"COMET", "all four levels alike, in batches of whole recordings"}},
       .baseline = "sample + observation",
       .method = "COMET",
       .run = run,

@@ -17,6 +17,7 @@
 #include "models/metrics/roc.h"
 #include "models/optim/adam.h"
 #include "ops/activation.h"
+#include "ops/create.h"
 #include "ops/index.h"
 #include "ops/join.h"
 #include "ops/loss.h"
@@ -71,7 +72,7 @@ temporal::DilatedEncoder pretrained(temporal::DilatedEncoder encoder, const Wind
   if (o.kind == Pretraining::none) return encoder;
   WeightAverager<temporal::DilatedEncoder> average(encoder);
   optim::AdamW adam(encoder.parameters(), {.lr = o.lr});
-  GroupedBatches batches(windows.trials, o.batch);
+  GroupedBatches batches(o.grouped ? windows.trials : arange(windows.size()), o.batch);  // without groups every window is its own
   for (int64_t epoch = 1; epoch <= o.epochs; ++epoch) {
     for (const Tensor& at : batches.epoch(g)) {
       auto own = [&](const Tensor& x) { return index_select(x, 0, at); };

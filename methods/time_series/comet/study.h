@@ -23,12 +23,13 @@ struct PretrainOptions {
   Pretraining kind = Pretraining::comet;
   CometOptions comet;
   double simclr_temperature = 0.1;
+  bool grouped = true;  ///< batches of whole recordings; else of windows in random order, which hold few of one recording
   int64_t epochs = 15, batch = 64;
   double lr = 1e-3;
   std::function<void(int64_t epoch, const temporal::DilatedEncoder& average)> each_epoch = {};  ///< after epoch 1, 2, …
 };
-/// The mean over training of the weights from the `encoder`'s on, by AdamW over grouped batches of trials. SimCLR contrasts the windows'
-/// vectors, the largest over time, of two views with hidden steps, by cosines (Chen et al., ICML 2020).
+/// The mean over training of the weights from the `encoder`'s on, by AdamW. SimCLR contrasts the windows' vectors, the largest over
+/// time, of two views with hidden steps, by cosines (Chen et al., ICML 2020).
 temporal::DilatedEncoder pretrained(temporal::DilatedEncoder encoder, const Windows& windows, const PretrainOptions& options,
                                     Generator& generator);
 

@@ -356,7 +356,7 @@ TEST_CASE("comet: what does not fit is named") {
 TEST_CASE("comet: the experiments measure every variant at the smoke budget") {
   methods::Results results =
       methods::run_experiment({"time_series", "comet", &experiment, {}}, {.budget = methods::Budget::smoke, .seeds = 1});
-  REQUIRE(results.cells.size() == 5);
+  REQUIRE(results.cells.size() == 8);
   std::set<double> different;
   for (const auto& cell : results.cells) {
     CAPTURE(cell.variant);
