@@ -251,14 +251,14 @@ Action define(CommandLine& line) {
   line.required("run", o->run, "run directory of train tabular");
   line.required("--data", o->data, "the CSV file with the people to audit it on; of the run's own table its test part is taken");
   line.required("--protected", o->protected_column, "the column that says who belongs to which group; the model need not read it");
-  line.option("--split", o->split, "of a column of numbers: below it, and from it on");
+  line.option("--split", o->split, "where a column of numbers is cut into groups: below it, and from it on");
   line.option("--groups", o->groups, "only these values of the protected column");
   line.option("--positive", o->positive, "the class that is good news; of two the second");
   line.option("--threshold", o->threshold, "probability from which the decision is positive");
   line.option("--budget", o->budget, "error above the best that a way out of a contradiction may cost");
-  line.option("--resamples", o->resamples, "of people, for intervals");
-  line.option("--permutations", o->permutations, "of groups, for what chance would show");
-  line.option("--seed", o->seed, "of resamples, permutations and noise");
+  line.option("--resamples", o->resamples, "bootstrap resamples of people, for intervals");
+  line.option("--permutations", o->permutations, "permutations of groups, for what chance would show");
+  line.option("--seed", o->seed, "random seed of resamples, permutations and noise");
   line.option("--out", o->out, "the page; by default audit-COLUMN.html in the run directory");
   return [o] { return audit_run(*o); };
 }

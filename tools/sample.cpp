@@ -92,7 +92,7 @@ Action define(CommandLine& line) {
   line.option("--top-k", o->sampling.top_k, "text: only the k most likely tokens; 0: all");
   line.option("--top-p", o->sampling.top_p, "text: only the likeliest tokens that reach this probability together");
   line.option("--beams", o->beams, "text: the likeliest found by a beam search of this width; 0: draw");
-  line.option("--seed", o->seed, "of the draws");
+  line.option("--seed", o->seed, "seed of the draws");
 #ifndef PLUMB_QUICK
   define_image_options(line, o->images);
 #endif

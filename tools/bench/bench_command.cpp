@@ -64,7 +64,7 @@ Action define_kernels(CommandLine& line) {
   line.option("--python", o->settings.python, "that has PyTorch; without it PLUMB_PYTHON of the environment, or python3");
   line.option("--binary", o->settings.binary, "plumb_bench; without it the one beside plumb");
   line.option("--device", o->settings.device, "cpu, cuda or cuda:N");
-  line.option("--rounds", o->settings.rounds, "in each of which every row has a turn");
+  line.option("--rounds", o->settings.rounds, "rounds; in each every row has a turn");
   line.option("--seconds", o->settings.seconds, "spent on each row, a round");
   output_options(line, o->output);
   return [o, line] {
@@ -100,9 +100,9 @@ void run_scaling(const ScalingOptions& o, BenchReport& report) {
 Action define_scaling(CommandLine& line) {
   auto o = std::make_shared<ScalingOptions>();
   auto output = std::make_shared<Output>();
-  line.option("--only", o->only, "of length, width, batch, experts (cost against each), threads (one, and all)");
-  line.option("--rounds", o->rounds, "in each of which every size has a turn");
-  line.option("--size", o->size, "of the workloads of threads: tiny, small or gpt2");
+  line.option("--only", o->only, "which of length, width, batch, experts (cost against each), threads (one, and all)");
+  line.option("--rounds", o->rounds, "rounds; in each every size has a turn");
+  line.option("--size", o->size, "size of the workloads of threads: tiny, small or gpt2");
   output_options(line, *output);
   return [o, output, line] {
     at_least_one("--rounds", o->rounds);
@@ -156,9 +156,9 @@ Action define_all(CommandLine& line) {
   line.option("--against", o->against, "torch, onednn; steps also take a program's path");
   line.option("--python", o->python, "that has PyTorch; without it PLUMB_PYTHON of the environment, or python3");
   line.option("--binary", o->binary, "plumb_bench; without it the one beside plumb");
-  line.option("--rounds", o->rounds, "in each of which every side has a turn");
+  line.option("--rounds", o->rounds, "rounds; in each every side has a turn");
   line.option("--seconds", o->seconds, "spent on each row of a kernel, a round");
-  line.option("--size", o->size, "of the workloads: tiny, small or gpt2");
+  line.option("--size", o->size, "size of the workloads: tiny, small or gpt2");
   output_options(line, o->output);
   return [o, line] { return run_all(*o, line); };
 }

@@ -145,9 +145,9 @@ Action define(CommandLine& line, const char* bench, CompareSettings defaults) {
   line.option("--only", o->steps.only, fmt::format("of {}", fmt::join(known_to(bench), ", ")));
   line.option("--against", o->steps.against, "peers: torch (eager and compiled), torch-eager, torch-compiled, or a program's path");
   line.option("--python", o->steps.python, "that has PyTorch; without it PLUMB_PYTHON of the environment, or python3");
-  line.option("--rounds", o->steps.compare.rounds, "in each of which every side has a turn");
+  line.option("--rounds", o->steps.compare.rounds, "rounds; in each every side has a turn");
   line.option("--steps", o->steps.compare.steps, "timed, a turn");
-  line.option("--threads", o->steps.compare.threads, "of each side; 0: as PLUMB_NUM_THREADS says, or all cores");
+  line.option("--threads", o->steps.compare.threads, "threads of each side; 0: as PLUMB_NUM_THREADS says, or all cores");
   line.option("--device", o->steps.compare.device, "cpu, cuda or cuda:N");
   line.option("--dtype", o->steps.compare.dtype, "f32, tf32, bf16 or f16 (autocast)");
   line.option("--winograd", o->steps.compare.winograd, kWinogradHelp);

@@ -66,7 +66,7 @@ extern const Command board_command;
 const Command board_command{"board", "look at runs in a browser while they train", [](CommandLine& line) -> Action {
   auto o = std::make_shared<Options>();
   line.required("runs", o->runs, "run directories, overlaid in the same charts");
-  line.option("--port", o->port, "of 127.0.0.1, where the page is; 0: one that is free");
+  line.option("--port", o->port, "port of 127.0.0.1 that serves the page; 0: any that is free");
   line.option("--out", o->out, "instead of serving it, write the page as it is now into this file");
   line.exclude("--out", "--port");
   return [o] { return o->out.empty() ? serve(*o) : freeze(*o); };

@@ -49,7 +49,7 @@ Action define_subset(CommandLine& line) {
   line.required("file", o->input, "IDX, CIFAR binary (.bin), CSV or text (.txt, by lines); gzipped or not");
   line.required("--out", o->output, "the file to write; gzipped if it ends in .gz");
   line.option("--count", o->count, "records to draw");
-  line.option("--seed", o->seed, "of the draw");
+  line.option("--seed", o->seed, "seed of the draw");
   line.option("--indices", o->indices, "take these records instead: a list as an earlier draw wrote it");
   line.exclude("--indices", "--count");
   line.exclude("--indices", "--seed");

@@ -23,7 +23,7 @@ namespace agl = methods::alignguard_lora;
 
 void AdapterSettings::define(CommandLine& line) {
   line.option("--adapter", adapter, "lora, dora, pissa, allora, ba-lora or alignguard");
-  line.option("--rank", rank, "of every change of a weight");
+  line.option("--rank", rank, "rank of the adapters");
   line.option("--alpha", alpha, "changes are scaled by alpha / rank; 0: not");
   line.option("--adapter-dropout", dropout, "lora, ba-lora and alignguard: of what goes into the adapters");
   line.option("--targets", targets, "names of the layers that are adapted, or their ends: query value; by default all");

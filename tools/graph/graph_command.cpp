@@ -84,7 +84,7 @@ Action define(CommandLine& line) {
   line.required("model", o->model, fmt::format("a run directory, or one of {}", fmt::join(step_model_names(), ", ")));
   line.option("--svg", o->svg, "the drawing, made by Graphviz's dot");
   line.option("--dot", o->dot, "the graph in DOT; without --svg and --dot it goes to standard output");
-  line.option("--size", o->size, "of a named model: tiny, small, or gpt2");
+  line.option("--size", o->size, "size of a named model: tiny, small, or gpt2");
   line.option("--depth", o->folding.depth, "modules so many levels down are one node; 0 draws every operation");
   line.option("--open", o->folding.opened, "modules that are drawn operation by operation all the same: blocks.0");
   return [o] { return graph(*o); };

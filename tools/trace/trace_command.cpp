@@ -57,13 +57,13 @@ Action define(CommandLine& line) {
   auto o = std::make_shared<Options>(Options{.line = line});
   line.required("model", o->model, fmt::format("a run directory, or one of {}", fmt::join(step_model_names(), ", ")));
   line.option("--out", o->out, "the Chrome trace (JSON); without it there is only the table");
-  line.option("--size", o->size, "of a named model: tiny, small, or gpt2 (124 M parameters and batches for a GPU)");
+  line.option("--size", o->size, "size of a named model: tiny, small, or gpt2 (124 M parameters and batches for a GPU)");
   line.option("--steps", o->steps, "recorded steps");
   line.option("--warmup", o->warmup, "steps before them, which may allocate what later ones find");
   line.option("--by", o->by, "rows of the table: kernel, op, or shape");
-  line.option("--rows", o->rows, "of the table");
-  line.option("--device", o->device, "of a named model: cpu, cuda or cuda:N");
-  line.option("--dtype", o->dtype, "of a named model: f32, bf16 or f16 (autocast)");
+  line.option("--rows", o->rows, "rows of the table");
+  line.option("--device", o->device, "device of a named model: cpu, cuda or cuda:N");
+  line.option("--dtype", o->dtype, "type of a named model: f32, bf16 or f16 (autocast)");
   return [o] { return trace(*o); };
 }
 

@@ -197,7 +197,7 @@ Action define_vit(CommandLine& line) {
   line.option("--patch", v.patch, "side of a patch, in pixels; must divide the images' sides");
   line.option("--layers", v.layers, "blocks");
   line.option("--heads", v.heads, "attention heads a block");
-  line.option("--width", v.width, "of the residual stream");
+  line.option("--width", v.width, "model width");
   line.option("--inner", v.inner, "width inside the feed-forward networks");
   line.option("--pooling", v.pooling, "what is classified: the class token (first) or the mean of the patches (mean)");
   line.option("--dropout", o->dropout, "probability");
@@ -213,10 +213,10 @@ Action define(CommandLine& line) {
   line.option("--widen", o->widen, "a wide-resnet's width, times 16");
   line.flag("--imagenet", o->imagenet, "a resnet for large images: 7×7 stem, max pool, four stages");
   line.option("--hidden", r.mlp.hidden, "widths of an mlp's hidden layers");
-  line.option("--activation", r.mlp.activation, "of an mlp: relu, gelu, silu or tanh");
+  line.option("--activation", r.mlp.activation, "activation of an mlp: relu, gelu, silu or tanh");
   line.option("--dropout", o->dropout, "probability, of mlp and wide-resnet");
   line.option("--norm", o->norm, "batch, group, instance or none");
-  line.option("--groups", o->groups, "of group norm");
+  line.option("--groups", o->groups, "groups of group norm");
   return define_rest(line, o);
 }
 
@@ -241,7 +241,7 @@ Action define_rest(CommandLine& line, const std::shared_ptr<Options>& o) {
   line.option("--loss-parameter", o->loss_parameter,
               "the loss's number: q of gce, lambda of elr and ldr-kl, …; its usual value by default");
   line.option("--mix", recipe.mix, "pairs of images as one, for any loss: " + choices(methods::mix_names()));
-  line.option("--mix-alpha", recipe.mix_alpha, "of shares ~ Beta(alpha, alpha) by --mix; 0: its usual value");
+  line.option("--mix-alpha", recipe.mix_alpha, "alpha of the mixing shares ~ Beta(alpha, alpha) by --mix; 0: its usual value");
   line.option("--reparam", recipe.reparam, "what weights are computed from: none (themselves) or weight-compander");
   line.option("--reparam-a", recipe.reparam_a, "weight-compander's a, in units of each layer's √(2 / fan-in)");
   line.option("--reparam-b", recipe.reparam_b, "its b, likewise");

@@ -89,7 +89,7 @@ Action define(CommandLine& line) {
   line.option("--patch", o->model.patch, "side of an image's patches");
   line.option("--layers", o->model.layers, "blocks of each encoder");
   line.option("--heads", o->model.heads, "attention heads a block");
-  line.option("--width", *width, "of both encoders and of the space that they share");
+  line.option("--width", *width, "width of both encoders and of the space that they share");
   line.option("--crop", o->augment.crop, "training images are moved by up to so many pixels");
   line.option("--zoom", o->augment.zoom, "and enlarged or reduced by up to this share");
   line.option("--noise", o->augment.noise, "deviation of the noise on them");

@@ -169,7 +169,8 @@ Action define(CommandLine& line) {
   line.option(
       "--teacher", r.teacher,
       "run of train unet on the same images that cd, ctm and scott distil; the student takes its architecture and begins with its weights");
-  line.option("--guidance", r.guidance, "of the teacher, which the student learns: how strongly samples follow their class; 1: as learned");
+  line.option("--guidance", r.guidance,
+              "guidance of the teacher, which the student learns: how strongly samples follow their class; 1: as learned");
   define_unet(line, n);
   line.option("--dropout", n.dropout, "probability, the same places for both levels of a pair");
   line.flag("--unconditional", o->unconditional, "without classes");

@@ -153,24 +153,24 @@ int resume(const train::RunDirectory& directory) {
 Action define(CommandLine& line) {
   auto run = std::make_shared<DetectorRun>();
   line.option("--start", run->network.start, "where boxes come from: learned (queries) or noise (they are denoised)");
-  line.option("--matching", run->network.matching, "of boxes and objects: one_to_one or dynamic_k");
+  line.option("--matching", run->network.matching, "how boxes are matched to objects: one_to_one or dynamic_k");
   line.option("--proposals", run->network.proposals, "boxes an image");
   line.option("--stages", run->network.stages, "how often boxes are refined");
-  line.option("--width", run->network.width, "of the pyramid and of what is known about a box");
+  line.option("--width", run->network.width, "channels of the pyramid and of a box's features");
   line.option("--dynamic", run->network.dynamic, "hidden width of the layers that each box makes for itself");
   line.option("--roi-size", run->network.roi_size, "bins a side in which a box sees the image");
   line.option("--backbone-width", run->network.backbone_width, "channels of the ResNet's first stage");
-  line.option("--blocks", run->network.blocks, "of the ResNet's stages");
+  line.option("--blocks", run->network.blocks, "residual blocks of each stage of the ResNet");
   line.option("--first-level", run->network.first_level, "the first stage that the pyramid is built on");
-  line.option("--denoising-steps", run->denoising_steps, "of evaluations, from noise");
+  line.option("--denoising-steps", run->denoising_steps, "sampling steps of an evaluation, with --start noise");
   line.option("--size", run->size, "side of the rendered images in pixels");
-  line.option("--shapes", run->shapes, "at most in an image");
+  line.option("--shapes", run->shapes, "most shapes in an image");
   line.flag("--overlap", run->overlap, "shapes may hide parts of each other");
-  line.option("--images", run->images, "to train on");
+  line.option("--images", run->images, "number of training images");
   line.option("--validation", run->validation, "images to validate on");
   line.option("--test", run->test, "images to test on");
   line.option("--noise", run->noise, "standard deviation of the noise on their pixels");
-  line.option("--data-seed", run->data_seed, "of the rendered images");
+  line.option("--data-seed", run->data_seed, "seed of the rendered images");
   run->training.define(line, "images");
   return start_or_resume(
       line, "detector", [run, line](const std::string& out) { return start(*run, line, out); }, resume);

@@ -201,17 +201,17 @@ int resume(const train::RunDirectory& directory) {
 Action define(CommandLine& line) {
   auto o = std::make_shared<EncoderRun>();
   line.option("--data", o->data, "review_polarity.tar.gz");
-  line.option("--fold", o->fold, "of ten, by file number: tested on; the others are trained on");
+  line.option("--fold", o->fold, "fold of ten, by file number: tested on; the others are trained on");
   line.option("--validation", o->validation, "share of the training reviews to choose settings by; 0: none, all are trained on");
   line.option("--vocab", o->vocab, "words, the most frequent");
   line.option("--min-count", o->min_count, "rarer words are spelt by letters");
   line.option("--layers", o->model.layers, "blocks");
   line.option("--heads", o->model.heads, "attention heads a block");
-  line.option("--width", o->model.width, "of the residual stream");
+  line.option("--width", o->model.width, "model width");
   line.option("--inner", o->model.inner, "width inside the feed-forward networks");
   line.option("--context", o->model.context, "words of a review that are seen together");
-  line.option("--dropout", o->model.dropout, "of embeddings and of what blocks add");
-  line.option("--attention-dropout", o->model.attention_dropout, "of attention weights");
+  line.option("--dropout", o->model.dropout, "dropout of embeddings and of what blocks add");
+  line.option("--attention-dropout", o->model.attention_dropout, "dropout of attention weights");
   line.option("--head-dropout", o->head_dropout, "before the classifier");
   line.option("--word-dropout", o->word_dropout, "share of words made unknown in training");
   o->training.define(line, "reviews");

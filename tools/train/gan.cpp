@@ -157,7 +157,7 @@ Action define(CommandLine& line) {
   line.option("--gradient-penalty", r.options.gradient_penalty, "weight of (slope − 1)² between real and drawn images; 0: none");
   line.option("--path-length", r.options.path_length, "weight of the generator's path lengths' variance; 0: none");
   line.option("--path-every", r.options.path_every, "steps between these penalties");
-  line.option("--critic-steps", r.options.critic_steps, "of the discriminator, for each of the generator");
+  line.option("--critic-steps", r.options.critic_steps, "discriminator steps for each generator step");
   line.option("--validation", r.validation, "share of the training part to compare samples with");
   r.training.define(line, "images");
   auto begin = [o, line](const std::string& out) {

@@ -56,7 +56,7 @@ Action define(CommandLine& line) {
   define_text(line, o->run);
   line.option("--layers", model.layers, "blocks");
   line.option("--heads", model.heads, "attention heads a block");
-  line.option("--width", model.width, "of the residual stream");
+  line.option("--width", model.width, "model width");
   line.option("--inner", model.inner, "width inside the feed-forward networks; 0: 4 times --width");
   line.option("--context", model.context, "tokens a sequence");
   line.option("--dropout", model.dropout, "probability");

@@ -179,7 +179,7 @@ Action define(CommandLine& line) {
   define_text(line, o->run);
   line.option("--layers", gpt.layers, "blocks");
   line.option("--heads", gpt.heads, "attention heads a block");
-  line.option("--width", gpt.width, "of the residual stream");
+  line.option("--width", gpt.width, "model width");
   line.option("--context", gpt.context, "tokens a sequence");
   line.option("--dropout", gpt.dropout, "probability");
   line.flag("--bias", gpt.bias, "biases in linear layers and norms");
@@ -189,8 +189,8 @@ Action define(CommandLine& line) {
   line.option("--router", moe.router,
               "softmax, sigmoid, noisy, switch, expert_choice, hash, random_batch, random_sequence or random_token");
   line.flag("--raw-gates", o->raw, "softmax and sigmoid: weights of a token's experts as they are, not divided by their sum");
-  line.option("--capacity", moe.capacity, "in training an expert takes at most so many times its even share of the tokens; 0: all");
-  line.option("--jitter", moe.jitter, "in training the gate's input is multiplied by 1 ± so much");
+  line.option("--capacity", moe.capacity, "most tokens that an expert takes in training, in its even shares; 0: all");
+  line.option("--jitter", moe.jitter, "noise of the gate's input in training: times 1 ± so much");
   line.option("--every", o->run.model.every, "every so many blocks one has experts");
   line.option("--first", o->run.model.first, "the first block that has experts; -1: --every - 1");
   line.option("--inner", moe.inner, "width inside an expert; 0: 4 · --width / --top-k");

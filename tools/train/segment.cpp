@@ -152,11 +152,11 @@ Action define(CommandLine& line) {
   line.option("--depth", run->network.depth, "how often the image is halved");
   line.flag("--bilinear", run->network.bilinear, "enlarge by interpolation instead of transposed convolutions");
   line.option("--size", run->size, "side of the rendered images in pixels");
-  line.option("--images", run->images, "to train on");
+  line.option("--images", run->images, "number of training images");
   line.option("--validation", run->validation, "images to validate on");
   line.option("--test", run->test, "images to test on");
   line.option("--noise", run->noise, "standard deviation of the noise on their pixels");
-  line.option("--data-seed", run->data_seed, "of the rendered images");
+  line.option("--data-seed", run->data_seed, "seed of the rendered images");
   run->training.define(line, "images");
   return start_or_resume(line, "segment", [run](const std::string& out) { return start(*run, out); }, resume);
 }

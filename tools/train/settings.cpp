@@ -47,7 +47,7 @@ void TrainingSettings::define(CommandLine& line, const std::string& items) {
   line.option("--lr", lr, "highest learning rate");
   line.option("--min-lr", min_lr, "learning rate at the last step");
   line.option("--warmup", warmup, "steps in which the learning rate rises");
-  line.option("--weight-decay", weight_decay, "of matrices");
+  line.option("--weight-decay", weight_decay, "decay of the weights (matrices and kernels only)");
   line.option("--beta1", beta1, "AdamW's");
   line.option("--beta2", beta2, "AdamW's");
   line.option("--momentum", momentum, "SGD's");
@@ -63,7 +63,7 @@ void TrainingSettings::define(CommandLine& line, const std::string& items) {
   line.option("--checkpoint-every", checkpoint_every, "steps between checkpoints; 0: none before the end");
   line.flag("--no-events", no_events, "write no event files for TensorBoard");
   line.flag("--no-histograms", no_histograms, "write no histograms of weights and gradients at evaluations");
-  line.option("--seed", seed, "of weights, data order and dropout");
+  line.option("--seed", seed, "random seed of weights, data order and dropout");
   line.option("--device", device, "cpu, cuda or cuda:N");
   line.option("--dtype", dtype, "f32, tf32 (f32 whose products a GPU may round), bf16 or f16 (autocast; f16 scales the loss) or f64");
   line.option("--winograd", winograd, kWinogradHelp);

@@ -170,7 +170,7 @@ Action define(CommandLine& line) {
   line.option("--ratio", r.ratio, "unlabelled images for each labelled one of a step");
   line.option("--threshold", o->threshold,
               "confidence from which an unlabelled image counts; others by default: uda and simmatchv2 0.8, the rest 0.95");
-  line.option("--weight", r.weight, "of what unlabelled images add to the loss");
+  line.option("--weight", r.weight, "weight of what unlabelled images add to the loss");
   line.option("--model", r.model, "cnn (three convolutions) or wide-resnet");
   line.option("--width", r.width, "channels of the cnn's first convolution");
   line.option("--features", r.features, "width of the cnn's last layer but one");

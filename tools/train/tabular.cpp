@@ -126,7 +126,7 @@ Action define(CommandLine& line) {
   line.option("--target", r.target, "the column to predict, a class for each different value");
   line.option("--model", r.model, "mlp or logistic");
   line.option("--hidden", r.network.hidden, "widths of an mlp's hidden layers");
-  line.option("--activation", r.network.activation, "of an mlp: relu, gelu, silu or tanh");
+  line.option("--activation", r.network.activation, "activation of an mlp: relu, gelu, silu or tanh");
   line.option("--dropout", r.network.dropout, "probability, of an mlp");
   line.option("--categorical", r.categorical, "columns whose numbers are names (codes)");
   line.option("--drop", r.drop, "columns to leave out");

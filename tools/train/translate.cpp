@@ -117,12 +117,12 @@ void configure(TranslateRun& run) {
 
 Action define(CommandLine& line) {
   auto o = std::make_shared<TranslateRun>();
-  line.option("--digits", o->digits, "of the largest numbers");
+  line.option("--digits", o->digits, "digits of the largest numbers");
   line.flag("--to-words", o->to_words, "digits to words instead of words to digits");
   line.option("--layers", o->model.encoder_layers, "blocks of the encoder");
   line.option("--decoder-layers", o->model.decoder_layers, "blocks of the decoder");
   line.option("--heads", o->model.heads, "attention heads a block");
-  line.option("--width", o->model.width, "of the residual streams");
+  line.option("--width", o->model.width, "model width");
   line.option("--inner", o->model.inner, "width inside the feed-forward networks");
   line.option("--dropout", o->model.dropout, "probability");
   o->training.define(line, "pairs");

@@ -129,11 +129,11 @@ Action define(CommandLine& line) {
   line.option("--multipliers", r.network.multipliers, "channels of each level, times the width; every further level halves the image");
   line.option("--blocks", r.network.blocks, "residual blocks a level");
   line.flag("--no-attention", o->no_attention, "none in the middle");
-  line.option("--groups", r.network.groups, "of group norms");
+  line.option("--groups", r.network.groups, "groups of group norms");
   line.option("--dropout", r.network.dropout, "probability");
   line.option("--latent", r.network.latent, "numbers of the latent vector, or channels of the latent map");
   line.flag("--map", o->map, "the latent is a map of the innermost resolution, as latent diffusion takes it (always so for vqvae)");
-  line.option("--likelihood", o->likelihood, "of pixels: bernoulli or gaussian");
+  line.option("--likelihood", o->likelihood, "likelihood of pixels: bernoulli or gaussian");
   line.option("--sigma", r.network.sigma, "standard deviation of the gaussian likelihood, of pixels in [0, 1]; 0: learned");
   line.option("--beta", r.beta, "vae: weight of the KL divergence");
   line.option("--free-bits", r.free_bits, "vae: nats of KL that each latent has for nothing");
