@@ -125,9 +125,9 @@ TEST_CASE("train clip, eval and finetune: what cannot be is one line, and nothin
     CHECK_FALSE(path_exists(bars.file("out")));
   };
   refused(bars.train("out", "--context 4"), "the caption \"a bar left\" has 3 tokens, there is room for 2");
-  refused(bars.train("out", "--heads 5"), "vision_width 32 is not a multiple of heads 5");
+  refused(bars.train("out", "--heads 5"), "--width 32 is not a multiple of --heads 5");
   std::string plain = "train clip --data " + bars.file("bars.csv") + " --out " + bars.file("out");
-  refused(plain + " --patch 3", "image_height 8 is not a multiple of patch 3");
+  refused(plain + " --patch 3", "image_height 8 is not a multiple of --patch 3");
   refused(plain + " --channels 2", "--channels must be 1 or 3, it is 2");
   refused(plain + " --zoom 1", "--zoom must lie in [0, 1), it is 1");
   refused("train clip --data " + bars.file("none.csv") + " --out " + bars.file("out"), "none.csv");
