@@ -136,7 +136,7 @@ TEST_CASE("train moe: options that contradict each other are named, and nothing 
 TEST_CASE("train moe: a --top-k of 0 and an infinite --capacity are refused by name") {
   Runs r;
   for (const auto& [option, word] :
-       {std::pair{" --top-k 0", "--top-k must lie between"}, {" --capacity inf", "--capacity must be finite"}}) {
+       {std::pair{" --top-k 0", "--top-k must lie between"}, {" --capacity inf", "--capacity: must be a finite number"}}) {
     Outcome o = run_plumb("train moe --data " + r.data() + kSizes + option + " --out " + r.scratch.path("refused"));
     CHECK(o.code == 2);
     CHECK_MESSAGE(o.err.find(word) != std::string::npos, o.err);

@@ -172,7 +172,8 @@ TEST_CASE("train ssl: what a run without a validation part, or with views drawn 
   Folders f;
   check_error(f.train("bad", "uda", 2, " --early-stop 1 --eval-every 1"),
               "--early-stop needs a validation part: --validation must not be 0");
-  check_error(f.train("bad", "uda", 2, " --ratio 9223372036854775807"),
+  check_error("train ssl --labelled " + f.path("few") + " --unlabelled " + f.path("many") + " --out " + f.path("bad") +
+                  " --ratio 9223372036854775807",
               "--ratio must lie between 1 and 1048576, it is 9223372036854775807");
   check_error(f.train("bad", "uda", 2, " --device cuda"), "--device");
   CHECK(!path_exists(f.path("bad")));
