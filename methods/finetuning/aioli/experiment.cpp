@@ -1,5 +1,4 @@
-// Three groups of text for one small language model: verse, film reviews, and sums that are soon learned. Who chooses their proportions
-// best?
+// Three groups of text for one small language model: verse, film reviews, and sums, soon learned. Who chooses their proportions best?
 #include "methods/experiment.h"
 
 #include <algorithm>

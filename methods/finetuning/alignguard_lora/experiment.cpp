@@ -209,10 +209,8 @@ const std::vector<VariantPlan>& plans() {
       {{"without task", "λ_A and λ_NC"}, Method::guard, 0.25, 0, 0.1},
       {{"without collision", "λ_A and λ_T"}, Method::guard, 0.25, 0.5, 0},
       {{"AGL, two adapters", "D_A and D_T are adapters of rank 2 each, so that E_geo acts"}, Method::two_adapters, 0.25, 0.5, 0.1},
-      {{"AGL, two adapters, λ_NC apart", "the same, λ_NC tuned for itself after the common multiplier"},
-       Method::two_adapters, 0.25, 0.5, 0.1, true},
-      {{"AGL, λ_NC apart", "all terms, split by the projector, λ_NC tuned for itself after the common multiplier"},
-       Method::guard, 0.25, 0.5, 0.1, true},
+      {{"AGL, two adapters, λ_NC apart", "the same, λ_NC tuned for itself at last"}, Method::two_adapters, 0.25, 0.5, 0.1, true},
+      {{"AGL, λ_NC apart", "all terms, split by the projector, λ_NC tuned for itself at last"}, Method::guard, 0.25, 0.5, 0.1, true},
       {{"AGL", "all terms, split by the projector"}, Method::guard, 0.25, 0.5, 0.1},
   };
   return all;
