@@ -147,7 +147,7 @@ TEST_CASE("fedlabel: the inverse entropy, forced choices, and the threshold afte
 TEST_CASE("fedlabel: nothing accepted, or before the burn-in, leaves v at w with weight 1") {
   Points points;
   nn::Linear worker = start_model();
-  StateDict w = methods::detail::copied(worker.state());
+  StateDict w = clone(worker.state());
   FedLabelOptions none = labelling_at_once();
   none.tau = 1;
   FedLabelUpdate u = fedlabel_client(worker, w, points.data(), 0, none);
@@ -168,7 +168,7 @@ TEST_CASE("fedlabel: nothing accepted, or before the burn-in, leaves v at w with
 TEST_CASE("fedlabel: one client whose global model always labels, without λ_c and λ_p, is plain self-training") {
   Points points;
   nn::Linear worker = start_model(), teacher = start_model(), student = start_model();
-  StateDict w = methods::detail::copied(worker.state());
+  StateDict w = clone(worker.state());
   FedLabelOptions o = labelling_at_once();
   o.lambda_c = o.lambda_p = 0;
   o.choice = Choice::global;
@@ -212,7 +212,7 @@ TEST_CASE("fedlabel: no gradient reaches a teacher, and the proximal term begins
 TEST_CASE("fedlabel: with gradients that are never cleared, two steps move by g1 and then g1 + g2") {
   Points points;
   nn::Linear worker = start_model();
-  StateDict w = methods::detail::copied(worker.state());
+  StateDict w = clone(worker.state());
   FedLabelOptions o = labelling_at_once();
   o.unsupervised_steps = 1;
   auto moved = [&](const FedLabelUpdate& u) { return to(u.unsupervised.at("weight"), f64) - to(w.at("weight"), f64); };
@@ -228,7 +228,7 @@ TEST_CASE("fedlabel: the server leaves a state alone that everybody shares, buff
   nn::BatchNorm norm(3);
   manual_seed(1);
   norm(randn({16, 3}));
-  StateDict w = methods::detail::copied(norm.state());
+  StateDict w = clone(norm.state());
   FedLabelUpdate u{w, w, {0, 7, 0, 0}, 0}, other{w, w, {0, 2, 0, 0}, 0};
   CHECK(same(fedlabel_average({u, other, u}), w));
 }
