@@ -69,7 +69,7 @@ void check_options(const Tensor& x, const InterpolateOptions& o) {
     throw ShapeError("interpolate: takes [batch, channels, length] or [batch, channels, height, width], got " + to_string(x.shape()));
   if (o.size.has_value() == (o.scale != 0)) throw ValueError("interpolate: takes a size or a scale");
   if (o.scale < 0 || o.scale_width < 0 || !std::isfinite(o.scale) || !std::isfinite(o.scale_width))
-    throw ValueError("interpolate: the scale must be positive, it is " + std::to_string(o.scale) +
+    throw ValueError("interpolate: the scale must be positive, it is " + decimal(o.scale) +
                      (o.scale_width != 0 ? ", " + decimal(o.scale_width) : ""));
   if (x.rank() == 3 && o.mode == Interpolation::bicubic)
     throw ValueError("interpolate: bicubic takes images [batch, channels, height, width], got " + to_string(x.shape()));

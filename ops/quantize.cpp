@@ -31,7 +31,7 @@ void check_steps(const char* op, const char* what, const Tensor& steps) {
   for (size_t i = 0; i < values.size(); ++i)
     if (!(values[i] > 0 && std::isfinite(values[i])))
       throw ValueError(std::string(op) + ": the " + what + (values.size() > 1 ? " of channel " + std::to_string(i) : "") + " is " +
-                       std::to_string(values[i]) + ", not positive and finite");
+                       decimal(values[i]) + ", not positive and finite");
 }
 
 // One size for each of: what comes before `axis`, the axis, what comes after. axis −1: a single channel.

@@ -120,7 +120,7 @@ Tensor median(const Tensor& x) { return median(reshape(x, {x.numel()}), 0).value
 Tensor quantile(const Tensor& x, const std::vector<double>& q, const std::vector<int>& dims, bool keepdim) {
   if (!is_floating(x.dtype())) throw DTypeError("quantile: takes floating tensors, not " + std::string(name(x.dtype())));
   for (double part : q)
-    if (!(part >= 0 && part <= 1)) throw ValueError("quantile: q = " + std::to_string(part) + " is outside [0, 1]");
+    if (!(part >= 0 && part <= 1)) throw ValueError("quantile: q = " + decimal(part) + " is outside [0, 1]");
   auto d = detail::reduced_dims("quantile", x, dims);
   int64_t n = numel(d.reduced);
   if (n == 0 || q.empty())

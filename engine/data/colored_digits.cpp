@@ -31,8 +31,8 @@ Tensor colored(const Tensor& image, int64_t stride, std::array<bool, 2> channels
 }  // namespace
 
 Dataset colored_digits(const Dataset& digits, ColoredDigitsOptions o) {
-  check_probability("a colour flip of", o.color_flip);
-  check_probability("a label flip of", o.label_flip);
+  check_probability("the colour flip", o.color_flip);
+  check_probability("the label flip", o.label_flip);
   if (o.stride < 1) throw ValueError(fmt::format("colored_digits: the stride must be at least 1, it is {}", o.stride));
   return digits.map([o](Sample s) {
     auto words = philox(o.seed, static_cast<uint64_t>(s.index));

@@ -51,7 +51,7 @@ double beta_number(double alpha, double beta, Generator& generator) {
 }
 
 CutBox cut_box(int64_t height, int64_t width, double lambda, Generator& generator) {
-  if (!(lambda >= 0 && lambda <= 1)) throw ValueError("cut_box: lambda must lie in [0, 1], it is " + std::to_string(lambda));
+  if (!(lambda >= 0 && lambda <= 1)) throw ValueError("cut_box: lambda must lie in [0, 1], it is " + decimal(lambda));
   double side = std::sqrt(1 - lambda);
   auto range = [&](int64_t size) {
     auto middle = static_cast<int64_t>(generator.next_below(static_cast<uint64_t>(size))),

@@ -16,8 +16,8 @@ namespace {
 
 void check_range(const char* name, double low, double high, double rate) {
   if (!(low >= 0 && low <= high))
-    throw ValueError(std::string(name) + ": the range from " + std::to_string(low) + " to " + std::to_string(high) + " is not one");
-  if (!(rate >= 0 && rate <= 1)) throw ValueError(std::string(name) + ": the rate must lie in [0, 1], it is " + std::to_string(rate));
+    throw ValueError(std::string(name) + ": the range from " + decimal(low) + " to " + decimal(high) + " is not one");
+  if (!(rate >= 0 && rate <= 1)) throw ValueError(std::string(name) + ": the rate must lie in [0, 1], it is " + decimal(rate));
 }
 
 // An amount for each image, `none` for those that are left as they are.
@@ -43,7 +43,7 @@ void RadiographOptions::check() const {
 Tensor random_gamma(const Tensor& images, double low, double high, double rate, Generator& generator) {
   detail::Geometry g = detail::geometry("random_gamma", images);
   check_range("random_gamma", low, high, rate);
-  if (!(low > 0)) throw ValueError("random_gamma: gamma must be positive, it starts at " + std::to_string(low));
+  if (!(low > 0)) throw ValueError("random_gamma: gamma must be positive, it starts at " + decimal(low));
   auto gamma = amounts(g.batch, low, high, rate, 1, generator);
   return detail::each_image("random_gamma", images, [&](int64_t i, const float* from, float* to) {
     float power = gamma[static_cast<size_t>(i)];

@@ -32,7 +32,7 @@ constexpr int64_t kMostChannels = 1 << 20;  // products of sizes stay far from w
 
 void not_negative(const char* model, std::initializer_list<std::pair<const char*, double>> numbers) {
   for (auto [name, value] : numbers)
-    require(value >= 0, std::string(model) + ": " + name + " must not be negative, it is " + std::to_string(value));
+    require(value >= 0, std::string(model) + ": " + name + " must not be negative, it is " + decimal(value));
 }
 
 }  // namespace

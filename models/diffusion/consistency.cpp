@@ -64,8 +64,8 @@ void PairOptions::check() const {
   }
   for (size_t i = 0; i < levels.size(); ++i)
     if (!(levels[i] > (i == 0 ? 0 : levels[i - 1])))
-      throw ValueError("consistency: noise levels must ascend from above 0, " + std::to_string(i == 0 ? 0 : levels[i - 1]) +
-                       " is followed by " + std::to_string(levels[i]));
+      throw ValueError("consistency: noise levels must ascend from above 0, " + decimal(i == 0 ? 0 : levels[i - 1]) +
+                       " is followed by " + decimal(levels[i]));
   if (stride >= static_cast<int64_t>(levels.size()))
     throw ValueError("consistency: pairs " + std::to_string(stride) + " intervals apart need more than " + std::to_string(levels.size()) +
                      " noise levels");

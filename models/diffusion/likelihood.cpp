@@ -62,8 +62,8 @@ Tensor log_likelihood(const Denoiser& denoiser, const Tensor& start, const std::
   if (sigmas.size() < 2) throw ValueError("log_likelihood: needs at least 2 levels, got " + std::to_string(sigmas.size()));
   for (size_t i = 0; i + 1 < sigmas.size(); ++i)
     if (!(sigmas[i] > 0 && sigmas[i + 1] > sigmas[i]))
-      throw ValueError("log_likelihood: levels must ascend from above 0, " + std::to_string(sigmas[i]) + " is followed by " +
-                       std::to_string(sigmas[i + 1]));
+      throw ValueError("log_likelihood: levels must ascend from above 0, " + decimal(sigmas[i]) + " is followed by " +
+                       decimal(sigmas[i + 1]));
   if (start.rank() < 2 || start.numel() == 0) throw ShapeError("log_likelihood: takes examples [B, ..], got " + to_string(start.shape()));
   NoGrad off;
   Tensor x = start.detach(), change = zeros({x.size(0)}, f64, x.device());

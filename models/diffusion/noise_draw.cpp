@@ -28,7 +28,7 @@ std::vector<int64_t> draw_places(const std::vector<double>& weights, int64_t n, 
 }
 
 Tensor karras_uniform_sigmas(int64_t n, const HighNoiseOptions& o, Generator& generator) {
-  if (!(o.depth > 0 && o.depth <= 1)) throw ValueError("karras_uniform_sigmas: depth must lie in (0, 1], it is " + std::to_string(o.depth));
+  if (!(o.depth > 0 && o.depth <= 1)) throw ValueError("karras_uniform_sigmas: depth must lie in (0, 1], it is " + decimal(o.depth));
   if (!(o.sigma_min > 0 && o.sigma_max > o.sigma_min && o.rho > 0))
     throw ValueError("karras_uniform_sigmas: needs 0 < sigma_min < sigma_max and rho > 0, got " + decimal(o.sigma_min) + ", " +
                      decimal(o.sigma_max) + " and " + decimal(o.rho));

@@ -139,8 +139,8 @@ std::vector<double> lognormal_bin_probabilities(const std::vector<double>& s, do
   auto cdf = [&](double sigma) { return std::erf((std::log(sigma) - mean) / (std::numbers::sqrt2 * std)); };
   for (size_t i = 0; i + 1 < s.size(); ++i) {
     if (!(s[i] > 0 && s[i + 1] > s[i]))
-      throw ValueError("lognormal_bin_probabilities: the grid must ascend from above 0, " + std::to_string(s[i]) + " is followed by " +
-                       std::to_string(s[i + 1]));
+      throw ValueError("lognormal_bin_probabilities: the grid must ascend from above 0, " + decimal(s[i]) + " is followed by " +
+                       decimal(s[i + 1]));
     p.push_back(cdf(s[i + 1]) - cdf(s[i]));
     total += p.back();
   }

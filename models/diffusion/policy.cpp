@@ -24,9 +24,9 @@ void check_levels(const char* who, const std::vector<double>& levels, double lea
   if (levels.empty()) throw ValueError(name + "the horizon must be at least 1, there are no times");
   for (size_t i = 0; i < levels.size(); ++i) {
     if (!(levels[i] > least))
-      throw ValueError(name + "times must lie above " + std::to_string(least) + ", one is " + std::to_string(levels[i]));
+      throw ValueError(name + "times must lie above " + decimal(least) + ", one is " + decimal(levels[i]));
     if (i > 0 && !(levels[i] < levels[i - 1]))
-      throw ValueError(name + "times must descend, " + std::to_string(levels[i - 1]) + " is followed by " + std::to_string(levels[i]));
+      throw ValueError(name + "times must descend, " + decimal(levels[i - 1]) + " is followed by " + decimal(levels[i]));
   }
   if (!(terminal_std > 0)) throw ValueError(name + "the last step needs a deviation above 0, it is " + decimal(terminal_std));
 }
@@ -80,8 +80,8 @@ LatentConsistencyPolicy::LatentConsistencyPolicy(VpSchedule schedule, std::vecto
   for (size_t i = 0; i < times_.size(); ++i) {
     schedule_.beta(times_[i]);  // throws for a time outside the schedule
     if (i > 0 && times_[i] >= times_[i - 1])
-      throw ValueError("latent_consistency_policy: times must descend, " + std::to_string(times_[i - 1]) + " is followed by " +
-                       std::to_string(times_[i]));
+      throw ValueError("latent_consistency_policy: times must descend, " + decimal(times_[i - 1]) + " is followed by " +
+                       decimal(times_[i]));
   }
 }
 

@@ -53,7 +53,7 @@ PreferencePairs preference_pairs(const Tensor& first, const Tensor& second, cons
   std::vector<double> said = to_vector(preference);
   for (size_t i = 0; i < said.size(); ++i) {
     if (said[i] != 0 && said[i] != 0.5 && said[i] != 1)
-      throw ValueError("preference_pairs: a preference is 0, 0.5 or 1, one is " + std::to_string(said[i]));
+      throw ValueError("preference_pairs: a preference is 0, 0.5 or 1, one is " + decimal(said[i]));
     if (said[i] == 0.5) continue;
     bool turned = flip > 0 && generator.next_double() < flip;
     kept.push_back(static_cast<int64_t>(i));

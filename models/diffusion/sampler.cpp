@@ -122,8 +122,8 @@ void check(const std::vector<double>& sigmas, const SamplerOptions& o) {
   if (!(sigmas.front() > 0)) throw ValueError("sample: the first noise level must be positive, it is " + decimal(sigmas.front()));
   for (size_t i = 0; i + 1 < sigmas.size(); ++i)
     if (!(sigmas[i + 1] < sigmas[i]) || sigmas[i + 1] < 0)
-      throw ValueError("sample: noise levels must descend to 0 at least, " + std::to_string(sigmas[i]) + " is followed by " +
-                       std::to_string(sigmas[i + 1]));
+      throw ValueError("sample: noise levels must descend to 0 at least, " + decimal(sigmas[i]) + " is followed by " +
+                       decimal(sigmas[i + 1]));
   if (!(o.eta >= 0 && o.eta <= 1)) throw ValueError("sample: eta must lie in [0, 1], it is " + decimal(o.eta));
   if (!(o.churn >= 0)) throw ValueError("sample: churn must not be negative, it is " + decimal(o.churn));
 }

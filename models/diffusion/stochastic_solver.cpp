@@ -41,7 +41,7 @@ NoiseRule NoiseRule::er_sde5() {
 
 StepShares NoiseRule::at(double from, double to) const {
   if (!(to >= 0 && to < from))
-    throw ValueError("sde_step: a step goes down to a level in [0, " + std::to_string(from) + "), not to " + std::to_string(to));
+    throw ValueError("sde_step: a step goes down to a level in [0, " + decimal(from) + "), not to " + decimal(to));
   if (!phi_) {
     auto [up, down] = eta_step(from, to, eta_);
     return {down / from, up};

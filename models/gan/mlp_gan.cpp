@@ -13,7 +13,7 @@ namespace plumb::gan {
 void MlpGanConfig::check() const {
   if (features < 1 || latent < 1)
     throw ConfigError("mlp_gan: needs features and latent numbers, got " + std::to_string(features) + " and " + std::to_string(latent));
-  if (!(low <= high)) throw ConfigError("mlp_gan: the range [" + std::to_string(low) + ", " + std::to_string(high) + "] is empty");
+  if (!(low <= high)) throw ConfigError("mlp_gan: the range [" + decimal(low) + ", " + decimal(high) + "] is empty");
 }
 
 static mlp::MlpConfig layers(int64_t inputs, const std::vector<int64_t>& hidden, int64_t outputs) {

@@ -25,7 +25,7 @@ std::vector<double> binary(const char* op, const char* what, const Tensor& x) {
   std::vector<double> v = to_vector(x);
   for (size_t i = 0; i < v.size(); ++i)
     if (v[i] != 0 && v[i] != 1)
-      throw ValueError(std::string(op) + ": " + what + " " + std::to_string(i) + " must be 0 or 1, it is " + std::to_string(v[i]));
+      throw ValueError(std::string(op) + ": " + what + " " + std::to_string(i) + " must be 0 or 1, it is " + decimal(v[i]));
   return v;
 }
 
@@ -108,7 +108,7 @@ std::vector<GroupProbabilities> group_probabilities(const Tensor& probabilities,
   std::vector<double> p = to_vector(probabilities), y = binary("group_probabilities", "label", labels);
   for (size_t i = 0; i < p.size(); ++i)
     if (!(p[i] >= 0 && p[i] <= 1))
-      throw ValueError("group_probabilities: probability " + std::to_string(i) + " is " + std::to_string(p[i]));
+      throw ValueError("group_probabilities: probability " + std::to_string(i) + " is " + decimal(p[i]));
   std::vector<GroupProbabilities> found;
   for (const auto& [group, s] : sums_of(p, y, groups)) {
     double n = s.n[0] + s.n[1], total = s.value[0] + s.value[1];

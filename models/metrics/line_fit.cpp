@@ -37,7 +37,7 @@ LineFit line_fit(std::span<const double> x, std::span<const double> y) {
     yy += (y[i] - my) * (y[i] - my);
   }
   bool equal = std::ranges::all_of(x, [&](double a) { return a == x[0]; });  // whose mean is rounded, so that xx need not be 0
-  if (equal || !(xx > 0)) throw ValueError("line_fit: all x are " + std::to_string(x[0]));
+  if (equal || !(xx > 0)) throw ValueError("line_fit: all x are " + decimal(x[0]));
   LineFit fit;
   fit.slope = xy / xx;
   fit.intercept = my - fit.slope * mx;
@@ -57,7 +57,7 @@ LineFit power_law_fit(std::span<const double> x, std::span<const double> y) {
   std::vector<double> lx, ly;
   for (size_t i = 0; i < x.size(); ++i) {
     if (!(x[i] > 0 && y[i] > 0))
-      throw ValueError("power_law_fit: point " + std::to_string(i) + " (" + std::to_string(x[i]) + ", " + std::to_string(y[i]) +
+      throw ValueError("power_law_fit: point " + std::to_string(i) + " (" + decimal(x[i]) + ", " + decimal(y[i]) +
                        ") must be positive");
     lx.push_back(std::log(x[i]));
     ly.push_back(std::log(y[i]));

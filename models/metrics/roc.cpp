@@ -28,7 +28,7 @@ Steps steps_of(const char* op, const std::vector<double>& scores, const std::vec
   for (size_t i : order) {
     if (std::isnan(scores[i])) throw ValueError(std::string(op) + ": score " + std::to_string(i) + " is NaN");
     if (positive[i] != 0 && positive[i] != 1)
-      throw ValueError(std::string(op) + ": label " + std::to_string(i) + " must be 0 or 1, it is " + std::to_string(positive[i]));
+      throw ValueError(std::string(op) + ": label " + std::to_string(i) + " must be 0 or 1, it is " + decimal(positive[i]));
   }
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return scores[a] > scores[b]; });
   Steps all;

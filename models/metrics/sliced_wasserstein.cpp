@@ -38,7 +38,7 @@ double sliced_wasserstein(const Tensor& a, const Tensor& b, SlicedWassersteinOpt
     throw ShapeError("sliced_wasserstein: takes points [n, d] and [m, d], got " + to_string(a.shape()) + " and " + to_string(b.shape()));
   if (o.directions < 1 || !(o.p >= 1))
     throw ValueError("sliced_wasserstein: needs directions >= 1 and p >= 1, got " + std::to_string(o.directions) + " and " +
-                     std::to_string(o.p));
+                     decimal(o.p));
   Tensor theta = randn({o.directions, a.size(1)}, {.dtype = f64, .generator = o.generator});
   theta = theta / norm(theta, 2, {1}, true);
   Tensor along_a = sort(matmul(theta, mT(to(to(a, cpu), f64))), 1).values, along_b = sort(matmul(theta, mT(to(to(b, cpu), f64))), 1).values;

@@ -38,7 +38,7 @@ void MoeConfig::check() const {
           "--top-k must lie between 1 and --experts " + std::to_string(experts) + ", it is " + std::to_string(top_k));
   require(kind != RouterKind::switched || top_k == 1, "--router switch takes one expert a token: --top-k 1, not " + std::to_string(top_k));
   require(token_ids >= 0, "moe: token_ids must not be negative, it is " + std::to_string(token_ids));
-  require(capacity >= 0 && std::isfinite(capacity), "--capacity must be finite and not negative, it is " + std::to_string(capacity));
+  require(capacity >= 0 && std::isfinite(capacity), "--capacity must be finite and not negative, it is " + decimal(capacity));
   require(jitter >= 0 && jitter < 1, "--jitter must lie in [0, 1), it is " + decimal(jitter));
   require(inner >= 0, "--inner must not be negative, it is " + std::to_string(inner));
   require(shared_inner >= 0, "--shared must not be negative, it is " + std::to_string(shared_inner));

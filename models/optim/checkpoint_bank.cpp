@@ -55,7 +55,7 @@ Tensor CheckpointBank::combined(const std::vector<double>& a, bool any_sum) cons
   double total = 0;
   for (double x : a) total += x;
   if (!std::isfinite(total) || (!any_sum && std::abs(total - 1) > 1e-6))
-    throw ValueError("checkpoint_bank: coefficients must sum to 1, they sum to " + std::to_string(total));
+    throw ValueError("checkpoint_bank: coefficients must sum to 1, they sum to " + decimal(total));
   auto pivot = static_cast<size_t>(std::ranges::max_element(a, {}, [](double x) { return std::abs(x); }) - a.begin());
   std::vector<const float*> rows;
   for (const Tensor& row : rows_) rows.push_back(static_cast<const float*>(row.raw_data()));
@@ -94,7 +94,7 @@ void CheckpointBank::combine(const std::vector<double>& coefficients, const std:
 
 std::vector<double> ema_coefficients(int64_t count, double g) {
   if (count < 2) throw ValueError("ema_coefficients: takes at least 2 checkpoints, got " + std::to_string(count));
-  if (!(g > 0 && g < 1)) throw ValueError("ema_coefficients: the decay must lie in (0, 1), it is " + std::to_string(g));
+  if (!(g > 0 && g < 1)) throw ValueError("ema_coefficients: the decay must lie in (0, 1), it is " + decimal(g));
   std::vector<double> a{std::pow(g, static_cast<double>(count - 1))};
   for (int64_t i = 2; i <= count; ++i) a.push_back((1 - g) * std::pow(g, static_cast<double>(count - i)));
   return a;

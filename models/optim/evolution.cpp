@@ -68,9 +68,9 @@ void EvolutionOptions::check() const {
                      std::to_string(population) + " and " + std::to_string(parents));
   if (!probability(linear) || !probability(mutation) || !probability(mutated))
     throw ValueError("evolution: linear, mutation and mutated must lie in [0, 1], got " + decimal(linear) + ", " +
-                     decimal(mutation) + " and " + std::to_string(mutated));
+                     decimal(mutation) + " and " + decimal(mutated));
   for (double d : deviations)
-    if (!(d > 0)) throw ValueError("evolution: deviations must be positive, one is " + std::to_string(d));
+    if (!(d > 0)) throw ValueError("evolution: deviations must be positive, one is " + decimal(d));
 }
 
 EvolutionResult evolve(const std::function<double(const Genes&)>& fitness, const std::vector<Genes>& seeds, const EvolutionOptions& o,

@@ -25,7 +25,7 @@ HeatMaps heat_maps(const Tensor& keypoints, int64_t height, int64_t width, doubl
   check_keypoints("heat_maps", keypoints);
   if (height < 1 || width < 1 || !(stride > 0) || !(sigma > 0))
     throw ValueError("heat_maps: maps of " + std::to_string(height) + "×" + std::to_string(width) + ", stride " + std::to_string(stride) +
-                     " and sigma " + std::to_string(sigma) + " must be positive");
+                     " and sigma " + decimal(sigma) + " must be positive");
   Tensor k = to(keypoints, f32);
   auto middle = [&](int64_t e) { return unsqueeze(unsqueeze(select(k, 2, e), 2), 3) * (1 / stride) - 0.5; };
   Tensor dx = arange(width, f32) - middle(0), dy = unsqueeze(arange(height, f32), 1) - middle(1);

@@ -66,7 +66,7 @@ Tensor channel_strength(const Tensor& out) {
 }
 
 Tensor activation_mass_mask(const Tensor& out, double r, int64_t keep_at_least) {
-  if (!(r <= 1)) throw ValueError("activation_mass_mask: r must not exceed 1, it is " + std::to_string(r));
+  if (!(r <= 1)) throw ValueError("activation_mass_mask: r must not exceed 1, it is " + decimal(r));
   if (out.rank() >= 2 && (keep_at_least < 0 || keep_at_least > out.size(1)))
     throw ValueError("activation_mass_mask: " + std::to_string(keep_at_least) + " of " + std::to_string(out.size(1)) +
                      " channels cannot be kept");
@@ -75,7 +75,7 @@ Tensor activation_mass_mask(const Tensor& out, double r, int64_t keep_at_least) 
 }
 
 Tensor topk_mask(const Tensor& out, double pruned) {
-  if (!(pruned >= 0 && pruned <= 1)) throw ValueError("topk_mask: the pruned share must lie in [0, 1], it is " + std::to_string(pruned));
+  if (!(pruned >= 0 && pruned <= 1)) throw ValueError("topk_mask: the pruned share must lie in [0, 1], it is " + decimal(pruned));
   auto channels = static_cast<size_t>(out.rank() >= 2 ? out.size(1) : 0);
   auto kept = channels - static_cast<size_t>(std::floor(pruned * static_cast<double>(channels)));
   return each_sample(out, [&](const double* c, float* mask) {

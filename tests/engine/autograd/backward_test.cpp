@@ -88,10 +88,10 @@ TEST_CASE("backward: a graph can be used once, unless retained; what it saved is
   y.backward({}, true);
   y.backward();
   CHECK(x.grad().item() == 8);
-  CHECK_THROWS_WITH_AS(
-      y.backward(),
-      "backward: what mul saved was freed by an earlier backward; pass retain_graph = true to that one to go through the graph twice",
-      AutogradError);
+  CHECK_THROWS_WITH_AS(y.backward(),
+                       "backward: what mul saved was freed by an earlier backward; that one must retain the graph (retain_graph) for "
+                       "another to go through it",
+                       AutogradError);
   int64_t live = memory_stats(cpu).live;
   Tensor w = zeros({1000}, f64).requires_grad_(), s;
   {

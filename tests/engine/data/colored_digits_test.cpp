@@ -80,13 +80,13 @@ TEST_CASE("imbalanced_environments: 97 % of one half and 3 % of the other") {
 
 TEST_CASE("colored_digits: bad options are named") {
   data::Dataset digits = data::digits().all();
-  CHECK_THROWS_WITH_AS(data::colored_digits(digits, {.color_flip = 1.5}), "colored_digits: a colour flip of 1.5 is outside [0, 1]",
+  CHECK_THROWS_WITH_AS(data::colored_digits(digits, {.color_flip = 1.5}), "colored_digits: the colour flip must lie in [0, 1], it is 1.5",
                        ValueError);
-  CHECK_THROWS_WITH_AS(data::colored_digits(digits, {.label_flip = -0.1}), "colored_digits: a label flip of -0.1 is outside [0, 1]",
+  CHECK_THROWS_WITH_AS(data::colored_digits(digits, {.label_flip = -0.1}), "colored_digits: the label flip must lie in [0, 1], it is -0.1",
                        ValueError);
-  CHECK_THROWS_WITH_AS(data::colored_digits(digits, {.stride = 0}), "colored_digits: a stride of 0", ValueError);
-  CHECK_THROWS_WITH_AS(data::imbalanced_environments({1, 2}, {.share = 0.3}), "imbalanced_environments: a share of 0.3 is outside [0.5, 1]",
-                       ValueError);
+  CHECK_THROWS_WITH_AS(data::colored_digits(digits, {.stride = 0}), "colored_digits: the stride must be at least 1, it is 0", ValueError);
+  CHECK_THROWS_WITH_AS(data::imbalanced_environments({1, 2}, {.share = 0.3}),
+                       "imbalanced_environments: the share must lie in [0.5, 1], it is 0.3", ValueError);
   data::Dataset flat = data::from_tensors({{"image", zeros({2, 64})}, {"label", tensor({1, 2})}});
   CHECK_THROWS_WITH_AS(data::colored_digits(flat)[0], "colored_digits: takes images [1, H, W], got [64]", ShapeError);
 }

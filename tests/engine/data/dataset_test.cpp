@@ -144,8 +144,8 @@ TEST_CASE("subset, filter, take, skip and shard keep each example's index") {
   CHECK(d.skip(7).renumber().index_limit() == 3);
   CHECK(d.skip(8).labels() == std::vector<int64_t>{2, 0});
   CHECK_THROWS_WITH_AS(d.subset({1, 10}), "subset: place 10 is outside [0, 10)", IndexError);
-  CHECK_THROWS_WITH_AS(d.take(-1), "take: -1 examples", ValueError);
-  CHECK_THROWS_WITH_AS(d.skip(-2), "skip: -2 examples", ValueError);
+  CHECK_THROWS_WITH_AS(d.take(-1), "take: the number of examples must not be negative, it is -1", ValueError);
+  CHECK_THROWS_WITH_AS(d.skip(-2), "skip: the number of examples must not be negative, it is -2", ValueError);
   CHECK_THROWS_WITH_AS(d.shard(3, 3), "shard: rank 3 is outside [0, 3)", ValueError);
 }
 
@@ -174,7 +174,7 @@ TEST_CASE("repeat: every time is a fresh draw") {
   std::vector<int64_t> all = indices(shuffled), first(all.begin(), all.begin() + 50), second(all.begin() + 50, all.end());
   CHECK(first != second);
   CHECK(numbered(3).repeat(0).size() == 0);
-  CHECK_THROWS_WITH_AS(numbered(3).repeat(-1), "repeat: -1 times", ValueError);
+  CHECK_THROWS_WITH_AS(numbered(3).repeat(-1), "repeat: the number of times must not be negative, it is -1", ValueError);
 }
 
 TEST_CASE("zip: the fields of all parts together") {
@@ -204,7 +204,7 @@ TEST_CASE("cache: each example is read once, and callers cannot change what is k
       s.features.data<float>()[0] = -1;
     }
   CHECK(reads == std::vector<int>{1, 1, 1, 1});
-  CHECK_THROWS_WITH_AS(data::from_function(-1, {}), "from_function: -1 examples", ValueError);
+  CHECK_THROWS_WITH_AS(data::from_function(-1, {}), "from_function: the number of examples must not be negative, it is -1", ValueError);
 }
 
 TEST_CASE("shuffle: a permutation that depends on seed and epoch alone") {
@@ -277,7 +277,8 @@ TEST_CASE("weighted: impossible weights are refused") {
   CHECK_THROWS_WITH_AS(d.weighted({0, 0, 0}), "weighted: all weights are 0", ValueError);
   CHECK_THROWS_WITH_AS(d.weighted({1, 0, 1}, {.count = 3, .replacement = false}),
                        "weighted: 3 examples without replacement of 2 that have a weight above 0", ValueError);
-  CHECK_THROWS_WITH_AS(d.weighted({1, 1, 1}, {.count = -2}), "weighted: -2 examples", ValueError);
+  CHECK_THROWS_WITH_AS(d.weighted({1, 1, 1}, {.count = -2}),
+                       "weighted: the count must not be negative (-1: as many as there are), it is -2", ValueError);
 }
 
 TEST_CASE("class_balanced: every class as often, and every example of a class before any comes again") {
@@ -315,7 +316,7 @@ TEST_CASE("split: disjoint random parts that cover everything") {
   CHECK(indices(d.split({0.7, 0.3}, {.seed = 3})[0]) == indices(parts[0]));
   CHECK(indices(d.split({0.7, 0.3}, {.seed = 4})[0]) != indices(parts[0]));
   CHECK_THROWS_WITH_AS(d.split({0.7, 0.4}), "split: the fractions sum to 1.1, more than 1", ValueError);
-  CHECK_THROWS_WITH_AS(d.split({-0.5}), "split: a fraction is -0.5", ValueError);
+  CHECK_THROWS_WITH_AS(d.split({-0.5}), "split: fractions must not be negative, one is -0.5", ValueError);
 }
 
 TEST_CASE("split: stratified parts have every class in proportion") {

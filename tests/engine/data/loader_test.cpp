@@ -239,7 +239,7 @@ TEST_CASE("loader: empty epochs and impossible options") {
   CHECK_THROWS_WITH_AS(empty.next(), "batch: an epoch has no batches: 3 examples, 8 a batch, the last left out if it is not full",
                        ValueError);
   CHECK_THROWS_WITH_AS(d.take(0).batch(2).next(), "batch: an epoch has no batches: 0 examples, 2 a batch", ValueError);
-  CHECK_THROWS_WITH_AS(d.batch(0), "batch: 0 examples a batch", ValueError);
-  CHECK_THROWS_WITH_AS(d.batch(1, {.workers = -1}), "batch: -1 workers", ValueError);
-  CHECK_THROWS_WITH_AS(d.batch(1, {.prefetch = 0}), "batch: prefetch 0 is less than 1", ValueError);
+  CHECK_THROWS_WITH_AS(d.batch(0), "batch: the batch size must be at least 1, it is 0", ValueError);
+  CHECK_THROWS_WITH_AS(d.batch(1, {.workers = -1}), "batch: the number of workers must not be negative, it is -1", ValueError);
+  CHECK_THROWS_WITH_AS(d.batch(1, {.prefetch = 0}), "batch: prefetch must be at least 1, it is 0", ValueError);
 }

@@ -70,8 +70,10 @@ TEST_CASE("MixtureSampler: the same seed gives the same batches") {
 TEST_CASE("mixture: bad input is told by its values") {
   MixtureSampler sampler({3, 3}, Generator(0));
   CHECK_THROWS_WITH_AS(sampler.set_proportions({0.5, 0.4}), "mixture: the shares must sum to 1, they sum to 0.9", ValueError);
-  CHECK_THROWS_WITH_AS(sampler.set_proportions({1.5, -0.5}), "mixture: the share of group 1 is -0.5", ValueError);
-  CHECK_THROWS_WITH_AS(sampler.set_proportions({NAN, 1}), "mixture: the share of group 0 is nan", ValueError);
+  CHECK_THROWS_WITH_AS(sampler.set_proportions({1.5, -0.5}), "mixture: shares must be finite and not negative, that of group 1 is -0.5",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(sampler.set_proportions({NAN, 1}), "mixture: shares must be finite and not negative, that of group 0 is nan",
+                       ValueError);
   CHECK_THROWS_WITH_AS(sampler.set_proportions({0, 0}), "mixture: all shares are 0", ValueError);
   CHECK_THROWS_WITH_AS(sampler.set_proportions({1}), "mixture: 1 shares for 2 groups", ValueError);
   CHECK(sampler.proportions() == std::vector<double>{0.5, 0.5});

@@ -67,8 +67,8 @@ TEST_CASE("two_moons: noiseless points lie on the two half circles") {
   CHECK(row(data::two_moons(4, {.seed = 1}), 2) != row(data::two_moons(4, {.seed = 2}), 2));
   CHECK(data::two_moons(0).size() == 0);
   CHECK(data::two_moons(1).size() == 1);
-  CHECK_THROWS_WITH_AS(data::two_moons(-1), "two_moons: -1 points", ValueError);
-  CHECK_THROWS_WITH_AS(data::two_moons(3, {.noise = -1}), "two_moons: a standard deviation of -1", ValueError);
+  CHECK_THROWS_WITH_AS(data::two_moons(-1), "two_moons: the number of points must not be negative, it is -1", ValueError);
+  CHECK_THROWS_WITH_AS(data::two_moons(3, {.noise = -1}), "two_moons: the standard deviation must not be negative, it is -1", ValueError);
 }
 
 TEST_CASE("spirals: radius and angle grow together, each arm a turn's share on") {
@@ -80,7 +80,7 @@ TEST_CASE("spirals: radius and angle grow together, each arm a turn's share on")
     CHECK(std::abs(turns - std::round(turns)) < 1e-6);
     CHECK(d[i].label.item<int64_t>() == i % 3);
   }
-  CHECK_THROWS_WITH_AS(data::spirals(3, {.arms = 0}), "spirals: 0 arms", ValueError);
+  CHECK_THROWS_WITH_AS(data::spirals(3, {.arms = 0}), "spirals: the number of arms must be at least 1, it is 0", ValueError);
 }
 
 TEST_CASE("blobs: every cloud is centred in the box with the spread asked for") {
@@ -97,8 +97,8 @@ TEST_CASE("blobs: every cloud is centred in the box with the spread asked for") 
     CHECK(std::abs(mean) < 10.1);
     CHECK(variance == doctest::Approx(0.25).epsilon(0.15));  // standard error √(2/2000) = 3 %
   }
-  CHECK_THROWS_WITH_AS(data::blobs(3, {.centers = 0}), "blobs: 0 centres", ValueError);
-  CHECK_THROWS_WITH_AS(data::blobs(3, {.dimensions = 0}), "blobs: 0 dimensions", ValueError);
+  CHECK_THROWS_WITH_AS(data::blobs(3, {.centers = 0}), "blobs: the number of centres must be at least 1, it is 0", ValueError);
+  CHECK_THROWS_WITH_AS(data::blobs(3, {.dimensions = 0}), "blobs: the number of dimensions must be at least 1, it is 0", ValueError);
 }
 
 TEST_CASE("gaussian_mixture: components have their weights, means and covariances") {
@@ -132,7 +132,8 @@ TEST_CASE("gaussian_mixture: what does not fit together is refused") {
   m.weights = {0, 0};
   CHECK_THROWS_WITH_AS(data::gaussian_mixture(5, m), "gaussian_mixture: all weights are 0", ValueError);
   m.weights = {2, -1};
-  CHECK_THROWS_WITH_AS(data::gaussian_mixture(5, m), "gaussian_mixture: weight -1 of component 1", ValueError);
+  CHECK_THROWS_WITH_AS(data::gaussian_mixture(5, m), "gaussian_mixture: weights must not be negative, that of component 1 is -1",
+                       ValueError);
   m.weights = {};
   m.covariances = tensor({{{1.0, 0.0}, {0.0, 1.0}}, {{1.0, 2.0}, {2.0, 1.0}}});
   CHECK_THROWS_WITH_AS(data::gaussian_mixture(5, m), "gaussian_mixture: the covariance of component 1 is not positive definite",
@@ -149,5 +150,5 @@ TEST_CASE("ring and grid means") {
   CHECK(ring[3] == 2);
   CHECK(ring[4] == -2);
   CHECK(grid == std::vector<double>{-2, -2, 0, -2, 2, -2, -2, 0, 0, 0, 2, 0, -2, 2, 0, 2, 2, 2});
-  CHECK_THROWS_WITH_AS(data::ring_means(0, 1), "ring_means: 0 points", ValueError);
+  CHECK_THROWS_WITH_AS(data::ring_means(0, 1), "ring_means: the number of points must be at least 1, it is 0", ValueError);
 }

@@ -202,12 +202,13 @@ TEST_CASE("shapes: batches pad what differs in number") {
 }
 
 TEST_CASE("shapes: options out of range are refused") {
-  CHECK_THROWS_WITH_AS(data::shapes(1, {.size = 4}), "shapes: images of 4 pixels; at least 8", ValueError);
-  CHECK_THROWS_WITH_AS(data::shapes(1, {.channels = 2}), "shapes: 2 channels; 1 or 3", ValueError);
-  CHECK_THROWS_WITH_AS(data::shapes(1, {.min_shapes = 3, .max_shapes = 2}), "shapes: 3 to 2 shapes", ValueError);
+  CHECK_THROWS_WITH_AS(data::shapes(1, {.size = 4}), "shapes: the size must be at least 8 pixels, it is 4", ValueError);
+  CHECK_THROWS_WITH_AS(data::shapes(1, {.channels = 2}), "shapes: the number of channels must be 1 or 3, it is 2", ValueError);
+  CHECK_THROWS_WITH_AS(data::shapes(1, {.min_shapes = 3, .max_shapes = 2}),
+                       "shapes: the numbers of shapes must rise from 0 or more, they go from 3 to 2", ValueError);
   CHECK_THROWS_WITH_AS(data::shapes(1, {.min_radius = 0.4, .max_radius = 0.6}),
-                       "shapes: radii from 0.4 to 0.6 of the size; they lie in (0, 0.5]", ValueError);
-  CHECK_THROWS_WITH_AS(data::shapes(1, {.noise = -1}), "shapes: noise -1", ValueError);
+                       "shapes: radii must rise within (0, 0.5] of the size, they go from 0.4 to 0.6", ValueError);
+  CHECK_THROWS_WITH_AS(data::shapes(1, {.noise = -1}), "shapes: the noise must not be negative, it is -1", ValueError);
   CHECK_THROWS_WITH_AS(data::shapes(1, {.min_shapes = 9, .max_shapes = 9, .min_radius = 0.4, .max_radius = 0.4})[0],
                        "shapes: found no place for 9 shapes of radius 0.4 to 0.4 without overlap", ValueError);
 }

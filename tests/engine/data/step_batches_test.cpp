@@ -58,7 +58,7 @@ TEST_CASE("step batches: random transforms differ from epoch to epoch and not be
 }
 
 TEST_CASE("step batches: mistakes are named") {
-  CHECK_THROWS_WITH_AS(StepBatches(numbers(3), {.batch = 0}), "batches: 0 examples a batch", ValueError);
+  CHECK_THROWS_WITH_AS(StepBatches(numbers(3), {.batch = 0}), "batches: the batch size must be at least 1, it is 0", ValueError);
   CHECK_THROWS_WITH_AS(StepBatches(numbers(3).take(0), {}), "batches: the data set is empty", ValueError);
   StepBatches batches(numbers(3), {.batch = 4});
   CHECK_THROWS_WITH_AS(batches(-1), "batches: there is no step -1", IndexError);

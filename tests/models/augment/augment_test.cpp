@@ -233,7 +233,7 @@ TEST_CASE("augment: empty batches pass, mistakes are named") {
   CHECK(random_crop(zeros({0, 1, 4, 4}), 1, g).shape() == Shape{0, 1, 4, 4});
   CHECK_THROWS_WITH_AS(random_crop(zeros({4, 4}), 1, g), "random_crop: takes images [B, C, H, W], got [4, 4]", ShapeError);
   CHECK_THROWS_WITH_AS(random_flip(zeros({1, 1, 2, 2}, f64), g), "random_flip: takes f32 images, got f64", DTypeError);
-  CHECK_THROWS_WITH_AS(cutout(zeros({1, 1, 2, 2}), -1, g), "cutout: the side is -1", ValueError);
+  CHECK_THROWS_WITH_AS(cutout(zeros({1, 1, 2, 2}), -1, g), "cutout: the side must not be negative, it is -1", ValueError);
   CHECK_THROWS_WITH_AS(random_crop(zeros({1, 1, 2, 2}), 2, g, PadMode::reflect),
                        "random_crop: images [1, 1, 2, 2] are too small to mirror 2 pixels", ShapeError);
   CHECK_THROWS_WITH_AS(mixup(zeros({1, 1, 2, 2}), full({1}, 3, i64), 3, 1, g), "mixup: label 3 is outside [0, 3)", IndexError);

@@ -124,9 +124,9 @@ TEST_CASE("corruption: on digits, the fifth severity is further from the image t
 TEST_CASE("corruption: mistakes are named") {
   Generator g(5);
   Tensor x = zeros({1, 2, 4, 4});
-  CHECK_THROWS_WITH_AS(corrupt(x, Corruption::fog, 6, g), "corrupt: the severity is 6", ValueError);
-  CHECK_THROWS_WITH_AS(impulse_noise(x, 2, g), "impulse_noise: the share is 2", ValueError);
-  CHECK_THROWS_WITH_AS(box_blur(x, 2), "box_blur: the side is 2", ValueError);
+  CHECK_THROWS_WITH_AS(corrupt(x, Corruption::fog, 6, g), "corrupt: the severity must lie in [1, 5], it is 6", ValueError);
+  CHECK_THROWS_WITH_AS(impulse_noise(x, 2, g), "impulse_noise: the share must lie in [0, 1], it is 2", ValueError);
+  CHECK_THROWS_WITH_AS(box_blur(x, 2), "box_blur: the side must be odd and positive, it is 2", ValueError);
   CHECK_THROWS_WITH_AS(jpeg_compression(x, 50), "jpeg_compression: takes one or three channels, got [1, 2, 4, 4]", ShapeError);
   CHECK_THROWS_WITH_AS(gaussian_noise(zeros({4}), 1, g), "gaussian_noise: takes images [B, C, H, W], got [4]", ShapeError);
   CHECK_THROWS_AS(corruption_named("rain"), ValueError);

@@ -150,7 +150,8 @@ TEST_CASE("occlusion: mistakes are named") {
   CHECK_THROWS_WITH_AS(cut_boxes(x, {.count = -1}, g), "cut_boxes: the number of boxes must not be negative, it is -1", ValueError);
   CHECK_THROWS_WITH_AS(cut_joints(x, joints_at(2, 1, 1), {.count = -2}, g),
                        "cut_joints: the number of boxes must not be negative, it is -2", ValueError);
-  CHECK_THROWS_WITH_AS(cut_boxes(x, {.min_half = 5, .max_half = 4}, g), "cut_boxes: half sizes from 5 to 4", ValueError);
+  CHECK_THROWS_WITH_AS(cut_boxes(x, {.min_half = 5, .max_half = 4}, g),
+                       "cut_boxes: half sizes must rise from 0 or more, they go from 5 to 4", ValueError);
   CHECK_THROWS_WITH_AS(cut_joints(x, joints_at(3, 1, 1), {}, g), "cut_joints: joints [3, 1, 2] for 2 images; takes [B, J, 2]", ShapeError);
   CHECK_THROWS_WITH_AS(paste_joints(x, zeros({2, 0, 2}), {}, g), "paste_joints: joints [2, 0, 2] for 2 images; takes [B, J, 2]",
                        ShapeError);

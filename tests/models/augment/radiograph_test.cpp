@@ -59,8 +59,8 @@ TEST_CASE("radiograph: the view changes images, depends on the generator alone, 
   View off = radiograph_view({.noise_rate = 0, .degrees = 0, .padding = 0, .gamma_rate = 0});
   auto same = values(off(x, g)), original = values(x);
   for (size_t k = 0; k < same.size(); ++k) CHECK(std::abs(same[k] - original[k]) < 1e-6f);
-  CHECK_THROWS_WITH_AS(radiograph_view({.padding = -1}), "radiograph_view: padding is -1", ValueError);
-  CHECK_THROWS_WITH_AS(radiograph_view({.degrees = -1}), "radiograph_view: degrees is -1", ValueError);
+  CHECK_THROWS_WITH_AS(radiograph_view({.padding = -1}), "radiograph_view: padding must not be negative, it is -1", ValueError);
+  CHECK_THROWS_WITH_AS(radiograph_view({.degrees = -1}), "radiograph_view: degrees must not be negative, it is -1", ValueError);
   CHECK_THROWS_WITH_AS(radiograph_view({.gamma_low = 2, .gamma_high = 1}),
                        "radiograph_view: the range from 2 to 1 is not one", ValueError);
 }

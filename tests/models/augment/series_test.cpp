@@ -108,7 +108,7 @@ TEST_CASE("series: equal generators give equal views, mistakes are named") {
   Generator g(5);
   CHECK(time_warp(zeros({0, 1, 4}), 0.1, 2, g).numel() == 0);
   CHECK_THROWS_WITH_AS(jitter(zeros({3, 4}), 1, g), "jitter: takes series [B, C, L], got [3, 4]", ShapeError);
-  CHECK_THROWS_WITH_AS(jitter(x, -1, g), "jitter: sigma is -1", ValueError);
-  CHECK_THROWS_WITH_AS(window_slice(x, 0, g), "window_slice: the share is 0", ValueError);
-  CHECK_THROWS_WITH_AS(permute_segments(x, 0, g), "permute_segments: the most pieces is 0", ValueError);
+  CHECK_THROWS_WITH_AS(jitter(x, -1, g), "jitter: sigma must not be negative, it is -1", ValueError);
+  CHECK_THROWS_WITH_AS(window_slice(x, 0, g), "window_slice: the share must lie in (0, 1], it is 0", ValueError);
+  CHECK_THROWS_WITH_AS(permute_segments(x, 0, g), "permute_segments: the most pieces must be at least 1, it is 0", ValueError);
 }
