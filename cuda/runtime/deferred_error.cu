@@ -6,6 +6,7 @@
 
 #include "cuda/runtime/memory.h"
 #include "engine/core/error.h"
+#include "engine/core/error.h"
 
 namespace plumb::cuda_backend {
 namespace {
@@ -34,7 +35,7 @@ void throw_deferred_error() {
   std::string message = std::string(r->op) + ": " + r->what + " ";
   bool index = !r->complaint;
   message += index ? std::to_string(r->index) + " is outside [" + std::to_string(r->low) + ", " + std::to_string(r->high) + ")"
-                   : std::to_string(r->value) + " " + r->complaint;
+                   : decimal(r->value) + " " + r->complaint;
   r->state = 0;
   if (index) throw IndexError(message);
   throw ValueError(message);

@@ -8,8 +8,10 @@ namespace plumb {
 
 std::string decimal(double x) {
   bool plain = x == 0 || (std::abs(x) >= 1e-4 && std::abs(x) < 1e16);
+  auto form = plain ? std::chars_format::fixed : std::chars_format::scientific;
+  auto f = static_cast<float>(x);
   char text[32];
-  char* end = std::to_chars(text, text + sizeof text, x, plain ? std::chars_format::fixed : std::chars_format::scientific).ptr;
+  char* end = (f == x ? std::to_chars(text, text + sizeof text, f, form) : std::to_chars(text, text + sizeof text, x, form)).ptr;
   return {text, end};
 }
 

@@ -6,7 +6,7 @@
 
 namespace plumb {
 
-/// A number as messages give it, in the fewest digits that read back as x: 0.1, 1e-09, 2, nan.
+/// A number as messages give it, in the fewest digits that read back as x, or as the f32 that x is: 0.1, 1e-09, 2, nan.
 std::string decimal(double x);
 
 /// Base of every error that Plumb throws.

@@ -21,9 +21,7 @@ std::vector<double> zeros_and_ones(const char* what, const Tensor& values, int64
   std::vector<double> v = to_vector(values);
   for (size_t i = 0; i < v.size(); ++i)
     if (v[i] != 0 && v[i] != 1) {
-      std::string text =
-          v[i] == std::floor(v[i]) && std::abs(v[i]) < 1e15 ? std::to_string(static_cast<int64_t>(v[i])) : std::to_string(v[i]);
-      throw ValueError(std::string("group fairness: ") + what + " of row " + std::to_string(i) + " is " + text + ", not 0 or 1");
+      throw ValueError(std::string("group fairness: ") + what + " of row " + std::to_string(i) + " is " + decimal(v[i]) + ", not 0 or 1");
     }
   return v;
 }

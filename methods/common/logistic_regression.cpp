@@ -20,7 +20,7 @@ namespace plumb::methods {
 LogisticRegression::LogisticRegression(const Tensor& x, const Tensor& labels, int64_t classes, const LogisticOptions& o) {
   check_class_rows("logistic_regression", x, labels, classes);
   if (!(o.c >= 0 && std::isfinite(o.c)))
-    throw ValueError("logistic_regression: C must be finite and not negative, it is " + std::to_string(o.c));
+    throw ValueError("logistic_regression: C must be finite and not negative, it is " + decimal(o.c));
   Tensor wide = to(x.detach(), f64);
   std::vector<Tensor> start{plumb::zeros({classes, x.size(1)}, f64)};
   if (o.intercept) start.push_back(plumb::zeros({classes}, f64));

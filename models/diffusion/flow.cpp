@@ -57,8 +57,8 @@ Tensor flow_sample(const Velocity& velocity, const Tensor& x, const std::vector<
   if (levels.size() < 2) throw ValueError("flow_sample: needs at least two levels, got " + std::to_string(levels.size()));
   for (size_t i = 0; i + 1 < levels.size(); ++i)
     if (!(levels[i] <= 1 && levels[i + 1] < levels[i] && levels[i + 1] >= 0))
-      throw ValueError("flow_sample: levels must descend within [0, 1], " + std::to_string(levels[i]) + " is followed by " +
-                       std::to_string(levels[i + 1]));
+      throw ValueError("flow_sample: levels must descend within [0, 1], " + decimal(levels[i]) + " is followed by " +
+                       decimal(levels[i + 1]));
   NoGrad off;
   Tensor y = x;
   for (size_t i = 0; i + 1 < levels.size(); ++i)

@@ -24,7 +24,7 @@ HeatMaps heat_maps(const Tensor& keypoints, int64_t height, int64_t width, doubl
   NoGrad off;
   check_keypoints("heat_maps", keypoints);
   if (height < 1 || width < 1 || !(stride > 0) || !(sigma > 0))
-    throw ValueError("heat_maps: maps of " + std::to_string(height) + "×" + std::to_string(width) + ", stride " + std::to_string(stride) +
+    throw ValueError("heat_maps: maps of " + std::to_string(height) + "×" + std::to_string(width) + ", stride " + decimal(stride) +
                      " and sigma " + decimal(sigma) + " must be positive");
   Tensor k = to(keypoints, f32);
   auto middle = [&](int64_t e) { return unsqueeze(unsqueeze(select(k, 2, e), 2), 3) * (1 / stride) - 0.5; };

@@ -58,7 +58,7 @@ Factors spectral_completion(const ObservedMatrix& observed, int64_t k, Generator
 
 Factors gradient_descent(const ObservedMatrix& observed, int64_t k, const DescentOptions& o) {
   if (!(o.step > 0) || !(o.balance >= 0))
-    throw ValueError("gradient_descent: the step must be positive and the balance not negative, they are " + std::to_string(o.step) +
+    throw ValueError("gradient_descent: the step must be positive and the balance not negative, they are " + decimal(o.step) +
                      " and " + decimal(o.balance));
   double p = observed.density();
   TruncatedSvd start = truncated_svd({observed, observed.by_row().value, 1 / p}, k, {.tolerance = kRoughStart, .generator = o.generator});
@@ -85,7 +85,7 @@ Factors gradient_descent(const ObservedMatrix& observed, int64_t k, const Descen
 }
 
 Factors singular_value_projection(const ObservedMatrix& observed, int64_t k, const ProjectionOptions& o) {
-  if (!(o.step > 0)) throw ValueError("singular_value_projection: the step must be positive, it is " + std::to_string(o.step));
+  if (!(o.step > 0)) throw ValueError("singular_value_projection: the step must be positive, it is " + decimal(o.step));
   double scale = o.step / observed.density();
   TruncatedSvd svd = truncated_svd({observed, observed.by_row().value, scale}, k, {.tolerance = kRoughStart, .generator = o.generator});
   Factors x{contiguous(svd.u * svd.s), contiguous(svd.v), svd.multiply_adds, svd.multiply_adds};

@@ -142,7 +142,7 @@ Tensor clipped_start(const ObservedMatrix& observed, int64_t k, double p, double
 
 Tensor spectral_init(const ObservedMatrix& observed, int64_t k, double p, double clip, Generator* generator) {
   check_rank("spectral_init", k, observed.rows(), observed.columns());
-  if (!(p > 0 && p <= 1)) throw ValueError("spectral_init: p must lie in (0, 1], it is " + std::to_string(p));
+  if (!(p > 0 && p <= 1)) throw ValueError("spectral_init: p must lie in (0, 1], it is " + decimal(p));
   if (!(clip > 0)) throw ValueError("spectral_init: clip must be positive, it is " + decimal(clip));
   int64_t multiply_adds = 0;
   return clipped_start(observed, k, p, clip, 1e-9, generator, multiply_adds);

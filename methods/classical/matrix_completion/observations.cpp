@@ -87,7 +87,7 @@ SparseObservations observe(const Tensor& matrix, const Tensor& mask) {
 }
 
 SparseObservations observe_share(const Tensor& matrix, double p, Generator& generator) {
-  if (!(p > 0 && p <= 1)) throw ValueError("observe_share: p must lie in (0, 1], it is " + std::to_string(p));
+  if (!(p > 0 && p <= 1)) throw ValueError("observe_share: p must lie in (0, 1], it is " + decimal(p));
   return observe_where(matrix, [&](size_t) { return generator.next_double() < p; });
 }
 

@@ -49,7 +49,7 @@ Tensor log_terms(const std::vector<double>& months) {
   std::vector<double> t;
   for (double m : months) {
     if (!(m >= 0))
-      throw ValueError("linco: the term of case " + std::to_string(t.size()) + " is " + std::to_string(m) + ", not a number >= 0");
+      throw ValueError("linco: the term of case " + std::to_string(t.size()) + " is " + decimal(m) + ", not a number >= 0");
     t.push_back(std::log1p(m));
   }
   return from_vector(t);

@@ -21,7 +21,7 @@ namespace {
 int64_t inner_width(int64_t width, double mix, int64_t ratio) {
   if (ratio < 1 || width % ratio != 0)
     throw ValueError("coprompt: a reduction of " + std::to_string(ratio) + " does not divide the width " + std::to_string(width));
-  if (!(mix >= 0 && mix <= 1)) throw ValueError("coprompt: an adapter's share must be in [0, 1], it is " + std::to_string(mix));
+  if (!(mix >= 0 && mix <= 1)) throw ValueError("coprompt: an adapter's share must be in [0, 1], it is " + decimal(mix));
   return width / ratio;
 }
 

@@ -17,7 +17,7 @@ namespace {
 
 void shrink(const Tensor& parameter, const ShapeFit& fit, int64_t count, const BackslashOptions& o, double factor) {
   if (o.offset == 0 && fit.shape < 1)
-    throw ValueError("backslash: with offset 0 the step at 0 is infinite for the fitted shape " + std::to_string(fit.shape));
+    throw ValueError("backslash: with offset 0 the step at 0 is infinite for the fitted shape " + decimal(fit.shape));
   double length = factor * o.lambda * fit.shape / static_cast<double>(count);
   Tensor w = parameter.detach(), magnitude = abs(w);
   Tensor step = pow(magnitude + o.offset, fit.shape - 1) * length;
@@ -60,7 +60,7 @@ ShapeFit backslash(const std::vector<Tensor>& parameters, const BackslashOptions
   if (parameters.empty()) throw ValueError("backslash: there are no parameters");
   if (!(o.lambda >= 0 && o.offset >= 0))
     throw ValueError("backslash: lambda and offset must not be negative, they are " + decimal(o.lambda) + " and " +
-                     std::to_string(o.offset));
+                     decimal(o.offset));
   WeightMoments all = weight_moments(parameters);
   ShapeFit fit = fit_moments(all);
   if (o.lambda == 0) return fit;

@@ -19,8 +19,8 @@ std::vector<double> interval_weights(const std::vector<double>& levels, double p
   std::vector<double> weights;
   for (size_t i = 0; i + 1 < levels.size(); ++i) {
     if (!(levels[i + 1] >= 0 && levels[i + 1] < levels[i]))
-      throw ValueError("animatelcm: levels must descend to 0 at least, " + std::to_string(levels[i]) + " is followed by " +
-                       std::to_string(levels[i + 1]));
+      throw ValueError("animatelcm: levels must descend to 0 at least, " + decimal(levels[i]) + " is followed by " +
+                       decimal(levels[i + 1]));
     weights.push_back(std::pow(levels[i] - levels[i + 1], -power));
   }
   return weights;

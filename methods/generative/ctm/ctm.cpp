@@ -24,10 +24,10 @@ std::vector<double> ratios(const Tensor& t, const Tensor& s) {
   if (from.size() != end.size())
     throw ShapeError("ctm: " + std::to_string(from.size()) + " levels t, " + std::to_string(end.size()) + " levels s");
   for (size_t b = 0; b < from.size(); ++b) {
-    if (!(from[b] > 0)) throw ValueError("ctm: the level t must be positive, it is " + std::to_string(from[b]));
+    if (!(from[b] > 0)) throw ValueError("ctm: the level t must be positive, it is " + decimal(from[b]));
     if (!(end[b] > 0 && end[b] <= from[b]))
-      throw ValueError("ctm: a jump goes down to a level 0 < s <= t, got s " + std::to_string(end[b]) + " and t " +
-                       std::to_string(from[b]));
+      throw ValueError("ctm: a jump goes down to a level 0 < s <= t, got s " + decimal(end[b]) + " and t " +
+                       decimal(from[b]));
     ratio.push_back(end[b] / from[b]);
   }
   return ratio;
@@ -174,7 +174,7 @@ Tensor gamma_sample(const Jump& model, const Tensor& start, const std::vector<do
   if (times.size() < 2) throw ValueError("gamma_sample: needs at least 2 times, got " + std::to_string(times.size()));
   for (size_t m = 0; m + 1 < times.size(); ++m)
     if (!(times[m + 1] < times[m]))
-      throw ValueError("gamma_sample: times must descend, " + std::to_string(times[m]) + " is followed by " + std::to_string(times[m + 1]));
+      throw ValueError("gamma_sample: times must descend, " + decimal(times[m]) + " is followed by " + decimal(times[m + 1]));
   NoGrad off;
   Tensor x = start;
   auto level = [&](double sigma) { return full({x.size(0)}, sigma, x.dtype(), x.device()); };

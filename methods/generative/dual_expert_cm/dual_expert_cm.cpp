@@ -32,7 +32,7 @@ std::vector<Segment> equal_segments(const FlowSchedule& schedule, int64_t parts)
 std::vector<Segment> split_at(const FlowSchedule& schedule, int64_t boundary) {
   int64_t n = schedule.count();
   if (boundary < 1 || boundary > n - 1)
-    throw ValueError("dcm: the boundary " + std::to_string(boundary) + " is outside [1, " + std::to_string(n - 1) + "]");
+    throw ValueError("dcm: the boundary " + decimal(boundary) + " is outside [1, " + std::to_string(n - 1) + "]");
   return {{0, boundary - 1, schedule.previous(0)}, {boundary, n - 1, schedule.previous(boundary)}};
 }
 
@@ -106,7 +106,7 @@ constexpr const char* kDetail = "detail";
 
 DualExpert::DualExpert(const VideoTransformer& semantic, double boundary, const DetailOptions& o)
     : boundary_(boundary), network_(semantic), embedder_(semantic.embedder), head_(semantic.head) {
-  if (!(boundary > 0 && boundary < 1)) throw ValueError("dcm: the boundary level " + std::to_string(boundary) + " is outside (0, 1)");
+  if (!(boundary > 0 && boundary < 1)) throw ValueError("dcm: the boundary level " + decimal(boundary) + " is outside (0, 1)");
   register_module("network", network_);
   register_module("detail_embedder", embedder_);
   register_module("detail_head", head_);

@@ -38,7 +38,7 @@ Tensor sample(const Denoiser& model, const Shape& shape, const SampleOptions& o,
   levels.insert(levels.end(), o.levels.begin(), o.levels.end());
   if (!(levels.back() > o.sigma_min))
     throw ValueError("sample: levels must lie above sigma_min " + decimal(o.sigma_min) + ", one is " +
-                     std::to_string(levels.back()));
+                     decimal(levels.back()));
   NoGrad off;
   Tensor x = randn(shape, {.dtype = dtype, .device = device, .generator = o.generator}) * o.sigma_max;
   x = diffusion::sample(model, x, levels, {.sampler = Sampler::consistency, .sigma_min = o.sigma_min, .generator = o.generator});

@@ -37,7 +37,7 @@ void require(bool holds, const char* what, double value) {
 void check_values(const Tensor& errors, const char* which) {
   double least = min(errors).item();
   if (!(least >= 0))
-    throw ValueError(std::string("mapo_loss: errors of ") + which + " samples must not be negative, one is " + std::to_string(least));
+    throw ValueError(std::string("mapo_loss: errors of ") + which + " samples must not be negative, one is " + decimal(least));
 }
 
 Tensor exact(const Tensor& x) { return to(x, compute_dtype(x.dtype())); }

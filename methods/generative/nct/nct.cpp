@@ -30,10 +30,10 @@ NoisePath::NoisePath(int64_t levels) {
 NoisePath::NoisePath(const std::vector<double>& sigmas) : sigma_(sigmas) {
   if (sigmas.size() < 2 || sigmas.front() != 0 || sigmas.back() != 1)
     throw ValueError("noise_path: sigma must lead from 0 to 1, got " + std::to_string(sigmas.size()) + " numbers" +
-                     (sigmas.empty() ? "" : " from " + decimal(sigmas.front()) + " to " + std::to_string(sigmas.back())));
+                     (sigmas.empty() ? "" : " from " + decimal(sigmas.front()) + " to " + decimal(sigmas.back())));
   for (size_t k = 0; k < sigmas.size(); ++k) {
     if (k > 0 && !(sigmas[k] > sigmas[k - 1]))
-      throw ValueError("noise_path: sigma must ascend, " + std::to_string(sigmas[k - 1]) + " is followed by " + std::to_string(sigmas[k]));
+      throw ValueError("noise_path: sigma must ascend, " + decimal(sigmas[k - 1]) + " is followed by " + decimal(sigmas[k]));
     alpha_.push_back(std::sqrt(1 - sigmas[k] * sigmas[k]));
   }
 }

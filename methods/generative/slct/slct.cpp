@@ -10,7 +10,7 @@ using namespace diffusion;
 
 double adaptive_c(int64_t levels, double first, int64_t s0, double a, double b) {
   if (levels < 2) throw ValueError("adaptive_c: a grid has at least 2 levels, not " + std::to_string(levels));
-  if (!(first > 0)) throw ValueError("adaptive_c: the first c must be positive, it is " + std::to_string(first));
+  if (!(first > 0)) throw ValueError("adaptive_c: the first c must be positive, it is " + decimal(first));
   if (levels == s0 + 1) return first;
   return std::exp(-a * std::log(static_cast<double>(levels - 1)) - b);
 }
@@ -19,7 +19,7 @@ ConsistencyRecipe recipe(int64_t steps, int64_t d, const Options& o) {
   if (!(o.share >= 0 && o.share <= 1)) throw ValueError("slct: share must lie in [0, 1], it is " + decimal(o.share));
   if (!(o.factor >= 0)) throw ValueError("slct: factor must not be negative, it is " + decimal(o.factor));
   double first = o.first_c == 0 ? pseudo_huber_scale(d) : o.first_c;
-  if (!(first > 0)) throw ValueError("slct: first_c must be positive, it is " + std::to_string(first));
+  if (!(first > 0)) throw ValueError("slct: first_c must be positive, it is " + decimal(first));
   ConsistencyRecipe recipe{.pairs = {.steps = steps, .s0 = o.s0, .s1 = o.s1, .coupling = o.coupling},  // the other defaults are iCT's
                            .metric = o.metric,
                            .c = first,

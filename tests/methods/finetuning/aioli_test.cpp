@@ -184,7 +184,8 @@ TEST_CASE("aioli: bad input is told by its values") {
                        "data mixing: rounds of 30 steps do not divide the 100 steps after the prior's", ValueError);
   CHECK_THROWS_WITH_AS(run({.rho = 0.5, .law_rounds = 1}, 50, 2), "mixture: a batch of 2 leaves no example for the last of 3 groups",
                        ValueError);
-  CHECK_THROWS_WITH_AS(run({.law_rounds = 1, .start = {0.5, 0.7, -0.2}}), "mixture: the share of group 2 is -0.2", ValueError);
+  CHECK_THROWS_WITH_AS(run({.law_rounds = 1, .start = {0.5, 0.7, -0.2}}),
+                       "mixture: shares must be finite and not negative, that of group 2 is -0.2", ValueError);
   CHECK_THROWS_WITH_AS(run({.law_rounds = 1, .start = {0, 0, 0}}), "mixture: all shares are 0", ValueError);
   CHECK_THROWS_WITH_AS(run({.eta = -1, .law_rounds = 1}), "aioli: eta must not be negative, it is -1", ValueError);
   CHECK_THROWS_WITH_AS(run({.law_rounds = 1, .ema = 1}), "aioli: ema must lie in [0, 1), it is 1", ValueError);
