@@ -139,7 +139,10 @@ static Tensor number_typed(const Tensor& a, Scalar b) {
 }
 
 // Kernels take a number as f64, which has not all integers beyond 2⁵³; those go as a tensor.
-static bool fits_f64(Scalar b) { return b.floating() || std::abs(static_cast<double>(b.integer())) <= 0x1p53; }
+static bool fits_f64(Scalar b) {
+  constexpr int64_t kLargest = int64_t{1} << 53;
+  return b.floating() || (b.integer() >= -kLargest && b.integer() <= kLargest);
+}
 
 Tensor add(const Tensor& a, Scalar b) {
   Tensor x = number_typed(a, b);
@@ -249,12 +252,13 @@ Tensor minimum(const Tensor& a, const Tensor& b) {
   return extremum("minimum", BinaryOp::minimum, a, b);
 }
 
-// d atan2(a, b) = (b da − a db) / (a² + b²)
+// d atan2(a, b) = (b da − a db) / (a² + b²), 0 at the origin
 Tensor atan2(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return atan2(p.a, p.b); }
   return record(
       "atan2", binary("atan2", BinaryOp::atan2, a, b), {a, b}, saving(a, b), [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-        Tensor scaled = dy[0] / (square(s[0]) + square(s[1]));
+        Tensor squares = square(s[0]) + square(s[1]), origin = squares == 0;
+        Tensor scaled = where(origin, 0, dy[0] / where(origin, 1, squares));
         return {needs[0] ? sum_to(scaled * s[1], s[0].shape()) : Tensor(), needs[1] ? sum_to(neg(scaled * s[0]), s[1].shape()) : Tensor()};
       });
 }
@@ -269,12 +273,13 @@ Tensor hypot(const Tensor& a, const Tensor& b) {
   });
 }
 
-// d(a log b) = log b da + (a / b) db
+// d(a log b) = log b da + (a / b) db, 0 where a log b is taken as 0 outside the logarithm's domain
 Tensor xlogy(const Tensor& a, const Tensor& b) {
   if (!same_numbers(a, b) || !is_floating(a.dtype())) { auto p = promoted(a, b, true); return xlogy(p.a, p.b); }
   return record("xlogy", binary("xlogy", BinaryOp::xlogy, a, b), {a, b}, saving(a, b),
                 [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-                  return {needs[0] ? sum_to(dy[0] * log(s[1]), s[0].shape()) : Tensor(),
+                  Tensor outside = logical_and(s[0] == 0, s[1] <= 0);
+                  return {needs[0] ? sum_to(where(outside, 0, dy[0] * log(where(outside, 1, s[1]))), s[0].shape()) : Tensor(),
                           needs[1] ? sum_to(where(s[0] == 0, 0, dy[0] * s[0] / s[1]), s[1].shape()) : Tensor()};
                 });
 }
@@ -285,8 +290,9 @@ Tensor logaddexp(const Tensor& a, const Tensor& b) {
   return record(
       "logaddexp", binary("logaddexp", BinaryOp::logaddexp, a, b), {a, b}, saving(a, b),
       [](const Grads& dy, const Saved& s, Needs needs) -> Grads {
-        Tensor p = sigmoid(s[0] - s[1]);
-        return {needs[0] ? sum_to(dy[0] * p, s[0].shape()) : Tensor(), needs[1] ? sum_to(dy[0] * (1 - p), s[1].shape()) : Tensor()};
+        // Not 1 − σ: of the smaller one nothing would be left.
+        return {needs[0] ? sum_to(dy[0] * sigmoid(s[0] - s[1]), s[0].shape()) : Tensor(),
+                needs[1] ? sum_to(dy[0] * sigmoid(s[1] - s[0]), s[1].shape()) : Tensor()};
       });
 }
 

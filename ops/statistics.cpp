@@ -97,7 +97,8 @@ Tensor general_norm(const Tensor& x, double p, const std::vector<int>& dims, con
   return record("norm", y, {x}, saving(x, y), [p, kept = d.kept](const Grads& dy, const Saved& s, Needs) -> Grads {
     Tensor x = s[0], y = reshape(nonzero_or_one(s[1]), kept);
     Tensor ratio = where(x == 0, 1, abs(x)) / y;
-    return where(x == 0, 0, detail::unary("sign", UnaryOp::sign, x) * pow(ratio, p - 1) * reshape(dy[0], kept));
+    Tensor dx = where(x == 0, 0, detail::unary("sign", UnaryOp::sign, x) * pow(ratio, p - 1) * reshape(dy[0], kept));
+    return p < 0 ? where(reshape(s[1] == 0, kept), 0, dx) : dx;  // an element that is 0 makes the norm 0, whatever the others are
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <functional>
 
 #include "engine/autograd/backward.h"
@@ -314,6 +315,25 @@ TEST_CASE("in place: results stand in the tensor itself, through any view, in it
   add_(one, one);
   CHECK(to_vector(one) == std::vector<double>{2, 4});
   CHECK_THROWS_AS(add_(one, zeros({3, 2})), ShapeError);
+}
+
+TEST_CASE("pointwise: integers one beyond 2^53 are added and multiplied exactly") {
+  constexpr int64_t kBeyond = (int64_t{1} << 53) + 1;
+  CHECK((tensor({1}) + Scalar(kBeyond)).item<int64_t>() == kBeyond + 1);
+  CHECK((tensor({1}) * Scalar(-kBeyond)).item<int64_t>() == -kBeyond);
+}
+
+TEST_CASE("pointwise: derivatives at the edges of what functions are defined for") {
+  auto slopes = [](Tensor (*f)(const Tensor&, const Tensor&), double a, double b, DType type) {
+    Tensor x = scalar_tensor(a, type).requires_grad_(), y = scalar_tensor(b, type).requires_grad_();
+    auto g = grad({f(x, y)}, {x, y});
+    return std::vector<double>{g[0].item(), g[1].item()};
+  };
+  CHECK(slopes(logaddexp, 0, -20, f32)[1] == doctest::Approx(std::exp(-20) / (1 + std::exp(-20))).epsilon(1e-6));
+  CHECK(slopes(atan2, 0, 0, f64) == std::vector<double>{0, 0});
+  CHECK(slopes(xlogy, 0, 0, f64) == std::vector<double>{0, 0});
+  CHECK(slopes(xlogy, 0, -1, f64) == std::vector<double>{0, 0});
+  CHECK(slopes(xlogy, 0, 0.5, f64)[0] == doctest::Approx(std::log(0.5)));
 }
 
 TEST_CASE("pointwise: bools are refused under the operation's own name") {

@@ -180,6 +180,13 @@ TEST_CASE("reductions: 16-bit types are summed in f32") {
   CHECK(var(to(tensor({1.0, 2.0, 3.0, 4.0}), bf16), {}, 0).item() == 1.25);
 }
 
+TEST_CASE("norm: of a negative power, an element that is 0 takes the others' gradients away") {
+  Tensor x = tensor({2.0, 0.0, 3.0}, f64).requires_grad_();
+  Tensor y = norm(x, -1);
+  CHECK(y.item() == 0);
+  CHECK(to_vector(grad({y}, {x})[0]) == std::vector<double>{0, 0, 0});
+}
+
 TEST_CASE("reductions: integers and bools") {
   Tensor i = tensor({{3, -1}, {2, 5}}, i32);
   CHECK(sum(i).dtype() == i64);
