@@ -49,8 +49,10 @@ struct Folders {
         striped_image(path(name) + (down ? "/down/" : "/across/") + std::to_string(i) + ".png", down, seed + 2 * i + down);
   }
   std::string train(const std::string& name, const std::string& method, int steps, const std::string& more = "") const {
+    std::string cnn = more.find("wide-resnet") == std::string::npos ? " --width 4 --features 16" : "";
     return "train ssl --method " + method + " --labelled " + path("few") + " --unlabelled " + path("many") + " --test " + path("test") +
-           " --batch 4 --ratio 2 --width 4 --features 16 --out " + path(name) + " --steps " + std::to_string(steps) + more;
+           " --batch 4" + (method == "supervised" ? "" : " --ratio 2") + cnn + " --out " + path(name) + " --steps " +
+           std::to_string(steps) + more;
   }
 };
 
