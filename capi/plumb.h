@@ -104,7 +104,8 @@ plumb_status plumb_grad(const plumb_tensor* x, plumb_tensor** out);
 plumb_status plumb_zero_grad(plumb_tensor* x);
 /* The same elements outside the graph. */
 plumb_status plumb_detach(const plumb_tensor* x, plumb_tensor** out);
-/* x <- x + scale * change in place, unrecorded: a step of gradient descent is plumb_add_scaled(weight, -lr, gradient). */
+/* x <- x + scale * change in place, unrecorded: a step of gradient descent is plumb_add_scaled(weight, -lr, gradient). `change` may
+ * broadcast to the shape of x; an integer x takes whole changes and scales only. */
 plumb_status plumb_add_scaled(plumb_tensor* x, double scale, const plumb_tensor* change);
 
 /* -- DLPack: elements shared with another library, not copied -------------------------------------------------------------- */

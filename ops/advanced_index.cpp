@@ -148,9 +148,7 @@ Tensor masked_select(const Tensor& x, const Tensor& mask) {
 
 Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value) {
   check_mask("masked_fill", x, mask);
-  if (!is_floating(x.dtype()) && value.value() != std::trunc(value.value()))
-    throw DTypeError("masked_fill: a fraction does not fit into a tensor of " + std::string(name(x.dtype())) +
-                     "; convert the tensor to f32 first");
+  detail::check_holds("masked_fill", x, value.value() != std::trunc(value.value()));
   return where(mask, scalar_tensor(value, x.dtype(), x.device()), x);
 }
 Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {

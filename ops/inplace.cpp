@@ -10,17 +10,12 @@
 
 namespace plumb {
 
-static DTypeError fractions_lost(const char* name, const Tensor& a) {
-  return DTypeError(std::string(name) + ": a fraction does not fit into a tensor of " + std::string(plumb::name(a.dtype())) +
-                    "; convert the tensor to f32 first");
-}
-
 static void binary_(const char* name, BinaryOp op, Tensor& a, const Tensor& b, Tensor (*plain)(const Tensor&, const Tensor&)) {
   check_writable(name, a);
   if (broadcast_shapes(name, a.shape(), b.shape()) != a.shape())
     throw ShapeError(std::string(name) + ": " + to_string(b.shape()) + " does not fit into " + to_string(a.shape()));
-  if (!is_floating(a.dtype()) && (is_floating(b.dtype()) || op == BinaryOp::div)) throw fractions_lost(name, a);
-  if (a.dtype() == boolean) throw DTypeError(std::string(name) + ": does not take bool tensors; convert them first");
+  detail::check_holds(name, a, is_floating(b.dtype()) || op == BinaryOp::div);
+  detail::check_numbers(name, a.dtype());
   bool shared = a.impl()->storage == b.impl()->storage;
   if (write_is_recorded(a) || (grad_enabled() && b.requires_grad()))  // what `plain` saves of b must not be overwritten
     return assign(name, a, to(plain(recorded_value(a), shared ? clone(b) : b), a.dtype()));
@@ -42,8 +37,8 @@ void div_(Tensor& a, const Tensor& b) { binary_("div_", BinaryOp::div, a, b, div
 
 static void scalar_(const char* name, UnaryOp op, Tensor& a, Scalar b, Tensor (*plain)(const Tensor&, Scalar)) {
   check_writable(name, a);
-  if (!is_floating(a.dtype()) && b.value() != std::trunc(b.value())) throw fractions_lost(name, a);
-  if (a.dtype() == boolean) throw DTypeError(std::string(name) + ": does not take bool tensors; convert them first");
+  detail::check_holds(name, a, b.value() != std::trunc(b.value()));
+  detail::check_numbers(name, a.dtype());
   if (write_is_recorded(a)) return assign(name, a, plain(recorded_value(a), b));
   kernel::unary(a.device(), op, a, b.value(), 0, a);
   a.impl()->storage->bump_version();
@@ -71,7 +66,7 @@ void copy_(Tensor& target, const Tensor& source) {
 
 void masked_fill_(Tensor& a, const Tensor& condition, Scalar value) {
   check_writable("masked_fill_", a);
-  if (!is_floating(a.dtype()) && value.value() != std::trunc(value.value())) throw fractions_lost("masked_fill_", a);
+  detail::check_holds("masked_fill_", a, value.value() != std::trunc(value.value()));
   Tensor filled = where(condition, scalar_tensor(value, a.dtype(), a.device()), recorded_value(a));
   if (filled.shape() != a.shape())
     throw ShapeError("masked_fill_: the mask " + to_string(condition.shape()) + " does not fit into " + to_string(a.shape()));

@@ -16,9 +16,13 @@
 namespace plumb {
 namespace detail {
 
-// Kernels do not know for whom they compute.
-static void check_numbers(const char* name, DType type) {
+void check_numbers(const char* name, DType type) {
   if (type == boolean) throw DTypeError(std::string(name) + ": does not take bool tensors; convert them first");
+}
+void check_holds(const char* name, const Tensor& a, bool fractions) {
+  if (fractions && !is_floating(a.dtype()))
+    throw DTypeError(std::string(name) + ": a fraction does not fit into a tensor of " + std::string(plumb::name(a.dtype())) +
+                     "; convert the tensor to f32 first");
 }
 
 Tensor unary(const char* name, UnaryOp op, const Tensor& x, double a, double b) {

@@ -257,9 +257,8 @@ void BackwardPass::visit(Node& node, Grads& gradients) {
     if (on_path == on_path_.end() || !on_path->second) return;
   }
   if (node.released)
-    throw AutogradError(
-        std::string("backward: what ") + node.name +
-        " saved was freed by an earlier backward; that one must retain the graph (retain_graph) for another to go through it");
+    throw AutogradError(std::string("backward: what ") + node.name +
+                        " saved was freed by an earlier backward, which did not retain the graph (retain_graph)");
   for (size_t i = 0; i < node.outputs.size(); ++i)
     if (!gradients[i].defined()) gradients[i] = zeros(node.outputs[i].shape, node.outputs[i].dtype, node.outputs[i].device);
   if (watcher()) [[unlikely]] watcher()->backward_begins(node.name);

@@ -41,8 +41,8 @@ std::pair<int64_t, int64_t> step_of(int64_t direction) {
 Dataset moving_images(const Dataset& images, int64_t n, MovingOptions o) {
   if (n < 0 || o.frames < 1 || o.side < 0 || o.speed < 0)
     throw ValueError(
-        fmt::format("moving_images: the number of videos, frames, the canvas and the speed must be positive, they are {}, {}, {} and {}", n,
-                    o.frames, o.side, o.speed));
+        fmt::format("moving_images: videos, canvas and speed must not be negative, frames be at least 1; they are {}, {}, {} and {}", n,
+                    o.side, o.speed, o.frames));
   if (images.size() == 0) throw ValueError("moving_images: there is no image to move");
   return from_function(n, [images, o](int64_t i) {
     Sample image = images[i % images.size()];

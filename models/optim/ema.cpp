@@ -20,11 +20,11 @@ double ema_decay(const EmaOptions& o, int64_t k) {
 }
 
 // 11 and 8 significant bits: a step of 0.001 towards the source is less than half of the last one.
-static bool is_short(const Tensor& t) { return is_floating(t.dtype()) && item_size(t.dtype()) == 2; }
+bool ema_stands_still(DType type) { return type == f16 || type == bf16; }
 
 void ema_widen(nn::Module& average) {
   std::vector<Tensor> parameters = average.parameters();
-  if (std::ranges::any_of(parameters, is_short)) average.to(f32);
+  if (std::ranges::any_of(parameters, ema_stands_still, &Tensor::dtype)) average.to(f32);
 }
 
 // Pairs of tensors under the same names, tied ones once.
@@ -45,7 +45,8 @@ static void pair_up(const std::vector<nn::NamedTensor>& into, const std::vector<
 void ema_update(nn::Module& average, const nn::Module& source, double decay, EmaBuffers buffers) {
   std::vector<Tensor> into, from, buffers_into, buffers_from;
   pair_up(average.named_parameters(), source.named_parameters(), into, from);
-  if (std::ranges::any_of(into, is_short)) throw DTypeError("ema: an average of f16 or bf16 does not move; convert it to f32 (ema_widen)");
+  if (std::ranges::any_of(into, ema_stands_still, &Tensor::dtype))
+    throw DTypeError("ema: an average of f16 or bf16 does not move; convert it to f32 (ema_widen)");
   if (buffers != EmaBuffers::keep) pair_up(average.named_buffers(), source.named_buffers(), buffers_into, buffers_from);
   lerp(into, from, 1 - decay);
   for (size_t i = 0; i < buffers_into.size(); ++i) {

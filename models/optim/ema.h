@@ -25,6 +25,8 @@ double ema_decay(const EmaOptions& options, int64_t k);
 /// names differ, DTypeError for an average of f16 or bf16: the small steps towards the source would be rounded away.
 void ema_update(nn::Module& average, const nn::Module& source, double decay, EmaBuffers buffers = EmaBuffers::copy);
 
+/// Whether an average of such elements stands still: of f16 and bf16, which round its small steps away.
+bool ema_stands_still(DType type);
 /// Converts a module with weights of f16 or bf16 to f32.
 void ema_widen(nn::Module& average);
 

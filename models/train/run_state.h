@@ -26,6 +26,7 @@ struct RunState {
   StateDict whole(StateDict own) const { return sharded.whole(model, std::move(own)); }
   StateDict own(const StateDict& whole) const { return sharded.own(model, whole); }
 
+  /// All of it after `step` steps, with the default generator.
   Checkpoint checkpoint(int64_t step) const;
   /// Everything as it was at the checkpoint. Throws IoError for a value that is missing or no number, and as the parts' load_state.
   void restore(const Checkpoint& checkpoint);

@@ -12,7 +12,7 @@ namespace plumb::train {
 WeightAverage::WeightAverage(const nn::Module& model, double decay) : decay_(decay) {
   if (!(decay > 0 && decay < 1)) throw ValueError("ema: the decay must lie in (0, 1), it is " + decimal(decay));
   for (auto& [name, tensor] : model.state()) {
-    if (is_floating(tensor.dtype()) && item_size(tensor.dtype()) == 2)
+    if (optim::ema_stands_still(tensor.dtype()))
       throw DTypeError("ema: \"" + name + "\" is " + std::string(plumb::name(tensor.dtype())) +
                        ", whose average would not move; keep weights in f32 and compute in 16 bits (autocast)");
     auto same = [impl = tensor.impl()](const Tensor& t) { return t.impl() == impl; };

@@ -216,7 +216,7 @@ const std::vector<VariantPlan>& plans() {
   return all;
 }
 
-// Wide enough that no variant's choice lies at an end of it.
+// Wide enough that the choices lie inside, but for the collision term alone and the projection (README.md).
 constexpr std::array kMultipliers{1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4};
 constexpr std::array kRates{3e-4, 1e-3, 3e-3, 1e-2, 3e-2};
 

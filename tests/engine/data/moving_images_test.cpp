@@ -55,7 +55,7 @@ TEST_CASE("moving_images: without a start of its own the image begins in the mid
 TEST_CASE("moving_images: options out of range are errors of one line") {
   data::Dataset digits = data::digits().all();
   CHECK_THROWS_WITH_AS(data::moving_images(digits, 3, {.frames = 0}),
-                       "moving_images: the number of videos, frames, the canvas and the speed must be positive, they are 3, 0, 0 and 1",
+                       "moving_images: videos, canvas and speed must not be negative, frames be at least 1; they are 3, 0, 1 and 0",
                        ValueError);
   CHECK_THROWS_WITH_AS(data::moving_images(digits.take(0), 3), "moving_images: there is no image to move", ValueError);
   CHECK_THROWS_WITH_AS(data::moving_images(digits, 3, {.side = 6})[0], "moving_images: an image of 8×8 does not fit a canvas of 6×6",
